@@ -1,0 +1,37 @@
+"""Settings of the run that must not change any output byte: workers, device, where the workspace keeps its own files.
+
+They come from the environment (flags of the command line set it) and are never params.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hallmark.contracts.errors import InputError
+
+WORKERS = "HALLMARK_WORKERS"
+DEVICE = "HALLMARK_DEVICE"
+STATE = Path(".hallmark")
+
+
+def workers() -> int:
+    """Worker processes for per-image work: HALLMARK_WORKERS, else the number of usable cores."""
+    given = os.environ.get(WORKERS)
+    if given is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not given.isdigit() or int(given) < 1:
+        raise InputError(f"{WORKERS} is '{given}'", remedy="give a whole number of 1 or more")
+    return int(given)
+
+
+def device() -> str:
+    """The device asked for: HALLMARK_DEVICE (cpu, cuda, mps), else 'auto'."""
+    return os.environ.get(DEVICE, "auto")
+
+
+def state(root: Path = Path()) -> Path:
+    """The workspace's private folder, made if need be: caches, checkpoints, refusals. In no version control."""
+    folder = root / STATE
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,131 @@
+"""The tables stages pass to each other: column names and pandas dtypes, in order.
+
+Every table is a Parquet file sorted by ``path``; ``path`` is the ledger's: relative to the source, POSIX.
+A nullable text column is dtype ``string`` with ``pd.NA``; reasons are ``;``-joined words of
+:data:`hallmark.contracts.names.REASONS`, empty if none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+Table = dict[str, str]
+
+MANIFEST: Table = {
+    # data/ingest/manifest.parquet: one row per file found; metadata follows in columns named meta_<name>
+    "path": "string",
+    "label": "string",
+    "group": "string",
+    "given_split": "string",
+    "size": "int64",  # bytes
+    "sha256": "string",  # of the file's bytes, "" where they cannot be read
+    "shard": "int32",  # images-<shard>.parquet, -1 where no bytes are stored
+    "row": "int32",  # row within the shard, -1 where no bytes are stored
+    "reasons": "string",  # what ingest itself can tell: stray_file, unlabelled, unreadable_file, missing_value ...
+}
+
+MEASUREMENTS: Table = {
+    # data/validate/measurements.parquet: one row per row of MANIFEST
+    "path": "string",
+    "format": "string",  # Pillow's name (PNG, JPEG, ...), "" where not decodable
+    "mode": "string",  # Pillow's mode as stored
+    "width": "int32",  # pixels, upright; 0 where not decodable
+    "height": "int32",
+    "frames": "int32",
+    "pixel_hash": "string",  # of the upright decoded pixels and their shape
+    "phash": "uint64",  # 64-bit perceptual hash
+    "brightness": "float64",  # mean luma in [0, 1]
+    "contrast": "float64",  # standard deviation of luma in [0, 0.5]
+    "sharpness": "float64",
+    "noise": "float64",
+    "quarantined": "bool",
+    "reasons": "string",
+}
+
+SPLIT: Table = {
+    # data/split/split.parquet: one row per image that validate did not quarantine
+    "path": "string",
+    "label": "string",
+    "group": "string",
+    "split": "string",  # train, val, test
+    "cluster": "string",  # the smallest path of the duplicate cluster the image is in (its own if none)
+    "cluster_size": "int32",
+    "representative": "bool",
+    "reasons": "string",  # exact_duplicate, near_duplicate, conflicting_duplicate, split_leak
+}
+
+DECISIONS: Table = {
+    # data/clean/decisions.parquet: one row per row of SPLIT
+    "path": "string",
+    "label": "string",  # as training shall see it (after relabelling)
+    "found_label": "string",
+    "split": "string",
+    "fate": "string",  # kept, flagged, relabelled, removed
+    "stage": "string",  # the one that decided, "" if kept
+    "reasons": "string",
+    "weight": "float64",  # loss weight, 1.0 unless down-weighted
+    "outlier_score": "float64",  # NaN where not measured
+    "label_quality": "float64",  # NaN where not measured
+    "suggested_label": "string",
+}
+
+PLAN: Table = {
+    # data/balance/plan.parquet: one row per training image (split train, fate not removed)
+    "path": "string",
+    "label": "string",
+    "repeats": "int32",  # times per epoch, 0 leaves it out
+    "weight": "float64",  # loss weight
+    "probability": "float64",  # of being drawn, sums to 1; used only by weighted samplers
+}
+
+SYNTHETIC: Table = {
+    # data/synthesize/manifest.parquet: one row per image that passed the gates; may have no rows
+    "path": "string",  # synthetic/<label>/<number>.png
+    "label": "string",
+    "shard": "int32",
+    "row": "int32",
+    "origin": "string",  # the generator's name
+    "nearest_distance": "float64",  # to the nearest training image
+    "agreement": "float64",  # probability a real-data classifier gives to the label asked for
+}
+
+LEDGER: Table = {
+    # reports/ledger.csv: one row per file found in the source
+    "path": "string",
+    "label": "string",
+    "split": "string",
+    "group": "string",
+    "fate": "string",
+    "stage": "string",
+    "reasons": "string",
+}
+
+
+def conform(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """The frame with the table's columns in order and typed, extra columns after them, sorted by path.
+
+    Raises AssertionError where a column is missing or a path occurs twice: both are our mistakes.
+    """
+    missing = [name for name in table if name not in frame.columns]
+    assert not missing, f"table lacks columns {missing}"
+    extra = [name for name in frame.columns if name not in table]
+    out = frame[[*table, *extra]].astype(table).sort_values("path", kind="stable", ignore_index=True)
+    assert out["path"].is_unique, "a path occurs twice"
+    return out
+
+
+def write_table(frame: pd.DataFrame, table: Table, path: Path) -> None:
+    """Writes a conformed table as Parquet: the same frame gives the same bytes."""
+    conform(frame, table).to_parquet(path, engine="pyarrow", index=False, compression="zstd")
+
+
+def read_table(path: Path, table: Table) -> pd.DataFrame:
+    """Reads a table written by :func:`write_table`, checking its columns."""
+    import pandas as pd
+
+    return conform(pd.read_parquet(path, engine="pyarrow"), table)

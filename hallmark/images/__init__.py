@@ -1,0 +1,1 @@
+"""Reading sources, packing shards, decoding pixels."""

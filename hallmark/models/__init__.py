@@ -1,0 +1,1 @@
+"""Networks in torch and einops, each a small file with its shapes."""

@@ -1,0 +1,1 @@
+"""Stages as data, params, execution, telemetry."""

@@ -1,0 +1,67 @@
+"""params.yaml before a run: overrides applied, the whole checked, and only then written."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.pipeline import overrides as hydra
+from hallmark.pipeline.durable import write_text
+from hallmark.pipeline.params import Document, build_all, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hallmark.pipeline.stage import Stage
+
+
+def stage_params(stages: Sequence[Stage], root: Path, *, package: str) -> dict[str, Any]:
+    """The Params of every stage from params.yaml; InputError lists all faults."""
+    return _build(read(root / "params.yaml"), stages, package)
+
+
+def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, package: str) -> dict[str, Any]:
+    """Applies Hydra overrides to params.yaml and returns the Params of every stage.
+
+    The file is written only where there are overrides, the result is valid and it differs. Raises InputError.
+    """
+    path = root / "params.yaml"
+    if not overrides:
+        return stage_params(stages, root, package=package)
+    read(path)  # says so in our words where the file cannot be parsed
+    old = path.read_text(encoding="utf-8")
+    new = hydra.apply(old, overrides, conf=root / "conf")
+    params = _build(Document(new, name=path.name), stages, package)
+    if new != old:
+        write_text(path, new)
+    return params
+
+
+def check_source(source: str, root: Path) -> None:
+    """The source is there and, if a folder, holds something; DVC would say less helpfully that it is missing."""
+    path = root / source
+    if not path.exists() and not path.is_symlink():
+        raise InputError(
+            f"ingest.source: there is no '{source}' (looked at {path})",
+            remedy="give the path of a folder, archive or manifest of labelled images: "
+            "hallmark run ingest.source=/path/to/images",
+        )
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"ingest.source: '{source}' is a broken link", remedy="mend the link or give another path")
+    try:
+        empty = path.is_dir() and not any(path.iterdir())
+    except PermissionError as error:
+        raise MachineError(
+            f"ingest.source: no permission to read '{source}'", remedy="ask its owner, or copy it to where you may read"
+        ) from error
+    if empty:
+        raise InputError(
+            f"ingest.source: the folder '{source}' is empty", remedy="put one folder of images per class into it"
+        )
+
+
+def _build(document: Document, stages: Sequence[Stage], package: str) -> dict[str, Any]:
+    classes = {stage.name: importlib.import_module(f"{package}.{stage.name}").Params for stage in stages}
+    return build_all(document, classes, shared={stage.name: stage.shared for stage in stages})

@@ -1,0 +1,131 @@
+"""Runs one stage: gives it empty places to write in, and puts them in place when it is done.
+
+Outputs appear by rename, after all was written and synced: a kill leaves the old outputs or the new ones. What the
+clock and the machine had to say goes to reports/run.json, the only output that may differ between two equal runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
+from hallmark.contracts.runtime import state
+from hallmark.pipeline import durable
+from hallmark.pipeline.telemetry import collect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+    from hallmark.pipeline.stage import Stage
+
+MACHINE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EMFILE: "too many open files",
+}
+
+
+def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[str, Any]:
+    """Runs the stage and puts its outputs in place; the Report as plain values.
+
+    Raises InputError, GateRefused (after writing the refusal's story), MachineError, and whatever else went wrong.
+    """
+    missing = [str(path) for path in _inputs(stage) if not (root / path).exists()]
+    if missing:
+        raise InputError(f"{stage.name}: {', '.join(missing)} not there", remedy="run the stages before it first")
+    partials = {keyword: _partial(root / stage.place(keyword)) for keyword in stage.outputs}
+    started = time.perf_counter()
+    with collect() as notes:
+        try:
+            clear_partials(stage, root)
+            for keyword, partial in partials.items():
+                partial.parent.mkdir(parents=True, exist_ok=True)
+                if stage.makes_folder(keyword):
+                    partial.mkdir()
+            paths = {keyword: root / stage.place(keyword) for keyword in stage.inputs} | partials
+            report = dataclasses.asdict(module.run(params, **paths))
+            text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            for keyword, partial in partials.items():
+                assert partial.exists(), f"{stage.name} wrote no {keyword}"
+                durable.replace(partial, root / stage.place(keyword))
+            durable.write_text(root / stage.report, text)
+        except GateRefused as refusal:
+            write_refusal(stage.name, refusal, root)
+            raise
+        except OSError as error:
+            raise as_machine_error(error, stage.name) from error
+        finally:
+            clear_partials(stage, root)
+    durable.remove(state(root) / "refusals" / stage.name)
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    facts = {
+        "seconds": round(time.perf_counter() - started, 3),
+        "state": "ran",
+        "peak_memory_bytes": max(usage, children),
+        **notes,
+    }
+    record_run(stage.name, facts, root)
+    return report
+
+
+def record_run(stage: str, facts: dict[str, Any], root: Path) -> None:
+    """Sets one stage's entry of reports/run.json."""
+    path = root / "reports" / "run.json"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        entries = {}  # it holds nothing that a run depends on: start anew
+    entries[stage] = facts
+    durable.write_text(path, json.dumps(entries, indent=2) + "\n")
+
+
+def write_refusal(stage: str, refusal: GateRefused, root: Path) -> None:
+    """Keeps a gate's full story in .hallmark/refusals/<stage>/: story.json, ledger.csv where known, index.html."""
+    from hallmark.reporting.refusal import render_refusal
+
+    folder = state(root) / "refusals" / stage
+    durable.remove(folder)
+    folder.mkdir(parents=True)
+    story = {"stage": stage, "message": str(refusal), **refusal.story}
+    (folder / "story.json").write_text(json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if refusal.ledger is not None:
+        refusal.ledger.to_csv(folder / "ledger.csv", index=False)
+    (folder / "index.html").write_text(render_refusal(story, refusal.ledger, str(refusal)), encoding="utf-8")
+
+
+def as_machine_error(error: OSError, where: str) -> Exception:
+    """The error itself, or a MachineError where the machine is in the way."""
+    if isinstance(error, HallmarkError) or error.errno not in MACHINE:
+        return error
+    file = f" ({error.filename})" if error.filename else ""
+    remedy = "free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend it and run again"
+    return MachineError(f"{where}: {MACHINE[error.errno]}{file}", remedy=f"{remedy}: earlier outputs are untouched")
+
+
+def clear_partials(stage: Stage, root: Path) -> None:
+    """Removes what a killed run of this stage left half-written."""
+    for keyword in stage.outputs:
+        place = root / stage.place(keyword)
+        durable.remove(_partial(place))
+        durable.remove(place.with_name(f".partial-old-{place.name}"))
+    durable.remove(_partial(root / stage.report))
+
+
+def _partial(place: Path) -> Path:
+    return place.with_name(f".partial-{place.name}")
+
+
+def _inputs(stage: Stage) -> Iterator[Path]:
+    return (stage.place(keyword) for keyword in stage.inputs)

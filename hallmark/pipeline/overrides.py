@@ -1,0 +1,111 @@
+"""Hydra overrides and groups applied to the params.yaml at hand, comments kept.
+
+``train.lr=1e-3`` sets a value; ``model=vit`` merges the preset conf/model/vit.yaml into the section ``model``;
+``preset=quick`` merges conf/preset/quick.yaml, whose keys are sections. The grammar is Hydra's; ``+key=value``,
+``~key`` and sweeps (``a=1,2``) are refused here, because params.yaml always holds every value, once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
+    from pathlib import Path
+
+GLOBAL_GROUP = "preset"
+
+
+def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
+    """The text of params.yaml with the overrides applied, in the order given.
+
+    Raises InputError that lists all overrides that cannot be applied.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(text)
+    parser = OverridesParser.create()
+    faults: list[str] = []
+    for override in overrides:
+        try:
+            parsed = parser.parse_override(override)
+        except OverrideParseException as error:
+            faults.append(f"'{override}' is no override: {str(error).splitlines()[0]}")
+            continue
+        if parsed.is_sweep_override() or parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
+            faults.append(f"'{override}': only key=value or group=preset; sweeps belong to `hallmark tune`")
+            continue
+        key, value = parsed.key_or_group, parsed.value()
+        group = conf / key.replace(".", "/")
+        if group.is_dir() and isinstance(value, str):
+            fault = _merge_preset(document, key, value, group)
+        else:
+            fault = _set(document, key, value)
+        if fault:
+            faults.append(fault)
+    if faults:
+        raise InputError(
+            "\n  ".join(faults) if len(faults) == 1 else f"{len(faults)} faults:\n  " + "\n  ".join(faults)
+        )
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _merge_preset(document: MutableMapping[str, Any], group: str, name: str, folder: Path) -> str:
+    from ruamel.yaml import YAML
+
+    presets = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return f"{group}={name}: no such preset; {hint}choose one of: {', '.join(presets)}"
+    content = YAML(typ="safe").load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    return _merge(document, content if group == GLOBAL_GROUP else {group: content}, f"{group}={name}")
+
+
+def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], where: str) -> str:
+    for key, value in values.items():
+        if key not in into:
+            return f"{where}: unknown key '{key}'"
+        if isinstance(value, dict) and isinstance(into[key], dict):
+            fault = _merge(into[key], value, f"{where}.{key}")
+            if fault:
+                return fault
+        else:
+            into[key] = value
+    return ""
+
+
+def _set(document: MutableMapping[str, Any], dotted: str, value: Any) -> str:
+    *sections, key = dotted.split(".")
+    place: Any = document
+    for depth, section in enumerate(sections):
+        if not isinstance(place, dict) or section not in place:
+            return _unknown(".".join(sections[: depth + 1]), section, place, dotted)
+        place = place[section]
+    if not isinstance(place, dict) or key not in place:
+        return _unknown(dotted, key, place, dotted)
+    place[key] = value
+    return ""
+
+
+def _unknown(path: str, key: str, place: Any, dotted: str) -> str:
+    known = sorted(map(str, place)) if isinstance(place, dict) else []
+    near = difflib.get_close_matches(key, known, n=1)
+    prefix = path.rpartition(".")[0]
+    full = f"{prefix}.{near[0]}" if near and prefix else (near[0] if near else "")
+    hint = (
+        f"did you mean '{full}'?" if full else (f"known here: {', '.join(known)}" if known else "it is not a section")
+    )
+    return f"{dotted}: params.yaml has no '{path}'; {hint}"

@@ -1,0 +1,235 @@
+"""params.yaml: read, checked whole, and given to each stage as its frozen Params.
+
+Every fault of the file is told at once, each with its line: a misspelt or missing key, a wrong type, a value out of
+range. Nothing here knows which stages there are: the caller gives the names and the Params classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+T = TypeVar("T")
+
+
+class Document:
+    """The parsed file: plain values, and the line of each key."""
+
+    def __init__(self, text: str, *, name: str) -> None:
+        self.name = name
+        self.lines: dict[str, int] = {}
+        self.doubled: list[str] = []
+        try:
+            node = yaml.compose(text, Loader=Loader)
+            values = yaml.load(text, Loader=Loader)  # noqa: S506  a safe loader
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f", line {mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "cannot be parsed"
+            raise InputError(f"{name}{where}: not valid YAML ({problem})", remedy="mend that line") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{name}: holds no sections", remedy="restore it from version control")
+        self.values: dict[str, Any] = values
+        self._walk(node, "")
+
+    def _walk(self, node: Any, prefix: str) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            return
+        for key, value in node.value:
+            dotted = f"{prefix}.{key.value}" if prefix else str(key.value)
+            if dotted in self.lines:
+                self.doubled.append(dotted)
+            self.lines[dotted] = key.start_mark.line + 1
+            self._walk(value, dotted)
+
+    def where(self, dotted: str) -> str:
+        """``params.yaml, line 12`` of a key, or of the nearest section that holds it."""
+        while dotted and dotted not in self.lines:
+            dotted = dotted.rpartition(".")[0]
+        return f"{self.name}, line {self.lines[dotted]}" if dotted else self.name
+
+
+def read(path: Path) -> Document:
+    """Parses params.yaml. Raises InputError where it is missing or no YAML."""
+    try:
+        return Document(path.read_text(encoding="utf-8"), name=path.name)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"no {path.name} in {path.parent.resolve()}", remedy="run from the root of a Hallmark workspace"
+        ) from error
+
+
+def build_all(
+    document: Document, classes: Mapping[str, type[Any]], *, shared: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The Params of every stage in ``classes``; ``shared[stage]`` names the top-level values it sees.
+
+    Raises InputError that lists all faults.
+    """
+    faults: list[str] = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
+    top = {name for names in shared.values() for name in names}
+    _unknown(document, "", document.values, {*classes, *top}, faults)
+    built: dict[str, Any] = {}
+    for stage, cls in classes.items():
+        section = document.values.get(stage)
+        if section is None and stage in document.values:
+            section = {}
+        if not isinstance(section, dict):
+            faults.append(f"{document.where(stage)}: section '{stage}' is missing; restore it from version control")
+            continue
+        clash = sorted(set(section) & set(shared[stage]))
+        faults.extend(
+            f"{document.where(f'{stage}.{key}')}: {key} is a shared value; set it once at top level" for key in clash
+        )
+        values = {f"{stage}.{key}": value for key, value in section.items() if key not in clash}
+        for key in shared[stage]:
+            if key in document.values:
+                values[key] = document.values[key]
+            else:
+                faults.append(f"{document.name}: '{key}' is missing; restore it from version control")
+        made = _build(document, cls, values, prefix=stage, shared=shared[stage], faults=faults)
+        if made is not None:
+            built[stage] = made
+    if faults:
+        unique = list(dict.fromkeys(faults))
+        if len(unique) == 1:
+            raise InputError(unique[0])
+        raise InputError(f"{document.name} has {len(unique)} faults:\n  " + "\n  ".join(unique))
+    return built
+
+
+def _unknown(document: Document, prefix: str, values: Mapping[str, Any], known: set[str], faults: list[str]) -> None:
+    for key in values:
+        if key not in known:
+            dotted = f"{prefix}.{key}" if prefix else str(key)
+            near = difflib.get_close_matches(str(key), sorted(known), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
+            faults.append(f"{document.where(dotted)}: unknown key {dotted}; {hint}")
+
+
+def _build(
+    document: Document,
+    cls: type[Any],
+    values: Mapping[str, Any],
+    *,
+    prefix: str,
+    shared: Sequence[str],
+    faults: list[str],
+) -> Any:
+    """An instance of a params dataclass from dotted values, or None where a fault was added."""
+    before = len(faults)
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    own = {name for name in fields if name not in shared}
+    given = {key.rpartition(".")[2]: key for key in values}
+    _unknown(document, prefix, {k: v for k, v in given.items() if k not in shared}, own, faults)
+    arguments: dict[str, Any] = {}
+    for name, hint in fields.items():
+        if name not in given:
+            if name in own:
+                faults.append(f"{document.where(prefix)}: {prefix}.{name} is missing; restore it from version control")
+            continue
+        dotted = given[name]
+        arguments[name] = _value(document, hint, values[dotted], dotted, faults)
+    if len(faults) > before:
+        return None
+    try:
+        return cls(**arguments)
+    except InputError as error:
+        named = next((key for key in [*values, prefix] if key in str(error)), prefix)
+        faults.append(f"{document.where(named)}: {error}")
+        return None
+
+
+def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[str]) -> Any:
+    """The value as the hint asks for it, or None and a fault."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be a section of keys")
+            return None
+        inner = {f"{dotted}.{key}": entry for key, entry in value.items()}
+        return _build(document, hint, inner, prefix=dotted, shared=(), faults=faults)
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        attempts = []
+        for option in options:
+            trial: list[str] = []
+            made = _value(document, option, value, dotted, trial)
+            if not trial:
+                return made
+            attempts.append(trial)
+        nested = [trial for option, trial in zip(options, attempts, strict=True) if dataclasses.is_dataclass(option)]
+        if nested and isinstance(value, dict):
+            faults.extend(nested[0])
+        else:
+            faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
+        return None
+    made, fits = _plain(document, hint, origin, value, dotted, faults)
+    if not fits:
+        faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
+    return made
+
+
+def _plain(document: Document, hint: Any, origin: Any, value: Any, dotted: str, faults: list[str]) -> tuple[Any, bool]:
+    """(converted value, whether it fits) for a hint that is neither a section nor a union."""
+    if hint is Any:
+        return value, True
+    if origin is typing.Literal:
+        return value, value in typing.get_args(hint)
+    if origin in (list, tuple):
+        if not isinstance(value, list):
+            return None, False
+        inner = typing.get_args(hint)[0]
+        items = [_value(document, inner, entry, f"{dotted}[{index}]", faults) for index, entry in enumerate(value)]
+        return (tuple(items) if origin is tuple else items), True
+    if origin is dict or hint is dict:
+        if not isinstance(value, dict):
+            return None, False
+        if origin is dict:
+            inner = typing.get_args(hint)[1]
+            return {str(k): _value(document, inner, v, f"{dotted}.{k}", faults) for k, v in value.items()}, True
+        return value, True
+    if hint is float:
+        if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text; people mean the number
+            try:
+                return float(value), True
+            except ValueError:
+                return None, False
+        return (float(value), True) if isinstance(value, int | float) and not isinstance(value, bool) else (None, False)
+    if hint is int:
+        return value, isinstance(value, int) and not isinstance(value, bool)
+    return value, isinstance(value, hint)
+
+
+def _spell(hint: Any) -> str:
+    """A type as a person would say it.
+
+    >>> _spell(float | None)
+    'a number or null'
+    """
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_spell(option) for option in typing.get_args(hint))
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if origin in (list, tuple):
+        return "a list"
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text", dict: "a section of keys"}
+    if hint is type(None):
+        return "null"
+    return words.get(hint, "a section of keys")

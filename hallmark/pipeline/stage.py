@@ -1,0 +1,51 @@
+"""A stage as data: its name, what it reads and writes, which params it sees.
+
+Keyword arguments of a stage's ``run`` are names of places. A place is a path below the workspace's root; the place of a
+stage's name is its folder ``data/<stage>``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the pipeline.
+
+    ``inputs`` and ``outputs`` are place names in the order of the signature of ``run``; ``shared`` names the top-level
+    values of params.yaml the stage sees besides its own section; ``sources`` names params whose value is a path it
+    reads.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    shared: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def place(self, keyword: str) -> Path:
+        """The path, relative to the root, that a keyword of this stage's ``run`` stands for."""
+        match keyword:
+            case "review":
+                return Path("data/review.csv")
+            case "ledger":
+                return Path("reports/ledger.csv")
+            case "plots":
+                return Path("reports/plots") / self.name
+            case "reports":
+                return Path("reports")
+            case "page":
+                return Path("reports/index.html")
+            case _:
+                return Path("data") / keyword
+
+    @property
+    def report(self) -> Path:
+        """Where the stage's Report is written."""
+        return Path("reports") / f"{self.name}.json"
+
+    def makes_folder(self, keyword: str) -> bool:
+        """Whether an output is a folder (else a single file)."""
+        return keyword not in ("ledger", "page")

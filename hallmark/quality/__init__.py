@@ -1,0 +1,1 @@
+"""Measurements, expectations, duplicates, outliers and label errors."""

@@ -1,0 +1,1 @@
+"""Which training image is seen how often, and with what weight."""

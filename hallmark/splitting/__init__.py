@@ -1,0 +1,1 @@
+"""Assigning images to train, validation and test."""

@@ -1,0 +1,1 @@
+"""Class-conditional generation of training images, and the gates it must pass."""

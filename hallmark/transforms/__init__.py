@@ -1,0 +1,1 @@
+"""Augmentation policies, their audit and their previews."""

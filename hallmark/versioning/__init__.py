@@ -1,0 +1,1 @@
+"""Data versions: what changed, what can be restored, what is recorded."""
