@@ -1,0 +1,176 @@
+"""DVC's knowledge of the workspace: which stages are unchanged, which can be restored, and recording what ran.
+
+Guarantees, each with its test:
+- a stage recorded here is what ``dvc repro`` would have recorded: the same dvc.lock, the same caches;
+- dvc.lock is replaced by rename: a kill leaves the old one or the new one (DVC itself rewrites it in place);
+- DVC's lock is held for moments only, never while a stage computes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.pipeline.durable import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REPAIR = "`hallmark doctor` says what is wrong and mends what is safe to mend"
+
+
+class Workspace:
+    """A Git repository with a dvc.yaml at its root.
+
+    Raises InputError where the folder is no Git repository or has no DVC files, MachineError where DVC is locked.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not _inside_git(root):
+            raise InputError(
+                f"{root} is not in a Git repository, and versions are kept in Git",
+                remedy="run `git init` here, or work in a clone of Hallmark",
+            )
+        for needed in (".dvc", "dvc.yaml"):
+            if not (root / needed).exists():
+                raise InputError(f"{root} has no {needed}", remedy="run from the root of a Hallmark workspace")
+        os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        try:
+            self.repo: Any = Repo(str(root))
+        except DvcException as error:
+            raise InputError(f"DVC cannot open {root}: {error}", remedy=REPAIR) from error
+
+    def order(self) -> list[str]:
+        """Names of all stages in the order in which ``dvc repro`` runs them."""
+        from dvc.repo.reproduce import get_active_graph, plan_repro
+
+        with self._locked():
+            graph = get_active_graph(self.repo.index.graph)
+            return [stage.name for stage in plan_repro(graph, list(self.repo.index.stages))]
+
+    def changed(self) -> list[str]:
+        """Names of the stages that DVC would not skip, in order; what only follows from them is not listed."""
+        from dvc.repo.reproduce import get_active_graph, plan_repro
+
+        with self._locked():
+            graph = get_active_graph(self.repo.index.graph)
+            return [stage.name for stage in plan_repro(graph, list(self.repo.index.stages)) if stage.changed()]
+
+    def missing_from_cache(self) -> list[str]:
+        """Names of the recorded stages with an output that is neither in the workspace nor in DVC's cache."""
+        with self._locked():
+            return [
+                stage.name
+                for stage in self.repo.index.stages
+                if any(out.use_cache and out.hash_info and not out.exists and out.changed_cache() for out in stage.outs)
+            ]
+
+    def settle(self, name: str) -> str:
+        """What DVC can do for a stage without running it.
+
+        ``cached``: nothing changed; ``restored``: its outputs were brought back from the run cache and recorded;
+        ``stale``: it has to run.
+        """
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        with self._locked():
+            stage = self.repo.stage.load_one(name=name)
+            if not stage.changed():
+                return "cached"
+            try:
+                self.repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                return "stale"
+            self._record(stage)
+            return "restored"
+
+    def record(self, name: str) -> None:
+        """Saves a stage that just ran: outputs into DVC's cache, dependencies and outputs into dvc.lock."""
+        with self._locked():
+            self._record(self.repo.stage.load_one(name=name))
+
+    def settle_by_command(self, name: str) -> str:
+        """As :meth:`settle`, and runs the stage's own command where it is stale (with this interpreter)."""
+        outcome = self.settle(name)
+        if outcome != "stale":
+            return outcome
+        with self._locked():
+            command = str(self.repo.stage.load_one(name=name).cmd)
+        program, *arguments = shlex.split(command)
+        assert program == "python", f"{name} calls {program}"
+        done = subprocess.run([sys.executable, *arguments], cwd=self.root, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines() or ["it said nothing"]
+            full = "the disk is full: " if f"[Errno {errno.ENOSPC}]" in done.stderr else ""
+            remedy = "free some space and run again" if full else "mend that and run again"
+            raise MachineError(f"{full}`{command}` failed ({said[-1]})", remedy=remedy)
+        self.record(name)
+        return "ran"
+
+    def _record(self, stage: Any) -> None:
+        stage.save()
+        stage.commit()
+        self._write_lock(stage)
+
+    def _write_lock(self, stage: Any) -> None:
+        from dvc.stage.serialize import to_lockfile
+        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+        path = self.root / "dvc.lock"
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        data: Any = parse_yaml_for_update(old, str(path))
+        if not data:
+            data = {"schema": "2.0"}
+        data.setdefault("stages", {}).update(to_lockfile(stage))
+        new = dumps_yaml(data)
+        if new != old:
+            write_text(path, new)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """DVC's own lock, and its errors said as ours."""
+        from dvc.exceptions import DvcException
+        from dvc.lock import LockError
+        from dvc.repo import lock_repo
+        from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
+        from dvc.utils.serialize import ParseError
+
+        try:
+            with lock_repo(self.repo):
+                yield
+        except LockError as error:
+            raise MachineError(
+                f"another DVC command holds {self.root}", remedy="wait for it, or stop it, and run again"
+            ) from error
+        except (RWLockFileCorruptedError, RWLockFileFormatError, ParseError) as error:
+            raise MachineError(f"a kill tore one of DVC's files: {error}", remedy=REPAIR) from error
+        except DvcException as error:
+            raise as_hallmark_error(error) from error
+
+
+def as_hallmark_error(error: Exception) -> Exception:
+    """A DVC error with its causes in one message: DVC chains the part that says what is wrong."""
+    words = []
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause) and str(cause) not in words:
+            words.append(str(cause))
+        if isinstance(cause, OSError):
+            return OSError(cause.errno, *cause.args[1:]) if cause.errno else cause
+        cause = cause.__cause__ or cause.__context__
+    return InputError("DVC: " + "; ".join(words), remedy="mend that and run again")
+
+
+def _inside_git(root: Path) -> bool:
+    return any((folder / ".git").exists() for folder in (root, *root.parents))

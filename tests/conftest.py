@@ -1,0 +1,177 @@
+"""Workspaces of their own for tests that run the pipeline: a copy of the code in a fresh Git repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+CODE = ("hallmark", "tasks", "flows", "conf", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
+CODE += ("dvc.yaml", "params.yaml", "data/review.csv", "pyproject.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clone:
+    """A workspace to run commands in, away from this one's caches and servers."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def call(self, *arguments: str, timeout: float = 300, **more: str) -> subprocess.CompletedProcess[str]:
+        """Runs ``python ARGUMENTS`` in the workspace, as a process group of its own, and waits for it."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            start_new_session=True,
+        )
+
+    def hallmark(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """``hallmark ARGUMENTS``."""
+        return self.call("-m", "flows.cli", *arguments, **more)
+
+    def dvc(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """``dvc ARGUMENTS``."""
+        return self.call("-m", "dvc", *arguments, **more)
+
+    def git(self, *arguments: str) -> str:
+        """``git ARGUMENTS``, its output."""
+        return subprocess.run(
+            ["git", *arguments], cwd=self.root, check=True, capture_output=True, text=True, env=self.environment
+        ).stdout
+
+    def outputs(self) -> dict[str, bytes]:
+        """The bytes of every output of the pipeline, reports/run.json (what the clock said) apart."""
+        files = [path for folder in ("data", "reports") for path in (self.root / folder).rglob("*") if path.is_file()]
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in sorted(files)
+            if path.name != "run.json"
+        }
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder without anybody's profiles; its Prefect database is migrated once for the whole session."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def clone(tmp_path: Path, home: Path) -> Callable[..., Clone]:
+    """Makes workspaces: ``clone("a", "train.max_epochs=2")`` is one with those overrides already in params.yaml."""
+
+    def make(name: str, *overrides: str) -> Clone:
+        return make_clone(tmp_path / name, home, *overrides)
+
+    return make
+
+
+def make_clone(root: Path, home: Path, *overrides: str) -> Clone:
+    """Copies the code, applies overrides to params.yaml and commits all to a fresh Git repository."""
+    from hallmark.pipeline.overrides import apply
+
+    for name in CODE:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    if overrides:
+        params = root / "params.yaml"
+        params.write_text(apply(params.read_text(), overrides, conf=root / "conf"))
+    cleared = (
+        "PREFECT_API_URL",
+        "PREFECT_PROFILE",
+        "MLFLOW_TRACKING_URI",
+        "CI",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in cleared}
+    environment |= {
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPYCACHEPREFIX": str(home / "bytecode"),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "GIT_AUTHOR_NAME": "a tester",
+        "GIT_AUTHOR_EMAIL": "tester@localhost",
+        "GIT_COMMITTER_NAME": "a tester",
+        "GIT_COMMITTER_EMAIL": "tester@localhost",
+        "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+        "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+    }
+    made = Clone(root=root, environment=environment)
+    made.git("init", "--quiet", "--initial-branch=main")
+    made.git("add", "--all")
+    made.git("commit", "--quiet", "--message=start")
+    return made
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small source: 60 images of each of three digits, 8 × 8 grey PNG, in class folders."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("digits")
+    bunch = load_digits()
+    for label in (0, 1, 2):
+        (folder / str(label)).mkdir()
+        for number, image in enumerate(bunch.images[bunch.target == label][:60]):
+            Image.fromarray((image * 15).astype("uint8")).save(folder / str(label) / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def prefect_server(home: Path) -> Iterator[str]:
+    """A running Prefect server's API address."""
+    import socket
+    import time
+
+    import httpx
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PREFECT_HOME": str(home / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=5).status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None, "the server died at its start"
+                assert time.monotonic() < deadline, "the server did not start in two minutes"
+            time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)

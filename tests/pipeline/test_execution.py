@@ -1,0 +1,121 @@
+"""A stage gets empty places; its outputs appear when it is done, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from hallmark.contracts.errors import GateRefused, InputError, MachineError
+from hallmark.pipeline.execution import execute
+from hallmark.pipeline.stage import Stage
+from hallmark.pipeline.telemetry import note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STAGE = Stage(name="clean", inputs=("split",), outputs=("clean", "ledger"))
+
+
+@dataclass(frozen=True)
+class Report:
+    n: int
+
+
+def module(run: Callable[..., Report]) -> ModuleType:
+    made = ModuleType("clean")
+    made.run = run  # type: ignore[attr-defined]
+    return made
+
+
+def good(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+    assert not any(clean.iterdir())
+    note(samples_per_second=5.0)
+    (clean / "table").write_text(params)
+    ledger.write_text("ledger")
+    return Report(n=1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "split").mkdir(parents=True)
+    return tmp_path
+
+
+def test_outputs_appear_with_their_report_and_the_clock_apart(root: Path) -> None:
+    execute(STAGE, module(good), "one", root)
+    assert (root / "data/clean/table").read_text() == "one"
+    assert json.loads((root / "reports/clean.json").read_text()) == {"n": 1}
+    clock = json.loads((root / "reports/run.json").read_text())["clean"]
+    assert clock["samples_per_second"] == 5.0
+    assert clock["state"] == "ran"
+    assert clock["peak_memory_bytes"] > 1 << 20
+
+
+def test_a_failure_keeps_the_old_outputs(root: Path) -> None:
+    execute(STAGE, module(good), "one", root)
+
+    def bad(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        (clean / "half").write_text("half")
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        execute(STAGE, module(bad), "two", root)
+    assert (root / "data/clean/table").read_text() == "one"
+    assert not list(root.rglob(".partial-*"))
+
+
+def test_a_full_disk_is_the_machine_in_the_way(root: Path) -> None:
+    def full(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        with Path("/dev/full").open("w") as device:
+            device.write("x")
+        return Report(n=1)
+
+    with pytest.raises(MachineError, match=r"clean: the disk is full.*earlier outputs are untouched"):
+        execute(STAGE, module(full), "two", root)
+
+
+def test_no_permission_is_the_machine_in_the_way(root: Path) -> None:
+    def denied(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        raise PermissionError(errno.EACCES, "Permission denied", "/somewhere")
+
+    with pytest.raises(MachineError, match=r"no permission \(/somewhere\)"):
+        execute(STAGE, module(denied), "two", root)
+
+
+def test_a_missing_input_names_what_to_run(root: Path) -> None:
+    (root / "data" / "split").rmdir()
+    with pytest.raises(InputError, match="data/split not there; run the stages before it"):
+        execute(STAGE, module(good), "one", root)
+
+
+def test_a_report_with_nan_is_our_mistake(root: Path) -> None:
+    def nan(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        ledger.write_text("")
+        return Report(n=float("nan"))  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        execute(STAGE, module(nan), "one", root)
+
+
+def test_a_refusal_keeps_its_story_until_the_stage_succeeds(root: Path) -> None:
+    ledger = pd.DataFrame({"path": ["a.png"], "fate": ["quarantined"], "reasons": ["corrupt"], "label": ["a"]})
+
+    def refuse(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        raise GateRefused("too much is broken", story={"share": 0.9}, ledger=table)
+
+    table = ledger
+    with pytest.raises(GateRefused, match="too much is broken"):
+        execute(STAGE, module(refuse), "one", root)
+    folder = root / ".hallmark/refusals/clean"
+    assert json.loads((folder / "story.json").read_text())["share"] == 0.9
+    assert "a.png" in (folder / "ledger.csv").read_text()
+    assert "too much is broken" in (folder / "index.html").read_text()
+    execute(STAGE, module(good), "one", root)
+    assert not folder.exists()

@@ -1,0 +1,76 @@
+"""Hydra overrides change params.yaml and nothing else of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline.overrides import apply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = """\
+# the seed of all
+seed: 0
+model:
+  name: auto  # chosen from the data
+  dropout: 0.1
+train:
+  # how fast
+  lr: 0.001
+  names: [a, b]
+"""
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "model" / "vit.yaml").write_text("name: vit\ndropout: 0.2\n")
+    (tmp_path / "preset" / "quick.yaml").write_text("train: {lr: 0.01}\nseed: 7\n")
+    (tmp_path / "preset" / "wrong.yaml").write_text("train: {rate: 0.01}\n")
+    return tmp_path
+
+
+def test_a_value_is_set_and_comments_are_kept(conf: Path) -> None:
+    assert apply(TEXT, ["train.lr=0.5"], conf=conf) == TEXT.replace("lr: 0.001", "lr: 0.5")
+
+
+def test_a_group_merges_its_preset(conf: Path) -> None:
+    new = apply(TEXT, ["model=vit"], conf=conf)
+    assert "name: vit  # chosen from the data" in new
+    assert "dropout: 0.2" in new
+    assert "lr: 0.001" in new
+
+
+def test_a_global_preset_reaches_every_section(conf: Path) -> None:
+    new = apply(TEXT, ["preset=quick", "train.lr=3"], conf=conf)
+    assert "seed: 7" in new
+    assert "lr: 3" in new
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lrr=1", r"did you mean 'train\.lr'\?"),
+        ("trian.lr=1", r"did you mean 'train'\?"),
+        ("model=vitt", "did you mean 'vit'"),
+        ("train.lr=1,2", "hallmark tune"),
+        ("+train.new=1", "only key=value"),
+        ("~train.lr", "only key=value"),
+        ("train.lr", "is no override"),
+        ("preset=wrong", "unknown key 'rate'"),
+        ("train.lr.x=1", "not a section"),
+    ],
+)
+def test_what_cannot_be_applied_is_refused(conf: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        apply(TEXT, [override], conf=conf)
+
+
+def test_all_faults_are_told_at_once(conf: Path) -> None:
+    with pytest.raises(InputError, match=r"(?s)2 faults.*lrr.*sead"):
+        apply(TEXT, ["train.lrr=1", "sead=1"], conf=conf)

@@ -1,0 +1,90 @@
+"""Every fault of params.yaml is told at once, with its line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline.params import Document, build_all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    rate: float
+    names: list[str]
+
+    def __post_init__(self) -> None:
+        require.in_range(0, 1, **{"grow.inner.rate": self.rate})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grow:
+    seed: int
+    steps: int
+    inner: Inner
+    limit: int | None
+    options: dict[str, float]
+
+
+TEXT = """\
+seed: 3
+grow:
+  steps: 10
+  inner:
+    rate: 0.5
+    names: [a, b]
+  limit: null
+  options: {x: 1}
+"""
+
+
+def build(text: str) -> Any:
+    return build_all(Document(text, name="params.yaml"), {"grow": Grow}, shared={"grow": ("seed",)})["grow"]
+
+
+def test_a_right_file_becomes_the_dataclass() -> None:
+    assert build(TEXT) == Grow(
+        seed=3, steps=10, inner=Inner(rate=0.5, names=["a", "b"]), limit=None, options={"x": 1.0}
+    )
+
+
+def test_a_number_in_scientific_notation_is_a_number() -> None:
+    assert build(TEXT.replace("rate: 0.5", "rate: 1e-3")).inner.rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps: 10", "stepz: 10", r"line 3: unknown key grow\.stepz; did you mean 'steps'\?"),
+        ("steps: 10", "steps: 1.5", r"line 3: grow\.steps is 1\.5, but must be a whole number"),
+        ("steps: 10", "steps: true", r"line 3: grow\.steps is True, but must be a whole number"),
+        ("rate: 0.5", "rate: 2", r"line 5: grow\.inner\.rate is 2\.0, outside \[0, 1\]"),
+        ("rate: 0.5", "rate: fast", r"line 5: grow\.inner\.rate is 'fast', but must be a number"),
+        ("[a, b]", "a", r"line 6: grow\.inner\.names is 'a', but must be a list"),
+        ("limit: null", "limit: x", r"line 7: grow\.limit is 'x', but must be a whole number or null"),
+        ("seed: 3", "sead: 3", r"line 1: unknown key sead; did you mean 'seed'\?"),
+        ("seed: 3", "seed: 3\nseed: 4", r"seed is given twice"),
+        ("  steps: 10", "  steps: 10\n  seed: 4", r"grow\.seed|seed is a shared value"),
+        ("  limit: null\n", "", r"line 2: grow\.limit is missing"),
+        ("{x: 1}", "{x: y}", r"line 8: grow\.options\.x is 'y', but must be a number"),
+        ("[a, b]", "[a, b", "not valid YAML"),
+    ],
+)
+def test_each_fault_names_the_key_and_the_line(old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(InputError, match=message):
+        build(TEXT.replace(old, new))
+
+
+def test_all_faults_are_told_at_once() -> None:
+    text = TEXT.replace("steps: 10", "steps: many").replace("rate: 0.5", "rate: 7").replace("limit: null", "limt: 1")
+    with pytest.raises(InputError) as caught:
+        build(text)
+    message = str(caught.value)
+    assert "4 faults" in message
+    for words in ("grow.steps", "grow.inner.rate", "grow.limt", "grow.limit is missing"):
+        assert words in message
