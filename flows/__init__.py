@@ -1,0 +1,1 @@
+"""WHEN: Prefect flows and the command line. The only place that imports prefect."""

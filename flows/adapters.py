@@ -1,0 +1,101 @@
+"""From stages to Prefect tasks: DVC decides whether a stage has to run, the task says what came of it.
+
+A task's final state means it: *Cached* (DVC found nothing changed), *Restored* (DVC's run cache held the outputs),
+*Completed* (it ran), *Failed* (its message is the error's).
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed
+
+from hallmark.contracts.errors import HallmarkError
+from hallmark.pipeline import execution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from prefect.client.schemas.objects import State
+    from prefect.tasks import Task
+
+    from hallmark.pipeline.stage import Stage
+    from hallmark.versioning.workspace import Workspace
+
+# both talk to a tracking server, perhaps over a network: no other stage can gain from another try
+RETRIES = {"train": 1, "register": 2}
+STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the stages of one run share. ``announce(stage, what, seconds)`` tells a person how it goes."""
+
+    root: Path
+    workspace: Workspace
+    params: Mapping[str, Any]
+    announce: Callable[[str, str, float], None]
+    outcomes: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+
+def settle(stage: Stage, run: Run) -> tuple[str, float]:
+    """Brings a stage's outputs up to date: ('cached' | 'restored' | 'ran', seconds)."""
+    started = time.perf_counter()
+    outcome = run.workspace.settle(stage.name)
+    if outcome != "stale" and stage.name == "register" and not registry_agrees(run.root):
+        outcome = "stale"
+    if outcome == "stale":
+        module = importlib.import_module(f"tasks.{stage.name}")
+        execution.execute(stage, module, run.params[stage.name], run.root)
+        run.workspace.record(stage.name)
+        return "ran", time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    execution.record_run(stage.name, {"seconds": round(seconds, 3), "state": outcome}, run.root)
+    return outcome, seconds
+
+
+def registry_agrees(root: Path) -> bool:
+    """Whether the registry holds what the receipt says: it may have been emptied, or be another machine's."""
+    from hallmark.tracking.registry import receipt_matches
+
+    return receipt_matches(root / "data" / "register" / "receipt.json")
+
+
+def _is_passing_fault(_task: Task[..., Any], _run: Any, state: State[Any]) -> bool:
+    """A retry helps against the network and against a locked database, never against wrong input."""
+    error = state.data if isinstance(state.data, BaseException) else None
+    return isinstance(error, ConnectionError | TimeoutError) or "database is locked" in str(error)
+
+
+def as_task(stage: Stage, run: Run) -> Task[[], Any]:
+    """The Prefect task of a stage in a run."""
+
+    def body() -> State[Any]:
+        logger = get_run_logger()
+        run.announce(stage.name, "running", 0.0)
+        try:
+            outcome, seconds = settle(stage, run)
+        except HallmarkError as error:
+            run.announce(stage.name, "failed", 0.0)
+            logger.error("%s", error)
+            return Failed(message=str(error), data=error)
+        run.outcomes[stage.name] = outcome, seconds
+        run.announce(stage.name, outcome, seconds)
+        logger.info("%s: %s in %.1f s", stage.name, outcome, seconds)
+        return Completed(name=STATE_NAMES[outcome], message=f"{outcome} in {seconds:.1f} s")
+
+    return task(
+        name=stage.name,
+        task_run_name=stage.name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=RETRIES.get(stage.name, 0),
+        retry_delay_seconds=3,
+        retry_condition_fn=_is_passing_fault,
+    )(body)

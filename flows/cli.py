@@ -1,0 +1,184 @@
+"""The command line: ``hallmark run``, ``configure``, ``schedule``, ``predict``, ``serve``, ``report``, ``doctor``.
+
+Exit codes: 0 done; 2 the user's input or params are wrong; 3 a gate refused; 4 the machine is in the way; 1 our fault.
+Nothing heavy is imported before a command needs it: ``--help`` and a params error answer in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.environment import prepare
+
+app = typer.Typer(
+    name="hallmark",
+    help="From a folder of labelled images to a classifier you can vouch for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE | GROUP=PRESET]...", help="Values to set in params.yaml first.", show_default=False
+    ),
+]
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for per-image work.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the best there is.")] = None,
+) -> None:
+    """Run what is not up to date, as a Prefect flow; without anything to do, say so.
+
+    Examples: hallmark run; hallmark run ingest.source=/path/to/images; hallmark run train.lr=1e-3 model=vit
+    """
+    import os
+
+    from flows.console import Console
+    from flows.environment import interruptible
+    from hallmark.contracts import runtime
+    from hallmark.pipeline.configuration import configure as apply
+    from tasks import STAGES
+
+    root = _root()
+    if workers is not None:
+        os.environ[runtime.WORKERS] = str(workers)
+    if device is not None:
+        os.environ[runtime.DEVICE] = device
+    params = apply(STAGES, root, overrides or [], package="tasks")
+    from flows.launch import launch
+
+    with interruptible():
+        launch(root, params, Console())
+
+
+@app.command()
+def configure(overrides: Overrides = None) -> None:
+    """Check params.yaml; with overrides, apply them, check the result and only then write it."""
+    from hallmark.pipeline.configuration import configure as apply
+    from tasks import STAGES
+
+    apply(STAGES, _root(), overrides or [], package="tasks")
+    typer.echo("params.yaml is valid" + (f"; {len(overrides)} applied" if overrides else ""))
+
+
+@app.command()
+def schedule(
+    cron: Annotated[str, typer.Option(help='When, as five cron fields: "0 3 * * *" is every night at three.')],
+    name: Annotated[str, typer.Option(help="The deployment's name.")] = "scheduled",
+) -> None:
+    """Serve a deployment of the training flow that runs on a schedule, until stopped with Ctrl+C."""
+    root = _root()
+    prepare(root)
+    from flows.deployments import serve_schedule
+
+    serve_schedule(root, cron=cron, name=name, say=typer.echo)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(help="A model URI such as models:/name@champion. Default: this workspace's champion.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
+) -> None:
+    """Classify image files with the registered champion."""
+    import json
+
+    root = _root()
+    prepare(root)
+    from hallmark.serving.predict import predict as classify
+
+    for row in classify(images, model_uri=model or f"models:/{_params(root)['register'].model_name}@champion"):
+        if as_json:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            typer.echo(f"{row['path']}\t{row['label']}\t{row['probability']:.3f}")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8080,
+    model: Annotated[
+        str | None, typer.Option(help="A model URI such as models:/name@champion. Default: this workspace's champion.")
+    ] = None,
+) -> None:
+    """Serve the champion over HTTP: POST an image's bytes to /predict."""
+    root = _root()
+    prepare(root)
+    from hallmark.serving.server import serve as listen
+
+    listen(model or f"models:/{_params(root)['register'].model_name}@champion", host=host, port=port)
+
+
+@app.command()
+def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False) -> None:
+    """Say where the page of the last run is: the report, or a gate's refusal if there is one."""
+    from hallmark.contracts.errors import InputError
+
+    root = _root()
+    pages = sorted((root / ".hallmark" / "refusals").glob("*/index.html"))
+    if not pages:
+        pages = [root / "reports" / "index.html"]
+    if not pages[0].exists():
+        raise InputError("there is no report yet", remedy="run `hallmark run` first")
+    for page in pages:
+        typer.echo(str(page))
+        if open_it:
+            import webbrowser
+
+            webbrowser.open(page.resolve().as_uri())
+
+
+@app.command()
+def doctor() -> None:
+    """Look at installation, device, servers and workspace; mend what is safe to mend."""
+    root = _root()
+    prepare(root)
+    from flows.doctor import examine
+
+    raise typer.Exit(examine(root, typer.echo))
+
+
+def _root() -> Path:
+    return Path.cwd()
+
+
+def _params(root: Path) -> dict[str, Any]:
+    from hallmark.pipeline.configuration import stage_params
+    from tasks import STAGES
+
+    return stage_params(STAGES, root, package="tasks")
+
+
+def main() -> None:
+    """The entry point: our errors become one message and their exit code."""
+    from hallmark.contracts.errors import HallmarkError
+    from hallmark.pipeline.execution import as_machine_error
+
+    try:
+        app(standalone_mode=True)
+    except HallmarkError as error:
+        typer.echo(f"hallmark: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        known = as_machine_error(error, "hallmark")
+        if not isinstance(known, HallmarkError):
+            raise
+        typer.echo(f"hallmark: {known}", err=True)
+        sys.exit(known.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What ``hallmark run`` prints: a line a stage while it runs, a short table at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console as Rich
+from rich.table import Table
+
+from flows import summary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flows.summary import Summary
+
+
+class Console:
+    """Prints to standard output; without a terminal, plain lines."""
+
+    def __init__(self) -> None:
+        self.rich = Rich(highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.rich.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """One line that should be seen."""
+        self.rich.print(text, style="yellow", markup=False)
+
+    def announce(self, stage: str, what: str, seconds: float) -> None:
+        """How a stage goes: a line when it starts (on a terminal) and one when it ends."""
+        if what == "running":
+            if self.rich.is_terminal:
+                self.rich.print(f"  {stage:<11} …", end="\r", style="dim", markup=False)
+            return
+        style = {"failed": "bold red", "cached": "dim", "restored": "cyan"}.get(what, "green")
+        took = f"{seconds:6.1f} s" if what != "failed" else ""
+        self.rich.print(f"  {stage:<11} {what:<9} {took}", style=style, markup=False)
+
+    def sum_up(self, result: Summary, root: Path) -> None:
+        """The short table of a finished run, and where to look next."""
+        stages = Table(title="Stages", title_justify="left", box=None, pad_edge=False)
+        for heading, justify in (("stage", "left"), ("state", "left"), ("seconds", "right")):
+            stages.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        for name, state, seconds in result.stages:
+            stages.add_row(name, state, f"{seconds:.1f}")
+        metrics = Table(title=f"Test set ({result.n_test} images)", title_justify="left", box=None, pad_edge=False)
+        for heading in ("metric", "value", "95 % interval"):
+            metrics.add_column(heading, justify="left" if heading == "metric" else "right")
+        for name, value, low, high in result.metrics:
+            metrics.add_row(name, f"{value:.4f}", f"{low:.4f} to {high:.4f}")
+        self.rich.print()
+        self.rich.print(stages)
+        self.rich.print()
+        self.rich.print(metrics)
+        self.rich.print()
+        version = f", version {result.version}" if result.version else ""
+        self.say(f"Model   {result.decision}{version}  {result.model_uri}")
+        self.say(f"Report  {root / 'reports' / 'index.html'}")
+        self.say(f"MLflow  {summary.tracking_command()}")

@@ -1,0 +1,134 @@
+"""``hallmark doctor``: what is installed, which device, which servers answer, is the workspace healthy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.errors import HallmarkError
+from hallmark.pipeline.lock import exclusive, holder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PACKAGES = ("torch", "lightning", "prefect", "dvc", "mlflow", "great-expectations", "pandas", "albumentations")
+LOW_SPACE = 2 << 30  # bytes
+
+
+def examine(root: Path, say: Callable[[str], None]) -> int:
+    """Prints one line a finding; 0 if all is well or was mended, 4 if the machine needs a hand, 2 if the params do."""
+    worst = 0
+    say("installation")
+    say(f"  python {platform.python_version()} at {sys.executable}")
+    for package in PACKAGES:
+        say(f"  {package} {_version(package)}")
+    say("device")
+    say(f"  {_device()}, {len(os.sched_getaffinity(0))} cores")
+    free = shutil.disk_usage(root).free
+    say(f"  {free / 2**30:.1f} GiB free here" + ("; that is little, free some" if free < LOW_SPACE else ""))
+    worst = max(worst, 4 if free < LOW_SPACE else 0)
+    say("servers")
+    for line, healthy in (_prefect(), _tracking(root)):
+        say(f"  {line}")
+        worst = max(worst, 0 if healthy else 4)
+    say("workspace")
+    active = holder(root)
+    if active:
+        say(f"  a run is active ({active}): not looking further")
+        return worst
+    with exclusive(root, "hallmark doctor"):
+        return max(worst, _workspace(root, say))
+
+
+def _workspace(root: Path, say: Callable[[str], None]) -> int:
+    from hallmark.pipeline.configuration import stage_params
+    from hallmark.versioning.health import mend
+    from hallmark.versioning.workspace import Workspace
+    from tasks import STAGES
+
+    try:
+        params = stage_params(STAGES, root, package="tasks")
+        say("  params.yaml is valid")
+        for finding in mend(root):
+            say(f"  {finding.what}: {finding.detail}" + (f"; {finding.mended}" if finding.mended else ""))
+        space = Workspace(root)
+        stale = space.changed()
+        for name in space.missing_from_cache():
+            say(f"  outputs of {name} are in neither the workspace nor DVC's cache: `hallmark run` makes them again")
+        say(f"  not up to date: {', '.join(stale)}" if stale else "  every stage is up to date")
+        if "register" not in stale:
+            say(f"  {_receipt(root, params)}")
+    except HallmarkError as error:
+        say(f"  {error}")
+        return error.exit_code
+    return 0
+
+
+def _receipt(root: Path, params: dict[str, object]) -> str:
+    """After a plain ``dvc repro`` that restored the receipt, the registry may lack the version: register again."""
+    import importlib
+
+    from hallmark.pipeline.execution import execute
+    from hallmark.tracking.registry import receipt_matches
+    from hallmark.versioning.workspace import Workspace
+    from tasks import STAGES
+
+    register = next(stage for stage in STAGES if stage.name == "register")
+    if receipt_matches(root / "data" / "register" / "receipt.json"):
+        return "the registry agrees with the receipt"
+    execute(register, importlib.import_module("tasks.register"), params["register"], root)
+    Workspace(root).record("register")
+    return "the registry lacked what the receipt says; registered again"
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "is NOT installed: run `make setup`"
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}"
+    if torch.backends.mps.is_available():
+        return "Apple GPU (MPS)"
+    return "CPU only"
+
+
+def _prefect() -> tuple[str, bool]:
+    import httpx
+
+    from flows.environment import users_have_server
+
+    if not users_have_server():
+        return "Prefect: none running; `hallmark run` starts one of its own", True
+    from prefect.settings import get_current_settings
+
+    address = str(get_current_settings().api.url)
+    try:
+        healthy = httpx.get(f"{address}/health", timeout=5).status_code == 200
+    except httpx.TransportError as error:
+        return f"Prefect at {address} does not answer ({error}): start it, or unset PREFECT_API_URL", False
+    return f"Prefect at {address} {'answers' if healthy else 'is not healthy'}", healthy
+
+
+def _tracking(root: Path) -> tuple[str, bool]:
+    import httpx
+
+    address = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    if not address.startswith("http"):
+        known = "there" if (root / "mlflow.db").exists() else "made by the first run"
+        return f"MLflow: {address} ({known})", True
+    try:
+        healthy = httpx.get(f"{address}/health", timeout=5).status_code == 200
+    except httpx.TransportError as error:
+        return f"MLflow at {address} does not answer ({error}): start it, or unset MLFLOW_TRACKING_URI", False
+    return f"MLflow at {address} {'answers' if healthy else 'is not healthy'}", healthy

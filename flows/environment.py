@@ -1,0 +1,76 @@
+"""What has to be in the environment before prefect, mlflow or dvc are imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.runtime import state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+
+LOCAL_PREFECT = {
+    # a fresh home migrates its database, which takes longer than Prefect's default of 20 s on a busy machine
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # the heartbeat thread costs a second at the end of every short run; a killed run is reconciled at the next start
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+}
+
+
+def prepare(root: Path) -> None:
+    """Silences what phones home, and keeps Prefect in the workspace unless the user has a Prefect of their own."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if not users_own_prefect():
+        os.environ.setdefault("PREFECT_HOME", str(state(root).resolve() / "prefect"))
+    for name, value in LOCAL_PREFECT.items():
+        if value:
+            os.environ.setdefault(name, value)
+
+
+def users_own_prefect() -> bool:
+    """Whether the environment or the home folder points at a Prefect set up by the user."""
+    given = any(os.environ.get(name) for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"))
+    return given or (Path.home() / ".prefect" / "profiles.toml").exists()
+
+
+def users_have_server() -> bool:
+    """Whether a running Prefect server is named by the environment or by the user's profile."""
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    if not users_own_prefect():
+        return False
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url is not None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl+C does, so that what runs can save its state; both exit with 128 + the signal."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)

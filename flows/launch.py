@@ -1,0 +1,62 @@
+"""``hallmark run``: decide whether there is anything to do, start the flow if so, and sum up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows import summary
+from flows.environment import prepare
+from hallmark.contracts.errors import GateRefused, HallmarkError
+from hallmark.pipeline.configuration import check_source
+from hallmark.pipeline.lock import exclusive
+from tasks import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from flows.console import Console
+
+DEMO = "data/demo"
+
+
+def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
+    """Runs the flow in this process. Raises the error of the stage that failed; GateRefused for a refused model."""
+    prepare(root)
+    with exclusive(root, "hallmark run"):
+        from hallmark.tracking.registry import receipt_matches
+        from hallmark.versioning.health import mend
+        from hallmark.versioning.workspace import Workspace
+
+        for finding in mend(root):
+            if finding.mended:
+                console.warn(f"{finding.what}: {finding.detail}; {finding.mended}")
+        source = params["ingest"].source
+        if source != DEMO:
+            check_source(source, root)
+        workspace = Workspace(root)
+        if not workspace.changed() and receipt_matches(root / "data" / "register" / "receipt.json"):
+            console.say("Nothing to do: every stage is up to date.")
+        else:
+            _run_flow(root, params, console)
+    result = summary.read(root, [stage.name for stage in STAGES])
+    console.sum_up(result, root)
+    if result.refused:
+        raise GateRefused(f"the model was refused: {result.refused}", remedy="reports/index.html shows why")
+
+
+def _run_flow(root: Path, params: Mapping[str, Any], console: Console) -> None:
+    console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
+    from flows.training import run_here
+
+    state = run_here(root, params, console.announce)
+    if state.is_completed() or state.name == "Refused":
+        return
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, HallmarkError):
+        if isinstance(error, GateRefused):
+            console.warn(f"The full story: {root / '.hallmark' / 'refusals'}")
+        raise error
+    if isinstance(error, BaseException):
+        raise error
+    raise HallmarkError(f"the flow ended as {state.name}: {state.message}")

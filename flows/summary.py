@@ -1,0 +1,59 @@
+"""What a run came to, read from its reports: for the terminal and for Prefect's artifacts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Rows ready to print. ``refused`` is the registry gate's reason, empty if the model was taken."""
+
+    stages: list[tuple[str, str, float]]
+    metrics: list[tuple[str, float, float, float]]
+    n_test: int
+    decision: str
+    model_uri: str
+    version: str
+    refused: str
+
+
+def read(root: Path, stages: list[str]) -> Summary:
+    """Reads reports/evaluate.json, reports/register.json and reports/run.json of a finished run."""
+    evaluate, register, clock = (_json(root, name) for name in ("evaluate", "register", "run"))
+    rows = [
+        (name, clock.get(name, {}).get("state", "cached"), clock.get(name, {}).get("seconds", 0.0)) for name in stages
+    ]
+    metrics = [(name, evaluate[name]["value"], *evaluate[name]["ci95"]) for name in METRICS]
+    refused = "; ".join(register["reasons"]) if register["decision"] == "refused" else ""
+    return Summary(
+        stages=rows,
+        metrics=metrics,
+        n_test=evaluate["n_test"],
+        decision=register["decision"],
+        model_uri=register["model_uri"] or "",
+        version=str(register["version"] or ""),
+        refused=refused,
+    )
+
+
+def _json(root: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((root / "reports" / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def tracking_command() -> str:
+    """How to look at the runs: the command that opens MLflow's page."""
+    import os
+
+    address = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    if address.startswith("http"):
+        return address
+    return f".venv/bin/mlflow ui --backend-store-uri {address}"

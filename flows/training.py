@@ -1,0 +1,122 @@
+"""The training flow: all stages, in DVC's order, as Prefect tasks.
+
+``training`` is the flow that Prefect runs: from its UI, on a schedule, or by hand. ``run_here`` is what the command
+line calls: the same flow under the same name, which also tells the terminal how it goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, get_run_logger, tags
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Crashed, Failed
+
+from flows.adapters import Run, as_task
+from flows.artifacts import publish
+from hallmark.contracts.errors import GateRefused, HallmarkError
+from hallmark.pipeline.configuration import check_source, configure
+from hallmark.pipeline.lock import exclusive
+from hallmark.versioning.health import mend
+from hallmark.versioning.workspace import Workspace
+from tasks import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from prefect.client.schemas.objects import State
+
+FLOW = "training"
+
+
+@flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
+def training(source: str | None = None, overrides: list[str] | None = None) -> State[Any]:
+    """Takes the images of the source to a registered model.
+
+    Args:
+        source: A folder, archive or manifest of labelled images. Empty: the one params.yaml names.
+        overrides: Values to set before the run, such as `train.lr=1e-3` or `model=vit`. They stay in params.yaml.
+    """
+    root = Path.cwd()
+    changes = [*([f"ingest.source={source}"] if source else []), *(overrides or [])]
+    try:
+        with exclusive(root, "a training flow"):
+            for finding in mend(root):
+                if finding.mended:
+                    get_run_logger().warning("%s: %s; %s", finding.what, finding.detail, finding.mended)
+            params = configure(STAGES, root, changes, package="tasks")
+            return walk(root, params, lambda *_: None)
+    except HallmarkError as error:
+        get_run_logger().error("%s", error)
+        return Failed(message=str(error), data=error)
+
+
+def run_here(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
+    """The flow in this process, for a caller that holds the workspace; an error is the final state's data."""
+
+    @flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
+    def here() -> State[Any]:
+        return walk(root, params, announce)
+
+    with tags(*workspace_tags(root)):
+        state: State[Any] = here(return_state=True)
+    return state
+
+
+def walk(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
+    """All stages, inside a flow run that holds the workspace. The final state carries the error, if any, as data."""
+    own = FlowRunContext.get()
+    assert own is not None, "walk runs inside a flow run"
+    assert own.flow_run is not None
+    reconcile(root, keep=str(own.flow_run.id))
+    run = Run(root=root, workspace=Workspace(root), params=params, announce=announce)
+    by_name = {stage.name: stage for stage in STAGES}
+    for name in run.workspace.order():
+        if name not in by_name:
+            run.workspace.settle_by_command(name)
+            if name == "demo":
+                check_source(params["ingest"].source, root)
+            continue
+        state = as_task(by_name[name], run)(return_state=True)
+        if not state.is_completed():
+            error = state.result(raise_on_failure=False)
+            return Failed(message=f"{name}: {state.message}", data=error)
+    refused = publish(run)
+    if refused:
+        return Failed(name="Refused", message=refused, data=GateRefused(f"the model was refused: {refused}"))
+    return Completed(message=", ".join(f"{name} {outcome}" for name, (outcome, _) in run.outcomes.items()))
+
+
+def workspace_tags(root: Path) -> list[str]:
+    """Tags by which a workspace knows its own flow runs again."""
+    return [f"workspace-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]}"]
+
+
+def reconcile(root: Path, *, keep: str) -> int:
+    """Flow runs of this workspace that a kill left *Running* are set to *Crashed*; how many there were.
+
+    The caller holds the workspace's lock, so no other run of it can be alive.
+    """
+    with get_client(sync_client=True) as client:
+        left = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                tags=FlowRunFilterTags(all_=workspace_tags(root)),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+            )
+        )
+        dead = [run for run in left if str(run.id) != keep]
+        for run in dead:
+            client.set_flow_run_state(
+                run.id, Crashed(message="its process was killed; found at the next start"), force=True
+            )
+    return len(dead)

@@ -1,0 +1,69 @@
+"""``python -m tasks <stage>`` runs a stage, as ``dvc repro`` does; ``python -m tasks dvcfile`` renders dvc.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 our fault, 2 wrong input or params, 3 a gate refused, 4 the machine is in the way."""
+    from tasks import STAGES
+
+    parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage, or render dvc.yaml.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="stage")
+    for stage in STAGES:
+        commands.add_parser(stage.name, help=f"run the stage {stage.name} in this folder")
+    dvcfile = commands.add_parser("dvcfile", help="render dvc.yaml from the list of stages and the import graph")
+    dvcfile.add_argument("--check", action="store_true", help="write nothing; exit 1 where dvc.yaml is out of date")
+    options = parser.parse_args(arguments)
+
+    from hallmark.contracts.errors import HallmarkError
+
+    root = Path.cwd()
+    try:
+        if options.command == "dvcfile":
+            return _dvcfile(root, check=options.check)
+        _run(options.command, root)
+    except HallmarkError as error:
+        print(f"{options.command}: {error}", file=sys.stderr)  # noqa: T201  the message is the interface
+        return error.exit_code
+    return 0
+
+
+def _run(name: str, root: Path) -> None:
+    from hallmark.pipeline.execution import execute
+    from hallmark.pipeline.lock import exclusive
+    from hallmark.pipeline.params import build_all, read
+    from tasks import STAGES
+
+    stage = next(stage for stage in STAGES if stage.name == name)
+    modules = {each.name: importlib.import_module(f"tasks.{each.name}") for each in STAGES}
+    params = build_all(
+        read(root / "params.yaml"),
+        {each.name: modules[each.name].Params for each in STAGES},
+        shared={each.name: each.shared for each in STAGES},
+    )
+    with exclusive(root, f"stage {name}"):
+        execute(stage, modules[name], params[name], root)
+
+
+def _dvcfile(root: Path, *, check: bool) -> int:
+    from hallmark.pipeline.dvcfile import render
+    from tasks import STAGES
+
+    text = render(STAGES, root)
+    path = root / "dvc.yaml"
+    if not check:
+        path.write_text(text, encoding="utf-8")
+        return 0
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        print("dvc.yaml is out of date; run `python -m tasks dvcfile`", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

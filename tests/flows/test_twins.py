@@ -1,0 +1,116 @@
+"""Prefect and DVC are two engines of one pipeline: the same bytes and dvc.lock, and neither redoes the other's work."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tasks import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Clone
+
+pytestmark = pytest.mark.pipeline
+NAMES = [stage.name for stage in STAGES]
+
+
+def ran(clone: Clone) -> dict[str, str]:
+    entries = json.loads((clone.root / "reports" / "run.json").read_text())
+    return {name: entries[name]["state"] for name in NAMES}
+
+
+def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable[..., Clone], digits: Path) -> None:
+    overrides = ("preset=quick", f"ingest.source={digits}")
+    one, other = clone("with spaces in its name", *overrides), clone("other", *overrides)
+
+    done = one.hallmark("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for expected in ("Stages", "accuracy", "balanced_accuracy", "version 1", "index.html", "mlflow ui"):
+        assert expected in done.stdout, done.stdout
+    assert set(ran(one).values()) == {"ran"}
+
+    repro = other.dvc("repro")
+    assert repro.returncode == 0, repro.stdout + repro.stderr
+
+    mine, theirs = one.outputs(), other.outputs()
+    assert sorted(mine) == sorted(theirs)
+    assert [name for name in mine if mine[name] != theirs[name]] == []
+    assert (one.root / "dvc.lock").read_text() == (other.root / "dvc.lock").read_text()
+
+    # after either, the other has nothing to do
+    again = one.dvc("repro")
+    assert again.returncode == 0
+    assert "Data and pipelines are up to date" in again.stdout + again.stderr
+    nothing = other.hallmark("run")
+    assert nothing.returncode == 0, nothing.stdout + nothing.stderr
+    assert "Nothing to do" in nothing.stdout
+    assert other.outputs() == theirs
+
+    # a changed value re-runs its stage and what follows, and nothing before
+    changed = one.hallmark("run", "train.optimizer.lr=0.002")
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    states = ran(one)
+    assert {name for name in NAMES if states[name] == "cached"} == set(NAMES[: NAMES.index("train")])
+    assert states["train"] == "ran"
+    assert states["evaluate"] == "ran"
+
+    # changed back, all is restored from DVC's cache; the registry knows the model already
+    back = one.hallmark("run", "train.optimizer.lr=0.001")
+    assert back.returncode == 0, back.stdout + back.stderr
+    states = ran(one)
+    assert states["train"] == "restored"
+    assert states["evaluate"] == "restored"
+
+    # an edited helper of balance re-runs balance and what follows from it
+    helper = other.root / "hallmark" / "sampling" / "plan.py"
+    helper.write_text(helper.read_text() + "\n# edited\n")
+    status = other.dvc("status", "--json")
+    stale = set(json.loads(status.stdout))
+    assert "balance" in stale
+    assert not stale & {"ingest", "validate", "split", "clean"}
+    edited = other.hallmark("run")
+    assert edited.returncode == 0, edited.stdout + edited.stderr
+    states = ran(other)
+    assert [name for name in NAMES[:4] if states[name] != "cached"] == []
+    assert states["balance"] == "ran"
+
+
+def test_dvc_commands_work(clone: Callable[..., Clone], digits: Path, tmp_path: Path) -> None:
+    workspace = clone("workspace", "preset=quick", f"ingest.source={digits}")
+    assert workspace.hallmark("run").returncode == 0
+    workspace.git("add", "--all")
+    workspace.git("commit", "--quiet", "--message=first run")
+
+    experiment = workspace.dvc("exp", "run", "--set-param", "train.optimizer.lr=0.003")
+    assert experiment.returncode == 0, experiment.stdout + experiment.stderr
+    assert yaml.safe_load((workspace.root / "params.yaml").read_text())["train"]["optimizer"]["lr"] == 0.003
+
+    difference = workspace.dvc("metrics", "diff", "--json")
+    assert difference.returncode == 0, difference.stderr
+    assert "reports/evaluate.json" in difference.stdout or "reports/train.json" in difference.stdout
+
+    plots = workspace.dvc("plots", "show")
+    assert plots.returncode == 0, plots.stdout + plots.stderr
+
+    remote = tmp_path / "remote"
+    assert workspace.dvc("remote", "add", "--local", "--default", "here", str(remote)).returncode == 0
+    pushed = workspace.dvc("push")
+    assert pushed.returncode == 0, pushed.stdout + pushed.stderr
+    before = workspace.outputs()
+    for name in ("train", "ingest"):
+        folder = workspace.root / "data" / name
+        for path in sorted(folder.iterdir()):
+            path.unlink()
+        folder.rmdir()
+    import shutil
+
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    pulled = workspace.dvc("pull")
+    assert pulled.returncode == 0, pulled.stdout + pulled.stderr
+    assert workspace.outputs() == before
