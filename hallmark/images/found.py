@@ -1,0 +1,116 @@
+"""What every kind of source comes down to: the files found, and their bytes one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+Value = str | int | float | bool | None
+Kind = Literal["class_folders", "split_folders", "csv_manifest", "parquet_manifest", "parquet_images"]
+
+#: How a split may be called, by folders and in manifests.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """One file of a source, before its bytes are read.
+
+    ``path`` is the ledger's; ``reasons`` say what its place or its row alone tells: ``stray_file``, ``unlabelled``.
+    """
+
+    path: str
+    label: str | None
+    group: str | None = None
+    given_split: str | None = None
+    reasons: tuple[str, ...] = ()
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """The bytes of one file, or why there are none: ``unreadable_file`` or ``too_large``.
+
+    ``size`` in bytes is 0 where it cannot be told; ``sha256`` is empty where there are no bytes.
+    """
+
+    data: bytes | None
+    size: int
+    sha256: str = ""
+    reason: str = ""
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """Of bytes that were read in full."""
+        return cls(data=data, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def unreadable(cls, size: int = 0) -> Self:
+        """Of a file that cannot be read."""
+        return cls(data=None, size=size, reason="unreadable_file")
+
+    @classmethod
+    def too_large(cls, size: int) -> Self:
+        """Of a file above the limit of what is read."""
+        return cls(data=None, size=size, reason="too_large")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A source that was opened.
+
+    ``found`` are all its files, sorted by path, each path once. ``contents(limit)`` yields (place in ``found``,
+    content) once for each, in the order that suits the storage (the same each time), reading no file of more than
+    ``limit`` bytes. ``packed`` is empty, ``zip`` or ``tar``; ``expected_bytes`` is about what all contents come to.
+    """
+
+    kind: Kind
+    packed: Literal["", "zip", "tar"]
+    found: Sequence[Found]
+    expected_bytes: int
+    contents: Callable[[int], Iterator[tuple[int, Content]]]
+
+
+def printable(names: Sequence[str]) -> dict[str, str]:
+    """Each name of a file system as text that UTF-8 can hold, each text once; keys are the texts, values the names.
+
+    Bytes that are no UTF-8 (Python's lone surrogates) become ``\\xff``, with ``~`` and a number where that is taken.
+
+    >>> printable(["na\\udcefve.png", "a.png"])
+    {'a.png': 'a.png', 'na\\\\xefve.png': 'na\\udcefve.png'}
+    """
+    texts: dict[str, str] = {}
+    broken = []
+    for name in names:
+        if name.isascii() or _encodable(name):
+            texts[name] = name
+        else:
+            broken.append(name)
+    for name in sorted(broken, key=lambda name: name.encode("utf-8", "surrogateescape")):
+        text = stem = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        number = 2
+        while text in texts:
+            text, number = f"{stem}~{number}", number + 1
+        texts[text] = name
+    return texts
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

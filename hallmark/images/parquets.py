@@ -1,0 +1,131 @@
+"""Parquet sources: manifests as tables, and tables that hold the images themselves, as Hugging Face's datasets do.
+
+A table of images has a column of type ``struct<bytes, path>`` (or plain binary) and a label: text, or whole numbers
+with their names in the schema's Hugging Face metadata (``ClassLabel``). Its images are called ``row:0``, ``row:1``, …
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hallmark.contracts.errors import InputError
+from hallmark.images import manifests
+from hallmark.images.found import Content, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from hallmark.images.found import Value
+
+_LABELS = ("label", "labels", "class", "target", "fine_label")
+_ROWS = 64
+
+
+class Table:
+    """A Parquet file as a source."""
+
+    def __init__(self, file: Path | BinaryIO, name: str) -> None:
+        self.name = name
+        try:
+            self._parquet = pq.ParquetFile(file)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"ingest.source: {name} is no Parquet file: {error}", remedy="write it again") from error
+        self._schema = self._parquet.schema_arrow
+        self._features = _features(self._schema)
+        self.image = self._image_column()
+
+    def found(self) -> list[Found]:
+        """The rows sorted by path: those of a manifest, or ``row:N``. Raises InputError."""
+        if self.image is None:
+            manifests.check_columns(self._schema.names, self.name)
+            return manifests.found_of(self._rows("label"), self.name, lambda number: f"row {number}")
+        label = self._label_column()
+        rows = []
+        for number, row in enumerate(self._rows(label)):
+            if label != "label":
+                row["label"] = row.pop(label)
+            try:
+                rows.append(manifests.describe(row, f"row:{number}"))
+            except ValueError as error:
+                raise InputError(
+                    f"ingest.source: {self.name}, row {number}: {error}", remedy="name the splits train, val, test"
+                ) from error
+        if not rows:
+            raise InputError(f"ingest.source: {self.name} has no row", remedy="give a table with one row per image")
+        return sorted(rows, key=lambda row: row.path)
+
+    def contents(
+        self, found: Sequence[Found], limit: int, elsewhere: Callable[[str, int], Content]
+    ) -> Iterator[tuple[int, Content]]:
+        """(place in ``found``, content) row by row; ``elsewhere`` reads a path where a row holds no bytes."""
+        assert self.image is not None
+        places = {row.path: place for place, row in enumerate(found)}
+        number = 0
+        for batch in self._parquet.iter_batches(batch_size=_ROWS, columns=[self.image]):
+            for cell in batch.column(0):
+                yield places[f"row:{number}"], _content(cell.as_py(), limit, elsewhere)
+                number += 1
+
+    def _rows(self, label: str) -> Iterator[dict[str, Value]]:
+        columns = [name for name in self._schema.names if name != self.image]
+        names = self._features.get(label, {}).get("names")
+        for batch in self._parquet.iter_batches(batch_size=4096, columns=columns):
+            for row in batch.to_pylist():
+                values = {key: manifests.plain(value) for key, value in row.items()}
+                number = values[label]
+                if names is not None and isinstance(number, int):
+                    # Hugging Face writes -1 for no label, as test sets have it
+                    values[label] = names[number] if 0 <= number < len(names) else None
+                yield values
+
+    def _image_column(self) -> str | None:
+        candidates = [
+            field.name
+            for field in self._schema
+            if self._features.get(field.name, {}).get("_type") == "Image" or _holds_images(field)
+        ]
+        return next((name for name in ("image", "img") if name in candidates), candidates[0] if candidates else None)
+
+    def _label_column(self) -> str:
+        classes = [name for name, feature in self._features.items() if feature.get("_type") == "ClassLabel"]
+        for name in (*_LABELS, *(classes if len(classes) == 1 else [])):
+            if name in self._schema.names:
+                return name
+        raise InputError(
+            f"ingest.source: {self.name} has the columns {', '.join(self._schema.names)} but no label",
+            remedy="name the column of labels 'label'",
+        )
+
+
+def _content(cell: Any, limit: int, elsewhere: Callable[[str, int], Content]) -> Content:
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    if data is not None:
+        return Content.of(data) if len(data) <= limit else Content.too_large(len(data))
+    path = cell.get("path") if isinstance(cell, dict) else None
+    return elsewhere(posixpath.normpath(path), limit) if path else Content.unreadable()
+
+
+def _holds_images(field: pa.Field) -> bool:
+    if pa.types.is_struct(field.type):
+        return any(child.name == "bytes" and _is_binary(child.type) for child in field.type)
+    return field.name in ("image", "img") and _is_binary(field.type)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """Hugging Face's description of the columns, empty where there is none that can be read."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}

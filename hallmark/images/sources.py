@@ -1,0 +1,229 @@
+"""Opens ``ingest.source``, whatever kind it is.
+
+A folder of class folders; a folder of train/val/test folders of class folders; a CSV or Parquet manifest; a Parquet
+table of images as Hugging Face writes it; a .zip or .tar of one of these.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import posixpath
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.images import layouts, manifests
+from hallmark.images.archives import Tar, Zip
+from hallmark.images.folders import Folder, walk
+from hallmark.images.found import Content, Found, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hallmark.images.found import Kind
+
+_KINDS = "a folder of class folders, a CSV or Parquet manifest, a Parquet table of images, or a .zip or .tar of one"
+
+
+def locate(source: str) -> Path:
+    """The path of a source that is there and may be read. Raises InputError, MachineError."""
+    path = Path(source)
+    try:
+        path.stat()
+        readable = os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        home = "; '~' is not expanded, write the path in full" if source.startswith("~") else ""
+        raise InputError(f"ingest.source: there is no '{source}'{home}", remedy=f"give {_KINDS}") from error
+    except PermissionError:
+        readable = False
+    if not readable:
+        raise MachineError(
+            f"ingest.source: no permission to read '{source}'", remedy="give read permission on it (chmod -R u+rX)"
+        )
+    return path
+
+
+def open_source(source: str) -> Source:
+    """Lists a source: every file it holds, hidden and stray ones too.
+
+    Raises InputError where it is missing, empty or of no known kind, MachineError where it may not be read.
+    """
+    path = locate(source)
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise InputError(f"ingest.source: '{source}' is no file and no folder", remedy=f"give {_KINDS}")
+    if path.stat().st_size == 0:
+        raise InputError(f"ingest.source: the file '{source}' is empty", remedy=f"give {_KINDS}")
+    suffix = path.suffix.casefold()
+    if suffix == ".csv":
+        return _csv(path)
+    if suffix in (".parquet", ".pq") or _begins(path, b"PAR1"):
+        return _parquet(path)
+    if zipfile.is_zipfile(path):
+        return _archive(Zip(path))
+    if suffix == ".zip":
+        raise InputError(f"ingest.source: '{path.name}' is no .zip by its content", remedy="write or download it again")
+    if tarfile.is_tarfile(path):
+        return _archive(Tar(path))
+    raise InputError(f"ingest.source: the file '{source}' is of no known kind", remedy=f"give {_KINDS}")
+
+
+def _folder(path: Path) -> Source:
+    files = Folder(path, walk(path))
+    if not files.sizes:
+        raise InputError(
+            f"ingest.source: the folder '{path}' holds no file", remedy="put images in it, in class folders"
+        )
+    kind, found = layouts.arrange(files.sizes)
+    return _stored(kind, found, files)
+
+
+def _csv(path: Path) -> Source:
+    with path.open("rb") as file:
+        found = manifests.read_csv(file, path.name)
+    return _stored("csv_manifest", *_beside(path.parent, found))
+
+
+def _parquet(path: Path) -> Source:
+    from hallmark.images.parquets import Table
+
+    table = Table(path, path.name)
+    found = table.found()
+    if table.image is None:
+        return _stored("parquet_manifest", *_beside(path.parent, found))
+
+    def elsewhere(name: str, limit: int) -> Content:
+        return next(content for _, content in Folder.listed(path.parent, [name]).read([name], limit))
+
+    return Source(
+        kind="parquet_images",
+        packed="",
+        found=found,
+        expected_bytes=path.stat().st_size,
+        contents=lambda limit: table.contents(found, limit, elsewhere),
+    )
+
+
+def _beside(folder: Path, found: list[Found]) -> tuple[list[Found], Folder]:
+    """The files a manifest names; a path written with backslashes is read as the path it stands for."""
+    files = Folder.listed(folder, [row.path for row in found])
+    if not any("\\" in row.path and files.sizes[row.path] < 0 for row in found):
+        return found, files
+    names = {
+        row.path: posixpath.normpath(row.path.replace("\\", "/")) if files.sizes[row.path] < 0 else row.path
+        for row in found
+    }
+    return _renamed(found, names), Folder.listed(folder, list(names.values()))
+
+
+def _renamed(found: Sequence[Found], names: dict[str, str]) -> list[Found]:
+    import dataclasses
+
+    renamed = {names[row.path]: dataclasses.replace(row, path=names[row.path]) for row in found}
+    if len(renamed) < len(found):
+        raise InputError(
+            "ingest.source: the manifest gives a path twice, with slashes and backslashes", remedy="keep one of them"
+        )
+    return [renamed[path] for path in sorted(renamed)]
+
+
+def _archive(archive: Zip | Tar) -> Source:
+    names = list(archive.sizes)
+    if not names:
+        raise InputError(f"ingest.source: the archive '{archive.path.name}' holds no file", remedy="put images in it")
+    table = _table_in(archive, names)
+    if table is not None:
+        return table
+    kind, found = layouts.arrange(names, unwrap=True)
+    return _stored(kind, found, archive)
+
+
+def _table_in(archive: Zip | Tar, names: Sequence[str]) -> Source | None:
+    """The source a manifest or a table of images makes of its archive, at the root or in the one folder there."""
+    visible = [name.split("/") for name in names if not layouts.is_stray(name.split("/"))]
+    root = layouts.wrapper(visible)
+    top = [name for name in map("/".join, visible) if posixpath.dirname(name) in ("", root)]
+    tables = []
+    for name in top:
+        suffix = posixpath.splitext(name)[1].casefold()
+        if suffix == ".csv":
+            with archive.spool(name) as file:
+                header = manifests.csv_header(file)
+            if set(manifests.NEEDED) <= set(header):
+                tables.append(name)
+        elif suffix in (".parquet", ".pq"):
+            tables.append(name)
+    if len(tables) > 1:
+        raise InputError(
+            f"ingest.source: the archive '{archive.path.name}' holds {len(tables)} tables: {', '.join(tables)}",
+            remedy="keep one of them in it",
+        )
+    return _from_table(archive, tables[0], names) if tables else None
+
+
+def _from_table(archive: Zip | Tar, name: str, names: Sequence[str]) -> Source:
+    from hallmark.images.parquets import Table
+
+    folder = posixpath.dirname(name)
+    with archive.spool(name) as file:
+        if name.casefold().endswith(".csv"):
+            kind: Kind = "csv_manifest"
+            found = manifests.read_csv(file, name)
+        else:
+            kind = "parquet_manifest"
+            table = Table(file, name)
+            found = table.found()
+            if table.image is not None:
+                return _images_in(archive, name, found)
+    members = {}
+    for row in found:
+        member = posixpath.normpath(posixpath.join(folder, row.path))
+        members[row.path] = member if member in archive.sizes else member.replace("\\", "/")
+    rows = _renamed(found, members)
+    unlisted = sorted(set(names) - {row.path for row in rows} - {name})
+    rows += [Found(path=path, label=None, reasons=("stray_file",)) for path in unlisted]
+    return _stored(kind, sorted(rows, key=lambda row: row.path), archive)
+
+
+def _images_in(archive: Zip | Tar, name: str, found: list[Found]) -> Source:
+    from hallmark.images.parquets import Table
+
+    def elsewhere(path: str, limit: int) -> Content:
+        member = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+        return next(content for _, content in archive.read([member], limit))
+
+    def contents(limit: int) -> Iterator[tuple[int, Content]]:
+        with archive.spool(name) as file:
+            yield from Table(file, name).contents(found, limit, elsewhere)
+
+    return Source(
+        kind="parquet_images",
+        packed=archive.packed,
+        found=found,
+        expected_bytes=archive.path.stat().st_size,
+        contents=contents,
+    )
+
+
+def _stored(kind: Kind, found: Sequence[Found], files: Folder | Zip | Tar) -> Source:
+    names = [row.path for row in found]
+    return Source(
+        kind=kind,
+        packed="" if isinstance(files, Folder) else files.packed,
+        found=found,
+        expected_bytes=sum(max(files.sizes.get(name, 0), 0) for name in names),
+        contents=functools.partial(_contents, files, names),
+    )
+
+
+def _contents(files: Folder | Zip | Tar, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
+    return files.read(names, limit)
+
+
+def _begins(path: Path, signature: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(signature)) == signature

@@ -1,0 +1,168 @@
+"""Every file of the source: its bytes stored once, in shards, and one row about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.images.found import Content, Found, Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Its section of params.yaml."""
+
+    source: str
+    max_file_bytes: int
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise InputError("ingest.source is empty", remedy="give the path of a folder, a manifest or an archive")
+        # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB
+        require.in_range(1, 2**31 - 2**20, **{"ingest.max_file_bytes": self.max_file_bytes})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was found, before anyone judged it.
+
+    ``kind`` is the kind of source; ``packed`` is empty, zip or tar; ``classes`` counts files by label as found, of
+    which ``unlabelled`` have none; ``splits`` counts files by the split the source gives; ``metadata`` names the
+    columns a manifest brings along; ``digest`` identifies the content: paths, labels, groups, splits and bytes.
+    """
+
+    kind: str
+    packed: str
+    n_files: int
+    n_bytes: int
+    n_stored: int
+    classes: dict[str, int]
+    unlabelled: int
+    splits: dict[str, int]
+    groups: int
+    metadata: list[str]
+    reasons: dict[str, int]
+    shards: int
+    digest: str
+
+
+def run(params: Params, *, ingest: Path) -> Report:
+    """Reads the source. Raises InputError where there is nothing to read, MachineError where it may not be read."""
+    import time
+
+    from hallmark.contracts.tables import MANIFEST, write_table
+    from hallmark.images.shards import write
+    from hallmark.images.sources import open_source
+    from hallmark.pipeline.telemetry import note
+
+    started = time.perf_counter()
+    source = open_source(params.source)
+    contents: list[Content | None] = [None] * len(source.found)
+    stored: list[int] = []
+    places = write(
+        ingest, _items(source, params.max_file_bytes, contents, stored), expected_bytes=source.expected_bytes
+    )
+    manifest = _manifest(source.found, contents, dict(zip(stored, places, strict=True)))
+    write_table(manifest, MANIFEST, ingest / "manifest.parquet")
+    note(samples_per_second=round(len(manifest) / (time.perf_counter() - started), 1))
+    return Report(
+        kind=source.kind,
+        packed=source.packed,
+        n_files=len(manifest),
+        n_bytes=int(manifest["size"].sum()),
+        n_stored=len(stored),
+        classes=_counts(manifest["label"]),
+        unlabelled=int(manifest["label"].isna().sum()),
+        splits=_counts(manifest["given_split"]),
+        groups=int(manifest["group"].nunique()),
+        metadata=[name.removeprefix("meta_") for name in manifest.columns if name.startswith("meta_")],
+        reasons=dict(
+            sorted(Counter(reason for cell in manifest["reasons"] for reason in cell.split(";") if reason).items())
+        ),
+        shards=len({place.shard for place in places}),
+        digest=_digest(manifest),
+    )
+
+
+def _items(
+    source: Source, limit: int, contents: list[Content | None], stored: list[int]
+) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of each file that has any; what is known of each is left in ``contents``, without the bytes."""
+    from dataclasses import replace
+
+    from hallmark.images.progress import shown
+
+    for place, content in shown(source.contents(limit), total=len(source.found), what="files read"):
+        contents[place] = replace(content, data=None)
+        if content.data is not None:
+            stored.append(place)
+            yield source.found[place].path, content.data
+
+
+def _manifest(found: Sequence[Found], contents: Sequence[Content | None], places: dict[int, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    from hallmark.contracts.names import join_reasons
+
+    rows = []
+    for number, (file, content) in enumerate(zip(found, contents, strict=True)):
+        assert content is not None, f"{file.path} was listed, but never read"
+        shard, row = places.get(number, (-1, -1))
+        rows.append(
+            {
+                "path": file.path,
+                "label": file.label,
+                "group": file.group,
+                "given_split": file.given_split,
+                "size": content.size,
+                "sha256": content.sha256,
+                "shard": shard,
+                "row": row,
+                "reasons": join_reasons({*file.reasons, content.reason} - {""}),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    for name in dict.fromkeys(name for file in found for name in file.metadata):
+        frame[f"meta_{name}"] = _column([file.metadata.get(name) for file in found])
+    return frame
+
+
+def _column(values: list[Any]) -> pd.Series[Any]:
+    """Metadata as numbers where every value there is one, else as text; empty cells are missing."""
+    import pandas as pd
+
+    there = [value for value in values if value is not None]
+    # a number with leading zeros is a code
+    codes = any(isinstance(value, bool) or (str(value)[:1] == "0" and str(value)[1:2].isdigit()) for value in there)
+    if there and not codes:
+        numbers = pd.Series(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce"))
+        if numbers.notna().sum() == len(there):
+            return numbers
+    return pd.Series([None if value is None else str(value) for value in values], dtype="string")
+
+
+def _counts(column: pd.Series[Any]) -> dict[str, int]:
+    return {str(name): int(count) for name, count in column.value_counts().sort_index().items()}
+
+
+def _digest(manifest: pd.DataFrame) -> str:
+    import hashlib
+    import json
+
+    digest = hashlib.sha256()
+    columns = ["path", "label", "group", "given_split", "sha256"]
+    for row in (
+        manifest[columns].astype(object).where(manifest[columns].notna(), None).itertuples(index=False, name=None)
+    ):
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    return digest.hexdigest()

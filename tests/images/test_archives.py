@@ -1,0 +1,125 @@
+"""Archives that are odd, hostile or broken."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hallmark.contracts.errors import InputError
+from hallmark.images.sources import open_source
+from tests.images.conftest import pack, png
+from tests.images.test_sources import LIMIT, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE, TWO = png(1), png(2)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_members_that_would_escape_stay_inside(tmp_path: Path, suffix: str) -> None:
+    names = ["../../evil.png", "/etc/evil.png", "cat/../../evil.png", "cat/a.png"]
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    rows = told(str(pack(inside / f"s{suffix}", dict.fromkeys(names, ONE))))
+    assert rows.pop("cat/a.png") == ("cat", None, "", ONE)
+    assert {row[:3] for row in rows.values()} == {(None, None, "stray_file")}
+    assert len(rows) >= 2
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [f"s{suffix}"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # zipfile warns as the test writes it
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_of_two_members_of_a_name_the_last_counts(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"s{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("cat/a.png", ONE)
+            archive.writestr("cat/a.png", TWO)
+    else:
+        with tarfile.open(path, "w") as tar:
+            for data in (ONE, TWO):
+                member = tarfile.TarInfo("./cat/a.png")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    assert told(str(path)) == {"cat/a.png": ("cat", None, "", TWO)}
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_links_in_a_tar(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"s{suffix}"
+    with tarfile.open(path, "w:gz" if suffix.endswith("gz") else "w") as tar:
+
+        def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> None:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+
+        link("dog/early.png", "../cat/a.png")
+        member = tarfile.TarInfo("cat/a.png")
+        member.size = len(ONE)
+        tar.addfile(member, io.BytesIO(ONE))
+        link("dog/hard.png", "cat/a.png", tarfile.LNKTYPE)
+        link("dog/twice.png", "early.png")
+        link("dog/broken.png", "nowhere.png")
+        link("dog/out.png", "../../../etc/passwd")
+        link("dog/loop.png", "loop.png")
+        link("dog/pipe.png", "", tarfile.FIFOTYPE)
+    rows = told(str(path))
+    for name in ("cat/a.png", "dog/early.png", "dog/hard.png", "dog/twice.png"):
+        assert rows.pop(name)[2:] == ("", ONE), name
+    assert {row[2:] for row in rows.values()} == {("unreadable_file", None)}
+    assert len(rows) == 4
+
+
+def test_links_in_a_zip(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.writestr("cat/a.png", ONE)
+        for name, target in (("dog/b.png", "../cat/a.png"), ("dog/out.png", "/etc/passwd")):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(member, target)
+    rows = told(str(tmp_path / "s.zip"))
+    assert rows["dog/b.png"] == ("dog", None, "", ONE)
+    assert rows["dog/out.png"] == ("dog", None, "unreadable_file", None)
+
+
+def test_a_broken_or_encrypted_member_costs_no_other(tmp_path: Path) -> None:
+    path = pack(tmp_path / "s.zip", {"cat/a.png": ONE, "cat/b.png": TWO * 20, "cat/c.png": TWO})
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("cat/b.png").header_offset
+        third = archive.getinfo("cat/c.png").header_offset
+    data[start + 45 : start + 55] = b"\xff" * 10
+    central = data.rindex(b"PK\x01\x02")
+    data[third + 6] |= 1
+    data[central + 8] |= 1
+    path.write_bytes(data)
+    rows = told(str(path))
+    assert rows["cat/a.png"][2:] == ("", ONE)
+    assert rows["cat/b.png"][2:] == ("unreadable_file", None)
+    assert rows["cat/c.png"][2:] == ("unreadable_file", None)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.xz"])
+def test_truncated_archives_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = pack(tmp_path / f"s{suffix}", {f"cat/{number}.png": bytes(range(256)) * 64 for number in range(9)})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(InputError, match=r"cannot be read|no \.zip by its content|no known kind"):
+        for _ in open_source(str(path)).contents(LIMIT):
+            pass
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_archives_without_files_or_with_two_tables(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match="holds no file"):
+        open_source(str(pack(tmp_path / f"none{suffix}", {})))
+    tables = {"a.csv": b"path,label\nx,y\n", "b.csv": b"path,label\nx,y\n"}
+    with pytest.raises(InputError, match=r"2 tables: a\.csv, b\.csv"):
+        open_source(str(pack(tmp_path / f"two{suffix}", tables)))

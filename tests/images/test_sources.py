@@ -1,0 +1,420 @@
+"""Every kind of source, and every way to be none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.images.sources import open_source
+from tests.images.conftest import lay, pack, png
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hallmark.images.found import Content, Found, Source
+
+LIMIT = 2**20
+ONE, TWO, THREE = png(1), png(2), png(3)
+
+
+def read(source: Source) -> dict[str, tuple[Found, Content]]:
+    contents = list(source.contents(LIMIT))
+    assert sorted(place for place, _ in contents) == list(range(len(source.found)))
+    assert [file.path for file in source.found] == sorted(file.path for file in source.found)
+    return {source.found[place].path: (source.found[place], content) for place, content in contents}
+
+
+def told(source: str) -> dict[str, tuple[str | None, str | None, str, bytes | None]]:
+    """path → (label, split, reasons, bytes)."""
+    return {
+        path: (file.label, file.given_split, ";".join([*file.reasons, *filter(None, [content.reason])]), content.data)
+        for path, (file, content) in read(open_source(source)).items()
+    }
+
+
+def test_class_folders(store: Callable[[Mapping[str, bytes]], str]) -> None:
+    files = {
+        "cat/a.png": ONE,
+        "cat/deep/er/b c.PNG": TWO,
+        "Löwe 🦁/ü.jpg": THREE,
+        "cat/.hidden.png": ONE,
+        "cat/Thumbs.db": b"x",
+        ".cache/cat/a.png": ONE,
+        "__MACOSX/cat/._a.png": b"x",
+        "readme.txt": b"read me",
+        "cat/empty.png": b"",
+    }
+    source = store(files)
+    assert open_source(source).kind == "class_folders"
+    assert told(source) == {
+        "cat/a.png": ("cat", None, "", ONE),
+        "cat/deep/er/b c.PNG": ("cat", None, "", TWO),
+        "Löwe 🦁/ü.jpg": ("Löwe 🦁", None, "", THREE),
+        "cat/.hidden.png": ("cat", None, "stray_file", ONE),
+        "cat/Thumbs.db": ("cat", None, "stray_file", b"x"),
+        ".cache/cat/a.png": (None, None, "stray_file", ONE),
+        "__MACOSX/cat/._a.png": (None, None, "stray_file", b"x"),
+        "readme.txt": (None, None, "stray_file", b"read me"),
+        "cat/empty.png": ("cat", None, "", b""),
+    }
+
+
+def test_split_folders(store: Callable[[Mapping[str, bytes]], str]) -> None:
+    source = store(
+        {
+            "train/cat/a.png": ONE,
+            "Validation/cat/more/b.png": TWO,
+            "test/dog/c.png": THREE,
+            "test/loose.png": ONE,
+            "extra/dog/d.png": ONE,
+            "train/.x/e.png": ONE,
+        }
+    )
+    assert open_source(source).kind == "split_folders"
+    assert told(source) == {
+        "train/cat/a.png": ("cat", "train", "", ONE),
+        "Validation/cat/more/b.png": ("cat", "val", "", TWO),
+        "test/dog/c.png": ("dog", "test", "", THREE),
+        "test/loose.png": (None, "test", "stray_file", ONE),
+        "extra/dog/d.png": (None, None, "stray_file", ONE),
+        "train/.x/e.png": (None, "train", "stray_file", ONE),
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["train/a.png", "car/b.png", "bus/c.png"], "class_folders"),
+        (["train/steam/a.png", "car/b/b.png", "bus/c.png"], "class_folders"),
+        (["train/cat/a.png"], "split_folders"),
+        (["train/cat/a.png", "test/b.png"], "split_folders"),
+        (["train/a.png", "test/b.png"], "class_folders"),
+    ],
+)
+def test_folders_named_train_are_splits_only_where_they_hold_classes(
+    tmp_path: Path, names: list[str], kind: str
+) -> None:
+    assert open_source(str(lay(tmp_path, dict.fromkeys(names, ONE)))).kind == kind
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_one_folder_around_all_in_an_archive_is_no_class(tmp_path: Path, suffix: str) -> None:
+    source = str(pack(tmp_path / f"s{suffix}", {"pets/cat/a.png": ONE, "pets/dog/b.png": TWO, "pets/x.txt": b""}))
+    assert {path: row[0] for path, row in told(source).items()} == {
+        "pets/cat/a.png": "cat",
+        "pets/dog/b.png": "dog",
+        "pets/x.txt": None,
+    }
+    splits = str(pack(tmp_path / f"t{suffix}", {"pets/train/cat/a.png": ONE, "pets/test/dog/b.png": TWO}))
+    assert {row[:2] for row in told(splits).values()} == {("cat", "train"), ("dog", "test")}
+
+
+def test_file_systems_oddities(tmp_path: Path) -> None:
+    elsewhere = lay(tmp_path / "elsewhere", {"one.png": ONE, "class/two.png": TWO})
+    folder = lay(tmp_path / "source", {"cat/a.png": THREE})
+    (folder / "cat/link.png").symlink_to(elsewhere / "one.png")
+    (folder / "cat/broken.png").symlink_to(elsewhere / "gone.png")
+    (folder / "cat/self.png").symlink_to("self.png")
+    (folder / "cat/loop").symlink_to(folder)
+    (folder / "dog").symlink_to(elsewhere / "class")
+    os.mkfifo(folder / "cat/pipe.png")
+    (folder / "empty").mkdir()
+    assert told(str(folder)) == {
+        "cat/a.png": ("cat", None, "", THREE),
+        "cat/link.png": ("cat", None, "", ONE),
+        "cat/broken.png": ("cat", None, "unreadable_file", None),
+        "cat/self.png": ("cat", None, "unreadable_file", None),
+        "cat/loop": ("cat", None, "unreadable_file", None),
+        "cat/pipe.png": ("cat", None, "unreadable_file", None),
+        "dog/two.png": ("dog", None, "", TWO),
+    }
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for name, data in ((b"na\xefve.png", ONE), (b"na\\xefve.png", TWO), (b'new\nline,".png', THREE)):
+        Path(os.fsdecode(os.fsencode(tmp_path / "cat") + b"/" + name)).write_bytes(data)
+    rows = told(str(tmp_path))
+    assert {path: row[3] for path, row in rows.items()} == {
+        "cat/na\\xefve.png": TWO,
+        "cat/na\\xefve.png~2": ONE,
+        'cat/new\nline,".png': THREE,
+    }
+    assert all(path.encode() for path in rows)
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder, and a user who is not root: root may read everything."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    user = os.geteuid()
+    yield folder
+    os.seteuid(user)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shutil.rmtree(folder)
+
+
+def become_nobody() -> None:
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+
+
+def test_no_permission(nobody: Path) -> None:
+    folder = lay(nobody / "source", {"cat/a.png": ONE, "cat/b.png": TWO, "dog/c.png": THREE})
+    for path in (folder, folder / "cat", folder / "dog"):
+        path.chmod(0o755)
+    (folder / "cat/b.png").chmod(0)
+    become_nobody()
+    assert told(str(folder))["cat/b.png"] == ("cat", None, "unreadable_file", None)
+    assert told(str(folder))["cat/a.png"][3] == ONE
+    os.seteuid(os.getuid())
+    (folder / "dog").chmod(0)
+    become_nobody()
+    with pytest.raises(MachineError, match=r"no permission to list the folder '.*dog'"):
+        open_source(str(folder))
+    os.seteuid(os.getuid())
+    folder.chmod(0)
+    become_nobody()
+    with pytest.raises(MachineError, match="no permission to read"):
+        open_source(str(folder))
+    with pytest.raises(MachineError, match="no permission to read"):
+        open_source(str(folder / "cat"))
+
+
+def test_large_files_are_not_read(store: Callable[[Mapping[str, bytes]], str]) -> None:
+    source = open_source(store({"cat/a.png": ONE, "cat/b.png": bytes(LIMIT + 1), "cat/c.png": bytes(LIMIT)}))
+    contents = {path: content for path, (_, content) in read(source).items()}
+    assert (contents["cat/b.png"].reason, contents["cat/b.png"].data) == ("too_large", None)
+    assert contents["cat/b.png"].size == LIMIT + 1
+    assert contents["cat/c.png"].data == bytes(LIMIT)
+
+
+def test_files_that_go_away_while_they_are_read(tmp_path: Path) -> None:
+    source = open_source(str(lay(tmp_path, {"cat/a.png": ONE, "cat/b.png": TWO})))
+    (tmp_path / "cat/a.png").unlink()
+    (tmp_path / "cat/b.png").write_bytes(THREE * 3)
+    contents = {path: content for path, (_, content) in read(source).items()}
+    assert contents["cat/a.png"].reason == "unreadable_file"
+    assert contents["cat/b.png"].data == THREE * 3
+
+
+@pytest.mark.parametrize(("workers", "chunk"), [(1, 1), (3, 2), (8, 64)])
+def test_contents_come_in_order_for_any_worker_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, chunk: int
+) -> None:
+    monkeypatch.setenv("HALLMARK_WORKERS", str(workers))
+    monkeypatch.setattr("hallmark.images.folders._CHUNK_FILES", chunk)
+    lay(tmp_path, {f"{number % 3}/{number:03d}": bytes([number]) for number in range(150)})
+    source = open_source(str(tmp_path))
+    contents = list(source.contents(LIMIT))
+    assert [place for place, _ in contents] == list(range(150))
+    assert [content.data for _, content in contents] == [bytes([int(file.path[2:])]) for file in source.found]
+
+
+MANIFEST = """path,label,group,split,age,code,note
+img/a.png,cat,p1,train,3,007,"a, b"
+./img/b.png,dog,,test,,012,
+img/gone.png,cat,p1,val,4.5,,x
+img/c.png,,p2,,5,001,y
+"""
+
+
+def check_manifest(source: str, kind: str, stray: set[str] | None = None) -> None:
+    opened = open_source(source)
+    assert opened.kind == kind
+    rows = told(source)
+    prefix = "" if stray is None else "set/"
+    for path in stray or ():
+        assert rows.pop(path)[:3] == (None, None, "stray_file")
+    assert rows == {
+        f"{prefix}img/a.png": ("cat", "train", "", ONE),
+        f"{prefix}img/b.png": ("dog", "test", "", TWO),
+        f"{prefix}img/gone.png": ("cat", "val", "unreadable_file", None),
+        f"{prefix}img/c.png": (None, None, "unlabelled", THREE),
+    }
+    found = {file.path: file for file in opened.found}
+    assert [found[f"{prefix}img/{name}.png"].group for name in "abc"] == ["p1", None, "p2"]
+    assert set(found[f"{prefix}img/a.png"].metadata) == {"age", "code", "note"}
+    assert found[f"{prefix}img/a.png"].metadata["note"] == "a, b"
+    assert found[f"{prefix}img/b.png"].metadata["note"] is None
+
+
+IMAGES = {"img/a.png": ONE, "img/b.png": TWO, "img/c.png": THREE}
+
+
+def as_parquet(path: Path) -> bytes:
+    rows = {
+        "path": ["img/a.png", "./img/b.png", "img/gone.png", "img/c.png"],
+        "label": ["cat", "dog", "cat", None],
+        "group": ["p1", None, "p1", "p2"],
+        "split": ["train", "test", "val", None],
+        "age": [3.0, None, 4.5, 5.0],
+        "code": ["007", "012", None, "001"],
+        "note": ["a, b", None, "x", "y"],
+    }
+    pq.write_table(pa.table(rows), path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_csv_manifest(tmp_path: Path, mark: str) -> None:
+    lay(tmp_path, IMAGES)
+    (tmp_path / "list.CSV").write_text(mark + MANIFEST.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    check_manifest(str(tmp_path / "list.CSV"), "csv_manifest")
+
+
+def test_parquet_manifest(tmp_path: Path) -> None:
+    lay(tmp_path, IMAGES)
+    as_parquet(tmp_path / "list.parquet")
+    check_manifest(str(tmp_path / "list.parquet"), "parquet_manifest")
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
+@pytest.mark.parametrize("kind", ["csv_manifest", "parquet_manifest"])
+def test_manifest_in_an_archive(tmp_path: Path, suffix: str, kind: str) -> None:
+    table = {"set/list.csv": MANIFEST.encode()} if kind == "csv_manifest" else {}
+    table = table or {"set/list.parquet": as_parquet(tmp_path / "list.parquet")}
+    files = (
+        {f"set/{name}": data for name, data in IMAGES.items()} | table | {"set/img/more.png": ONE, "set/a.csv": b"x,y"}
+    )
+    source = str(pack(tmp_path / f"source{suffix}", files))
+    check_manifest(source, kind, stray={"set/img/more.png", "set/a.csv"})
+
+
+def test_manifest_with_backslashes_and_an_index_column(tmp_path: Path) -> None:
+    lay(tmp_path, IMAGES)
+    (tmp_path / "list.csv").write_text(",path,label\n0,img\\a.png,1\n1,img/b.png,01\n")
+    rows = told(str(tmp_path / "list.csv"))
+    assert {path: row[0] for path, row in rows.items()} == {"img/a.png": "1", "img/b.png": "01"}
+    assert rows["img/a.png"][3] == ONE
+    assert not open_source(str(tmp_path / "list.csv")).found[0].metadata
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "is empty"),
+        ("file,label\na,b\n", r"has the columns file, label but needs path, label; missing: path"),
+        ("Path,label\na,b\n", "write 'Path' as 'path'"),
+        ("path;label\na;b\n", "separate the columns by commas"),
+        ("path,label,label\na,b,c\n", "column 'label' twice"),
+        ("path,label\n", "lists no file"),
+        ("path,label\na,b,c\n", "line 2: 3 cells, the header has 2"),
+        ("path,label\na,b\n./a,c\n", "row 2: path 'a' was given in row 1 already"),
+        ("path,label\n,b\n", "row 1: no path"),
+        ("path,label,split\na,b,tarin\n", "split 'tarin' is none of train, val, test"),
+        ('path,label\n"a,b\n', "line 2"),
+    ],
+)
+def test_wrong_csv_manifests(tmp_path: Path, text: str, match: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(InputError, match=match):
+        open_source(str(tmp_path / "list.csv"))
+
+
+def test_a_manifest_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes("path,label\nä.png,b\n".encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        open_source(str(tmp_path / "list.csv"))
+
+
+def test_all_faults_of_a_manifest_at_once(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label,split\na,x,nope\n,x,train\n" + "b,x,train\n" * 9)
+    with pytest.raises(InputError, match=r"row 1: split 'nope'.*row 2: no path.*row 4: path 'b'.*and 5 more"):
+        open_source(str(tmp_path / "list.csv"))
+
+
+def images_table(path: Path, *, names: list[str] | None = None, split: list[str] | None = None) -> Path:
+    cells: list[dict[str, Any]] = [{"bytes": data, "path": None} for data in (ONE, TWO, THREE)]
+    cells += [{"bytes": None, "path": "beside.png"}, {"bytes": None, "path": "gone.png"}, {"bytes": None, "path": None}]
+    columns: dict[str, Any] = {
+        "image": pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        "label": [0, 1, -1, 1, 0, 0],
+        "age": [1, 2, 3, 4, 5, None],
+    }
+    if split:
+        columns["split"] = split
+    features: dict[str, Any] = {"image": {"_type": "Image"}, "label": {"_type": "Value", "dtype": "int64"}}
+    if names:
+        features["label"] = {"_type": "ClassLabel", "names": names}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path, row_group_size=2)
+    return path
+
+
+@pytest.mark.parametrize("where", ["", ".zip", ".tar.gz"])
+def test_parquet_of_images(tmp_path: Path, where: str) -> None:
+    table = images_table(tmp_path / "t.parquet", names=["cat", "dog"])
+    (tmp_path / "beside.png").write_bytes(ONE + TWO)
+    source = str(table)
+    if where:
+        source = str(pack(tmp_path / f"s{where}", {"t.parquet": table.read_bytes(), "beside.png": ONE + TWO}))
+    assert open_source(source).kind == "parquet_images"
+    assert told(source) == {
+        "row:0": ("cat", None, "", ONE),
+        "row:1": ("dog", None, "", TWO),
+        "row:2": (None, None, "unlabelled", THREE),
+        "row:3": ("dog", None, "", ONE + TWO),
+        "row:4": ("cat", None, "unreadable_file", None),
+        "row:5": ("cat", None, "unreadable_file", None),
+    }
+    assert [file.metadata["age"] for file in open_source(source).found] == [1, 2, 3, 4, 5, None]
+
+
+def test_parquet_of_images_without_names_and_more_than_ten_rows(tmp_path: Path) -> None:
+    images = pa.array([{"bytes": bytes([number]), "path": ""} for number in range(12)])
+    pq.write_table(pa.table({"img": images, "class": list(range(12))}), tmp_path / "t.parquet")
+    rows = told(str(tmp_path / "t.parquet"))
+    assert {path: (row[0], row[3]) for path, row in rows.items()} == {
+        f"row:{number}": (str(number), bytes([number])) for number in range(12)
+    }
+
+
+def test_wrong_parquet_sources(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"PAR1 but not really")
+    with pytest.raises(InputError, match=r"t\.parquet is no Parquet file"):
+        open_source(str(path))
+    pq.write_table(pa.table({"file": ["a"], "label": ["b"]}), path)
+    with pytest.raises(InputError, match="has the columns file, label but needs path, label; missing: path"):
+        open_source(str(path))
+    pq.write_table(pa.table({"image": pa.array([b"x"]), "what": ["b"]}), path)
+    with pytest.raises(InputError, match="has the columns image, what but no label"):
+        open_source(str(path))
+    images_table(path, split=["train", "val", "test", "train", "held out", "val"])
+    with pytest.raises(InputError, match="row 4: split 'held out'"):
+        open_source(str(path))
+
+
+def test_wrong_sources(tmp_path: Path) -> None:
+    for missing in ("nowhere", "~/pictures"):
+        with pytest.raises(InputError, match=f"there is no '{missing}'"):
+            open_source(missing)
+    (tmp_path / "empty/deeper").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no file; put images in it"):
+        open_source(str(tmp_path / "empty"))
+    (tmp_path / "empty.zip").write_bytes(b"")
+    with pytest.raises(InputError, match="is empty"):
+        open_source(str(tmp_path / "empty.zip"))
+    (tmp_path / "a.txt").write_bytes(b"words")
+    with pytest.raises(InputError, match="of no known kind; give a folder of class folders, a CSV"):
+        open_source(str(tmp_path / "a.txt"))
+    (tmp_path / "a.zip").write_bytes(b"words")
+    with pytest.raises(InputError, match=r"is no \.zip by its content"):
+        open_source(str(tmp_path / "a.zip"))
+    with pytest.raises(InputError, match="there is no"):
+        open_source(str(tmp_path / "a.txt/below"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is no file and no folder"):
+        open_source(str(tmp_path / "pipe"))
