@@ -1,0 +1,177 @@
+"""From findings to decisions: one fate per image, people before detectors, nothing removed outside of train.
+
+The order in which the fate of an image is decided: a person's review; copies; outliers and label issues. What a
+detector finds in val or test, and what validate or split had already flagged, is flagged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from hallmark.contracts.errors import InputError
+from hallmark.contracts.names import join_reasons
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+
+COPY = ("exact_duplicate", "near_duplicate")
+_OWN = {"outlier", "label_issue"}
+_BY_SPLIT = {*COPY, "conflicting_duplicate", "split_leak"}
+
+
+def start(split: pd.DataFrame, measurements: pd.DataFrame, review: pd.DataFrame) -> pd.DataFrame:
+    """The table of DECISIONS before any detector: every image kept or flagged, reviews applied.
+
+    ``split`` and ``measurements`` are the stages' tables, ``review`` the decisions in force. Adds the working columns
+    ``cluster representative decided`` (by a person). Raises InputError where a review names a class that is not there.
+    """
+    table = split.drop(columns="reasons").copy()
+    seen = dict(zip(measurements["path"], measurements["reasons"], strict=True))
+    table["reasons"] = [_joined(seen[path], found) for path, found in zip(split["path"], split["reasons"], strict=True)]
+    table["found_label"] = table["label"]
+    table["weight"] = 1.0
+    table["outlier_score"] = np.nan
+    table["label_quality"] = np.nan
+    table["suggested_label"] = pd.array([pd.NA] * len(table), dtype="string")
+    table["fate"] = np.where(table["reasons"] != "", "flagged", "kept")
+    review = review[review["path"].isin(table["path"])]
+    said = table["path"].map(dict(zip(review["path"], review["decision"], strict=True)))
+    table["decided"] = said.notna()
+    keep, drop, relabel = (said.eq(word).fillna(False).to_numpy(bool) for word in ("keep", "drop", "relabel"))
+    unknown = review[(review["decision"] == "relabel") & ~review["label"].isin(table["found_label"])]
+    if len(unknown):
+        listed = ", ".join(f"'{row.label}' ({row.path})" for row in unknown.itertuples())
+        raise InputError(
+            f"data/review.csv relabels to classes that the usable images lack: {listed}",
+            remedy=f"use one of: {', '.join(sorted(set(table['found_label'])))}",
+        )
+    table.loc[keep, "fate"] = "kept"
+    table.loc[keep, "reasons"] = ""
+    table.loc[drop, "fate"] = "removed"
+    table.loc[relabel, "fate"] = "relabelled"
+    table.loc[relabel, "label"] = table.loc[relabel, "path"].map(
+        dict(zip(review["path"], review["label"], strict=True))
+    )
+    add(table, drop, "excluded_by_review")
+    add(table, relabel, "relabelled_by_review")
+    return table
+
+
+def open_in_train(table: pd.DataFrame) -> Mask:
+    """Training images that no person decided about and nothing has removed yet."""
+    return ((table["split"] == "train") & ~table["decided"] & (table["fate"] != "removed")).to_numpy(bool)
+
+
+def remove_copies(table: pd.DataFrame) -> Mask:
+    """Removes copies from train, where a representative is left; who is removed.
+
+    A person may have dropped the representative, or kept another member: then the survivor is the person's, or the next
+    copy, which loses its reason. Clusters with conflicting labels are left to :func:`settle_conflicts`.
+    """
+    conflicting = _carries(table, ["conflicting_duplicate"])
+    copy = _carries(table, COPY) & ~conflicting
+    standing = table["representative"] & (table["fate"] != "removed")
+    standing |= table["decided"] & (table["fate"] != "removed")
+    has_survivor = standing.groupby(table["cluster"]).transform("any").to_numpy(bool)
+    candidates = copy & open_in_train(table)
+    heirs = table[candidates & ~has_survivor].groupby("cluster")["path"].min()
+    heir = table["path"].isin(heirs).to_numpy(bool)
+    table.loc[heir, "reasons"] = [_without(text, set(COPY)) for text in table.loc[heir, "reasons"]]
+    table.loc[heir, "fate"] = table.loc[heir, "reasons"].map(lambda text: "flagged" if text else "kept")
+    removed = candidates & ~heir
+    table.loc[removed, "fate"] = "removed"
+    return np.asarray(removed, bool)
+
+
+def settle_conflicts(table: pd.DataFrame, label: NDArray[np.int64], probabilities: NDArray[np.float64] | None) -> Mask:
+    """Of a training cluster with conflicting labels, keeps (flagged) the image whose label the classifier gives; who is
+    removed.
+
+    Without probabilities ``[images, classes]``, or where the classifier gives none of the labels, all are removed, but
+    where a person decided about a member that stays: then the rest goes.
+    """
+    candidates = _carries(table, ["conflicting_duplicate"]) & open_in_train(table)
+    by_person = (table["decided"] & (table["fate"] != "removed")).groupby(table["cluster"]).transform("any").to_numpy()
+    removed = candidates.copy()
+    if probabilities is not None:
+        # beside a held-out member no copy may stay in train, whatever its label
+        apart = (table["split"] != "train").groupby(table["cluster"]).transform("any").to_numpy(bool)
+        right = candidates & ~by_person & ~apart & (probabilities.argmax(axis=1) == label)
+        first = table[right].sort_values(["representative", "path"], ascending=[False, True])
+        survivors = first.drop_duplicates("cluster")["path"]
+        removed &= ~table["path"].isin(survivors).to_numpy(bool)
+    table.loc[removed, "fate"] = "removed"
+    return removed
+
+
+def act(table: pd.DataFrame, found: Mask, reason: str, *, removable: Mask, action: str, weight: float) -> None:
+    """Applies ``action`` to the images a detector found.
+
+    remove, relabel (to ``suggested_label``) and downweight hold for training images in ``removable``; of the others,
+    and of val and test, the finding is a flag. Images a person decided about, and removed ones, stay as they are.
+    """
+    found = found & ~table["decided"].to_numpy(bool) & (table["fate"] != "removed").to_numpy(bool)
+    add(table, found, reason)
+    table.loc[found & (table["fate"] == "kept").to_numpy(bool), "fate"] = "flagged"
+    chosen = found & removable & open_in_train(table)
+    match action:
+        case "remove":
+            table.loc[chosen, "fate"] = "removed"
+        case "relabel":
+            table.loc[chosen, "fate"] = "relabelled"
+            table.loc[chosen, "label"] = table.loc[chosen, "suggested_label"]
+        case "downweight":
+            table.loc[chosen, "weight"] = weight
+        case _:
+            assert action == "flag", action
+
+
+def within_share(candidates: Mask, score: NDArray[np.float64], label: pd.Series, pool: Mask, share: float) -> Mask:
+    """Of the candidates the surest (highest score), at most ``share`` of each class's ``pool``."""
+    table = pd.DataFrame({"label": label.to_numpy(object), "score": score, "row": np.arange(len(score))})
+    allowed = table[pool].groupby("label").size().mul(share).floordiv(1)
+    ranked = table[candidates].sort_values(["score", "row"], ascending=[False, True])
+    ranked = ranked[ranked.groupby("label").cumcount() < ranked["label"].map(allowed).fillna(0)]
+    out = np.zeros(len(score), bool)
+    out[ranked["row"]] = True
+    return out
+
+
+def name_stages(table: pd.DataFrame) -> None:
+    """``stage``: clean where a person's or a detector's word or a removal decided, else who flagged first."""
+    table["stage"] = [
+        _stage(fate, set(reasons.split(";"))) for fate, reasons in zip(table["fate"], table["reasons"], strict=True)
+    ]
+
+
+def add(table: pd.DataFrame, rows: Mask, reason: str) -> None:
+    """Adds a reason to some rows."""
+    table.loc[rows, "reasons"] = [_joined(reasons, reason) for reasons in table.loc[rows, "reasons"]]
+
+
+def _stage(fate: str, reasons: set[str]) -> str:
+    if fate == "kept":
+        return ""
+    if fate in ("removed", "relabelled"):
+        return "clean"
+    if reasons - _OWN - _BY_SPLIT:
+        return "validate"
+    return "split" if reasons & _BY_SPLIT else "clean"
+
+
+def _carries(table: pd.DataFrame, reasons: tuple[str, ...] | list[str]) -> Mask:
+    wanted = set(reasons)
+    return np.array([bool(wanted & set(text.split(";"))) for text in table["reasons"]], bool)
+
+
+def _joined(*texts: str) -> str:
+    return join_reasons({reason for text in texts for reason in text.split(";")} - {""})
+
+
+def _without(text: str, reasons: set[str]) -> str:
+    return join_reasons(set(text.split(";")) - reasons - {""})

@@ -1,0 +1,248 @@
+"""Great Expectations over the table of found files: failing rows by path, results without times, Data Docs.
+
+A row that fails a *critical* expectation is quarantined and one that fails a *warning* is flagged, with the reason of
+``meta``; *info* is only reported. A critical expectation about the table as a whole refuses the set. The row count
+is asserted before anything else: Great Expectations passes a column of no rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    import pandas as pd
+
+    from hallmark.quality.suites import Suite
+
+SITE = "hallmark"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What the suites found.
+
+    ``outcomes`` are plain JSON values without times, one per expectation; ``failing`` maps (severity, reason) to the
+    paths of failing rows; ``refusals`` tells of critical expectations about the whole table that failed.
+    """
+
+    outcomes: list[dict[str, Any]]
+    failing: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+
+
+def check(frames: Mapping[str, pd.DataFrame], counts: Mapping[str, int], suites: list[Suite], store: Path) -> Checked:
+    """Runs the suites on their rows and stores Great Expectations' whole results as ``store/<suite>.json``.
+
+    ``frames`` and ``counts`` are keyed by :data:`hallmark.quality.suites.ROWS`:
+    the tables, each with a column ``path``, and how many rows each
+    must have by another count than its own. Raises InputError for an expectation that cannot be evaluated.
+    """
+    gx = _great_expectations()
+    store.mkdir(parents=True, exist_ok=True)
+    for stale in store.glob("*.json"):
+        stale.unlink()
+    checked = Checked(outcomes=[])
+    faults: list[str] = []
+    with _quiet(gx) as context:
+        assets = context.data_sources.add_pandas("found")
+        for suite in suites:
+            native, wrong = _native(gx, suite, counts[suite.rows])
+            faults += wrong
+            if wrong:
+                continue
+            batch = assets.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
+            definition = gx.ValidationDefinition(name=suite.name, data=batch, suite=context.suites.add(native))
+            result = context.validation_definitions.add(definition).run(
+                batch_parameters={"dataframe": frames[suite.rows]},
+                # the only list of failing rows that is not cut at 200 is pandas' unexpected_index_list
+                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
+            )
+            for one in result.results:
+                fault = _record(suite.name, one, checked)
+                faults += [fault] if fault else []
+            text = json.dumps(result.to_json_dict(), indent=1, ensure_ascii=False)
+            (store / f"{suite.name}.json").write_text(text, encoding="utf-8")
+            checked.outcomes.extend(_left_out(suite))
+    if faults:
+        raise InputError("; ".join(faults), remedy="mend these expectations")
+    return checked
+
+
+def _native(gx: ModuleType, suite: Suite, count: int) -> tuple[Any, list[str]]:
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    native = gx.ExpectationSuite(name=suite.name)
+    first = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": count}, "severity": "critical", "meta": {}}
+    faults = []
+    for given in (first, *suite.expectations):
+        where = f"suite {suite.name}, {given['type']}"
+        try:
+            implementation = get_expectation_impl(given["type"])
+            expectation = implementation(**given["kwargs"], severity=given["severity"], meta=given["meta"])
+        except (
+            Exception
+        ) as error:  # what a library and its plug-ins raise for a user's wrong words is not a closed list
+            faults.append(f"{where}: {' '.join(str(error).split())}")
+            continue
+        if given["severity"] == "critical" and _by_row(implementation) and "reason" not in given["meta"]:
+            faults.append(f"{where} is critical but gives no meta.reason for the rows it quarantines")
+        native.add_expectation(expectation)
+    return native, faults
+
+
+def _by_row(implementation: type) -> bool:
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        MulticolumnMapExpectation,
+    )
+
+    return issubclass(implementation, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
+
+
+def _record(suite: str, one: Any, checked: Checked) -> str:
+    """Adds one result to what was found; a message where it could not be evaluated."""
+    config, result = one.expectation_config, one.to_json_dict()["result"]
+    raised = _raised(one.exception_info)
+    if raised:
+        return f"suite {suite}, {config.type}: {raised}"
+    severity = str(config.severity.value)
+    reason = str((config.meta or {}).get("reason", ""))
+    columns = [str(config.kwargs[name]) for name in ("column", "column_A", "column_B") if name in config.kwargs]
+    columns += [str(name) for name in config.kwargs.get("column_list", [])]
+    paths = sorted({str(row["path"]) for row in result.get("unexpected_index_list") or []})
+    assert len(paths) == result.get("unexpected_count", 0), "paths are unique, so every failing row has one"
+    checked.outcomes.append(
+        {
+            "suite": suite,
+            "name": config.type,
+            "columns": columns,
+            "severity": severity,
+            "success": bool(one.success),
+            "reason": reason,
+            "rows": result.get("element_count"),
+            "unexpected": result.get("unexpected_count"),
+            "observed": _plain(result.get("observed_value")),
+            "left_out": "",
+        }
+    )
+    if not one.success and "unexpected_count" in result:
+        if reason and severity != "info":
+            checked.failing.setdefault((severity, reason), []).extend(paths)
+    elif not one.success and severity == "critical":
+        observed = _plain(result.get("observed_value"))
+        wanted = {name: value for name, value in config.kwargs.items() if name != "batch_id"}
+        checked.refusals.append(f"{suite}: {config.type} {wanted}, but it is {observed}")
+    return ""
+
+
+def _raised(information: dict[str, Any]) -> str:
+    """The message of an exception met while evaluating, in either of the library's two shapes; empty if none."""
+    entries = [information] if "raised_exception" in information else list(information.values())
+    return "; ".join(str(entry["exception_message"]) for entry in entries if entry.get("raised_exception"))
+
+
+def _left_out(suite: Suite) -> list[dict[str, Any]]:
+    return [
+        {
+            "suite": suite.name,
+            "name": text.split(":")[0],
+            "columns": [],
+            "severity": "info",
+            "success": True,
+            "reason": "",
+            "rows": None,
+            "unexpected": None,
+            "observed": None,
+            "left_out": text,
+        }
+        for text in suite.left_out
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, sorted where it is a bare list, None for what JSON lacks."""
+    if isinstance(value, float):
+        return round(value, 9) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def render_data_docs(store: Path, site: Path) -> Path:
+    """Renders the results in ``store`` (of :func:`check`) as Data Docs in ``site``; the path of their first page."""
+    import shutil
+
+    gx = _great_expectations()
+    from great_expectations.core import RunIdentifier
+    from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
+    )
+
+    shutil.rmtree(site, ignore_errors=True)
+    with _quiet(gx) as context:
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        context.add_data_docs_site(
+            SITE,
+            {
+                "class_name": "SiteBuilder",
+                "site_index_builder": index,
+                "store_backend": backend,
+                "show_how_to_buttons": False,
+            },
+        )
+        for path in sorted(store.glob("*.json")):
+            result = expectationSuiteValidationResultSchema.load(json.loads(path.read_text(encoding="utf-8")))
+            suite = gx.ExpectationSuite(name=result.suite_name)
+            suite.add_expectation_configurations([one.expectation_config for one in result.results])
+            context.suites.add(suite)
+            key = ValidationResultIdentifier(
+                expectation_suite_identifier=ExpectationSuiteIdentifier(name=result.suite_name),
+                run_id=RunIdentifier(run_time=result.meta["validation_time"]),
+                batch_identifier=result.suite_name,
+            )
+            context.validation_results_store.set(key, result)
+        context.build_data_docs(site_names=[SITE])
+    first = site / "index.html"
+    assert first.exists(), "Great Expectations rendered no first page"
+    return first
+
+
+def _great_expectations() -> ModuleType:
+    """The library, imported on first use: it takes 3 s."""
+    with warnings.catch_warnings():
+        # the library and those it imports use what Python and others have marked as going away
+        warnings.simplefilter("ignore")
+        return importlib.import_module("great_expectations")
+
+
+@contextlib.contextmanager
+def _quiet(gx: ModuleType) -> Iterator[Any]:
+    """A context in memory alone, without progress bars, the library's log kept to errors."""
+    logger = logging.getLogger("great_expectations")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        yield context
+    finally:
+        logger.setLevel(level)

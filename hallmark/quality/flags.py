@@ -1,0 +1,105 @@
+"""Fixed rules that turn each image's measurements into reasons.
+
+Rules of size look at the image alone. Rules of light, focus and noise ask two things at once: is the value past a fixed
+limit, below which no photo is wanted, and is it far out for this set? "Far" is ``spread`` robust standard deviations
+(1.4826 times the median absolute deviation) from the set's median. So a set that is dark throughout, like
+X-rays, is not flagged throughout, and the darkest of a hundred sound photos is not flagged for being the darkest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from hallmark.contracts.names import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+# the least robust deviation a set is taken to have: one of 256 greys, or a tenth of a factor of e
+LEAST_DEVIATION = 1 / 255
+# contrast and sharpness differ by factors and are compared by their logarithms
+LEAST_DEVIATION_OF_LOG = 0.1
+LEAST_VALUE_OF_LOG = 1e-6
+# in fewer pixels, texture and noise cannot be told apart
+NOISE_LEAST_SIDE = 16
+
+
+def flag(
+    measured: pd.DataFrame,
+    *,
+    min_side: int,
+    max_side: int,
+    max_aspect: float,
+    blank_contrast: float,
+    low_contrast: float,
+    dark_highlight: float,
+    bright_shadow: float,
+    blurry_sharpness: float,
+    noisy_noise: float,
+    spread: float,
+) -> dict[str, NDArray[np.bool_]]:
+    """Which rows each reason applies to: {reason: bool [rows]}; rows that did not decode get none.
+
+    ``measured`` has the columns of :class:`hallmark.quality.measurement.Measured`. ``dark_highlight`` is the limit of
+    mean + 2 deviations of luma (what nearly all pixels stay below), ``bright_shadow`` that of mean - 2 deviations.
+    """
+    image = (measured["width"] > 0).to_numpy()
+    short = measured[["width", "height"]].min(axis=1).to_numpy(np.float64)
+    long = measured[["width", "height"]].max(axis=1).to_numpy(np.float64)
+    brightness, contrast, sharpness, noise = (
+        measured[name].to_numpy(np.float64) for name in ("brightness", "contrast", "sharpness", "noise")
+    )
+    blank = image & (contrast <= blank_contrast)
+    too_small = image & (short < min_side)
+    # an image of nothing, or of next to no pixels, has no light, focus and noise to speak of
+    telling = image & ~blank & ~too_small
+    highlight, shadow = brightness + 2 * contrast, brightness - 2 * contrast
+    return {
+        "too_small": too_small,
+        "too_large": image & (long > max_side),
+        "extreme_aspect": image & (long > max_aspect * np.maximum(short, 1)),
+        "multi_frame": image & (measured["frames"] > 1).to_numpy(),
+        "blank": blank,
+        "too_dark": telling & (highlight < dark_highlight) & (standing(highlight, telling) < -spread),
+        "too_bright": telling & (shadow > bright_shadow) & (standing(shadow, telling) > spread),
+        "low_contrast": telling & (contrast < low_contrast) & (standing(contrast, telling, log=True) < -spread),
+        "blurry": telling & (sharpness < blurry_sharpness) & (standing(sharpness, telling, log=True) < -spread),
+        "noisy": telling & (short >= NOISE_LEAST_SIDE) & (noise > noisy_noise) & (standing(noise, telling) > spread),
+    }
+
+
+def standing(values: NDArray[np.float64], telling: NDArray[np.bool_], *, log: bool = False) -> NDArray[np.float64]:
+    """How many robust deviations each value, or its logarithm, lies from the median of the telling rows; NaN as 0."""
+    if not telling.any():
+        return np.zeros(len(values))
+    numbers = np.log(np.maximum(values, LEAST_VALUE_OF_LOG)) if log else values
+    middle = float(np.median(numbers[telling]))
+    deviation = 1.4826 * float(np.median(np.abs(numbers[telling] - middle)))
+    return np.nan_to_num((numbers - middle) / max(deviation, LEAST_DEVIATION_OF_LOG if log else LEAST_DEVIATION))
+
+
+def add(reasons: pd.Series, flags: Mapping[str, NDArray[np.bool_]]) -> pd.Series:
+    """``;``-joined reasons with the flagged ones added, in the closed list's order."""
+    marks = {name: np.zeros(len(reasons), bool) for name in REASONS}
+    found = reasons.fillna("").to_numpy(object)
+    for row in np.flatnonzero(found != ""):
+        for name in found[row].split(";"):
+            marks[name][row] = True
+    for name, rows in flags.items():
+        marks[name] |= rows
+    joined = np.full(len(reasons), "", object)
+    for name in REASONS:
+        for row in np.flatnonzero(marks[name]):
+            joined[row] += f";{name}" if joined[row] else name
+    return pd.Series(joined, index=reasons.index, dtype="string")
+
+
+def having(reasons: pd.Series, wanted: Iterable[str]) -> NDArray[np.bool_]:
+    """Rows that carry any of the wanted reasons: bool [rows]."""
+    chosen = set(wanted)
+    return np.fromiter((not chosen.isdisjoint(text.split(";")) for text in reasons), bool, len(reasons))

@@ -1,0 +1,202 @@
+"""Measuring untrusted files in worker processes that no file can take the run down with.
+
+A worker lives under a limit of memory (what it may allocate over what it holds at its start) and a limit of seconds for
+each image. A file that hits the latter, or crashes a decoder, ends its worker; the images of the chunk it was in are
+then measured again one by one in a fresh worker, and the file that ends that worker too is ``corrupt``. All other
+images get the same measurements as if it had not been there, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections import deque
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from hallmark.quality.measurement import Measured, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+# images and bytes of one task: large enough to make its cost vanish, small enough to keep memory flat in N
+CHUNK_IMAGES = 256
+CHUNK_BYTES = 16 * 2**20
+# a set of few and small files is measured here: starting workers would take longer than the work
+HERE_IMAGES = 2048
+HERE_BYTES = 16 * 2**10
+# but never TIFF, WebP, AVIF and JPEG 2000, (offset, signature): their decoders are large and have crashed before
+NEVER_HERE = ((0, b"II"), (0, b"MM"), (0, b"RIFF"), (4, b"ftyp"), (4, b"jP  "), (0, b"\xff\x4f\xff\x51"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one image may take: declared pixels, seconds, and MiB of a worker's memory."""
+
+    max_pixels: int
+    seconds: float
+    memory_mib: int
+
+
+def measure_here(chunk: list[bytes], limits: Limits, measure_one: Callable[[bytes, int], Measured]) -> list[Measured]:
+    """Measures a chunk in this process: protected by the limit of declared pixels alone."""
+    return [measure_one(data, limits.max_pixels) for data in chunk]
+
+
+def measure_guarded(
+    chunk: list[bytes], limits: Limits, measure_one: Callable[[bytes, int], Measured]
+) -> list[Measured]:
+    """Measures a chunk in a worker that an image which takes too long ends."""
+    import signal
+
+    measured = []
+    for data in chunk:
+        # no handler: the default action ends the process even while a decoder's C code runs
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+        measured.append(measure_one(data, limits.max_pixels))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return measured
+
+
+def _start_worker(memory_mib: int) -> None:
+    import signal
+
+    import cv2
+
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    # Ctrl-C reaches the whole process group; the parent alone decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        # not to be had everywhere (Windows has no such limits, macOS does not hold them)
+        import resource
+
+        with open("/proc/self/statm") as pages:
+            held = int(pages.read().split()[0]) * resource.getpagesize()
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (held + memory_mib * 2**20, most))
+
+
+def _pool(workers: int, limits: Limits) -> ProcessPoolExecutor:
+    # spawn: a fork would copy the locks of this process's threads in whatever state they are in
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(limits.memory_mib,))
+
+
+def chunks(images: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The images in order, in lists of at most CHUNK_IMAGES and, unless of one image, at most CHUNK_BYTES."""
+    chunk: list[bytes] = []
+    held = 0
+    for data in images:
+        if chunk and (len(chunk) == CHUNK_IMAGES or held + len(data) > CHUNK_BYTES):
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(data)
+        held += len(data)
+    if chunk:
+        yield chunk
+
+
+def measure_all(
+    images: Iterable[bytes],
+    limits: Limits,
+    *,
+    workers: int,
+    executor: Executor | None = None,
+    measure_one: Callable[[bytes, int], Measured] = measure,
+) -> Iterator[Measured]:
+    """Yields each image's measurements in the order given, holding a bounded number of images at a time.
+
+    ``executor`` is anything with the ``submit`` of :mod:`concurrent.futures` (Dask's or Ray's too); it is left running,
+    and a chunk it fails on is measured again in guarded processes here. Without one, a set of few and
+    small files is measured in this process, any other in ``workers`` guarded processes.
+    """
+    stream = iter(images)
+    head = list(_harmless(stream)) if executor is None else []
+    if executor is None and len(head) <= HERE_IMAGES and (not head or _harmless_here(head[-1])):
+        yield from measure_here(head, limits, measure_one)
+        return
+    parts = chunks(chain(head, stream))
+    with _Crew(limits, workers, executor, measure_one) as crew:
+        waiting = deque((chunk, crew.submit(chunk)) for chunk in islice(parts, 2 * workers + 2))
+        while waiting:
+            yield from crew.result(*waiting.popleft())
+            waiting.extend((chunk, crew.submit(chunk)) for chunk in islice(parts, 1))
+
+
+def _harmless(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """The images up to the first that rules out measuring them here, and that one."""
+    for number, data in enumerate(stream, start=1):
+        yield data
+        if number > HERE_IMAGES or not _harmless_here(data):
+            return
+
+
+def _harmless_here(data: bytes) -> bool:
+    known = any(data[offset : offset + len(sign)] == sign for offset, sign in NEVER_HERE)
+    return len(data) <= HERE_BYTES and not known
+
+
+Task = tuple["Future[list[Measured]] | None", "ProcessPoolExecutor | None"]
+
+
+class _Crew:
+    """The workers of one call: a pool, replaced when a file ends one of its processes, and one for suspects."""
+
+    def __init__(
+        self, limits: Limits, workers: int, executor: Executor | None, measure_one: Callable[[bytes, int], Measured]
+    ) -> None:
+        self._limits, self._workers, self._measure_one = limits, workers, measure_one
+        self._given = executor
+        self._main: ProcessPoolExecutor | None = None
+        self._solo: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in (self._main, self._solo):
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def submit(self, chunk: list[bytes]) -> Task:
+        """The chunk's future and the pool it runs in; no future where the pool broke at this very moment."""
+        if self._given is not None:
+            return self._given.submit(measure_here, chunk, self._limits, self._measure_one), None
+        pool = self._main = self._main or _pool(self._workers, self._limits)
+        try:
+            return pool.submit(measure_guarded, chunk, self._limits, self._measure_one), pool
+        except BrokenProcessPool:
+            self._forsake(pool)
+            return None, None
+
+    def result(self, chunk: list[bytes], task: Task) -> list[Measured]:
+        """The chunk's measurements; image by image in a fresh process where its own was lost."""
+        future, pool = task
+        if future is not None:
+            try:
+                return future.result()
+            except BrokenProcessPool:
+                self._forsake(pool)
+            except Exception:
+                # a foreign executor's own way of losing a worker; in our own pool an exception is our mistake
+                if self._given is None:
+                    raise
+        return [self._alone(data) for data in chunk]
+
+    def _forsake(self, pool: ProcessPoolExecutor | None) -> None:
+        if pool is not None and pool is self._main:
+            pool.shutdown(wait=False)
+            self._main = None
+
+    def _alone(self, data: bytes) -> Measured:
+        self._solo = self._solo or _pool(1, self._limits)
+        try:
+            return self._solo.submit(measure_guarded, [data], self._limits, self._measure_one).result()[0]
+        except BrokenProcessPool:
+            self._solo.shutdown(wait=False)
+            self._solo = None
+            return Measured(failure="corrupt")

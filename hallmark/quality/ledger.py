@@ -1,0 +1,78 @@
+"""The ledger: one row per file found in the source, each with exactly one fate and all its reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from hallmark.contracts.names import FATES, SPLITS, join_reasons
+from hallmark.contracts.tables import LEDGER, conform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The ledger of a source, in the columns of ``LEDGER``.
+
+    ``decisions`` has one row per measured image that is not quarantined. Without it the ledger is partial, as far as a
+    refusing stage knows it: such images are kept, or flagged where they carry reasons, and have no split.
+
+    Raises AssertionError where a file would have no fate or two: that is our mistake.
+    """
+    rows = manifest[["path", "label", "group"]].copy()
+    rows["found_by_ingest"] = manifest["reasons"]
+    measured = measurements[["path", "quarantined", "reasons"]]
+    rows = rows.merge(measured, on="path", how="left", validate="one_to_one")
+    assert rows["quarantined"].notna().all(), "a file of the manifest was not measured"
+    out = rows["quarantined"].astype(bool)
+    rows["reasons"] = [
+        _union(first, second) for first, second in zip(rows["found_by_ingest"], rows["reasons"], strict=True)
+    ]
+    if decisions is None:
+        rows["split"] = ""
+        rows["fate"] = (rows["reasons"] != "").map({True: "flagged", False: "kept"})
+        rows["stage"] = (rows["reasons"] != "").map({True: "validate", False: ""})
+    else:
+        decided = set(decisions["path"])
+        assert decided == set(rows.loc[~out, "path"]), "the decisions are not those of the images left"
+        chosen = decisions.set_index("path")[["split", "fate", "stage", "reasons"]]
+        rows = rows.drop(columns="reasons").join(chosen, on="path").assign(seen=rows["reasons"])
+        rows["reasons"] = rows["reasons"].where(~out, rows["seen"])
+    rows.loc[out, "split"] = ""
+    rows.loc[out, "fate"] = "quarantined"
+    early = rows["found_by_ingest"] != ""
+    rows.loc[out, "stage"] = early[out].map({True: "ingest", False: "validate"})
+    ledger = conform(rows[list(LEDGER)].fillna(""), LEDGER)
+    reconcile(ledger, found=len(manifest))
+    return ledger
+
+
+def reconcile(ledger: pd.DataFrame, *, found: int) -> dict[str, int]:
+    """Files per fate; asserts that they add up to the files found and that every word is from the closed lists."""
+    counts = {fate: int((ledger["fate"] == fate).sum()) for fate in FATES}
+    assert sum(counts.values()) == found == len(ledger), f"{found} files found, fates {counts}"
+    assert ledger["path"].is_unique, "a path has two fates"
+    assert set(ledger["split"]) <= {*SPLITS, ""}, "an unknown split"
+    kept = ledger["fate"] == "kept"
+    assert ((ledger["stage"] == "") == kept).all(), "the deciding stage is named exactly where something was decided"
+    assert ((ledger["reasons"] == "") == kept).all(), "reasons are given exactly where something was decided"
+    for reasons in ledger["reasons"].unique():
+        join_reasons(set(reasons.split(";")) - {""})
+    return counts
+
+
+def write(ledger: pd.DataFrame, path: Path) -> None:
+    """As CSV: UTF-8, ``\\n`` line ends, a header."""
+    ledger.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """What :func:`write` wrote: all columns text, empty where nothing is known."""
+    frame = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
+    return conform(frame, LEDGER)
+
+
+def _union(*joined: str) -> str:
+    return join_reasons({reason for text in joined for reason in text.split(";")} - {""})

@@ -1,0 +1,175 @@
+"""What one decode of an image tells: size, light, sharpness, noise, and two hashes.
+
+:func:`measure` takes the bytes of one file and never raises on bad content: a file that cannot be decoded gives its
+reason in ``failure``. All columns of :data:`hallmark.contracts.tables.MEASUREMENTS` come from the same decode.
+
+=============  ==============================================================================================
+brightness     mean luma in [0, 1] (ITU-R BT.601)
+contrast       standard deviation of luma in [0, 0.5]
+sharpness      variance of the Laplacian over the variance of luma, a larger image brought down to the area of 256x256
+               px; the ratio keeps a dark or flat image from looking blurred (0 for a uniform image)
+noise          standard deviation of the noise in [0, 1]: the mask of Immerkaer (Fast noise variance estimation,
+               CVIU 1996) with a low quantile in place of the mean, so that edges and texture do not count
+phash          64 signs of the low DCT frequencies of the luma brought to 32x32 px, the mean left out: it holds
+               through re-encoding, resizing and a change of light
+pixel_hash     SHA-256 of the upright pixels and their shape, cut to 128 bits; RGB with three equal channels is grey
+=============  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from hallmark.images.decoding import Undecodable, decode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hallmark.images.decoding import Decoded
+
+NORMAL_SIDE = 256
+NOISE_SIDE = 64
+HASH_SIDE = 32
+# the quantile of |N(0, 1)| that the estimate of noise divides by
+NOISE_QUANTILE, NOISE_NORMAL = 0.3, 0.38532
+# Immerkaer's mask: its response to white noise of deviation 1 has deviation 6, and to a plane of grey none
+NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One image's measurements; ``failure`` is a reason where the file could not be decoded, else empty."""
+
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    pixel_hash: str = ""
+    phash: int = 0
+    brightness: float = math.nan
+    contrast: float = math.nan
+    sharpness: float = math.nan
+    noise: float = math.nan
+    failure: str = ""
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+COLUMNS = tuple(field.name for field in fields(Measured))
+
+
+def measure(data: bytes, max_pixels: int) -> Measured:
+    """Measures one file's bytes; files declaring more than ``max_pixels`` are refused before they are decoded."""
+    try:
+        return _measured(decode(data, max_pixels=max_pixels))
+    except Undecodable as error:
+        return Measured(failure=error.reason)
+    except MemoryError:
+        # within the declared size, yet past what a worker may hold: what a bomb does
+        return Measured(failure="decompression_bomb")
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        return Measured(failure="decompression_bomb")
+
+
+def _measured(decoded: Decoded) -> Measured:
+    light = luma(decoded.pixels)
+    brightness, contrast = mean_and_deviation(light)
+    sharpness, noise = texture(light)
+    return Measured(
+        format=decoded.format,
+        mode=decoded.mode,
+        width=light.shape[1],
+        height=light.shape[0],
+        frames=decoded.frames,
+        pixel_hash=pixel_hash(decoded.pixels),
+        phash=perceptual_hash(light),
+        brightness=brightness,
+        contrast=contrast,
+        sharpness=sharpness,
+        noise=noise,
+    )
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [height, width] from uint8 [height, width], [height, width, 1] or RGB [height, width, 3]."""
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels)
+    if pixels.shape[2] == 1:
+        return np.ascontiguousarray(pixels[:, :, 0])
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)  # type: ignore[no-any-return]
+
+
+def mean_and_deviation(light: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean in [0, 1] and standard deviation in [0, 0.5] of uint8 luma."""
+    mean, deviation = cv2.meanStdDev(light)
+    return float(mean[0, 0]) / 255, float(deviation[0, 0]) / 255
+
+
+def texture(light: NDArray[np.uint8]) -> tuple[float, float]:
+    """Sharpness and noise of uint8 luma [height, width]; see the module's table."""
+    height, width = light.shape
+    # by area, not by the longer side, which would leave nothing of a strip
+    scale = NORMAL_SIDE / math.sqrt(height * width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        light = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
+    # 16 bits hold every response to 8-bit luma exactly
+    deviation, edges = (float(cv2.meanStdDev(one)[1][0, 0]) for one in (light, cv2.Laplacian(light, cv2.CV_16S)))
+    sharpness = (edges / deviation) ** 2 if deviation > 0 else 0.0
+    if min(light.shape) < 3:
+        return sharpness, 0.0
+    # a quarter of the pixels tells a quantile of a large image as well
+    step = 2 if min(light.shape) > NOISE_SIDE else 1
+    response = np.abs(cv2.filter2D(light, cv2.CV_16S, NOISE_MASK)[1:-1:step, 1:-1:step]).ravel()
+    rank = int(NOISE_QUANTILE * (response.size - 1))
+    noise = float(np.partition(response, rank)[rank]) / NOISE_NORMAL / 6 / 255
+    return sharpness, noise
+
+
+@cache
+def _cosines() -> NDArray[np.float64]:
+    """The nine lowest rows of the orthonormal DCT-II of length 32: float64 [9, 32]."""
+    frequency, position = np.mgrid[0:9, 0:HASH_SIDE]
+    rows = np.cos(np.pi * frequency * (2 * position + 1) / (2 * HASH_SIDE)) * np.sqrt(2 / HASH_SIDE)
+    rows[0] /= np.sqrt(2)
+    return rows  # type: ignore[no-any-return]
+
+
+def perceptual_hash(light: NDArray[np.uint8]) -> int:
+    """64-bit hash of uint8 luma; the Hamming distance of two hashes grows with how different two images look."""
+    small = cv2.resize(light, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
+    frequencies = _cosines() @ small @ _cosines().T
+    # 63 of the lowest 8x8 frequencies without the mean, and one more: the mean's sign is no information
+    values = np.append(frequencies[:8, :8].ravel()[1:], frequencies[0, 8])
+    bits = values > np.sort(values)[31:33].mean()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def pixel_hash(pixels: NDArray[np.uint8]) -> str:
+    """128 bits, in hex, of the pixels and their shape: equal exactly where two images show the same pixels."""
+    if pixels.ndim == 3 and pixels.shape[2] == 3 and _is_grey(pixels):
+        pixels = pixels[:, :, 0]
+    elif pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()[:32]
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    # most colour images tell by their first row, which spares a pass over the rest
+    for part in (pixels[:1], pixels):
+        if not (np.array_equal(part[..., 0], part[..., 1]) and np.array_equal(part[..., 0], part[..., 2])):
+            return False
+    return True

@@ -1,0 +1,198 @@
+"""split: clusters duplicates, and gives every usable image to train, val or test.
+
+70/20/10 by default, stratified by class, whole by user group and duplicate cluster, stable as data grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.names import SPLITS, join_reasons
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicates:
+    hash_distance: int
+    max_residual: float
+    align_from: int
+
+    def __post_init__(self) -> None:
+        require.in_range(0, 12, **{"split.near_duplicates.hash_distance": self.hash_distance})
+        require.in_range(0, 1, **{"split.near_duplicates.max_residual": self.max_residual})
+        require.at_least(1, **{"split.near_duplicates.align_from": self.align_from})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    seed: int
+    val: float
+    test: float
+    on_leak: str
+    cover_small_classes: bool
+    near_duplicates: NearDuplicates
+
+    def __post_init__(self) -> None:
+        require.in_range(0, 0.5, **{"split.val": self.val, "split.test": self.test})
+        if self.val + self.test > 0.9:
+            raise InputError(
+                f"split.val + split.test is {self.val + self.test:g}, above 0.9", remedy="leave images to train on"
+            )
+        require.one_of(("fail", "move", "report"), **{"split.on_leak": self.on_leak})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    n_images: int
+    counts: dict[str, int]  # images per split
+    shares: dict[str, float]
+    per_class: dict[str, dict[str, int]]  # class -> split -> images
+    classes_without: dict[str, list[str]]  # split -> classes with no image in it
+    n_units: int
+    n_groups: int
+    clusters: dict[str, int]  # clusters of two or more images: exact, near, conflicting, and their images
+    given: dict[str, Any]  # images with a given split, leaks, moved, splits carved out of train
+
+
+def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
+    import numpy as np
+    import pandas as pd
+
+    from hallmark.contracts import tables
+    from hallmark.splitting import given as given_split
+    from hallmark.splitting.assignment import assign
+    from hallmark.splitting.units import find_units
+
+    manifest = tables.read_table(ingest / "manifest.parquet", tables.MANIFEST)
+    measured = tables.read_table(validate / "measurements.parquet", tables.MEASUREMENTS)
+    usable = measured[~measured["quarantined"]].drop(columns="reasons")
+    images = usable.merge(manifest.drop(columns="reasons"), on="path", how="left", validate="one_to_one")
+    if images.empty:
+        raise GateRefused("split: no usable image is left", remedy="see reports/validate.json for why")
+
+    images["cluster_number"] = _clusters(params, images, ingest)
+    images["cluster"] = images.groupby("cluster_number")["path"].transform("min")
+    unit, position = find_units(
+        cluster=images["cluster"],
+        group=images["group"],
+        content=images["pixel_hash"],
+        seed=params.seed,
+    )
+    classes, label = np.unique(images["label"].to_numpy(dtype=object), return_inverse=True)
+    shares: dict[str, Any] = {"val": params.val, "test": params.test, "cover": params.cover_small_classes}
+    given = given_split.read_given(images["given_split"])
+    leaks = given_split.find_leaks(given, unit, len(position))
+    carved: list[str] = []
+    if (given == given_split.ABSENT).all():
+        number = assign(unit, label, position, **shares)[unit]
+    else:
+        if leaks.any() and params.on_leak == "fail":
+            raise _refusal(images, leaks)
+        number, carved = given_split.honour(given, unit, label, position, **shares, move=params.on_leak == "move")
+    images["split"] = np.array(SPLITS, dtype=object)[number]
+    moved = (given != given_split.ABSENT) & (given != number) & leaks
+    describe(images, moved if params.on_leak == "move" else leaks)
+    tables.write_table(images[list(tables.SPLIT)], tables.SPLIT, split / "split.parquet")
+
+    table = pd.crosstab(images["label"], images["split"]).reindex(columns=list(SPLITS), fill_value=0)
+    counts = {name: int(table[name].sum()) for name in SPLITS}
+    return Report(
+        n_images=len(images),
+        counts=counts,
+        shares={name: round(counts[name] / len(images), 6) for name in SPLITS},
+        per_class={str(c): {name: int(table.loc[c, name]) for name in SPLITS} for c in classes},
+        classes_without={name: [str(c) for c in classes if table.loc[c, name] == 0] for name in SPLITS},
+        n_units=len(position),
+        n_groups=int(images["group"].nunique()),
+        clusters=_summary(images),
+        given={
+            "images": int((given != given_split.ABSENT).sum()),
+            "leaking_images": int(leaks.sum()),
+            "leaking_units": len(set(unit[leaks].tolist())),
+            "moved_images": int(moved.sum()),
+            "carved": carved,
+        },
+    )
+
+
+def _clusters(params: Params, images: pd.DataFrame, ingest: Path) -> NDArray[np.int64]:
+    from hallmark.contracts.runtime import workers
+    from hallmark.quality import thumbnails
+    from hallmark.quality.duplicates import SIDE, find_clusters
+
+    places = images[["shard", "row"]].to_numpy("int64")
+    near = params.near_duplicates
+    return find_clusters(
+        images,
+        lambda rows: thumbnails.load(ingest, places[rows], side=SIDE, workers=workers()),
+        distance=near.hash_distance,
+        max_residual=near.max_residual,
+        align_from=near.align_from,
+    )
+
+
+def describe(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> None:
+    """Adds cluster_size, representative and reasons.
+
+    The representative is the most held-out image, of those the largest, of those the first by path: where a leak is
+    only reported, it is the training copy that carries the reason.
+    """
+    by_cluster = images.groupby("cluster")
+    images["cluster_size"] = by_cluster["path"].transform("size")
+    order = images.assign(
+        held=-images["split"].map({name: rank for rank, name in enumerate(SPLITS)}),
+        area=-images["width"].astype("int64") * images["height"],
+    ).sort_values(["cluster", "held", "area", "path"])
+    images["representative"] = ~order["cluster"].duplicated().reindex(images.index)
+    copy = order.duplicated(["cluster", "pixel_hash"]).reindex(images.index)
+    conflicting = by_cluster["label"].transform("nunique") > 1
+    images["reasons"] = [
+        join_reasons(
+            {
+                reason
+                for reason, holds in (
+                    ("split_leak", leak),
+                    ("exact_duplicate", not first and exact),
+                    ("near_duplicate", not first and not exact),
+                    ("conflicting_duplicate", conflict),
+                )
+                if holds
+            }
+        )
+        for leak, first, exact, conflict in zip(leaks, images["representative"], copy, conflicting, strict=True)
+    ]
+
+
+def _summary(images: pd.DataFrame) -> dict[str, int]:
+    several = images[images["cluster_size"] > 1]
+    contents = several.groupby("cluster")["pixel_hash"].nunique()
+    labels = several.groupby("cluster")["label"].nunique()
+    reasons = several["reasons"].str
+    return {
+        "exact_clusters": int((contents == 1).sum()),
+        "near_clusters": int((contents > 1).sum()),
+        "conflicting_clusters": int((labels > 1).sum()),
+        "images": len(several),
+        "exact_duplicates": int(reasons.contains("exact_duplicate").sum()),
+        "near_duplicates": int(reasons.contains("near_duplicate").sum()),
+        "conflicting_duplicates": int(reasons.contains("conflicting_duplicate").sum()),
+    }
+
+
+def _refusal(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> GateRefused:
+    leaking = images.loc[leaks, ["path", "given_split", "cluster", "group"]].sort_values(["cluster", "path"])
+    shown = ", ".join(leaking["path"].head(5))
+    return GateRefused(
+        f"split: {len(leaking)} images share a group or are copies of images in another given split ({shown} ...)",
+        remedy="set split.on_leak to move (to the most held-out split) or report, or mend the source's splits",
+        story={"leaking": leaking.head(200).astype(object).where(leaking.notna(), None).to_dict("records")},
+    )

@@ -1,0 +1,263 @@
+"""Validate: every image measured, every row checked against the suites; bad rows quarantined, a bad set refused."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require, runtime
+from hallmark.contracts.errors import GateRefused, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.quality.expectations import Checked
+
+# what a rule tells of a decodable image, so that whoever owns the data decides whether it quarantines
+CHOOSABLE = (
+    "multi_frame",
+    "too_small",
+    "too_large",
+    "extreme_aspect",
+    "blank",
+    "too_dark",
+    "too_bright",
+    "blurry",
+    "low_contrast",
+    "noisy",
+)
+# what leaves no image to train on
+UNUSABLE = (
+    "empty_file",
+    "not_an_image",
+    "truncated",
+    "corrupt",
+    "stray_file",
+    "unreadable_file",
+    "decompression_bomb",
+    "unsupported_format",
+    "unlabelled",
+)
+# what no person's "keep" can undo: there is no class to keep it in
+WITHOUT_CLASS = ("stray_file", "unlabelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Limits of light, focus and noise; see :func:`hallmark.quality.flags.flag`."""
+
+    blank_contrast: float
+    low_contrast: float
+    dark_highlight: float
+    bright_shadow: float
+    blurry_sharpness: float
+    noisy_noise: float
+    spread: float
+
+    def __post_init__(self) -> None:
+        for name in ("blank_contrast", "low_contrast"):
+            require.in_range(0, 0.5, **{f"validate.thresholds.{name}": getattr(self, name)})
+        for name in ("dark_highlight", "bright_shadow", "noisy_noise"):
+            require.in_range(0, 1, **{f"validate.thresholds.{name}": getattr(self, name)})
+        for name in ("blurry_sharpness", "spread"):
+            require.at_least(0, **{f"validate.thresholds.{name}": getattr(self, name)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The section ``validate``."""
+
+    suites: str
+    classes: list[str] | None
+    missing: str
+    max_pixels: int
+    seconds_per_image: float
+    memory_mib: int
+    min_side: int
+    max_side: int
+    max_aspect: float
+    thresholds: Thresholds
+    quarantine: list[str]
+    max_quarantine_share: float
+    min_images_per_class: int
+    on_small_class: str
+
+    def __post_init__(self) -> None:
+        require.one_of(("quarantine", "impute", "keep"), **{"validate.missing": self.missing})
+        require.one_of(("quarantine", "fail"), **{"validate.on_small_class": self.on_small_class})
+        for number, reason in enumerate(self.quarantine):
+            require.one_of(CHOOSABLE, **{f"validate.quarantine[{number}]": reason})
+        require.in_range(0, 1, **{"validate.max_quarantine_share": self.max_quarantine_share})
+        require.positive(**{"validate.seconds_per_image": self.seconds_per_image})
+        require.at_least(256, **{"validate.memory_mib": self.memory_mib})
+        for name in ("max_pixels", "min_side", "max_side", "max_aspect", "min_images_per_class"):
+            require.at_least(1, **{f"validate.{name}": getattr(self, name)})
+        if self.max_side < self.min_side:
+            raise InputError(
+                f"validate.max_side is {self.max_side}, below validate.min_side ({self.min_side})",
+                remedy="give a larger max_side",
+            )
+        if self.classes is not None and len(set(self.classes)) < 2:
+            raise InputError(
+                f"validate.classes is {self.classes}", remedy="name at least two classes, or null to take all found"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Counts of files: ``found`` = ``kept`` + ``flagged`` + ``quarantined``, in all and per class."""
+
+    found: int
+    images: int
+    kept: int
+    flagged: int
+    quarantined: int
+    share_quarantined: float
+    reasons: dict[str, dict[str, int]]
+    classes: dict[str, dict[str, int]]
+    small_classes: dict[str, int]
+    formats: dict[str, int]
+    modes: dict[str, int]
+    sizes: dict[str, Any]
+    measures: dict[str, Any]
+    expectations: dict[str, Any]
+    review: dict[str, int]
+    capture: list[dict[str, Any]]
+
+
+def run(params: Params, *, ingest: Path, review: Path, validate: Path) -> Report:
+    """Writes measurements.parquet and expectations.json. Raises GateRefused for a set that cannot be used."""
+    import json
+    from pathlib import Path
+
+    from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
+    from hallmark.quality import flags, set_gate, set_summary
+    from hallmark.quality.capture import advice
+    from hallmark.quality.expectations import check, render_data_docs
+    from hallmark.quality.missing import filled, incomplete
+    from hallmark.quality.review import read_review
+    from hallmark.quality.suites import load_suites
+
+    parameters = {name: value for name, value in asdict(params).items() if not isinstance(value, dict)}
+    suites = load_suites(Path(params.suites), parameters)
+    decisions = read_review(review)
+    manifest = read_table(ingest / "manifest.parquet", MANIFEST)
+    table = manifest.drop(columns="reasons").merge(_measured(params, manifest, ingest), on="path", validate="1:1")
+
+    found = flags.flag(
+        table,
+        min_side=params.min_side,
+        max_side=params.max_side,
+        max_aspect=params.max_aspect,
+        **asdict(params.thresholds),
+    )
+    for failure in sorted(set(table["failure"]) - {""}):
+        found[failure] = (table["failure"] == failure).to_numpy()
+    gaps = incomplete(manifest) & ~flags.having(manifest["reasons"], UNUSABLE)
+    found["missing_value"] = gaps & (params.missing != "keep")
+    found["unlabelled"] = table["label"].isna().to_numpy() & ~flags.having(manifest["reasons"], ["stray_file"])
+    reasons = flags.add(manifest["reasons"], found)
+
+    store = runtime.state() / "expectations"
+    frames, counts = _frames(table, manifest, reasons)
+    checked = check(frames, counts, suites, store)
+    render_data_docs(store, runtime.state() / "data_docs")
+    reasons, quarantined = _judge(params, table, reasons, checked)
+
+    endorsed = decisions[decisions["decision"].isin(["keep", "relabel"])].set_index("path")["content_hash"]
+    current = table["path"].map(endorsed) == table["sha256"]
+    endorsing = current.fillna(False).to_numpy(bool) & (table["width"] > 0).to_numpy()
+    kept_by_review = endorsing & quarantined & ~flags.having(reasons, WITHOUT_CLASS)
+    quarantined &= ~kept_by_review
+
+    gate = set_gate.judge(
+        table["label"],
+        reasons,
+        quarantined,
+        max_quarantine_share=params.max_quarantine_share,
+        min_images_per_class=params.min_images_per_class,
+        quarantine_small=params.on_small_class == "quarantine",
+        refusals=checked.refusals,
+    )
+    reasons = flags.add(reasons, {"class_too_small": gate.too_small})
+    quarantined = quarantined | gate.too_small
+    table = table.assign(reasons=reasons, quarantined=quarantined)
+    stale = decisions.merge(table[["path", "sha256"]], on="path", how="left")
+    report = Report(
+        **set_summary.summary(table),
+        share_quarantined=round(gate.share, 6),
+        small_classes=gate.small_classes,
+        expectations=set_summary.expectations(checked.outcomes),
+        review={
+            "decisions": len(decisions),
+            "kept": int(kept_by_review.sum()),
+            "stale": int((stale["sha256"] != stale["content_hash"]).fillna(True).sum()),
+        },
+        capture=advice(table[~quarantined]),
+    )
+    if gate.refused:
+        raise GateRefused(
+            f"the images are refused: {'; '.join(gate.refused)}",
+            remedy=gate.remedy,
+            story={"stage": "validate", "refused": gate.refused, "report": asdict(report)},
+            ledger=set_summary.ledger(table),
+        )
+    write_table(
+        table[list(MEASUREMENTS)].join(filled(manifest, params.missing)),
+        MEASUREMENTS,
+        validate / "measurements.parquet",
+    )
+    text = json.dumps(checked.outcomes, indent=1, ensure_ascii=False, allow_nan=False)
+    (validate / "expectations.json").write_text(text + "\n", encoding="utf-8")
+    return report
+
+
+def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:
+    from hallmark.images.shards import Reader
+    from hallmark.quality.isolation import Limits
+    from hallmark.quality.measured_set import measure_set
+    from hallmark.quality.progress import bar
+
+    limits = Limits(max_pixels=params.max_pixels, seconds=params.seconds_per_image, memory_mib=params.memory_mib)
+    with Reader(ingest) as reader, bar("measuring images") as progress:
+        return measure_set(
+            manifest,
+            reader.rows,
+            limits,
+            cache=runtime.state() / "cache",
+            workers=runtime.workers(),
+            progress=progress,
+        )
+
+
+def _frames(
+    table: pd.DataFrame, manifest: pd.DataFrame, reasons: pd.Series
+) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    """What suites see, by the rows they ask for, and how many rows each must have."""
+    from hallmark.quality.flags import having
+
+    short = table[["width", "height"]].min(axis=1)
+    long = table[["width", "height"]].max(axis=1)
+    seen = table.assign(short_side=short, long_side=long, aspect=long / short.clip(lower=1), reasons=reasons)
+    # strays and files that could not be read are ingest's word, so the manifest alone says how many are left
+    beside = having(manifest["reasons"], ["stray_file", "unreadable_file"])
+    files = seen[~having(seen["reasons"], ["stray_file", "unreadable_file"])]
+    images = seen[seen["width"] > 0]
+    counts = {"found": len(manifest), "files": int((~beside).sum()), "images": int((table["pixel_hash"] != "").sum())}
+    return {"found": seen, "files": files, "images": images}, counts
+
+
+def _judge(params: Params, table: pd.DataFrame, reasons: pd.Series, checked: Checked) -> tuple[pd.Series, Any]:
+    """Reasons with those of the suites, and which rows are quarantined by one of them: bool [rows]."""
+    from hallmark.quality.flags import add, having
+
+    must = having(reasons, UNUSABLE)
+    for (severity, reason), paths in checked.failing.items():
+        rows = table["path"].isin(paths).to_numpy()
+        reasons = add(reasons, {reason: rows})
+        if severity == "critical":
+            must = must | rows
+    chosen = [*params.quarantine, *(["missing_value"] if params.missing == "quarantine" else [])]
+    return reasons, must | having(reasons, chosen)

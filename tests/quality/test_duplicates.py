@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hallmark.images.decoding import prepare
+from hallmark.quality.duplicates import SIDE, candidates, find_clusters, near_pairs, residual
+from hallmark.quality.measurement import measure
+from tests.quality.made_source import encoded, picture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def clusters_of(files: list[bytes]) -> NDArray[np.int64]:
+    frame = pd.DataFrame([measure(data, 10**8).row() for data in files])
+
+    def thumbnails(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([prepare(files[row], SIDE, SIDE, 3) for row in rows] or [np.zeros((SIDE, SIDE, 3), np.uint8)])
+
+    return find_clusters(frame, thumbnails, distance=8, max_residual=0.12, align_from=24)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 12))
+@settings(deadline=None, max_examples=30)
+def test_near_pairs_are_all_pairs_within_the_distance(seed: int, distance: int) -> None:
+    random = np.random.default_rng(seed)
+    centres = random.integers(0, 2**64, 20, dtype=np.uint64)
+    flips = [
+        np.uint64(sum(1 << int(bit) for bit in random.permutation(64)[: random.integers(0, 9)])) for _ in range(80)
+    ]
+    hashes = np.unique(centres[random.integers(0, 20, 80)] ^ np.array(flips, np.uint64))
+    i, j = near_pairs(hashes, distance)
+    differ = np.bitwise_count(hashes[:, None] ^ hashes[None])
+    expected = {(a, b) for a, b in zip(*np.nonzero(differ <= distance), strict=True) if a < b}
+    assert set(zip(i.tolist(), j.tolist(), strict=True)) == expected
+
+
+def test_repeated_hashes_and_wild_distances_are_refused() -> None:
+    with pytest.raises(ValueError, match="repeat"):
+        near_pairs(np.array([1, 1], np.uint64), 4)
+    with pytest.raises(ValueError, match="distance is 13"):
+        near_pairs(np.array([1, 2], np.uint64), 13)
+
+
+def test_a_crowd_of_one_hash_gives_linear_pairs() -> None:
+    n = 4000
+    light = np.random.default_rng(0).random((n, 2))
+    i, j = candidates(np.zeros(n, np.uint64), light, 4)
+    assert len(i) < 60 * n
+    assert (i < j).all()
+
+
+def crop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels[2:-1, 1:-2]
+
+
+@pytest.mark.parametrize("side", [64, 100])
+def test_changed_copies_are_found_and_other_pictures_are_not(side: int) -> None:
+    files: list[bytes] = []
+    for number in range(30):
+        original = picture(number, side)
+        image = Image.fromarray(original)
+        copies = [
+            encoded(original),
+            encoded(original, "JPEG", quality=70),
+            encoded(np.asarray(image.resize((side * 3 // 4, side * 3 // 4)))),
+            encoded(np.clip(original * 1.08, 0, 255).astype(np.uint8)),
+            encoded(crop(original)),
+        ]
+        files += copies
+    found = clusters_of(files).reshape(30, 5)
+    # 120 copies; a strong crop may change the perceptual hash beyond the distance
+    assert (found[:, 1:] == found[:, :1]).mean() >= 0.98
+    assert [len(set(row) - set(found[:number].ravel())) for number, row in enumerate(found)] == [
+        len(set(row)) for row in found
+    ]
+
+
+def test_different_small_digits_are_not_merged_and_their_copies_are() -> None:
+    from sklearn.datasets import load_digits
+
+    digits = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    files = [encoded(pixels) for pixels in digits]
+    assert len(set(clusters_of(files))) == len(digits)
+    copies = [encoded(np.clip(pixels.astype(int) + 10, 0, 255).astype(np.uint8)) for pixels in digits[:100]]
+    found = clusters_of([*files, *copies])
+    right = found[len(digits) :] == found[:100]
+    assert right.mean() >= 0.97
+    assert len(set(found[: len(digits)])) == len(digits)
+
+
+def test_exact_copies_in_other_formats_join() -> None:
+    pixels = picture(1)
+    found = clusters_of([encoded(pixels), encoded(pixels, "BMP"), encoded(picture(2))])
+    assert found[0] == found[1] != found[2]
+
+
+def test_another_colour_is_another_picture() -> None:
+    pixels = picture(3)
+    turned = pixels[..., ::-1].copy()
+    thumbs = np.stack([pixels, turned])
+    assert residual(thumbs[:1], thumbs[1:], np.array([True]))[0] > 0.2
+
+
+def test_flat_pictures_match_by_their_level() -> None:
+    flat = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 1, 128)])
+    off = residual(flat[[0, 0]], flat[[1, 2]], np.array([True, True]))
+    assert off.tolist() == [0.0, 1.0]
+    assert residual(flat[:1], picture(0, SIDE)[None], np.array([True]))[0] == 1.0
+
+
+def test_one_image_alone() -> None:
+    file = io.BytesIO(encoded(picture(0)))
+    assert clusters_of([file.getvalue()]).tolist() == [0]

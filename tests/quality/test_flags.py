@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+from sklearn.datasets import load_digits
+
+from hallmark.quality.flags import add, flag, having
+from hallmark.quality.measurement import Measured
+from tests.quality.test_measurement import measured, photo
+
+LIMITS: dict[str, Any] = {
+    "min_side": 4,
+    "max_side": 5000,
+    "max_aspect": 10.0,
+    "blank_contrast": 0.004,
+    "low_contrast": 0.04,
+    "dark_highlight": 0.15,
+    "bright_shadow": 0.85,
+    "blurry_sharpness": 0.03,
+    "noisy_noise": 0.06,
+    "spread": 4.0,
+}
+
+
+def flagged(images: list[Image.Image]) -> list[set[str]]:
+    rows = pd.DataFrame([measured(image).row() for image in images])
+    found = flag(rows, **LIMITS)
+    return [{reason for reason, marks in found.items() if marks[row]} for row in range(len(images))]
+
+
+def noisy(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image, float)
+    return Image.fromarray(np.clip(pixels + np.random.default_rng(0).normal(0, 60, pixels.shape), 0, 255).astype("u1"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reasons"),
+    [
+        (lambda image: ImageEnhance.Brightness(image).enhance(0.06), {"too_dark", "low_contrast"}),
+        (lambda image: Image.fromarray(255 - np.asarray(image) // 16), {"too_bright", "low_contrast"}),
+        (lambda image: image.filter(ImageFilter.GaussianBlur(7)), {"blurry"}),
+        (noisy, {"noisy"}),
+        (lambda image: Image.new("RGB", image.size, (90, 90, 90)), {"blank"}),
+        (lambda image: image.resize((160, 10)), {"extreme_aspect"}),
+        (lambda image: image.resize((3, 3)), {"too_small"}),
+    ],
+)
+def test_a_spoilt_photo_among_sound_ones_is_told_and_no_other(spoil: Any, reasons: set[str]) -> None:
+    sound = [photo(seed) for seed in range(24)]
+    found = flagged([*sound, spoil(photo(99))])
+    assert found[:-1] == [set()] * 24
+    assert reasons <= found[-1]
+    assert not found[-1] & {"too_dark", "too_bright", "noisy", "blank", "too_small"} - reasons
+
+
+def test_sound_digits_of_8_by_8_pixels_are_not_flagged() -> None:
+    pixels = (load_digits().images * 255 / 16).astype(np.uint8)
+    found = flagged([Image.fromarray(one) for one in pixels])
+    assert [reasons for reasons in found if reasons] == []
+
+
+def test_a_set_that_is_dark_throughout_is_not_flagged_throughout() -> None:
+    found = flagged([ImageEnhance.Brightness(photo(seed)).enhance(0.08) for seed in range(24)])
+    assert not any("too_dark" in reasons for reasons in found)
+
+
+def test_rows_without_an_image_get_no_flag() -> None:
+    rows = pd.DataFrame([Measured(failure="corrupt").row(), measured(photo(0)).row()])
+    assert not any(marks[0] for marks in flag(rows, **LIMITS).values())
+    alone = pd.DataFrame([Measured(failure="corrupt").row()])
+    assert not any(marks.any() for marks in flag(alone, **LIMITS).values())
+
+
+def test_reasons_are_joined_once_and_in_the_closed_order() -> None:
+    before = pd.Series(["blurry", "", "stray_file"], dtype="string")
+    after = add(before, {"too_dark": np.array([True, True, False]), "blurry": np.array([True, False, False])})
+    assert after.tolist() == ["too_dark;blurry", "too_dark", "stray_file"]
+    assert having(after, ["blurry", "blank"]).tolist() == [True, False, False]

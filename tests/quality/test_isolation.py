@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hallmark.quality import isolation
+from hallmark.quality.isolation import Limits, chunks, measure_all
+from hallmark.quality.measurement import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMITS = Limits(max_pixels=100, seconds=1.0, memory_mib=256)
+
+
+def evil(data: bytes, max_pixels: int) -> Measured:
+    """Stands for a decoder that some files crash, hang, or fill the memory with."""
+    if data == b"kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if data == b"hang":
+        time.sleep(60)
+    if data == b"fill":
+        try:
+            bytearray(2**30)
+        except MemoryError:
+            return Measured(failure="decompression_bomb")
+    return Measured(width=len(data), height=max_pixels)
+
+
+def mistaken(data: bytes, max_pixels: int) -> Measured:
+    raise ZeroDivisionError("our own mistake")
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "CHUNK_IMAGES", 4)
+    monkeypatch.setattr(isolation, "HERE_IMAGES", 0)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_no_file_takes_the_run_or_its_neighbours_down() -> None:
+    images = [b"a" * n for n in range(1, 22)]
+    images[2], images[9], images[17] = b"kill", b"hang", b"fill"
+    for workers in (1, 2):
+        found = list(measure_all(images, LIMITS, workers=workers, measure_one=evil))
+        assert [one.failure for one in found if one.failure] == ["corrupt", "corrupt", "decompression_bomb"]
+        assert (found[2].failure, found[9].failure, found[17].failure) == ("corrupt", "corrupt", "decompression_bomb")
+        assert [one.width for one in found if not one.failure] == [n for n in range(1, 22) if n not in (3, 10, 18)]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_our_own_mistake_is_not_blamed_on_a_file() -> None:
+    with pytest.raises(ZeroDivisionError, match="our own mistake"):
+        list(measure_all([b"x"] * 9, LIMITS, workers=1, measure_one=mistaken))
+
+
+def test_a_small_set_of_small_files_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(isolation, "_pool", forbidden)
+    found = list(measure_all([b"ab", b"c"], LIMITS, workers=2, measure_one=evil))
+    assert [one.width for one in found] == [2, 1]
+    many, large, risky = [b"a"] * (isolation.HERE_IMAGES + 1), [b"a" * (isolation.HERE_BYTES + 1)], [b"a", b"II*\0"]
+    for images in (many, large, risky):
+        with pytest.raises(AssertionError, match="a process was started"):
+            list(measure_all(images, LIMITS, workers=2, measure_one=evil))
+
+
+def test_a_given_executor_does_the_work_and_is_left_running() -> None:
+    images = [b"a" * (n % 7 + 1) for n in range(600)]
+    with ThreadPoolExecutor(2) as executor:
+        found = list(measure_all(images, LIMITS, workers=2, executor=executor, measure_one=evil))
+        assert executor.submit(int, "3").result() == 3
+    assert [one.width for one in found] == [len(data) for data in images]
+
+
+class Losing(ThreadPoolExecutor):
+    """An executor whose worker is lost, in words of its own."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        lost: Future[Any] = Future()
+        lost.set_exception(RuntimeError("worker lost"))
+        return lost
+
+
+def test_what_a_given_executor_loses_is_measured_here() -> None:
+    with Losing(1) as executor:
+        found = list(measure_all([b"abc", b"kill"], LIMITS, workers=1, executor=executor, measure_one=evil))
+    assert [one.width for one in found] == [3, 0]
+    assert found[1].failure == "corrupt"
+
+
+def test_chunks_bound_images_and_bytes() -> None:
+    big = bytes(isolation.CHUNK_BYTES)
+    images = [b"x"] * (isolation.CHUNK_IMAGES + 1) + [big, big, b"y"]
+    parts = list(chunks(images))
+    assert [len(part) for part in parts] == [isolation.CHUNK_IMAGES, 1, 1, 1, 1]
+    assert [data for part in parts for data in part] == images
