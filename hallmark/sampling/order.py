@@ -1,0 +1,40 @@
+"""Which plan rows an epoch shows, in which order.
+
+The order follows from (plan, seed, epoch) alone: an interrupted epoch can be taken up anywhere, by any worker count.
+
+>>> import pandas as pd
+>>> plan = pd.DataFrame({"repeats": [1, 2, 0], "probability": [1 / 3, 2 / 3, 0.0]})
+>>> sorted(epoch_order(plan, seed=0, epoch=0).tolist())
+[0, 1, 1]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hallmark.contracts.seeds import derive
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def epoch_order(plan: pd.DataFrame, *, seed: int, epoch: int, sampler: str | None = None) -> NDArray[np.int64]:
+    """Row numbers of the plan, int64 [sum of repeats].
+
+    ``sampler`` is plan.json's: ``sequential`` shuffles every row ``repeats`` times; ``weighted`` draws with replacement
+    by ``probability``. None reads it from the table, where a sequential plan's probabilities are its repeats' shares.
+    """
+    repeats = plan["repeats"].to_numpy(dtype=np.int64)
+    probability = plan["probability"].to_numpy(dtype=np.float64)
+    if sampler is None:
+        sampler = "sequential" if np.allclose(probability, repeats / repeats.sum(), rtol=1e-9, atol=0.0) else "weighted"
+    assert sampler in ("sequential", "weighted"), f"unknown sampler {sampler!r}"
+    generator = np.random.default_rng(derive(seed, "sampling", "order", epoch))
+    if sampler == "weighted":
+        # a sum off 1 by rounding is refused by choice()
+        drawn = generator.choice(len(plan), size=int(repeats.sum()), p=probability / probability.sum())
+        return drawn.astype(np.int64)
+    return generator.permutation(np.repeat(np.arange(len(plan), dtype=np.int64), repeats))

@@ -1,0 +1,139 @@
+"""The sampling plan: one row per training image, and what the loss has to know.
+
+``weight`` is the whole loss weight of an image: clean's weight times its class's weight. ``class_weights`` repeats the
+latter per class for images that have no row here (synthetic ones); to multiply both would count the class twice.
+``class_priors`` are the shares of the classes as an epoch shows them, the priors that logit adjustment needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hallmark.contracts.tables import PLAN, conform, read_table, write_table
+from hallmark.sampling import strategies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """``table`` has the columns of :data:`hallmark.contracts.tables.PLAN`, sorted by path."""
+
+    table: pd.DataFrame
+    strategy: str  # the one carried out, never "auto"
+    reason: str
+    sampler: str  # sequential, weighted
+    loss: str  # cross_entropy, focal, logit_adjusted
+    class_weights: dict[str, float]  # label to loss weight
+    class_priors: dict[str, float]  # label to share of an epoch, sums to 1
+    focal_gamma: float  # for the loss focal
+    adjustment_tau: float  # for the loss logit_adjusted
+
+    def settings(self) -> dict[str, Any]:
+        """What plan.json holds: everything but the table."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"}
+
+    def write(self, folder: Path) -> None:
+        """Writes plan.parquet and plan.json; the same plan gives the same bytes."""
+        write_table(self.table, PLAN, folder / "plan.parquet")
+        text = json.dumps(self.settings(), indent=2, sort_keys=True, ensure_ascii=False)
+        (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Plan:
+    """The plan that :meth:`Plan.write` wrote into data/balance/."""
+    settings = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    return Plan(table=read_table(folder / "plan.parquet", PLAN), **settings)
+
+
+def make(
+    images: pd.DataFrame,
+    *,
+    strategy: str,
+    scheme: str,
+    beta: float,
+    max_repeats: int,
+    min_images: int,
+    repeat_threshold: float | None,
+    sampler_power: float,
+    adjustment_tau: float,
+    focal_gamma: float,
+    auto_mild: float,
+    auto_severe: float,
+    seed: int,
+) -> Plan:
+    """A plan for training images: columns ``path``, ``label``, ``weight`` (clean's loss weight), at least one row.
+
+    Raises AssertionError for an unknown strategy or no images: params and the stage check both before.
+    """
+    assert len(images) > 0, "no training images to plan for"
+    images = images.sort_values("path", kind="stable", ignore_index=True)
+    labels, paths = images["label"].astype(str).tolist(), images["path"].astype(str).tolist()
+    counts = dict(sorted(Counter(labels).items()))
+    reason = "chosen by balance.strategy"
+    if strategy == "auto":
+        strategy, reason = strategies.decide(counts, mild=auto_mild, severe=auto_severe)
+
+    repeats = np.ones(len(images), dtype=np.int32)
+    weights = dict.fromkeys(counts, 1.0)
+    sampler, loss, probability = "sequential", "cross_entropy", None
+    match strategy:
+        case "none":
+            pass
+        case "class_weights":
+            weights = strategies.class_weights(counts, scheme=scheme, beta=beta)
+        case "oversample":
+            repeats = strategies.repeats_to(
+                labels, paths, strategies.oversampled(counts, max_repeats=max_repeats), seed=seed
+            )
+        case "undersample":
+            repeats = strategies.repeats_to(
+                labels, paths, strategies.undersampled(counts, min_images=min_images), seed=seed
+            )
+        case "weighted_sampler":
+            sampler = "weighted"
+            probability = strategies.probabilities(labels, counts, power=sampler_power)
+        case "repeat_factor":
+            factors = strategies.repeat_factors(counts, threshold=repeat_threshold, max_repeats=max_repeats)
+            targets = {label: round(factors[label] * count) for label, count in counts.items()}
+            repeats = strategies.repeats_to(labels, paths, targets, seed=seed)
+        case "logit_adjustment":
+            loss = "logit_adjusted"
+        case "focal":
+            loss = "focal"
+        case _:
+            raise AssertionError(f"unknown strategy {strategy!r}")
+    if probability is None:
+        probability = repeats / repeats.sum()
+
+    table = conform(
+        pd.DataFrame(
+            {
+                "path": paths,
+                "label": labels,
+                "repeats": repeats,
+                "weight": images["weight"].to_numpy(dtype=np.float64) * np.array([weights[label] for label in labels]),
+                "probability": probability,
+            }
+        ),
+        PLAN,
+    )
+    priors = table.groupby("label")["probability"].sum()
+    return Plan(
+        table=table,
+        strategy=strategy,
+        reason=reason,
+        sampler=sampler,
+        loss=loss,
+        class_weights=weights,
+        class_priors={label: float(priors[label]) for label in counts},
+        focal_gamma=focal_gamma,
+        adjustment_tau=adjustment_tau,
+    )

@@ -1,0 +1,319 @@
+"""Does a transform keep the label? Each is applied, at its strength, to validation images and judged without it.
+
+The judge has seen clean training images only. For each class and for all of them the share of right answers after the
+transform is set in relation to that before it, on the same images: *retained* agreement. Paired, only images judged
+differently carry the uncertainty: with n11 right both times, n10 and n01 right only before or only after, the ratio
+(p11 + p01) / (p11 + p10) has a posterior under Jeffreys' prior, and its interval is told. Over the classes of one
+transform the intervals are widened (Bonferroni), so that many classes do not make a harmless transform look guilty.
+
+A transform changes labels where even the upper end of the interval, of all images or of any class, lies below the
+tolerance. Where too few images are judged rightly to begin with, nothing can be told, and the transform stays.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hallmark.contracts.seeds import derive
+from hallmark.transforms import catalogue
+from hallmark.transforms.notation import leaves, replaced
+from hallmark.transforms.policy import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from hallmark.transforms.catalogue import Transform
+
+    Images = NDArray[np.uint8]  # [n, height, width, channels]
+    Labels = NDArray[np.int64]
+    Judging = Callable[[Images], Labels]
+
+DRAWS = 4000
+ALL = ""  # the class of the row that counts all images
+
+COLUMNS = {
+    "position": "int32",  # of the transform in the policy, groups opened
+    "transform": "string",
+    "arguments": "string",  # JSON, as applied
+    "strength": "float64",  # 1 as asked for
+    "label": "string",  # "" for all images
+    "images": "int32",
+    "right_before": "int32",  # the judge's answer is the label, without the transform
+    "right_after": "int32",
+    "retained": "float64",  # right_after / right_before
+    "low": "float64",
+    "high": "float64",
+    "finding": "string",  # keeps_label, changes_label, cannot_tell
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """When a transform is held to change labels."""
+
+    tolerance: float  # retained agreement that is still well
+    confidence: float  # of the intervals, over all classes of a transform together
+    min_images: int  # rightly judged images below which a class tells nothing
+    weaker: tuple[float, ...]  # strengths tried instead, strongest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What becomes of one transform.
+
+    ``outcome`` is kept, weakened, dropped, cannot_tell, left_out, warned or not_audited.
+    """
+
+    transform: Transform
+    replacement: Transform | None  # None where it is dropped
+    outcome: str
+    reason: str
+    strength: float | None  # the one in the policy, None where dropped
+    retained: float | None
+    interval: tuple[float, float] | None
+    classes: tuple[dict[str, Any], ...]  # per class at the strength asked for, the worst first
+
+    def told(self, most_classes: int) -> dict[str, Any]:
+        """The verdict as plain values, with the worst ``most_classes`` classes."""
+        keys = ("label", "images", "right_before", "right_after", "retained", "low", "high", "finding")
+        return {
+            **self.transform,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "strength": self.strength,
+            "retained": self.retained,
+            "interval": list(self.interval) if self.interval else None,
+            "classes": [{key: row[key] for key in keys} for row in self.classes[:most_classes]],
+        }
+
+
+def audit(
+    transforms: list[Transform],
+    *,
+    judge: Judging,
+    images: Images,
+    labels: Labels,
+    names: Sequence[str],
+    rule: Rule,
+    seed: int,
+) -> tuple[list[Verdict], pd.DataFrame]:
+    """A verdict for each leaf of a checked policy, and every measurement, with :data:`COLUMNS`.
+
+    ``images`` uint8 [n, height, width, channels] are validation images, ``labels`` int64 [n] index ``names``.
+    """
+    if len(images) == 0:
+        blind = [
+            _unheard(leaf, "cannot_tell", "there are no validation images to judge") for leaf in leaves(transforms)
+        ]
+        return blind, _frame([])
+    right = judge(images) == labels
+    verdicts, rows = [], []
+    for position, leaf in enumerate(leaves(transforms)):
+        trial = _Trial(position, leaf, judge, images, labels, names, right, rule, seed)
+        verdicts.append(trial.verdict())
+        rows.extend(trial.rows)
+    return verdicts, _frame(rows)
+
+
+def whole(
+    policy: list[Transform], *, judge: Judging, images: Images, labels: Labels, rule: Rule, seed: int
+) -> dict[str, Any] | None:
+    """Agreement retained by the whole policy at its own probabilities; None where the judge is never right."""
+    before = judge(images) == labels
+    if not before.any():
+        return None
+    changed = _changed(policy, images, seed, "whole")
+    seed = derive(seed, "augment", "interval", "whole")
+    ratio, low, high = retained(before, judge(changed) == labels, level=rule.confidence, seed=seed)
+    return {"value": ratio, "interval": [low, high]}
+
+
+def unaudited(transforms: list[Transform], reason: str) -> tuple[list[Verdict], pd.DataFrame]:
+    """The verdicts and measurements where no audit takes place: every transform stays."""
+    return [_unheard(leaf, "not_audited", reason) for leaf in leaves(transforms)], _frame([])
+
+
+def warned(verdict: Verdict) -> Verdict:
+    """The verdict where the audit may only warn: what would be weakened or dropped stays as it was asked for."""
+    if verdict.outcome not in ("weakened", "dropped"):
+        return verdict
+    return replace(verdict, replacement=verdict.transform, outcome="warned", strength=1.0)
+
+
+def applied(verdicts: Sequence[Verdict], transforms: list[Transform]) -> list[Transform]:
+    """The policy that is left: with its weakened transforms, without the dropped ones."""
+    return replaced(transforms, [verdict.replacement for verdict in verdicts])
+
+
+def retained(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], *, level: float, seed: int
+) -> tuple[float, float, float]:
+    """(ratio, low, high) of right answers after and before on the same images; at least one is right before."""
+    both, lost, won = int((before & after).sum()), int((before & ~after).sum()), int((~before & after).sum())
+    assert both + lost > 0, "no image is judged rightly to begin with"
+    generator = np.random.default_rng(seed)
+    share = generator.standard_gamma(np.array([both, lost, won]) + 0.5, size=(DRAWS, 3))
+    ratios = (share[:, 0] + share[:, 2]) / (share[:, 0] + share[:, 1])
+    tail = (1 - level) / 2
+    ratio = (both + won) / (both + lost)
+    low, high = (float(edge) for edge in np.quantile(ratios, [tail, 1 - tail]))
+    return ratio, min(low, ratio), max(high, ratio)
+
+
+class _Trial:
+    """One transform before the judge, at its strength and, if need be, at weaker ones."""
+
+    def __init__(
+        self,
+        position: int,
+        leaf: Transform,
+        judge: Judging,
+        images: Images,
+        labels: Labels,
+        names: Sequence[str],
+        right: NDArray[np.bool_],
+        rule: Rule,
+        seed: int,
+    ) -> None:
+        self.position, self.leaf, self.judge, self.images, self.labels = position, leaf, judge, images, labels
+        self.names, self.right, self.rule, self.seed = names, right, rule, seed
+        self.rows: list[dict[str, Any]] = []
+
+    def verdict(self) -> Verdict:
+        name = self.leaf["name"]
+        if catalogue.CATALOGUE[name].colour and self.images.shape[3] == 1:
+            return self._told(None, "left_out", "it changes colours, and the images are grey", [])
+        asked = self._measure(1.0)
+        finding = asked[0]["finding"]
+        if finding == "keeps_label":
+            return self._told(
+                1.0, "kept", f"the judge agrees with {_percent(asked[0])} of the labels it agrees with untouched", asked
+            )
+        if finding == "cannot_tell":
+            return self._told(1.0, "cannot_tell", _doubt(asked[0], self.rule), asked)
+        guilt = _guilt(asked, self.rule)
+        for strength in self.rule.weaker if catalogue.has_strength(self.leaf) else ():
+            weaker = self._measure(strength)
+            if weaker[0]["finding"] == "keeps_label":
+                reason = f"{guilt}; at {strength:g} of its strength {_percent(weaker[0])} of the labels are kept"
+                return self._told(strength, "weakened", reason, asked)
+        return self._told(None, "dropped", guilt, asked)
+
+    def _told(self, strength: float | None, outcome: str, reason: str, rows: list[dict[str, Any]]) -> Verdict:
+        replacement = None if strength is None else self.leaf
+        if strength not in (None, 1.0):
+            assert strength is not None
+            replacement = catalogue.scaled(self.leaf, strength)
+        whole = rows[0] if rows else None
+        measured = [row for row in rows[1:] if row["retained"] is not None]
+        return Verdict(
+            transform=self.leaf,
+            replacement=replacement,
+            outcome=outcome,
+            reason=reason,
+            strength=strength,
+            retained=whole["retained"] if whole else None,
+            interval=(whole["low"], whole["high"]) if whole and whole["retained"] is not None else None,
+            classes=tuple(sorted(measured, key=lambda row: (row["retained"], row["label"]))),
+        )
+
+    def _measure(self, strength: float) -> list[dict[str, Any]]:
+        """A row for all images, then one per class; the finding of the first is that of the transform."""
+        transform = {**catalogue.scaled(self.leaf, strength), "p": 1.0}
+        after = self.judge(_changed([transform], self.images, self.seed, self.position)) == self.labels
+        rows = [self._row(transform, strength, ALL, np.ones(len(after), dtype=bool), after, self.rule.confidence)]
+        level = 1 - (1 - self.rule.confidence) / len(self.names)
+        for index, name in enumerate(self.names):
+            rows.append(self._row(transform, strength, name, self.labels == index, after, level))
+        if any(row["finding"] == "changes_label" for row in rows):
+            rows[0]["finding"] = "changes_label"
+        self.rows.extend(rows)
+        return rows
+
+    def _row(
+        self,
+        transform: Transform,
+        strength: float,
+        label: str,
+        chosen: NDArray[np.bool_],
+        after: NDArray[np.bool_],
+        level: float,
+    ) -> dict[str, Any]:
+        before, after = self.right[chosen], after[chosen]
+        ratio = low = high = None
+        finding = "cannot_tell"
+        if before.any():
+            seed = derive(self.seed, "augment", "interval", self.position, label)
+            ratio, low, high = retained(before, after, level=level, seed=seed)
+            if before.sum() >= self.rule.min_images:
+                # of a class the lower end is no charge: with few images it is always low
+                harmless = low >= self.rule.tolerance or label != ALL
+                finding = "keeps_label" if harmless else "cannot_tell"
+                finding = "changes_label" if high < self.rule.tolerance else finding
+        return {
+            "position": self.position,
+            "transform": transform["name"],
+            "arguments": json.dumps(transform["arguments"], sort_keys=True),
+            "strength": strength,
+            "label": label,
+            "images": int(chosen.sum()),
+            "right_before": int(before.sum()),
+            "right_after": int(after.sum()),
+            "retained": ratio,
+            "low": low,
+            "high": high,
+            "finding": finding,
+        }
+
+
+def _changed(transforms: list[Transform], images: Images, seed: int, use: str | int) -> Images:
+    height, width, channels = images.shape[1:]
+    policy = build(transforms, height=height, width=width, channels=channels)
+    return np.stack([policy(image, derive(seed, "augment", "audit", use, at)) for at, image in enumerate(images)])
+
+
+def _unheard(leaf: Transform, outcome: str, reason: str) -> Verdict:
+    return Verdict(
+        transform=leaf,
+        replacement=leaf,
+        outcome=outcome,
+        reason=reason,
+        strength=1.0,
+        retained=None,
+        interval=None,
+        classes=(),
+    )
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _percent(row: dict[str, Any]) -> str:
+    return f"{100 * row['retained']:.0f} % ({100 * row['low']:.0f}–{100 * row['high']:.0f} %)"
+
+
+def _guilt(rows: list[dict[str, Any]], rule: Rule) -> str:
+    guilty = [row for row in rows if row["retained"] is not None and row["high"] < rule.tolerance]
+    classes = sorted((row for row in guilty if row["label"] != ALL), key=lambda row: (row["retained"], row["label"]))
+    words = f"of the labels {_percent(rows[0])} are kept"
+    if classes:
+        named = ", ".join(f"{row['label']} {_percent(row)}" for row in classes[:3])
+        words += f"; of the classes worst: {named}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
+    return f"it changes labels: {words}, where {100 * rule.tolerance:.0f} % is asked"
+
+
+def _doubt(row: dict[str, Any], rule: Rule) -> str:
+    if row["right_before"] < rule.min_images:
+        return (
+            f"the judge is right about {row['right_before']} of {row['images']} untouched images, "
+            f"and {rule.min_images} are needed"
+        )
+    return f"{_percent(row)} of the labels are kept, which reaches across the {100 * rule.tolerance:.0f} % asked"

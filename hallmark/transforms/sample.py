@@ -1,0 +1,65 @@
+"""Which images the audit and the preview look at, and their pixels in one common shape."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hallmark.contracts import runtime
+from hallmark.contracts.seeds import derive
+from hallmark.images.decoding import decode, prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from hallmark.images.shards import Reader
+
+    Shape = tuple[int, int, int]  # height, width, channels
+
+SIZED = 64  # images whose size decides the common shape
+BATCH = 64  # encoded images held at once
+
+
+def chosen(rows: pd.DataFrame, *, limit: int, seed: int) -> pd.DataFrame:
+    """At most ``limit`` rows (columns ``path``, ``label``), the classes in turn; the first rows show every class.
+
+    Within a class the order follows from (seed, path) alone, so that an added image changes few others.
+    """
+    key = derive(seed, "augment", "sample").to_bytes(8, "big")
+    ranks = [hashlib.blake2b(str(path).encode(), digest_size=8, key=key).hexdigest() for path in rows["path"]]
+    ordered = rows.assign(_rank=ranks).sort_values(["label", "_rank", "path"], kind="stable")
+    turn = ordered.groupby("label").cumcount()
+    ordered = ordered.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable", ignore_index=True)
+    return ordered.head(limit).drop(columns=["_rank", "_turn"])
+
+
+def common_shape(reader: Reader, rows: pd.DataFrame, *, limit: int) -> Shape:
+    """The median height and width of the first rows (columns ``shard``, ``row``), the longer side at most ``limit``.
+
+    One channel where all of them are grey, else three.
+    """
+    places = list(zip(rows["shard"], rows["row"], strict=True))[:SIZED]
+    shapes = np.array([decode(data).pixels.shape for data in reader.rows(places)])
+    height, width = (float(side) for side in np.median(shapes[:, :2], axis=0))
+    scale = min(1.0, limit / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale)), int(shapes[:, 2].max())
+
+
+def pixels(reader: Reader, rows: pd.DataFrame, shape: Shape) -> NDArray[np.uint8]:
+    """Pixels uint8 [n, height, width, channels] of the rows (columns ``shard``, ``row``), in their order."""
+    out = np.empty((len(rows), *shape), dtype=np.uint8)
+    # in the order of storage every byte is read once
+    order = sorted(
+        (int(shard), int(row), at) for at, (shard, row) in enumerate(zip(rows["shard"], rows["row"], strict=True))
+    )
+    with ThreadPoolExecutor(runtime.workers()) as pool:
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            data = list(reader.rows((shard, row) for shard, row, _ in batch))
+            for (_, _, at), prepared in zip(batch, pool.map(lambda each: prepare(each, *shape), data), strict=True):
+                out[at] = prepared
+    return out

@@ -1,0 +1,123 @@
+"""balance: a sampling plan for the training images, against class imbalance. No image is copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import GateRefused
+from hallmark.sampling.names import SCHEMES, STRATEGIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The section ``balance`` of params.yaml, and the shared seed."""
+
+    seed: int
+    strategy: str
+    weight_scheme: str
+    beta: float
+    max_repeats: int
+    min_images: int
+    repeat_threshold: float | None
+    sampler_power: float
+    adjustment_tau: float
+    focal_gamma: float
+    auto_mild: float
+    auto_severe: float
+
+    def __post_init__(self) -> None:
+        require.one_of(STRATEGIES, **{"balance.strategy": self.strategy})
+        require.one_of(SCHEMES, **{"balance.weight_scheme": self.weight_scheme})
+        require.in_range(0.0, 1.0, **{"balance.beta": self.beta, "balance.sampler_power": self.sampler_power})
+        require.at_least(1, **{"balance.max_repeats": self.max_repeats, "balance.min_images": self.min_images})
+        if self.repeat_threshold is not None:
+            require.in_range(0.0, 1.0, **{"balance.repeat_threshold": self.repeat_threshold})
+        require.positive(**{"balance.adjustment_tau": self.adjustment_tau})
+        require.at_least(0.0, **{"balance.focal_gamma": self.focal_gamma})
+        require.at_least(1.0, **{"balance.auto_mild": self.auto_mild})
+        require.at_least(self.auto_mild, **{"balance.auto_severe": self.auto_severe})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """reports/balance.json."""
+
+    strategy: str  # the one carried out
+    requested: str  # balance.strategy
+    reason: str
+    sampler: str
+    loss: str
+    n_images: int  # training images, the rows of the plan
+    n_shown: int  # images an epoch shows
+    imbalance_before: float  # images of the largest class for one of the smallest
+    imbalance_after: float  # the same as an epoch shows them; loss weights are told apart, in `classes`
+    down_weighted: int  # images whose loss clean had lowered
+    classes: list[dict[str, Any]]  # label, before, after, left_out, weight, share
+
+
+def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
+    """Writes plan.parquet and plan.json. Raises GateRefused where there is nothing to train on."""
+    from hallmark.contracts.tables import DECISIONS, SPLIT, read_table
+    from hallmark.sampling.plan import make
+
+    table = read_table(split / "split.parquet", SPLIT)
+    decisions = read_table(clean / "decisions.parquet", DECISIONS)
+    in_train = set(table.loc[table["split"] == "train", "path"])
+    kept = decisions[decisions["path"].isin(in_train) & (decisions["fate"] != "removed")]
+    if kept["label"].nunique() < 2:
+        found = ", ".join(sorted(kept["label"].unique())) or "none"
+        raise GateRefused(
+            f"balance: {len(kept)} training images of fewer than two classes are left ({found})",
+            remedy="give more images per class, or loosen the section clean of params.yaml",
+            story={"training_images": len(kept), "classes": sorted(kept["label"].unique())},
+        )
+    plan = make(
+        kept[["path", "label", "weight"]],
+        strategy=params.strategy,
+        scheme=params.weight_scheme,
+        beta=params.beta,
+        max_repeats=params.max_repeats,
+        min_images=params.min_images,
+        repeat_threshold=params.repeat_threshold,
+        sampler_power=params.sampler_power,
+        adjustment_tau=params.adjustment_tau,
+        focal_gamma=params.focal_gamma,
+        auto_mild=params.auto_mild,
+        auto_severe=params.auto_severe,
+        seed=params.seed,
+    )
+    plan.write(balance)
+
+    shown = int(plan.table["repeats"].sum())
+    before = plan.table.groupby("label").size()
+    left_out = plan.table["repeats"].eq(0).groupby(plan.table["label"]).sum()
+    classes = [
+        {
+            "label": label,
+            "before": int(before[label]),
+            "after": round(share * shown),
+            "left_out": int(left_out[label]),
+            "weight": plan.class_weights[label],
+            "share": share,
+        }
+        for label, share in plan.class_priors.items()
+    ]
+    shares = plan.class_priors.values()
+    return Report(
+        strategy=plan.strategy,
+        requested=params.strategy,
+        reason=plan.reason,
+        sampler=plan.sampler,
+        loss=plan.loss,
+        n_images=len(plan.table),
+        n_shown=shown,
+        imbalance_before=float(before.max() / before.min()),
+        imbalance_after=max(shares) / min(shares),
+        down_weighted=int((kept["weight"] < 1.0).sum()),
+        classes=classes,
+    )
