@@ -1,0 +1,37 @@
+"""An exponential moving average of the weights, which generalises better than the last step's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Average:
+    """Follows a network's parameters and floating-point buffers; counters are copied. ``decay`` 0 follows at once."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self._floats = [name for name, value in self.state.items() if value.is_floating_point()]
+        self._mine = [self.state[name] for name in self._floats]
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Takes the weights after ``step`` (from 0); early on the average is short."""
+        live = network.state_dict()
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._mine, [live[name].detach() for name in self._floats], 1 - decay)
+        for name, value in self.state.items():
+            if not value.is_floating_point():
+                value.copy_(live[name])
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up a saved state."""
+        for name, value in self.state.items():
+            value.copy_(state[name])

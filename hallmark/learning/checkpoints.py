@@ -1,0 +1,135 @@
+"""What a killed training is taken up from: one file per training, in .hallmark/checkpoints/<key>/.
+
+The key stands for everything the weights follow from: values, inputs, code, device. A file appears by rename, after it
+was synced, and is read without unpickling objects. The finished training's file stays until another training starts, so
+that a kill between the last step and the stage's end costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pickle
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hallmark.pipeline import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+FILE = "training.pt"
+FINISHED = "finished"
+KEEP = 8  # unfinished trainings
+SECONDS = 15.0  # between checkpoints within an epoch
+SPARE = 1.0  # seconds after a checkpoint in which the end of an epoch makes no further one
+ROOMS = ("contracts", "images", "judgement", "learning", "models", "sampling", "transforms")
+
+_log = logging.getLogger(__name__)
+
+
+def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: Path | None = None) -> str:
+    """A digest, 32 hexadecimal digits, of values, of files' names and bytes, and of the code that trains."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(values, sort_keys=True, default=str).encode())
+    root = code or Path(__file__).parents[1]
+    sources = [path for room in ROOMS for path in sorted((root / room).glob("*.py"))]
+    for path in [*files, *sources]:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"\x1f{path.parent.name}/{path.name}={content}".encode())
+    return digest.hexdigest()
+
+
+class Checkpoints:
+    """The file of one training. ``every``: seconds between checkpoints within an epoch; ``steps``, if given: steps."""
+
+    def __init__(
+        self, folder: Path, key: str, *, every: float = SECONDS, steps: int | None = None, spare: float = SPARE
+    ) -> None:
+        self._all = folder
+        self._folder = folder / key
+        self._every, self._steps, self._spare = every, steps, spare
+        self._last = time.monotonic()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Removes finished trainings of other keys and the oldest unfinished ones."""
+        self._all.mkdir(parents=True, exist_ok=True)
+        others = [path for path in self._all.iterdir() if path.is_dir() and path != self._folder]
+        unfinished = []
+        for path in others:
+            if (path / FINISHED).exists():
+                durable.remove(path)
+            else:
+                unfinished.append(path)
+        unfinished.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in unfinished[KEEP:]:
+            durable.remove(path)
+
+    def load(self) -> dict[str, Any] | None:
+        """The state saved last, None where there is none or it cannot be read."""
+        path = self._folder / FILE
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+            _log.warning("the checkpoint %s cannot be read (%s): training starts anew", path, error)
+            return None
+        return state
+
+    def save(self, state: Mapping[str, Any], *, finished: bool = False) -> None:
+        """Writes the state so that a kill leaves the old file or the new one."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = self._folder / f".partial-{FILE}"
+        torch.save(dict(state), partial)
+        durable.replace(partial, self._folder / FILE)
+        if finished:
+            (self._folder / FINISHED).touch()
+        self._last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint within the epoch is due after ``step`` steps."""
+        if self._steps is not None:
+            return step % self._steps == 0
+        return time.monotonic() - self._last >= self._every
+
+    def due_after_epoch(self) -> bool:
+        """Whether the end of an epoch shall be kept."""
+        return time.monotonic() - self._last >= self._spare
+
+
+class Stop:
+    """Whether the process was asked to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: object) -> None:
+        """A signal handler."""
+        self.asked = True
+
+
+@contextmanager
+def on_termination() -> Iterator[Stop]:
+    """Within the block SIGTERM only sets ``asked``, so that the step at hand can end and be kept.
+
+    In another thread than the main one signals cannot be handled: there the regular checkpoints have to do.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, stop.ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,112 @@
+"""Optimisers by name, with weight decay on weight matrices and kernels alone: never on biases, norms or scales."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+AUXILIARY = 0.1  # Muon's learning rate times this is AdamW's, for what Muon cannot take
+
+
+def decayed(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that weight decay and L1 act on: two or more dimensions of which more than one is above 1."""
+    return [parameter for parameter in network.parameters() if _is_matrix(parameter)]
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    return sum(size > 1 for size in parameter.shape) >= 2
+
+
+def build(
+    name: str, network: nn.Module, *, lr: float, momentum: float, weight_decay: float, fused: bool
+) -> list[Optimizer]:
+    """One optimiser, or for ``muon`` two: Muon for the matrices, AdamW for the input, the output and the vectors.
+
+    ``momentum`` is the first decay rate of the Adam family.
+    """
+    matrices = decayed(network)
+    chosen = {id(parameter) for parameter in matrices}
+    vectors = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
+    groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": weight_decay}]
+    if vectors:
+        groups.append({"params": vectors, "weight_decay": 0.0})
+    betas = (momentum, 0.999)
+    match name:
+        case "sgd":
+            return [SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused)]
+        case "adam":
+            return [Adam(groups, lr=lr, betas=betas, fused=fused)]
+        case "adamw":
+            return [AdamW(groups, lr=lr, betas=betas, fused=fused)]
+        case "rmsprop":
+            return [RMSprop(groups, lr=lr, alpha=0.99, momentum=momentum)]
+        case "muon":
+            outer = {id(matrices[0]), id(matrices[-1])}
+            inner = [parameter for parameter in matrices if id(parameter) not in outer]
+            groups[0]["params"] = [parameter for parameter in matrices if id(parameter) in outer]
+            slower = [{**group, "scale": AUXILIARY} for group in groups]
+            auxiliary = AdamW(slower, lr=lr * AUXILIARY, betas=betas, fused=fused)
+            if not inner:
+                return [auxiliary]
+            return [Muon(inner, lr=lr, momentum=momentum, weight_decay=weight_decay), auxiliary]
+    raise AssertionError(f"unknown optimizer {name!r}")
+
+
+def set_rates(optimizers: Iterable[Optimizer], *, lr: float, momentum: float) -> None:
+    """The learning rate and the momentum of the next step, whatever the optimiser calls them."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get("scale", 1.0)
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
+
+
+class Muon(Optimizer):
+    """Momentum whose matrix is replaced by the nearest orthogonal one (Jordan et al. 2024), with decoupled decay.
+
+    Kernels [out, in, h, w] are taken as matrices [out, in h w]. torch's own takes two-dimensional parameters alone.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Updates every parameter that has a gradient."""
+        assert closure is None, "Muon takes no closure"
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                buffer = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                looked_ahead = parameter.grad.lerp(buffer, group["momentum"])
+                update = orthogonalised(looked_ahead.reshape(len(parameter), -1)).reshape(parameter.shape)
+                rows, columns = len(parameter), parameter.numel() // len(parameter)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+
+
+def orthogonalised(matrix: Tensor, *, steps: int = 5) -> Tensor:
+    """A matrix [rows, columns] with its singular values pulled near 1, by a quintic Newton-Schulz iteration."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix.bfloat16() if matrix.is_cuda else matrix.float()
+    x = x / (x.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    result: Tensor = (x.T if tall else x).to(matrix.dtype)
+    return result

@@ -1,0 +1,147 @@
+"""The images of a training, decoded and resized once into a memory-mapped array.
+
+The array lies in .hallmark/cache/pixels/, named by what it follows from: the images' contents, the size, the decoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hallmark.contracts import runtime
+from hallmark.contracts.errors import InputError
+from hallmark.images import decoding
+from hallmark.images.shards import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+CHUNK = 256  # images decoded ahead
+LOOKED_AT = 256  # images whose size and colour decide for all
+
+
+class Item(NamedTuple):
+    """Where an image's bytes lie; ``digest`` is of those bytes, ``path`` its name for people."""
+
+    folder: Path
+    shard: int
+    row: int
+    digest: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """The median of the shorter sides, and whether all images looked at are grey."""
+
+    side: int
+    grey: bool
+
+
+def survey(items: Sequence[Item]) -> Survey:
+    """Looks at up to :data:`LOOKED_AT` images, spread evenly."""
+    count = min(LOOKED_AT, len(items))
+    chosen = [items[index * len(items) // count] for index in range(count)]
+
+    def look(data: bytes) -> NDArray[np.int64]:
+        pixels = decoding.decode(data).pixels
+        colour = pixels.shape[2] == 3 and bool((pixels != pixels[:, :, :1]).any())
+        return np.array([min(pixels.shape[:2]), colour])
+
+    seen = np.stack(list(_decoded(chosen, look)))
+    return Survey(side=int(np.median(seen[:, 0])), grey=not seen[:, 1].any())
+
+
+def prepared(items: Sequence[Item], *, height: int, width: int, channels: int, cache: Path) -> Path:
+    """The .npy file of the images, uint8 [n, height, width, channels] in the order of ``items``."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{height} {width} {channels} pillow {version('pillow')}".encode())
+    digest.update(Path(decoding.__file__).read_bytes())
+    for item in items:
+        digest.update(item.digest.encode())
+    path = cache / f"{digest.hexdigest()}.npy"
+    if path.exists():
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = cache / f".partial-{os.getpid()}-{path.name}"
+    shape = (len(items), height, width, channels)
+    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+    # in the order of storage every byte is read once
+    order = sorted(range(len(items)), key=lambda index: items[index][:3])
+    images = _decoded([items[i] for i in order], lambda data: decoding.prepare(data, height, width, channels))
+    for index, image in zip(order, images, strict=True):
+        array[index] = image
+    array.flush()
+    del array
+    partial.replace(path)
+    return path
+
+
+def opened(path: Path) -> NDArray[np.uint8]:
+    """A .npy file of images, memory-mapped."""
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return images
+
+
+def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]) -> Iterator[NDArray[np.generic]]:
+    def one(pair: tuple[Item, bytes]) -> NDArray[np.generic]:
+        try:
+            return work(pair[1])
+        except decoding.Undecodable as error:
+            raise InputError(
+                f"'{pair[0].path}' cannot be decoded ({error}), but no earlier stage refused it",
+                remedy="run the stage validate again",
+            ) from error
+
+    def encoded() -> Iterator[tuple[Item, bytes]]:
+        for folder, group in itertools.groupby(items, key=lambda item: item.folder):
+            with Reader(folder) as reader:
+                for item in group:
+                    yield item, reader.read(item.shard, item.row)
+
+    stream = encoded()
+    with ThreadPoolExecutor(runtime.workers()) as pool:
+        while chunk := list(itertools.islice(stream, CHUNK)):
+            yield from pool.map(one, chunk)
+
+
+def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of images [n, h, w, c], scaled to [0, 1].
+
+    Counted in whole numbers, so that no order of adding can change a digit. A channel without spread has deviation 1.
+    """
+    channels = images.shape[3]
+    first, second = [0] * channels, [0] * channels
+    for start in range(0, len(images), CHUNK):
+        chunk = np.asarray(images[start : start + CHUNK]).reshape(-1, channels).astype(np.int64)
+        for channel in range(channels):
+            first[channel] += int(chunk[:, channel].sum())
+            second[channel] += int((chunk[:, channel] ** 2).sum())
+    count = images.size // channels
+    mean = [total / count / 255 for total in first]
+    spread = [
+        (max(0, count * squares - total * total) ** 0.5) / count / 255
+        for squares, total in zip(second, first, strict=True)
+    ]
+    return mean, [value if value > 1e-4 else 1.0 for value in spread]
+
+
+def scaling(name: str, images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """(mean, std) per channel: ``unit`` leaves [0, 1], ``symmetric`` gives [-1, 1], ``standard`` mean 0, spread 1."""
+    channels = images.shape[3]
+    if name == "unit":
+        return [0.0] * channels, [1.0] * channels
+    if name == "symmetric":
+        return [0.5] * channels, [0.5] * channels
+    assert name == "standard", name
+    return statistics(images)

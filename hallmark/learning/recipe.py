@@ -1,0 +1,131 @@
+"""How a network is trained: every value of it, and what its ``auto`` values become for a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+
+SCALINGS = ("unit", "symmetric", "standard")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "muon")
+SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
+LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+KEPT = ("best", "last")
+
+SHOWN = 80_000  # images an automatic number of epochs shows in all
+FEWEST_EPOCHS, MOST_EPOCHS = 12, 40
+
+#: (learning rate, weight decay); the decay of sgd, adam and rmsprop is L2, of adamw and muon decoupled
+DEFAULTS = {
+    "sgd": (0.05, 5e-4),
+    "adam": (2e-3, 1e-5),
+    "adamw": (2e-3, 0.05),
+    "rmsprop": (1e-3, 1e-5),
+    "muon": (0.02, 0.05),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The values of the section ``train`` that concern optimisation; the messages name them as ``train.<name>``."""
+
+    scaling: str
+    max_epochs: int | Literal["auto"]
+    patience: int
+    batch_size: int | Literal["auto"]
+    accumulate: int
+    optimizer: str
+    lr: float | Literal["auto"]
+    momentum: float
+    weight_decay: float | Literal["auto"]
+    l1: float
+    schedule: str
+    warmup: float
+    clip_norm: float
+    clip_value: float
+    loss: str
+    label_smoothing: float
+    mixup: float
+    cutmix: float
+    ema: float | Literal["auto"]
+    keep: str
+    synthetic_weight: float
+    precision: str
+    deterministic: bool
+
+    def __post_init__(self) -> None:
+        require.one_of(SCALINGS, **{"train.scaling": self.scaling})
+        require.one_of(OPTIMIZERS, **{"train.optimizer": self.optimizer})
+        require.one_of(SCHEDULES, **{"train.schedule": self.schedule})
+        require.one_of(LOSSES, **{"train.loss": self.loss})
+        require.one_of(PRECISIONS, **{"train.precision": self.precision})
+        require.one_of(KEPT, **{"train.keep": self.keep})
+        if self.max_epochs != "auto":
+            require.in_range(1, 100_000, **{"train.max_epochs": self.max_epochs})
+        if self.batch_size != "auto":
+            require.in_range(1, 65_536, **{"train.batch_size": self.batch_size})
+        if self.lr != "auto":
+            require.positive(**{"train.lr": self.lr})
+            require.in_range(0, 10, **{"train.lr": self.lr})
+        if self.weight_decay != "auto":
+            require.in_range(0, 1, **{"train.weight_decay": self.weight_decay})
+        if self.ema != "auto":
+            require.in_range(0, 0.99999, **{"train.ema": self.ema})
+        require.in_range(0, 100_000, **{"train.patience": self.patience})
+        require.in_range(1, 1024, **{"train.accumulate": self.accumulate})
+        require.in_range(0, 0.9999, **{"train.momentum": self.momentum})
+        require.in_range(0, 1, **{"train.l1": self.l1})
+        require.in_range(0, 0.9, **{"train.warmup": self.warmup})
+        require.at_least(0, **{"train.clip_norm": self.clip_norm, "train.clip_value": self.clip_value})
+        require.in_range(0, 0.5, **{"train.label_smoothing": self.label_smoothing})
+        require.in_range(0, 10, **{"train.mixup": self.mixup, "train.cutmix": self.cutmix})
+        require.in_range(0, 1, **{"train.synthetic_weight": self.synthetic_weight})
+        if self.clip_norm and self.clip_value:
+            raise InputError(
+                "train.clip_norm and train.clip_value are both set", remedy="clip one way: set the other to 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """What ``auto`` became."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    ema: float
+
+
+def batch_size(recipe: Recipe, *, images: int) -> int:
+    """Images in a batch: what is asked for, else growing with the data, so that small sets still get many steps."""
+    if recipe.batch_size != "auto":
+        return min(recipe.batch_size, images)
+    for size, below in ((32, 4_000), (64, 16_000), (128, 100_000)):
+        if images < below:
+            return min(size, images)
+    return 256
+
+
+def resolve(recipe: Recipe, *, images: int, network: str) -> Resolved:
+    """The values for ``images`` images an epoch and a network of that name."""
+    size = batch_size(recipe, images=images)
+    if recipe.max_epochs != "auto":
+        epochs = recipe.max_epochs
+    else:
+        epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SHOWN / images)))
+    rate, decay = DEFAULTS[recipe.optimizer]
+    if network in ("vit", "convnext"):
+        rate /= 2
+    steps = epochs * -(-images // (size * recipe.accumulate))
+    return Resolved(
+        epochs=epochs,
+        batch_size=size,
+        lr=rate if recipe.lr == "auto" else recipe.lr,
+        weight_decay=decay if recipe.weight_decay == "auto" else recipe.weight_decay,
+        # an average over the last twentieth of the steps
+        ema=min(0.9999, max(0.0, 1 - 20 / steps)) if recipe.ema == "auto" else recipe.ema,
+    )

@@ -1,0 +1,235 @@
+"""What a training is made of: the images of the plan, synthetic ones, the validation images, and their fit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hallmark.contracts.errors import GateRefused
+from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, read_table
+from hallmark.images.shards import Reader
+from hallmark.learning import loop, losses, pixels
+from hallmark.learning.batches import Batches
+from hallmark.learning.pixels import Item
+from hallmark.learning.recipe import resolve
+from hallmark.learning.sheets import sheet
+from hallmark.learning.validation import Validation
+from hallmark.models import weights
+from hallmark.sampling import plan as planning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
+    from hallmark.judgement.objective import Objective
+    from hallmark.learning.checkpoints import Checkpoints
+    from hallmark.learning.devices import Machine
+    from hallmark.learning.loop import Fitted, Log
+    from hallmark.learning.recipe import Recipe
+    from hallmark.sampling.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sets:
+    """``plan`` has a row per training image, real ones first, then synthetic ones, as have ``train_items``.
+
+    ``val_items`` and ``val_labels`` hold one image of each duplicate cluster. ``files`` are the tables all this follows
+    from. ``class_priors`` of the plan are those of the real and the synthetic images together.
+    """
+
+    classes: list[str]
+    plan: Plan
+    n_real: int
+    n_synthetic: int
+    train_items: list[Item]
+    val_items: list[Item]
+    val_labels: list[str]
+    files: list[Path]
+    warnings: list[str]
+
+    @property
+    def shown(self) -> int:
+        """Images an epoch shows."""
+        return int(self.plan.table["repeats"].sum())
+
+
+def read(*, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: Path, synthetic_weight: float) -> Sets:
+    """The sets as the stages before left them. Raises GateRefused where fewer than two classes are left to learn."""
+    manifest = read_table(ingest / "manifest.parquet", MANIFEST).set_index("path")
+    decisions = read_table(clean / "decisions.parquet", DECISIONS)
+    clusters = read_table(split / "split.parquet", SPLIT).set_index("path")["representative"]
+    synthetic = read_table(synthesize / "manifest.parquet", SYNTHETIC)
+    plan = planning.read(balance)
+    classes = sorted(plan.table["label"].astype(str).unique())
+    if len(classes) < 2:
+        raise GateRefused(
+            f"only {len(classes)} class is left to train on",
+            remedy="add images of a second class, or loosen what clean removes",
+        )
+
+    def items(paths: Sequence[str]) -> list[Item]:
+        rows = manifest.loc[list(paths), ["shard", "row", "sha256"]]
+        triples = zip(paths, rows["shard"], rows["row"], rows["sha256"], strict=True)
+        return [Item(ingest, int(shard), int(row), str(digest), path) for path, shard, row, digest in triples]
+
+    made = _synthetic_items(synthesize, synthetic)
+    combined = _with_synthetic(plan, synthetic, weight=synthetic_weight)
+    held_out = decisions[(decisions["split"] == "val") & (decisions["fate"] != "removed")]
+    held_out = held_out[clusters.loc[held_out["path"].tolist()].to_numpy(dtype=bool)]
+    known = held_out["label"].isin(classes).to_numpy(dtype=bool)
+    warnings = []
+    if not known.all():
+        strange = ", ".join(sorted(held_out["label"][~known].astype(str).unique()))
+        warnings.append(
+            f"{int((~known).sum())} validation images are of classes without training images ({strange}); they were "
+            "left out."
+        )
+    held_out = held_out[known]
+    if held_out.empty:
+        warnings.append("There are no validation images: the last epoch's weights are kept, whatever train.keep says.")
+    files = [
+        ingest / "manifest.parquet",
+        split / "split.parquet",
+        clean / "decisions.parquet",
+        balance / "plan.parquet",
+        balance / "plan.json",
+        synthesize / "manifest.parquet",
+        *sorted(synthesize.glob("images-*.parquet")),
+    ]
+    return Sets(
+        classes=classes,
+        plan=combined,
+        n_real=len(plan.table),
+        n_synthetic=len(synthetic),
+        train_items=items(plan.table["path"].astype(str).tolist()) + made,
+        val_items=items(held_out["path"].astype(str).tolist()),
+        val_labels=held_out["label"].astype(str).tolist(),
+        files=files,
+        warnings=warnings,
+    )
+
+
+def _synthetic_items(folder: Path, synthetic: pd.DataFrame) -> list[Item]:
+    rows = zip(synthetic["path"], synthetic["shard"], synthetic["row"], strict=True)
+    with Reader(folder) as reader:
+        return [
+            Item(folder, int(shard), int(row), hashlib.sha256(reader.read(shard, row)).hexdigest(), str(path))
+            for path, shard, row in rows
+        ]
+
+
+def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Plan:
+    """The plan with a row per synthetic image after the real ones.
+
+    They are shown once an epoch with ``weight`` times their class's weight; under a weighted sampler an image's share
+    is its class's, divided evenly among real and synthetic images, so that classes' shares stay as balance set them.
+    """
+    labels = synthetic["label"].astype(str)
+    assert set(labels) <= set(plan.class_weights), "a synthetic image is of a class without real ones"
+    if synthetic.empty:
+        return plan
+    rows = pd.DataFrame(
+        {
+            "path": synthetic["path"],
+            "label": labels,
+            "repeats": 1,
+            "weight": [weight * plan.class_weights[label] for label in labels],
+            "probability": 0.0,
+        }
+    )
+    table = pd.concat([plan.table, rows.astype(plan.table.dtypes.to_dict())], ignore_index=True)
+    if plan.sampler == "weighted":
+        real, made = plan.table["label"].value_counts(), labels.value_counts()
+        totals = plan.table.groupby("label")["probability"].sum()
+        kept = (real / real.add(made, fill_value=0)).fillna(0.0)
+        share = table["label"].map(kept).astype("float64")
+        fresh = table["label"].map(totals / real.add(made, fill_value=0)).astype("float64")
+        is_made = np.arange(len(table)) >= len(plan.table)
+        table["probability"] = np.where(is_made, fresh, table["probability"] * share)
+    else:
+        table["probability"] = table["repeats"] / table["repeats"].sum()
+    priors = table.groupby("label")["probability"].sum()
+    return replace(plan, table=table, class_priors={label: float(priors[label]) for label in plan.class_priors})
+
+
+def train(
+    data: Sets,
+    description: Mapping[str, Any],
+    network: nn.Module,
+    *,
+    images: Path,
+    held_out: Path | None,
+    transforms: Sequence[dict[str, Any]],
+    recipe: Recipe,
+    objective: Objective,
+    seed: int,
+    machine: Machine,
+    checkpoints: Checkpoints,
+    log: Log,
+) -> Fitted:
+    """Fits ``network``, which ``description`` (model.json's) describes, to ``images``; see :func:`loop.fit`."""
+    resolved = resolve(recipe, images=data.shown, network=description["name"])
+    index = {label: number for number, label in enumerate(data.classes)}
+    table = data.plan.table
+    batches = Batches(
+        images,
+        plan=table,
+        sampler=data.plan.sampler,
+        labels=np.array([index[label] for label in table["label"].astype(str)], dtype=np.int64),
+        weights=table["weight"].to_numpy(dtype=np.float32),
+        transforms=transforms,
+        batch_size=resolved.batch_size,
+        seed=seed,
+    )
+    validation = None
+    if held_out is not None:
+        validation = Validation(
+            images=pixels.opened(held_out),
+            labels=np.array([index[label] for label in data.val_labels], dtype=np.int64),
+            objective=objective,
+            classes=data.classes,
+        )
+    loss = losses.build(
+        data.plan.loss if recipe.loss == "auto" else recipe.loss,
+        priors=[data.plan.class_priors[label] for label in data.classes],
+        label_smoothing=recipe.label_smoothing,
+        focal_gamma=data.plan.focal_gamma,
+        adjustment_tau=data.plan.adjustment_tau,
+    )
+    fitted = loop.fit(
+        network,
+        batches=batches,
+        validation=validation,
+        recipe=recipe,
+        resolved=resolved,
+        loss=loss,
+        classes=len(data.classes),
+        seed=seed,
+        machine=machine,
+        checkpoints=checkpoints,
+        log=log,
+    )
+    if validation is not None:
+        _show_mistakes(description, fitted, validation, machine.device, log)
+    return fitted
+
+
+def _show_mistakes(
+    description: Mapping[str, Any], fitted: Fitted, validation: Validation, where: torch.device, log: Log
+) -> None:
+    """Logs the validation images that the chosen weights are most wrong about."""
+    network = weights.network(description)
+    network.load_state_dict(fitted.state)
+    judged = validation.judge(network.to(where), where)
+    truth = judged.probabilities[np.arange(len(validation.labels)), validation.labels]
+    wrong = judged.probabilities.argmax(axis=1) != validation.labels
+    worst = [int(row) for row in np.argsort(truth, kind="stable") if wrong[row]][:32]
+    if worst:
+        log.image("mistakes", sheet(validation.images[worst]), len(fitted.history))

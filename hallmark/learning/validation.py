@@ -1,0 +1,67 @@
+"""What a network in training says of images it is not trained on."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hallmark.judgement.objective import Objective, score
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+BATCH = 256
+
+
+def on_device(images: Tensor, where: torch.device) -> Tensor:
+    """uint8 [b, h, w, c] on the host to float32 [b, c, h, w] in [0, 1] on the device, channels last in memory."""
+    return images.to(where, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """Mean negative log likelihood, accuracy, the objective (higher is better), probabilities [n, classes]."""
+
+    loss: float
+    accuracy: float
+    objective: float
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Validation:
+    """``images`` uint8 [n, h, w, c], at least one; ``labels`` int64 [n]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    objective: Objective
+    classes: Sequence[str]
+
+    def judge(self, network: nn.Module, where: torch.device, fabric: Any = None) -> Validated:
+        """The network's standing, in evaluation mode and ``fabric``'s precision, if given; its mode is put back."""
+        training = network.training
+        network.eval()
+        parts = []
+        with torch.no_grad(), nullcontext() if fabric is None else fabric.autocast():
+            for start in range(0, len(self.images), BATCH):
+                batch = torch.from_numpy(np.array(self.images[start : start + BATCH]))
+                parts.append(network(on_device(batch, where)).float().cpu())
+        network.train(training)
+        logs = torch.cat(parts).double().log_softmax(dim=1).numpy()
+        if not np.isfinite(logs).all():
+            # a network that diverged says nothing: the worst there is, so that it is never the best
+            return Validated(loss=np.inf, accuracy=0.0, objective=-np.inf, probabilities=np.exp(np.nan_to_num(logs)))
+        probabilities = np.exp(logs)
+        return Validated(
+            loss=float(-logs[np.arange(len(logs)), self.labels].mean()),
+            accuracy=float((probabilities.argmax(axis=1) == self.labels).mean()),
+            objective=score(self.objective, self.labels, probabilities, self.classes),
+            probabilities=probabilities,
+        )

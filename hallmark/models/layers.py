@@ -1,0 +1,109 @@
+"""The pieces every network is made of: input normalisation, activations, norms, stochastic depth, weight init."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from hallmark.contracts import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+NORMS = ("batch", "group", "layer", "none")
+
+
+def activation(name: str) -> nn.Module:
+    """The activation of that name; shapes are kept. Raises InputError for an unknown name."""
+    require.one_of(ACTIVATIONS, **{"model.activation": name})
+    return ACTIVATIONS[name]()
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place: [batch, channels, height, width] -> the same."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+def norm(name: str, channels: int, *, spatial: bool) -> nn.Module:
+    """A norm for [batch, channels, height, width] (spatial) or [batch, channels]; shapes are kept."""
+    require.one_of(NORMS, **{"model.norm": name})
+    if name == "batch":
+        return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
+    if name == "group":
+        return nn.GroupNorm(math.gcd(channels, 8), channels)
+    if name == "layer":
+        return ChannelLayerNorm(channels) if spatial else nn.LayerNorm(channels)
+    return nn.Identity()
+
+
+class StochasticDepth(nn.Module):
+    """Drops a residual branch for whole images while training, scaling the rest up (Huang et al. 2016).
+
+    [batch, ...] -> the same. Draws from torch's default generator of the tensor's device, as dropout does.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        require.in_range(0, 0.9, **{"model.stochastic_depth": rate})
+        self.rate = rate
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return branch
+        kept = torch.rand(branch.shape[0], *[1] * (branch.ndim - 1), device=branch.device) >= self.rate
+        return branch * kept.to(branch.dtype) / (1 - self.rate)
+
+
+def depth_rates(rate: float, blocks: int) -> list[float]:
+    """Stochastic depth's rate for each block, rising linearly from 0 to ``rate``.
+
+    >>> depth_rates(0.2, 3)
+    [0.0, 0.1, 0.2]
+    """
+    return [rate * index / max(blocks - 1, 1) for index in range(blocks)]
+
+
+class Normalise(nn.Module):
+    """(images - mean) / std per channel: [batch, channels, height, width] in [0, 1] -> the same shape.
+
+    Mean and std are buffers, saved with the weights, so that whoever runs the network normalises alike.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+def initialise(body: nn.Module, activation_name: str) -> None:
+    """Draws convolution and linear weights as suits the activation, from torch's default CPU generator.
+
+    Kaiming for the ReLU family (He et al. 2015), Xavier for sigmoid and tanh (Glorot & Bengio 2010); biases are zero.
+    """
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if activation_name in ("sigmoid", "tanh"):
+                nn.init.xavier_uniform_(module.weight)
+            else:
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,171 @@
+"""Which network, and what it sees: the ``model`` section, and what its ``auto`` values become for a data set.
+
+>>> auto = Model(name="auto", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
+...              norm="auto", dropout=0.0, stochastic_depth=0.0)
+>>> choice = choose(auto, images=1300, classes=10, side=8, grey=True, batch_size=64)
+>>> choice.name, choice.side, choice.channels
+('cnn', 8, 1)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+
+NAMES = ("perceptron", "mlp", "cnn", "resnet", "convnext", "vit")
+ACTIVATIONS = ("relu", "gelu", "silu", "sigmoid", "tanh")
+NORMS = ("batch", "group", "layer", "none")
+
+SMALLEST = 8  # pixels: below this nothing is left after one halving of the side
+LARGEST = 224  # pixels: what networks for photographs are made for
+FEW = 20_000  # images, below which details beyond 128 pixels are learnt by heart rather than used
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The ``model`` section. ``width``: units of the first layers; ``depth``: layers, stages or blocks."""
+
+    name: str
+    image_size: int | Literal["auto"]
+    channels: int | Literal["auto"]
+    width: int | Literal["auto"]
+    depth: int | Literal["auto"]
+    activation: str
+    norm: str
+    dropout: float
+    stochastic_depth: float
+
+    def __post_init__(self) -> None:
+        require.one_of(("auto", *NAMES), **{"model.name": self.name})
+        if self.image_size != "auto":
+            require.in_range(4, 1024, **{"model.image_size": self.image_size})
+        if self.channels not in ("auto", 1, 3):
+            raise InputError(f"model.channels is {self.channels}", remedy="give 1 (grey), 3 (colour) or auto")
+        if self.width != "auto":
+            require.in_range(1, 4096, **{"model.width": self.width})
+        if self.depth != "auto":
+            require.in_range(1, 24, **{"model.depth": self.depth})
+        require.one_of(("auto", *ACTIVATIONS), **{"model.activation": self.activation})
+        require.one_of(("auto", *NORMS), **{"model.norm": self.norm})
+        require.in_range(0, 0.9, **{"model.dropout": self.dropout})
+        require.in_range(0, 0.9, **{"model.stochastic_depth": self.stochastic_depth})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A network for a data set: flat ``arguments`` of ``models.build``, and why."""
+
+    name: str
+    side: int
+    channels: int
+    arguments: dict[str, Any]
+    why: str
+
+
+def choose(model: Model, *, images: int, classes: int, side: int, grey: bool, batch_size: int) -> Choice:
+    """What ``auto`` means for ``images`` training images of ``classes`` classes, ``side`` their median shorter side."""
+    size, size_why = _size(model, images=images, side=side)
+    channels = model.channels if model.channels != "auto" else (1 if grey else 3)
+    name, name_why = _name(model, images=images, size=size)
+    arguments = _arguments(model, name, images=images, size=size, batch_size=batch_size)
+    colour = f"{'grey' if channels == 1 else 'colour'} " + (
+        "because model.channels says so"
+        if model.channels != "auto"
+        else ("because all images looked at are grey" if grey else "because some images have colour")
+    )
+    why = f"{name}: {name_why}; {size} x {size} pixels: {size_why}; {colour}"
+    return Choice(name=name, side=size, channels=channels, arguments=arguments, why=why)
+
+
+def _size(model: Model, *, images: int, side: int) -> tuple[int, str]:
+    if model.image_size != "auto":
+        return model.image_size, "model.image_size says so"
+    if side < SMALLEST:
+        return SMALLEST, f"the median side is {side}, and convolutions need some room"
+    if side <= 64:
+        return side, "the median side of the images"
+    limit = 128 if images < FEW else LARGEST
+    if side <= limit:
+        return side // 8 * 8, f"the median side is {side}"
+    return limit, f"the median side is {side}, and {images} images do not need more to learn from"
+
+
+def _name(model: Model, *, images: int, size: int) -> tuple[str, str]:
+    if model.name != "auto":
+        return model.name, "model.name says so"
+    if size <= 40 and images < 5_000:
+        return "cnn", f"{images} images of {size} pixels are few and small, a plain convolutional network suffices"
+    if size <= 40:
+        return "resnet", f"{images} images feed a deeper, residual network"
+    return "resnet", f"at {size} pixels a residual network learns from scratch more surely than the others"
+
+
+def _arguments(model: Model, name: str, *, images: int, size: int, batch_size: int) -> dict[str, Any]:
+    """The network's own arguments; a setting that the network cannot follow is refused, not dropped."""
+    small = size <= 40
+    defaults: dict[str, dict[str, Any]] = {
+        "perceptron": {},
+        "mlp": {"units": 128, "depth": 2},
+        "cnn": {"units": 32, "depth": 2 if size <= 16 else 3},
+        "resnet": {"units": 32 if small or images < FEW else 64, "depth": 2, "stages": 3 if small else 4},
+        "convnext": {"units": 48, "depth": 2, "patch": 1 if size <= 16 else (2 if small else 4)},
+        "vit": {"units": 96 if small else 192, "depth": 6, "patch": _patch(size)},
+    }
+    arguments = dict(defaults[name])
+    if name == "resnet":
+        arguments["stem"] = "cifar" if size <= 64 else "imagenet"
+    if name != "perceptron":
+        arguments["activation"] = _activation(model, name)
+    if name not in ("perceptron", "vit"):
+        arguments["norm"] = _norm(model, name, batch_size)
+    arguments["dropout"] = model.dropout
+    if name in ("resnet", "convnext", "vit"):
+        arguments["stochastic_depth"] = model.stochastic_depth
+    elif model.stochastic_depth:
+        _refuse(name, "stochastic_depth", model.stochastic_depth, "0")
+    for setting, argument in (("width", "units"), ("depth", "depth")):
+        value = getattr(model, setting)
+        if value != "auto":
+            if argument not in arguments:
+                _refuse(name, setting, value, "auto")
+            arguments[argument] = value
+    if name == "perceptron" and model.activation != "auto":
+        _refuse(name, "activation", model.activation, "auto")
+    if name in ("perceptron", "vit") and model.norm not in ("auto", "layer" if name == "vit" else "none"):
+        _refuse(name, "norm", model.norm, "auto")
+    return arguments
+
+
+def _refuse(name: str, setting: str, value: object, neutral: str) -> None:
+    raise InputError(
+        f"model.{setting} is {value}, but a {name} has no such setting", remedy=f"set model.{setting} to {neutral}"
+    )
+
+
+def _activation(model: Model, name: str) -> str:
+    if model.activation != "auto":
+        return model.activation
+    return "gelu" if name in ("convnext", "vit") else "relu"
+
+
+def _norm(model: Model, name: str, batch_size: int) -> str:
+    if model.norm == "batch" and batch_size == 1:
+        raise InputError(
+            "model.norm is batch, but batches hold a single image (train.batch_size 1)",
+            remedy="set model.norm to group or train.batch_size to 2 or more",
+        )
+    if model.norm != "auto":
+        return model.norm
+    if name == "convnext":
+        return "layer"
+    return "batch" if batch_size >= 8 else "group"
+
+
+def _patch(size: int) -> int:
+    """A patch side that cuts the image into about 8 x 8 to 14 x 14 tokens."""
+    if size <= 12:
+        return 1
+    return max(2, size // 14 if size > 112 else size // 8)

@@ -1,0 +1,115 @@
+"""Candidates and what the gates made of them: as files, as a table, as a sheet, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hallmark.synthesis import gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hallmark.images.shards import Place
+    from hallmark.synthesis.assay import Assay, Real
+    from hallmark.synthesis.generator import Images, Labels
+    from hallmark.synthesis.target import Want
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Candidates uint8 [n, height, width, channels], the classes asked for int64 [n], and the gates' findings."""
+
+    images: Images
+    labels: Labels
+    names: Sequence[str]
+    assay: Assay
+
+    def _paths(self) -> list[str]:
+        """A path for each image kept, numbered within its class."""
+        seen: dict[int, int] = {}
+        out = []
+        for label in self.labels[self.assay.kept]:
+            seen[int(label)] = seen.get(int(label), -1) + 1
+            out.append(f"synthetic/{self.names[int(label)]}/{seen[int(label)]:05d}.png")
+        return out
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """(path, PNG bytes) of each image kept."""
+        for path, at in zip(self._paths(), self.assay.kept, strict=True):
+            yield path, gallery.png(self.images[at])
+
+    def table(self, places: Sequence[Place], *, origin: str) -> pd.DataFrame:
+        """The columns of SYNTHETIC for the images kept."""
+        kept = self.assay.kept
+        return pd.DataFrame(
+            {
+                "path": self._paths(),
+                "label": [self.names[int(label)] for label in self.labels[kept]],
+                "shard": [place.shard for place in places],
+                "row": [place.row for place in places],
+                "origin": origin,
+                "nearest_distance": self.assay.distance[kept],
+                "agreement": self.assay.agreement[kept],
+            }
+        )
+
+    def sheet(self, train: Real) -> bytes:
+        """A PNG: real beside made images of each class; those kept, or would-be kept, come first."""
+        order = {"kept": 0, "refused": 0, "surplus": 1, "unfaithful": 2, "near_copy": 3}
+        rank = np.array([order[fate] for fate in self.assay.fate])
+        rows = []
+        for label in np.unique(self.labels):
+            at = np.flatnonzero(self.labels == label)
+            at = at[np.argsort(rank[at], kind="stable")]
+            real = train.images[train.labels == label][: gallery.REAL]
+            rows.append((self.names[int(label)], real, self.images[at[: gallery.MADE]]))
+        return gallery.sheet(rows)
+
+    def classes(self, wants: Sequence[Want]) -> list[dict[str, Any]]:
+        """What became of each class's candidates."""
+        return [_told(want, self.assay.fate[self.labels == self.names.index(want.label)].tolist()) for want in wants]
+
+
+def untouched(wants: Sequence[Want]) -> list[dict[str, Any]]:
+    """As :meth:`Batch.classes`, where nothing was made."""
+    return [_told(want, []) for want in wants]
+
+
+def empty() -> pd.DataFrame:
+    """The columns of SYNTHETIC, and no row."""
+    return pd.DataFrame(columns=["path", "label", "shard", "row", "origin", "nearest_distance", "agreement"])
+
+
+def verdict(decision: str, batch: Batch | None, *, shape: Sequence[int] | None, max_side: int) -> str:
+    """The decision in a sentence."""
+    if batch is None:
+        if decision == "skipped" and shape is not None:
+            return (
+                f"Skipped: the images are {shape[1]} × {shape[0]} pixels, and the generator makes none with a side "
+                f"above {max_side} (synthesize.max_side); made smaller they would be blurred beside real ones."
+            )
+        return {
+            "off": "Off: synthesize.target asks for no images.",
+            "not_needed": "Not needed: no class is as rare as synthesize.target and synthesize.classes mean.",
+        }[decision]
+    refusal = batch.assay.refusal
+    if refusal is not None:
+        return f"Refused by the gate {refusal.name}: {refusal.reason}. None of {len(batch.images)} images made is used."
+    utility = batch.assay.gates[-1].reason
+    return f"Kept {len(batch.assay.kept)} of {len(batch.images)} images made: {utility}."
+
+
+def _told(want: Want, fates: Sequence[str]) -> dict[str, Any]:
+    counted = {name: fates.count(name) for name in ("kept", "near_copy", "unfaithful", "surplus", "refused")}
+    return {
+        "label": want.label,
+        "real": want.real,
+        "wanted": want.wanted,
+        "note": want.note,
+        "made": len(fates),
+        **counted,
+    }

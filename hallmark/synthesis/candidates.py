@@ -1,0 +1,68 @@
+"""The images that the gates judge: drawn by a generator fitted on the training images, or read from a folder."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hallmark.contracts import runtime
+from hallmark.contracts.seeds import derive
+from hallmark.synthesis.presets import PRESETS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hallmark.synthesis.assay import Real
+    from hallmark.synthesis.generator import Generator, Images, Labels
+
+
+def drawn(generator: Generator, wanted: Mapping[int, int], *, surplus: float, seed: int) -> tuple[Images, Labels]:
+    """``surplus`` times as many images as are ``wanted`` of each class: uint8 [n, h, w, c], and their classes [n]."""
+    counts = [math.ceil(surplus * wanted[label]) for label in sorted(wanted)]
+    labels = np.repeat(np.array(sorted(wanted), dtype=np.int64), counts)
+    return generator(labels, seed=derive(seed, "synthesize", "candidates")), labels
+
+
+def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int, seed: int) -> Generator:
+    """The generator of that name, fitted; a training that was killed is taken up from ``.hallmark/checkpoints``."""
+    if name == "latent_mixup":
+        from hallmark.synthesis.mixing import LatentMixup
+
+        return LatentMixup(train.images, train.labels)
+    from hallmark.learning.checkpoints import Checkpoints, key_of
+    from hallmark.synthesis import training
+
+    height, width = train.images.shape[1:3]
+    machine = training.machine_for(height, width)
+    asked = PRESETS[preset]
+    values = {
+        "images": training.digest(train.images, train.labels),
+        "preset": repr(asked),
+        "classes": classes,
+        "seed": seed,
+        **machine.facts(),
+    }
+    key = f"synthesize-{key_of(values, sorted(Path(__file__).parent.glob('*.py')))}"
+    return training.train(
+        train.images,
+        train.labels,
+        classes=classes,
+        preset=asked,
+        steps=asked.steps_for(height, width),
+        guidance=guidance,
+        seed=seed,
+        checkpoints=Checkpoints(runtime.state() / "checkpoints", key),
+        machine=machine,
+    )
+
+
+def read(
+    folder: str, *, names: Sequence[str], wanted: Mapping[int, int], shape: tuple[int, int, int]
+) -> tuple[Images, Labels]:
+    """The images of the wanted classes in a folder of class folders."""
+    from hallmark.synthesis import external
+
+    return external.read(Path(folder), names=names, wanted=[names[label] for label in wanted], shape=shape)

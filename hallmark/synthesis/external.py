@@ -1,0 +1,52 @@
+"""Images made elsewhere: a folder of class folders, taken in as if a generator of ours had drawn them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hallmark.contracts.errors import InputError
+from hallmark.images.decoding import Undecodable, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hallmark.synthesis.generator import Images, Labels
+
+
+def read(
+    folder: Path, *, names: Sequence[str], wanted: Sequence[str], shape: tuple[int, int, int]
+) -> tuple[Images, Labels]:
+    """Images uint8 [n, height, width, channels] of the ``wanted`` classes, and which of ``names`` each is: int64 [n].
+
+    Raises InputError where there is no such folder, where a folder in it is no class, or a file is no readable image.
+    """
+    if not folder.is_dir():
+        raise InputError(f"synthesize.external: no folder '{folder}'", remedy="give a folder of class folders, or null")
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    unknown = sorted(set(found) - set(names))
+    if unknown or not found:
+        what = f"'{unknown[0]}' is no class" if unknown else "it holds no class folder"
+        raise InputError(f"synthesize.external: in {folder} {what}", remedy=f"name the folders: {', '.join(names)}")
+    images, labels, faults = [], [], []
+    for label in (name for name in found if name in wanted):
+        for path in sorted((folder / label).rglob("*")):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            try:
+                images.append(prepare(path.read_bytes(), *shape))
+            except Undecodable as error:
+                faults.append(f"{path.relative_to(folder).as_posix()} ({error})")
+                continue
+            labels.append(names.index(label))
+    if faults:
+        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise InputError(f"synthesize.external: {len(faults)} files cannot be read: {shown}", remedy="remove them")
+    if not images:
+        raise InputError(
+            f"synthesize.external: {folder} holds no image of the classes wanted",
+            remedy=f"add images to {', '.join(wanted)}, or set it to null",
+        )
+    return np.stack(images), np.array(labels, dtype=np.int64)

@@ -1,0 +1,22 @@
+"""What a generator is to the stage: something fitted on training images that draws images of a class.
+
+Images are uint8 [n, height, width, channels] with 1 or 3 channels, labels int64 [n] numbering the classes from 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Images = NDArray[np.uint8]
+    Labels = NDArray[np.int64]
+
+
+class Generator(Protocol):
+    """Draws images of the classes asked for."""
+
+    def __call__(self, labels: Labels, *, seed: int) -> Images:
+        """One image a label: equal labels and seed, equal images."""

@@ -1,0 +1,73 @@
+"""How many images of which classes are asked for."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Want:
+    """One class: its real images, how many shall be made, and why no more."""
+
+    label: str
+    real: int
+    wanted: int
+    note: str
+
+
+def of_classes(
+    counts: Mapping[str, int],
+    *,
+    target: str | Mapping[str, int],
+    classes: str | Sequence[str],
+    rare_below: float,
+    most_per_real: float,
+    min_real: int,
+) -> list[Want]:
+    """What to make of each class that the target means, in the order of the labels; classes in no need are left out.
+
+    ``target`` is ``median`` (of the classes' counts) or the images a class shall have, real and made. ``classes``
+    limits ``median`` to the ``rarest`` (below ``rare_below`` times the median) or to those named; ``all`` does not. A
+    class gets at most ``most_per_real`` images for each real one, and none where it has fewer than ``min_real``.
+
+    >>> of_classes({"a": 100, "b": 90, "c": 30}, target="median", classes="rarest", rare_below=0.5, most_per_real=1.0,
+    ...            min_real=10)
+    [Want(label='c', real=30, wanted=30, note='at most 1 for each real image')]
+
+    Raises InputError for a class that does not exist.
+    """
+    named = list(target) if not isinstance(target, str) else [] if isinstance(classes, str) else list(classes)
+    unknown = sorted(set(named) - set(counts))
+    if unknown:
+        key = "synthesize.target" if not isinstance(target, str) else "synthesize.classes"
+        raise InputError(
+            f"{key} names {', '.join(unknown)}, but the training images have no such class",
+            remedy=f"name some of: {', '.join(sorted(counts))}",
+        )
+    median = statistics.median(counts.values())
+    out = []
+    for label in sorted(counts):
+        real = counts[label]
+        if not isinstance(target, str):
+            goal = target.get(label, 0)
+        elif classes == "rarest":
+            goal = round(median) if real < rare_below * median else 0
+        else:
+            goal = round(median) if classes == "all" or label in classes else 0
+        wanted, note = goal - real, ""
+        if wanted <= 0:
+            continue
+        if real < min_real:
+            wanted, note = 0, f"fewer than {min_real} real images"
+        elif wanted > most_per_real * real:
+            wanted, note = math.floor(most_per_real * real), f"at most {most_per_real:g} for each real image"
+        out.append(Want(label=label, real=real, wanted=wanted, note=note))
+    return out

@@ -1,0 +1,189 @@
+"""Training the flow-matching generator, taken up where a kill left it.
+
+The draws of each step follow from (seed, step) alone, so that a training that was killed and taken up ends in the same
+weights, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from hallmark.contracts.seeds import derive
+from hallmark.learning import devices
+from hallmark.learning.averaging import Average
+from hallmark.pipeline.telemetry import note
+from hallmark.synthesis import flow
+from hallmark.synthesis.progress import bar
+from hallmark.synthesis.unet import UNet
+
+if TYPE_CHECKING:
+    from hallmark.learning.checkpoints import Checkpoints
+    from hallmark.synthesis.generator import Images, Labels
+    from hallmark.synthesis.presets import Preset
+
+WITHOUT_CLASS = 0.1  # share of the images shown without their class
+CLASS_POWER = 0.5  # classes are drawn by this power of their count: 1 as they are, 0 equally often
+WARM_UP = 0.05  # share of the steps
+DRAWN_TOGETHER = 256
+ONE_THREAD = 16 * 16  # up to this many pixels a second thread waits more than it works
+
+
+def machine_for(height: int, width: int) -> devices.Machine:
+    """Where images of that size are trained on and drawn.
+
+    Small ones take one CPU thread, and so the result is the same on any number of cores; others OMP_NUM_THREADS or all.
+    """
+    where = devices.device()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(given) if given.isdigit() and int(given) else cores
+    return devices.Machine(
+        device=where,
+        precision=devices.precision("auto", where),
+        threads=1 if height * width <= ONE_THREAD else threads,
+    )
+
+
+@final
+class FlowMatching:
+    """A trained network that draws images uint8 [n, height, width, channels] of classes int64 [n]."""
+
+    def __init__(
+        self, network: UNet, *, classes: int, shape: tuple[int, int, int], scale: tuple[float, float], steps: int,
+        guidance: float, machine: devices.Machine,
+    ) -> None:  # fmt: skip
+        self._network = network.to(machine.device).eval()
+        self._classes, self._shape, self._scale = classes, shape, scale
+        self._steps, self._guidance, self._machine = steps, guidance, machine
+
+    def __call__(self, labels: Labels, *, seed: int) -> Images:
+        height, width, channels = self._shape
+        mean, std = self._scale
+        drawn = []
+        where = self._machine.device
+        with devices.settled(self._machine, deterministic=True):
+            for start in range(0, len(labels), DRAWN_TOGETHER):
+                batch = torch.from_numpy(labels[start : start + DRAWN_TOGETHER].astype(np.int64))
+                random = torch.Generator().manual_seed(derive(seed, "synthesize", "draw", start))
+                noise = torch.randn(len(batch), channels, height, width, generator=random)
+                images = flow.draw(
+                    self._network, batch.to(where), noise.to(where), none=self._classes,
+                    guidance=self._guidance, steps=self._steps,
+                )  # fmt: skip
+                pixels = (images.float().cpu() * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
+                drawn.append(rearrange(pixels, "b c h w -> b h w c").numpy())
+        return np.concatenate(drawn) if drawn else np.empty((0, *self._shape), dtype=np.uint8)
+
+
+def digest(images: Images, labels: Labels) -> str:
+    """Stands for the training images and their labels, in their order."""
+    shape = f"{images.shape}".encode()
+    return hashlib.blake2b(shape + images.tobytes() + labels.tobytes(), digest_size=16).hexdigest()
+
+
+def train(
+    images: Images, labels: Labels, *, classes: int, preset: Preset, steps: int, guidance: float, seed: int,
+    checkpoints: Checkpoints | None, machine: devices.Machine,
+) -> FlowMatching:  # fmt: skip
+    """Fits the generator on images uint8 [n, height, width, channels], labels int64 [n] below ``classes``."""
+    height, width, channels = images.shape[1:]
+    device = machine.device
+    mean, std = float(images.mean(dtype=np.float64)) / 255, max(float(images.std(dtype=np.float64)) / 255, 1e-3)
+    data = rearrange(torch.from_numpy(images), "n h w c -> n c h w").contiguous().to(device)
+    known = torch.from_numpy(labels)
+    with devices.settled(machine, deterministic=True):
+        devices.reseed(device, derive(seed, "synthesize", "weights"))
+        network = UNet(
+            classes=classes, height=height, width=width, channels=channels, features=preset.width, blocks=preset.blocks
+        ).to(device)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99), fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+        average = Average(network, preset.ema)
+        parts = _Parts(network, optimizer, schedule, average)
+        first = parts.take_up(checkpoints.load() if checkpoints else None)
+        shares = torch.bincount(known, minlength=classes).double().clamp(min=1).pow(CLASS_POWER - 1)[known]
+        began = time.monotonic()
+        with bar(steps, "generator") as advance:
+            for step in range(first, steps):
+                random = torch.Generator().manual_seed(derive(seed, "synthesize", "step", step))
+                picked = torch.multinomial(shares, preset.batch, replacement=True, generator=random)
+                shown = known[picked].clone()
+                shown[torch.rand(preset.batch, generator=random) < WITHOUT_CLASS] = classes
+                noise = torch.randn(preset.batch, channels, height, width, generator=random)
+                # the middle of the way is the hardest to learn (Esser et al. 2024)
+                times = torch.randn(preset.batch, generator=random).sigmoid()
+                real = (data[picked.to(device)].float() / 255 - mean) / std
+                with _precision(machine):
+                    value = flow.loss(network, real, shown.to(device), noise.to(device), times.to(device))
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
+                optimizer.step()
+                schedule.step()
+                average.update(network, step)
+                advance(step + 1)
+                if checkpoints is not None and step + 1 < steps and checkpoints.due(step + 1):
+                    checkpoints.save(parts.state(step + 1))
+        if checkpoints is not None and first < steps:
+            checkpoints.save(parts.state(steps), finished=True)
+        seconds = time.monotonic() - began
+        note(
+            device=device.type, resumed_from=first if first else None,
+            samples_per_second=(steps - first) * preset.batch / seconds if steps > first else None,
+        )  # fmt: skip
+        network.load_state_dict(average.state)
+    return FlowMatching(
+        network, classes=classes, shape=(height, width, channels), scale=(mean, std), steps=preset.sampling_steps,
+        guidance=guidance, machine=machine,
+    )  # fmt: skip
+
+
+def _rate(step: int, steps: int) -> float:
+    """Share of the learning rate: a linear warm-up, then half a cosine."""
+    warm = max(1, round(steps * WARM_UP))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(1, steps - warm))))
+
+
+def _precision(machine: devices.Machine) -> Any:
+    """bf16 where the device has units for it."""
+    quick = machine.precision == "bf16"
+    return torch.autocast(machine.device.type, dtype=torch.bfloat16) if quick else nullcontext()
+
+
+class _Parts:
+    """All that changes while training."""
+
+    def __init__(self, network: UNet, optimizer: Any, schedule: Any, average: Average) -> None:
+        self.network, self.optimizer, self.schedule, self.average = network, optimizer, schedule, average
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What :meth:`take_up` needs, after ``step`` steps."""
+        average: dict[str, Tensor] = self.average.state
+        return {
+            "step": step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": average,
+        }
+
+    def take_up(self, state: dict[str, Any] | None) -> int:
+        """The step to go on with: 0 where nothing was saved."""
+        if state is None:
+            return 0
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.average.restore(state["average"])
+        return int(state["step"])

@@ -1,0 +1,219 @@
+"""synthesize: images of the rarest classes by a generator fitted on train alone, kept only if they pass their gates."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.synthesis.presets import EXTERNAL, GENERATORS, PRESETS
+from hallmark.synthesis.rules import Rules  # noqa: TC001  the params loader resolves the annotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.images.shards import Reader
+    from hallmark.synthesis.assay import Real
+    from hallmark.synthesis.batch import Batch
+    from hallmark.synthesis.target import Want
+
+ON_REFUSAL = ("skip", "fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The section ``synthesize`` of params.yaml, and the shared seed."""
+
+    seed: int
+    target: str | bool | dict[str, int]  # YAML reads a bare `off` as false
+    classes: str | list[str]
+    rare_below: float
+    most_per_real: float
+    min_real: int
+    generator: str
+    preset: str
+    guidance: float
+    surplus: float
+    max_side: int
+    max_images: int
+    external: str | None
+    on_refusal: str
+    gates: Rules
+
+    def __post_init__(self) -> None:
+        if self.target is True:
+            raise InputError("synthesize.target is true", remedy='give "off", median, or images for each class')
+        if isinstance(self.target, str):
+            require.one_of(("off", "median"), **{"synthesize.target": self.target})
+        elif self.target:
+            require.at_least(1, **{f"synthesize.target.{label}": count for label, count in self.target.items()})
+        if isinstance(self.classes, str):
+            require.one_of(("rarest", "all"), **{"synthesize.classes": self.classes})
+        require.in_range(0.0, 1.0, **{"synthesize.rare_below": self.rare_below})
+        require.positive(**{"synthesize.most_per_real": self.most_per_real})
+        require.at_least(2, **{"synthesize.min_real": self.min_real})
+        require.one_of(GENERATORS, **{"synthesize.generator": self.generator})
+        require.one_of(tuple(PRESETS), **{"synthesize.preset": self.preset})
+        require.in_range(0.0, 10.0, **{"synthesize.guidance": self.guidance})
+        require.in_range(1.0, 20.0, **{"synthesize.surplus": self.surplus})
+        require.in_range(8, 1024, **{"synthesize.max_side": self.max_side})
+        require.at_least(2, **{"synthesize.max_images": self.max_images})
+        require.one_of(ON_REFUSAL, **{"synthesize.on_refusal": self.on_refusal})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """reports/synthesize.json."""
+
+    decision: str  # kept, refused, skipped (images too large), not_needed, off
+    verdict: str  # the decision in words
+    target: str | dict[str, int]
+    generator: str
+    preset: str
+    image: dict[str, int] | None  # height, width, channels
+    real: int  # training images
+    wanted: int
+    made: int  # candidates the gates judged
+    kept: int
+    share: float  # of the training images that are synthetic
+    refused_by: str | None  # the gate that refused the set
+    classes: list[dict[str, Any]]  # label, real, wanted, note, made, and candidates by what became of them
+    gates: list[dict[str, Any]]  # name, passed, reason, figures
+
+
+def run(
+    params: Params,
+    *,
+    ingest: Path,
+    split: Path,
+    clean: Path,
+    balance: Path,
+    augment: Path,
+    synthesize: Path,
+    plots: Path,
+) -> Report:
+    """Writes manifest.parquet, the shard of what was kept, and samples.png where images were made.
+
+    Raises GateRefused where there is no training image, or where ``on_refusal`` is fail and a gate refused.
+    """
+    from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, SYNTHETIC, read_table, write_table
+    from hallmark.images import shards
+    from hallmark.synthesis import batch as batches
+    from hallmark.synthesis import target
+    from hallmark.transforms.sample import chosen, common_shape
+
+    places = read_table(ingest / "manifest.parquet", MANIFEST)[["path", "shard", "row"]]
+    plan = read_table(balance / "plan.parquet", PLAN)
+    rows = plan[(plan["repeats"] > 0) & (plan["probability"] > 0)][["path", "label"]].merge(places, on="path")
+    if rows.empty:
+        raise GateRefused("synthesize: no training image is left", remedy="loosen the sections clean and balance")
+    names = sorted(rows["label"].unique())
+    asked = "off" if isinstance(params.target, bool) else params.target
+    wants: list[Want] = []
+    if asked != "off":
+        wants = target.of_classes(
+            {str(label): int(count) for label, count in rows["label"].value_counts().items()},
+            target=asked,
+            classes=params.classes,
+            rare_below=params.rare_below,
+            most_per_real=params.most_per_real,
+            min_real=params.min_real,
+        )
+    batch: Batch | None = None
+    shape: tuple[int, int, int] | None = None
+    decision, table = "off" if asked == "off" else "not_needed", batches.empty()
+    origin = EXTERNAL if params.external else params.generator
+    if any(want.wanted for want in wants):
+        with shards.Reader(ingest) as reader:
+            known = chosen(rows, limit=params.max_images, seed=params.seed)
+            shape = common_shape(reader, known, limit=2**30)
+            decision = "skipped"
+            if max(shape[:2]) <= params.max_side:
+                decisions = read_table(clean / "decisions.parquet", DECISIONS)
+                in_val = set(read_table(split / "split.parquet", SPLIT).query("split == 'val'")["path"])
+                val = decisions[decisions["path"].isin(in_val) & decisions["label"].isin(names)]
+                train = _real(reader, known, names, shape)
+                held_out = _real(reader, val[["path", "label"]].merge(places, on="path"), names, shape)
+                transforms = json.loads((augment / "policy.json").read_text(encoding="utf-8"))["transforms"]
+                batch = _judged(params, train, held_out, names, wants, transforms)
+                decision = "refused" if batch.assay.refusal else "kept"
+                table = batch.table(shards.write(synthesize, batch.files()), origin=origin)
+                (plots / "samples.png").write_bytes(batch.sheet(train))
+    write_table(table, SYNTHETIC, synthesize / "manifest.parquet")
+    gates = [dataclasses.asdict(gate) for gate in batch.assay.gates] if batch else []
+    refusal = batch.assay.refusal if batch else None
+    if refusal and params.on_refusal == "fail":
+        raise GateRefused(
+            f"synthesize: the gate {refusal.name} refused the images made: {refusal.reason}",
+            remedy='set synthesize.on_refusal to skip, synthesize.target to "off", or a longer synthesize.preset',
+            story={"gates": gates},
+        )
+    return Report(
+        decision=decision,
+        verdict=batches.verdict(decision, batch, shape=shape, max_side=params.max_side),
+        target=asked,
+        generator=origin,
+        preset=params.preset,
+        image=dict(zip(("height", "width", "channels"), shape, strict=True)) if shape else None,
+        real=len(rows),
+        wanted=sum(want.wanted for want in wants),
+        made=len(batch.images) if batch else 0,
+        kept=len(table),
+        share=round(len(table) / (len(rows) + len(table)), 6),
+        refused_by=refusal.name if refusal else None,
+        classes=batch.classes(wants) if batch else batches.untouched(wants),
+        gates=gates,
+    )
+
+
+def _judged(
+    params: Params, train: Real, held_out: Real, names: list[str], wants: list[Want], transforms: list[dict[str, Any]]
+) -> Batch:
+    """Makes the candidates and asks the gates."""
+    from hallmark.synthesis import candidates
+    from hallmark.synthesis.assay import assay
+    from hallmark.synthesis.batch import Batch
+    from hallmark.transforms.policy import build
+
+    height, width, channels = train.images.shape[1:]
+    wanted = {names.index(want.label): want.wanted for want in wants if want.wanted}
+    if params.external:
+        made, labels = candidates.read(params.external, names=names, wanted=wanted, shape=(height, width, channels))
+    else:
+        generator = candidates.fitted(
+            train,
+            name=params.generator,
+            preset=params.preset,
+            guidance=params.guidance,
+            classes=len(names),
+            seed=params.seed,
+        )
+        made, labels = candidates.drawn(generator, wanted, surplus=params.surplus, seed=params.seed)
+    found = assay(
+        made,
+        labels,
+        train=train,
+        held_out=held_out,
+        names=names,
+        wanted=wanted,
+        policy=build(transforms, height=height, width=width, channels=channels),
+        rules=params.gates,
+        seed=params.seed,
+    )
+    return Batch(images=made, labels=labels, names=names, assay=found)
+
+
+def _real(reader: Reader, rows: pd.DataFrame, names: list[str], shape: tuple[int, int, int]) -> Real:
+    """Real images and their labels, from rows with the columns label, shard, row."""
+    import numpy as np
+
+    from hallmark.synthesis.assay import Real
+    from hallmark.transforms.sample import pixels
+
+    labels = np.array([names.index(label) for label in rows["label"]], dtype=np.int64)
+    return Real(images=pixels(reader, rows, shape), labels=labels)

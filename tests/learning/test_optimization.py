@@ -1,0 +1,191 @@
+"""Optimisers, schedules, losses, mixing, averaging."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hallmark.contracts.errors import InputError
+from hallmark.learning import losses, mixing, optimizers, schedules
+from hallmark.learning.averaging import Average
+from hallmark.learning.recipe import OPTIMIZERS, SCHEDULES, resolve
+from hallmark.models.build import build
+from tests.learning.training import RECIPE
+
+
+def network() -> nn.Module:
+    return build("cnn", classes=3, height=8, width=8, channels=1, mean=[0.5], std=[0.5], seed=0, units=8, depth=2)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(24, 1, 8, 8, generator=generator), torch.arange(24) % 3
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns_a_batch_by_heart(name: str) -> None:
+    model, (images, labels) = network(), batch()
+    resolved = resolve(replace(RECIPE, optimizer=name), images=1000, network="cnn")
+    made = optimizers.build(name, model, lr=resolved.lr, momentum=0.9, weight_decay=0.0, fused=True)
+    for _ in range(60):
+        optimizers.set_rates(made, lr=resolved.lr, momentum=0.9)
+        for optimizer in made:
+            optimizer.zero_grad()
+        torch.autograd.backward(functional.cross_entropy(model(images), labels))
+        for optimizer in made:
+            optimizer.step()
+    assert float(functional.cross_entropy(model(images), labels).detach()) < 0.2
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_parameter_is_given_once_and_only_matrices_decay(name: str) -> None:
+    model = network()
+    made = optimizers.build(name, model, lr=0.1, momentum=0.9, weight_decay=0.5, fused=False)
+    given = [(p, group["weight_decay"]) for each in made for group in each.param_groups for p in group["params"]]
+    assert sorted(id(p) for p, _ in given) == sorted(id(p) for p in model.parameters())
+    assert {decay for p, decay in given if p.ndim == 1} == {0.0}
+    assert {decay for p, decay in given if p.ndim > 1} == {0.5}
+
+
+def test_rates_reach_every_group_and_muons_companion_is_slower() -> None:
+    made = optimizers.build("muon", network(), lr=1.0, momentum=0.9, weight_decay=0.1, fused=False)
+    optimizers.set_rates(made, lr=0.5, momentum=0.8)
+    assert {group["lr"] for group in made[0].param_groups} == {0.5}
+    assert {group["lr"] for group in made[1].param_groups} == {0.05}
+    assert made[0].param_groups[0]["momentum"] == 0.8
+    assert made[1].param_groups[0]["betas"] == (0.8, 0.999)
+
+
+def test_orthogonalised_pulls_singular_values_near_one() -> None:
+    matrix = torch.randn(20, 7, generator=torch.Generator().manual_seed(0)) * 50
+    singular = torch.linalg.svdvals(optimizers.orthogonalised(matrix))
+    assert singular.min() > 0.5
+    assert singular.max() < 1.4
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_stay_between_nothing_and_their_peak(name: str) -> None:
+    factors = [schedules.factor(name, step, total=100, warmup=0.1) for step in range(100)]
+    assert max(factors) == pytest.approx(1.0)
+    assert min(factors) > 0
+    assert factors[:10] == sorted(factors[:10])
+    if name in ("cosine", "one_cycle", "step"):
+        assert factors[10:] == sorted(factors[10:], reverse=True)
+        assert factors[-1] < 0.02
+
+
+def test_one_cycle_moves_momentum_against_the_rate() -> None:
+    momenta = [schedules.momentum("one_cycle", step, total=50, warmup=0.2, base=0.9) for step in range(50)]
+    assert min(momenta) == momenta[9] == pytest.approx(0.8)
+    assert momenta[-1] == pytest.approx(0.9, abs=1e-3)
+    assert schedules.momentum("cosine", 3, total=50, warmup=0.2, base=0.9) == 0.9
+
+
+def test_plateau_waits_then_lowers() -> None:
+    plateau = schedules.Plateau(wait=2)
+    for value in (0.5, 0.6, 0.6):
+        plateau.update(value)
+    assert plateau.factor == 1.0
+    plateau.update(0.55)
+    assert plateau.factor == pytest.approx(1 / 3)
+
+
+def loss(name: str, *, smoothing: float = 0.0, gamma: float = 2.0, tau: float = 1.0) -> losses.Loss:
+    return losses.build(
+        name, priors=[0.7, 0.2, 0.1], label_smoothing=smoothing, focal_gamma=gamma, adjustment_tau=tau
+    )  # fmt: skip
+
+
+def test_losses_agree_with_their_definitions() -> None:
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    targets, ones = functional.one_hot(labels, 3).float(), torch.ones(6)
+    reference = functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(loss("cross_entropy")(logits, targets, ones), reference)
+    smoothed = functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    torch.testing.assert_close(loss("cross_entropy", smoothing=0.1)(logits, targets, ones), smoothed)
+    torch.testing.assert_close(loss("focal", gamma=0.0)(logits, targets, ones), reference)
+    p = logits.softmax(1)[torch.arange(6), labels]
+    torch.testing.assert_close(loss("focal")(logits, targets, ones), (-((1 - p) ** 2) * p.log()).mean())
+    shifted = functional.cross_entropy(logits + torch.tensor([0.7, 0.2, 0.1]).log(), labels)
+    torch.testing.assert_close(loss("logit_adjusted")(logits, targets, ones), shifted)
+
+
+def test_weights_count_images() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    targets = functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
+    value = loss("cross_entropy")(logits, targets, torch.tensor([1.0, 0.0, 2.0, 0.0]))
+    each = -(targets * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(value, (each[0] + 2 * each[2]) / 3)
+    assert float(loss("cross_entropy")(logits, targets, torch.zeros(4))) == 0.0
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
+def test_mixing_blends_images_as_it_blends_targets(mixup: float, cutmix: float) -> None:
+    """Constant images: an image's mean says how much of it is its own."""
+    images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, 16, 16)
+    targets = torch.eye(8)
+    mixed, blended = mixing.mix(images, targets, mixup=mixup, cutmix=cutmix, seed=3)
+    assert not torch.equal(blended, targets)
+    torch.testing.assert_close(blended.sum(1), torch.ones(8))
+    torch.testing.assert_close(mixed.mean(dim=(1, 2, 3)), blended @ torch.arange(8.0))
+    again, _ = mixing.mix(images, targets, mixup=mixup, cutmix=cutmix, seed=3)
+    assert torch.equal(mixed, again)
+
+
+def test_no_mixing_changes_nothing() -> None:
+    images, targets = torch.rand(4, 1, 2, 2), torch.eye(4)
+    assert mixing.mix(images, targets, mixup=0.0, cutmix=0.0, seed=0)[0] is images
+
+
+def test_the_average_lags_and_counters_are_copied() -> None:
+    model = nn.BatchNorm1d(2)
+    average = Average(model, 0.5)
+    with torch.no_grad():
+        model.load_state_dict(
+            {**model.state_dict(), "weight": torch.full((2,), 3.0), "num_batches_tracked": torch.tensor(7)}
+        )
+    average.update(model, step=1000)
+    assert average.state["weight"].tolist() == [2.0, 2.0]
+    assert int(average.state["num_batches_tracked"]) == 7
+
+
+def test_automatic_values_follow_the_data() -> None:
+    small, large = (resolve(RECIPE, images=images, network="cnn") for images in (1000, 60_000))
+    assert (small.batch_size, small.epochs) == (32, 40)
+    assert (large.batch_size, large.epochs) == (128, 12)
+    assert 0.9 < small.ema < large.ema < 1
+    asked = resolve(replace(RECIPE, lr=0.5, ema=0.0, batch_size=7, max_epochs=3), images=1000, network="vit")
+    assert (asked.lr, asked.ema, asked.batch_size, asked.epochs) == (0.5, 0.0, 7, 3)
+    assert resolve(RECIPE, images=5, network="cnn").batch_size == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("lr", -1.0, "train.lr is -1.0"),
+        ("lr", math.nan, "train.lr is nan"),
+        ("optimizer", "adamm", "train.optimizer is 'adamm'; did you mean 'adam"),
+        ("schedule", "linear", "train.schedule is 'linear'"),
+        ("batch_size", 0, "train.batch_size is 0"),
+        ("max_epochs", 0, "train.max_epochs is 0"),
+        ("label_smoothing", 0.9, "train.label_smoothing is 0.9"),
+        ("clip_value", 1.0, "train.clip_norm and train.clip_value are both set"),
+    ],
+)
+def test_wrong_values_are_refused(name: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(RECIPE, **{name: value})
+
+
+def test_numpy_is_left_alone() -> None:
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
+    mixing.mix(torch.rand(4, 1, 2, 2), torch.eye(4), mixup=0.2, cutmix=0.2, seed=0)
+    assert (np.random.get_state()[1] == before).all()  # type: ignore[index]

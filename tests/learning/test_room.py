@@ -1,0 +1,189 @@
+"""Checkpoints, devices, pixels and warnings."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.images import shards
+from hallmark.images.decoding import prepare
+from hallmark.learning import devices, monitoring, pixels
+from hallmark.learning.checkpoints import FILE, KEEP, Checkpoints, key_of
+from hallmark.learning.pixels import Item
+from hallmark.models.build import build
+from tests.learning.workspace import png
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_checkpoints_come_back_and_others_finished_ones_go(tmp_path: Path) -> None:
+    done = Checkpoints(tmp_path, "done")
+    done.save({"x": torch.arange(3)}, finished=True)
+    half = Checkpoints(tmp_path, "half")
+    assert not (tmp_path / "done").exists()
+    half.save({"x": torch.arange(4), "y": [1.5, None], "z": {"a": "b"}})
+    state = Checkpoints(tmp_path, "half").load()
+    assert state is not None
+    assert torch.equal(state["x"], torch.arange(4))
+    assert (state["y"], state["z"]) == ([1.5, None], {"a": "b"})
+    assert sorted(path.name for path in (tmp_path / "half").iterdir()) == [FILE]
+    for number in range(KEEP + 3):
+        Checkpoints(tmp_path, f"n{number}").save({})
+    Checkpoints(tmp_path, "new")
+    assert len(list(tmp_path.iterdir())) == KEEP
+
+
+def test_a_torn_checkpoint_is_told_and_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = Checkpoints(tmp_path, "key")
+    kept.save({"x": torch.arange(1000)})
+    path = tmp_path / "key" / FILE
+    path.write_bytes(path.read_bytes()[:500])
+    with caplog.at_level(logging.WARNING):
+        assert kept.load() is None
+    assert "cannot be read" in caplog.text
+
+
+def test_the_key_follows_values_files_and_code(tmp_path: Path) -> None:
+    file, code = tmp_path / "a.txt", tmp_path / "code"
+    (code / "models").mkdir(parents=True)
+    file.write_text("one")
+    (code / "models" / "cnn.py").write_text("x = 1")
+    first = key_of({"lr": 1}, [file], code=code)
+    assert first == key_of({"lr": 1}, [file], code=code)
+    assert first != key_of({"lr": 2}, [file], code=code)
+    (code / "models" / "cnn.py").write_text("x = 2")
+    second = key_of({"lr": 1}, [file], code=code)
+    file.write_text("two")
+    assert len({first, second, key_of({"lr": 1}, [file], code=code)}) == 3
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLMARK_DEVICE", "cpu")
+    assert devices.device() == torch.device("cpu")
+    monkeypatch.setenv("HALLMARK_DEVICE", "tpu9")
+    with pytest.raises(InputError, match="HALLMARK_DEVICE is 'tpu9'"):
+        devices.device()
+    if not torch.backends.mps.is_available():
+        monkeypatch.setenv("HALLMARK_DEVICE", "mps")
+        with pytest.raises(MachineError, match="there is no such device here"):
+            devices.device()
+    with pytest.raises(InputError, match=r"train.precision is fp16"):
+        devices.precision("fp16", torch.device("cpu"))
+
+
+def test_small_networks_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    network = build("mlp", classes=10, height=8, width=8, channels=1, mean=[0], std=[1], units=32, depth=1)
+    assert devices.multiplications(network, (5, 1, 8, 8)) == 5 * (64 * 32 + 32 * 10)
+    assert devices.threads(network, (5, 1, 8, 8)) == 1
+    monkeypatch.setattr(devices, "WORTH_THREADS", 10)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    assert devices.threads(network, (5, 1, 8, 8)) == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert devices.threads(network, (5, 1, 8, 8)) == 2
+
+
+def test_fabric_is_imported_without_torchmetrics() -> None:
+    code = (
+        "import sys, torch\n"
+        "from hallmark.learning import devices\n"
+        "machine = devices.Machine(device=torch.device('cpu'), precision='fp32', threads=1)\n"
+        "fabric = devices.fabric(machine)\n"
+        "assert 'torchmetrics' not in sys.modules and 'transformers' not in sys.modules\n"
+        "import torchmetrics\n"
+        "assert torchmetrics.Metric\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def stored(folder: Path, images: list[np.ndarray[Any, Any]]) -> list[Item]:
+    folder.mkdir()
+    encoded = [png(image) for image in images]
+    places = shards.write(folder, [(f"{number}.png", data) for number, data in enumerate(encoded)])
+    return [Item(folder, place.shard, place.row, str(hash(data)), f"{n}.png")
+            for n, (place, data) in enumerate(zip(places, encoded, strict=True))]  # fmt: skip
+
+
+def test_pixels_are_prepared_once_in_the_order_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (10, 12), dtype=np.uint8) for _ in range(5)]
+    items = stored(tmp_path / "shards", images)[::-1]
+    path = pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache")
+    array = pixels.opened(path)
+    for image, row in zip(images[::-1], array, strict=True):
+        np.testing.assert_array_equal(row, prepare(png(image), 6, 6, 1))
+    monkeypatch.setattr(pixels, "_decoded", lambda *_: pytest.fail("decoded again"))
+    assert pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache") == path
+    assert [file.name for file in (tmp_path / "cache").iterdir()] == [path.name]
+
+
+def test_a_survey_sees_sides_and_colour(tmp_path: Path) -> None:
+    grey = np.zeros((9, 20, 3), np.uint8)
+    items = stored(tmp_path / "grey", [grey, np.zeros((30, 30), np.uint8), grey])
+    assert pixels.survey(items) == pixels.Survey(side=9, grey=True)
+    coloured = grey.copy()
+    coloured[0, 0, 1] = 9
+    assert not pixels.survey(stored(tmp_path / "colour", [grey, coloured])).grey
+
+
+def test_statistics_are_those_of_all_pixels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 5, 4, 3), dtype=np.uint8)
+    mean, std = pixels.statistics(images)
+    scaled = images.reshape(-1, 3) / 255
+    np.testing.assert_allclose(mean, scaled.mean(axis=0))
+    np.testing.assert_allclose(std, scaled.std(axis=0))
+    assert pixels.statistics(np.full((2, 3, 3, 1), 7, np.uint8)) == ([7 / 255], [1.0])
+    assert pixels.scaling("unit", images) == ([0.0] * 3, [1.0] * 3)
+    assert pixels.scaling("symmetric", images) == ([0.5] * 3, [0.5] * 3)
+    assert pixels.scaling("standard", images) == (mean, std)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    usual = {
+        "train_loss": 0.3, "train_accuracy": 0.95, "val_loss": 0.4, "val_accuracy": 0.93, "gradient_norm": 1.0,
+        "gradient_balance": 0.5, "inactive_units": 0.01,
+    }  # fmt: skip
+    return usual | changes
+
+
+@pytest.mark.parametrize(
+    ("history", "words"),
+    [
+        ([row(), row(train_loss=1.2)], "Divergence: the training loss rose from 0.3 to 1.2"),
+        ([row(train_loss=2.3)] * 6, "hardly learns"),
+        ([row(inactive_units=0.7)], "Dead activations: 70%"),
+        ([row(gradient_balance=1e-6)] * 3, "Vanishing gradients"),
+        ([row(gradient_norm=5e4)], "Exploding gradients"),
+        ([row(train_accuracy=1.0, val_accuracy=0.6)], "Overfitting: 100% of the training images"),
+    ],
+)
+def test_each_fault_is_told_in_words(history: list[dict[str, Any]], words: str) -> None:
+    told = monitoring.warnings(history, classes=10, lr=0.1)
+    assert len(told) == 1
+    assert words in told[0]
+
+
+def test_a_good_training_is_not_warned_of() -> None:
+    assert monitoring.warnings([row(), row(train_loss=0.2)], classes=10, lr=0.1) == []
+
+
+def test_stuck_units_are_counted() -> None:
+    layer = nn.Linear(4, 10)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.tensor([-1.0] * 4 + [1.0] * 6))
+    x = torch.rand(5, 4)
+    assert monitoring.inactive_units(nn.Sequential(layer, nn.ReLU()), x) == pytest.approx(0.4)
+    with torch.no_grad():
+        layer.bias.mul_(9)
+    assert monitoring.inactive_units(nn.Sequential(layer, nn.Sigmoid()), x) == pytest.approx(1.0)
+    assert monitoring.inactive_units(nn.Sequential(layer, nn.GELU()), x) is None

@@ -1,0 +1,90 @@
+"""What ``auto`` becomes, and which settings a network refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from hallmark.contracts.errors import InputError
+from hallmark.models.build import build
+from hallmark.models.params import NAMES, Choice, Model, choose
+
+AUTO = Model(
+    name="auto", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto", norm="auto",
+    dropout=0.0, stochastic_depth=0.0,
+)  # fmt: skip
+
+
+def chosen(model: Model = AUTO, **facts: Any) -> Choice:
+    return choose(model, **({"images": 1000, "classes": 10, "side": 28, "grey": True, "batch_size": 32} | facts))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "auto"])
+@pytest.mark.parametrize("side", [5, 8, 16, 28, 32, 64, 100, 224])
+def test_every_choice_can_be_built(name: str, side: int) -> None:
+    choice = chosen(replace(AUTO, name=name), side=side, images=30_000)
+    shape = {"height": choice.side, "width": choice.side, "channels": choice.channels}
+    with torch.device("meta"):
+        network = build(choice.name, classes=3, mean=[0.5], std=[0.5], **shape, **choice.arguments)
+        assert network(torch.rand(2, choice.channels, choice.side, choice.side)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("side", "images", "size"),
+    [(3, 500, 8), (8, 500, 8), (28, 500, 28), (50, 500, 50), (100, 500, 96), (500, 500, 128), (500, 50_000, 224)],
+)
+def test_the_size_follows_the_images(side: int, images: int, size: int) -> None:
+    assert chosen(side=side, images=images).side == size
+
+
+def test_the_model_follows_number_and_size() -> None:
+    assert chosen(side=28, images=1000).name == "cnn"
+    assert chosen(side=28, images=60_000).name == "resnet"
+    assert chosen(side=200).arguments["stem"] == "imagenet"
+    assert "1000 images" in chosen(side=28).why
+
+
+def test_what_is_set_is_kept() -> None:
+    model = replace(AUTO, name="resnet", image_size=20, channels=3, width=7, depth=1, norm="group", activation="silu")
+    choice = chosen(model)
+    assert (choice.side, choice.channels) == (20, 3)
+    assert {"units": 7, "depth": 1, "norm": "group", "activation": "silu"}.items() <= choice.arguments.items()
+    assert chosen(grey=False).channels == 3
+
+
+def test_small_batches_do_without_batch_norm() -> None:
+    assert chosen(batch_size=4).arguments["norm"] == "group"
+    with pytest.raises(InputError, match=r"model.norm is batch, but .*train.batch_size 1"):
+        chosen(replace(AUTO, norm="batch"), batch_size=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "perceptron", "depth": 2}, "model.depth is 2, but a perceptron has no such setting"),
+        ({"name": "perceptron", "activation": "relu"}, "model.activation is relu, but a perceptron"),
+        ({"name": "vit", "norm": "batch"}, "model.norm is batch, but a vit"),
+        ({"name": "cnn", "stochastic_depth": 0.1}, "model.stochastic_depth is 0.1, but a cnn"),
+    ],
+)
+def test_settings_a_network_cannot_follow_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        chosen(replace(AUTO, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "resnit"}, "model.name is 'resnit'; did you mean 'resnet'"),
+        ({"image_size": 2}, "model.image_size is 2, outside"),
+        ({"channels": 2}, "model.channels is 2"),
+        ({"dropout": 1.0}, "model.dropout is 1.0"),
+        ({"norm": "instance"}, "model.norm is 'instance'"),
+    ],
+)
+def test_wrong_values_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(AUTO, **changes)

@@ -1,0 +1,62 @@
+"""Precision falls for noise, coverage for a collapsed generator; the two-sample test tells them from real images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from hallmark.synthesis import distribution
+
+if TYPE_CHECKING:
+    from hallmark.synthesis.gate import Gate
+    from tests.synthesis.conftest import Digits
+
+
+def judge(digits: Digits, made: np.ndarray, *, auc: float = 1.0) -> Gate:
+    return distribution.gate(
+        made, digits.more_labels, digits.train, digits.labels, digits.val, digits.truth,
+        min_precision=0.5, min_coverage=0.3, max_two_sample_auc=auc, seed=0,
+    )  # fmt: skip
+
+
+def test_real_images_pass_and_are_not_told_apart(digits_split: Digits) -> None:
+    gate = judge(digits_split, digits_split.more, auc=0.75)
+    assert gate.passed, gate.reason
+    assert gate.figures["precision"] > 0.7
+    assert gate.figures["coverage"] > 0.5
+    assert gate.figures["precision"] == pytest.approx(gate.figures["held_out"]["precision"], abs=0.15)
+
+
+def test_noise_has_no_precision(digits_split: Digits) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, digits_split.more.shape, dtype=np.uint8)
+    gate = judge(digits_split, noise)
+    assert not gate.passed
+    assert gate.figures["precision"] < 0.1
+    assert "precision" in gate.reason
+
+
+def test_a_collapsed_generator_has_no_coverage(digits_split: Digits) -> None:
+    first = np.array([np.flatnonzero(digits_split.more_labels == label)[0] for label in digits_split.more_labels])
+    jitter = np.random.default_rng(0).integers(-3, 4, digits_split.more.shape)
+    gate = judge(digits_split, np.clip(digits_split.more[first].astype(int) + jitter, 0, 255).astype(np.uint8))
+    assert not gate.passed
+    assert gate.figures["coverage"] < 0.3
+    assert "coverage" in gate.reason
+
+
+def test_two_sample_bound_refuses_what_is_told_apart(digits_split: Digits) -> None:
+    dimmed = (digits_split.more * 0.7).astype(np.uint8)
+    gate = judge(digits_split, dimmed, auc=0.8)
+    assert not gate.passed
+    assert gate.figures["two_sample_auc"] > 0.8
+    assert gate.figures["two_sample_p"] < 1e-4
+
+
+def test_figures_of_two_equal_sets_are_one() -> None:
+    points = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    figures = distribution.prdc(points, points, k=3)
+    assert figures["precision"] == figures["recall"] == figures["coverage"] == 1.0
+    far = distribution.prdc(points, points + 100, k=3)
+    assert set(far.values()) == {0.0}
