@@ -47,8 +47,8 @@ def refuse(clone: Clone, code: int, *words: str, arguments: tuple[str, ...] = ()
     ("override", "words"),
     [
         ("train.optimizr=adam", ("train.optimizr", "did you mean", "params.yaml")),
-        ("train.optimizer.lr=-1", ("train.optimizer.lr", "-1")),
-        ("train.optimizer.lr=quick", ("train.optimizer.lr", "must be a number")),
+        ("train.lr=-1", ("train.lr", "-1")),
+        ("train.lr=quick", ("train.lr", "must be a number")),
         ("model.name=resnett", ("resnett", "did you mean 'resnet'")),
         ("model=resnett", ("resnett",)),
         ("split.shares.train=2", ("split",)),

@@ -53,7 +53,7 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable
     assert other.outputs() == theirs
 
     # a changed value re-runs its stage and what follows, and nothing before
-    changed = one.hallmark("run", "train.optimizer.lr=0.002")
+    changed = one.hallmark("run", "train.lr=0.002")
     assert changed.returncode == 0, changed.stdout + changed.stderr
     states = ran(one)
     assert {name for name in NAMES if states[name] == "cached"} == set(NAMES[: NAMES.index("train")])
@@ -61,7 +61,7 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable
     assert states["evaluate"] == "ran"
 
     # changed back, all is restored from DVC's cache; the registry knows the model already
-    back = one.hallmark("run", "train.optimizer.lr=0.001")
+    back = one.hallmark("run", "train.lr=auto")
     assert back.returncode == 0, back.stdout + back.stderr
     states = ran(one)
     assert states["train"] == "restored"
@@ -87,9 +87,9 @@ def test_dvc_commands_work(clone: Callable[..., Clone], digits: Path, tmp_path: 
     workspace.git("add", "--all")
     workspace.git("commit", "--quiet", "--message=first run")
 
-    experiment = workspace.dvc("exp", "run", "--set-param", "train.optimizer.lr=0.003")
+    experiment = workspace.dvc("exp", "run", "--set-param", "train.lr=0.003")
     assert experiment.returncode == 0, experiment.stdout + experiment.stderr
-    assert yaml.safe_load((workspace.root / "params.yaml").read_text())["train"]["optimizer"]["lr"] == 0.003
+    assert yaml.safe_load((workspace.root / "params.yaml").read_text())["train"]["lr"] == 0.003
 
     difference = workspace.dvc("metrics", "diff", "--json")
     assert difference.returncode == 0, difference.stderr

@@ -1,0 +1,220 @@
+"""The published numbers of a test set, each with its interval.
+
+Every function takes a :class:`Judged`: what the model said of each image and which images are one piece of evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hallmark.judgement import intervals, metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from hallmark.judgement.intervals import Estimate
+    from hallmark.judgement.objective import Objective
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``labels`` and ``clusters`` are integers [n], ``probabilities`` [n, classes]."""
+
+    labels: NDArray[np.int64]
+    probabilities: Floats
+    clusters: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each image, [n]; the first of equals."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the most probable class is the label, [n]."""
+        return np.asarray(self.predicted == self.labels)
+
+    @property
+    def confidence(self) -> Floats:
+        """The highest probability, [n]."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
+
+    def where(self, keep: NDArray[np.bool_]) -> Judged:
+        """The images where ``keep``."""
+        return Judged(self.labels[keep], self.probabilities[keep], self.clusters[keep], self.classes)
+
+    def n_clusters(self) -> int:
+        """How many independent pieces of evidence the images are."""
+        return len(np.unique(self.clusters))
+
+
+def overall(judged: Judged, *, replicates: int, seed: int) -> dict[str, Estimate]:
+    """``accuracy, balanced_accuracy, macro_f1, log_loss, ece`` of all images; undefined where there is none."""
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+    if len(judged.labels) == 0:
+        return {name: intervals.undefined() for name in names}
+    k = len(judged.classes)
+    counts = metrics.Counts.of(judged.labels, judged.predicted, k)
+    losses = metrics.log_losses(judged.labels, judged.probabilities)
+    bins = metrics.bins_of(judged.confidence)
+
+    def statistic(weights: Floats) -> dict[str, Floats]:
+        drawn = metrics.Counts.of(judged.labels, judged.predicted, k, weights)
+        return {
+            "accuracy": drawn.accuracy(),
+            "balanced_accuracy": drawn.balanced_accuracy(),
+            "macro_f1": drawn.macro_f1(),
+            "log_loss": weights @ losses / weights.sum(axis=1),
+            "ece": metrics.ece(judged.confidence, judged.right, bins, weights),
+        }
+
+    drawn = intervals.bootstrap(statistic, judged.labels, judged.clusters, replicates=replicates, seed=seed)
+    evidence = intervals.effective(_clusters_per_class(judged))
+    return {
+        "accuracy": intervals.proportion(float(counts.accuracy()), drawn["accuracy"], judged.n_clusters()),
+        "balanced_accuracy": intervals.proportion(
+            float(counts.balanced_accuracy()), drawn["balanced_accuracy"], evidence
+        ),
+        "macro_f1": intervals.proportion(float(counts.macro_f1()), drawn["macro_f1"], evidence),
+        "log_loss": intervals.percentile(float(losses.mean()), drawn["log_loss"]),
+        "ece": intervals.basic(
+            float(metrics.ece(judged.confidence, judged.right, bins)[0]),
+            drawn["ece"],
+        ),
+    }
+
+
+def per_class(judged: Judged, *, replicates: int, seed: int) -> dict[str, dict[str, Any]]:
+    """``support`` and ``precision, recall, f1`` with intervals, by class; None where undefined."""
+    k = len(judged.classes)
+    counts = metrics.Counts.of(judged.labels, judged.predicted, k)
+    found = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f1()}
+
+    def statistic(weights: Floats) -> dict[str, Floats]:
+        drawn = metrics.Counts.of(judged.labels, judged.predicted, k, weights)
+        return {"precision": drawn.precision(), "recall": drawn.recall(), "f1": drawn.f1()}
+
+    n = len(judged.labels)
+    drawn = (
+        intervals.bootstrap(statistic, judged.labels, judged.clusters, replicates=replicates, seed=seed)
+        if n
+        else {name: np.empty((0, k)) for name in found}
+    )
+    evidence = {
+        "precision": _clusters_per_class(judged, judged.predicted),
+        "recall": _clusters_per_class(judged),
+        "f1": _clusters_per_class(judged),
+    }
+    out: dict[str, dict[str, Any]] = {}
+    for index, name in enumerate(judged.classes):
+        out[name] = {"support": int(counts.actual[index])}
+        for metric, values in found.items():
+            out[name][metric] = intervals.proportion(
+                float(values[index]), drawn[metric][:, index], float(evidence[metric][index])
+            )
+    return out
+
+
+def accuracy(judged: Judged, *, replicates: int, seed: int) -> Estimate:
+    """Accuracy alone, for slices and changed images."""
+    if len(judged.labels) == 0:
+        return intervals.undefined()
+    right = judged.right.astype(np.float64)
+    drawn = intervals.bootstrap(
+        lambda weights: {"accuracy": weights @ right / weights.sum(axis=1)},
+        judged.labels,
+        judged.clusters,
+        replicates=replicates,
+        seed=seed,
+    )
+    return intervals.proportion(float(right.mean()), drawn["accuracy"], judged.n_clusters())
+
+
+def accuracy_change(before: Judged, after: Judged, *, replicates: int, seed: int) -> Estimate:
+    """Accuracy after minus before, over the same images: paired, so what both get right cancels."""
+    change = after.right.astype(np.float64) - before.right
+    drawn = intervals.bootstrap(
+        lambda weights: {"change": weights @ change / weights.sum(axis=1)},
+        before.labels,
+        before.clusters,
+        replicates=replicates,
+        seed=seed,
+    )
+    return intervals.percentile(float(change.mean()), drawn["change"])
+
+
+def objective_estimate(objective: Objective, judged: Judged, *, replicates: int, seed: int) -> Estimate:
+    """The objective with its interval; undefined where the images do not define it."""
+    from hallmark.contracts.errors import InputError
+    from hallmark.judgement.objective import score
+
+    try:
+        value = score(objective, judged.labels, judged.probabilities, judged.classes)
+    except InputError:
+        return intervals.undefined()
+    drawn = _objective_replicates(objective, judged, replicates=replicates, seed=seed)
+    if objective.metric in ("log_loss", "cost"):
+        return intervals.percentile(value, drawn)
+    evidence = _clusters_per_class(judged)
+    if objective.metric == "recall":
+        n = float(evidence[judged.classes.index(objective.class_name)])
+    else:
+        n = judged.n_clusters() if objective.metric == "accuracy" else intervals.effective(evidence)
+    return intervals.proportion(value, drawn, n)
+
+
+def _objective_replicates(objective: Objective, judged: Judged, *, replicates: int, seed: int) -> Floats:
+    from hallmark.judgement.objective import cost_matrix
+
+    k = len(judged.classes)
+
+    def statistic(weights: Floats) -> dict[str, Floats]:
+        total = weights.sum(axis=1)
+        if objective.metric == "log_loss":
+            values = -(weights @ metrics.log_losses(judged.labels, judged.probabilities)) / total
+        elif objective.metric == "cost":
+            values = -(weights @ cost_matrix(objective, judged.classes)[judged.labels, judged.predicted]) / total
+        elif objective.metric == "auroc":
+            values = metrics.weighted_auroc(judged.labels, judged.probabilities, weights)
+        else:
+            counts = metrics.Counts.of(judged.labels, judged.predicted, k, weights)
+            match objective.metric:
+                case "accuracy":
+                    values = counts.accuracy()
+                case "balanced_accuracy":
+                    values = counts.balanced_accuracy()
+                case "macro_f1":
+                    values = counts.macro_f1()
+                case _:
+                    values = counts.recall()[:, judged.classes.index(objective.class_name)]
+        return {"value": values}
+
+    return intervals.bootstrap(statistic, judged.labels, judged.clusters, replicates=replicates, seed=seed)["value"]
+
+
+def top_confusions(judged: Judged, limit: int = 10) -> list[dict[str, Any]]:
+    """The most frequent mistakes: ``actual, predicted, n``, most first."""
+    matrix = metrics.confusion(judged.labels, judged.predicted, len(judged.classes))
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[:limit]
+    names: Sequence[str] = judged.classes
+    cells = [divmod(int(place), len(names)) for place in order]
+    return [
+        {"actual": names[actual], "predicted": names[predicted], "n": int(matrix[actual, predicted])}
+        for actual, predicted in cells
+        if matrix[actual, predicted] > 0
+    ]
+
+
+def _clusters_per_class(judged: Judged, index: NDArray[np.int64] | None = None) -> Floats:
+    """Number of clusters with an image whose ``index`` (the label unless given) is the class, [classes]."""
+    pairs = np.unique(np.stack([judged.labels if index is None else index, judged.clusters]), axis=1)
+    return np.bincount(pairs[0], minlength=len(judged.classes)).astype(np.float64)

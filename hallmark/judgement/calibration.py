@@ -1,0 +1,54 @@
+"""Whether a probability of 0.8 means 8 in 10: the reliability table and temperature scaling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import optimize
+
+from hallmark.judgement import metrics
+from hallmark.judgement.intervals import wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = metrics.BINS) -> pd.DataFrame:
+    """One row per equal-mass bin of confidence: ``bin, n, lowest, highest, confidence, accuracy, low, high``.
+
+    ``confidence`` is the mean of the highest probability, ``low`` and ``high`` the Wilson interval of the accuracy.
+    """
+    frame = pd.DataFrame({"found": metrics.bins_of(confidence, bins), "confidence": confidence, "right": right})
+    table = (
+        frame.groupby("found", sort=True)
+        .agg(
+            n=("right", "size"),
+            lowest=("confidence", "min"),
+            highest=("confidence", "max"),
+            confidence=("confidence", "mean"),
+            accuracy=("right", "mean"),
+        )
+        .reset_index(drop=True)
+    )
+    edges = [wilson(share, n) for share, n in zip(table["accuracy"], table["n"], strict=True)]
+    table["low"] = [low for low, _ in edges]
+    table["high"] = [high for _, high in edges]
+    table.insert(0, "bin", np.arange(1, len(table) + 1))
+    return table
+
+
+def temperature(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> float | None:
+    """The temperature with the least log loss on held-out logits [n, classes] (Guo et al. 2017), in [0.05, 20].
+
+    None where there is nothing to fit to: no image, or no mistake (the best temperature is then 0).
+    """
+    if len(labels) == 0 or bool((logits.argmax(axis=1) == labels).all()):
+        return None
+
+    def loss(log_temperature: float) -> float:
+        return float(metrics.log_losses(labels, metrics.softmax(logits, float(np.exp(log_temperature)))).mean())
+
+    found = optimize.minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(found.x))

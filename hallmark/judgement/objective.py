@@ -1,0 +1,129 @@
+"""The one number a model is chosen by: training, tuning, the gate and the page all follow it.
+
+>>> import numpy as np
+>>> labels, probabilities = np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+>>> round(score(Objective(metric="accuracy"), labels, probabilities, ["cat", "dog"]), 3)
+0.667
+>>> round(score(Objective(metric="recall", class_name="cat"), labels, probabilities, ["cat", "dog"]), 3)
+0.5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "log_loss", "cost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is judged: ``recall`` is of ``class_name``; ``cost`` is of ``costs``.
+
+    ``costs`` maps the actual class to the predicted class to the cost of that mistake; a mistake it does not name
+    costs 1, a right answer nothing.
+    """
+
+    metric: str
+    class_name: str = ""
+    costs: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require.one_of(METRICS, **{"objective.metric": self.metric})
+        if self.metric == "recall" and not self.class_name:
+            raise InputError("objective.class_name is empty", remedy="name the class whose recall counts")
+        if self.metric == "cost" and not self.costs:
+            raise InputError(
+                "objective.costs is empty", remedy="give {actual: {predicted: cost}} for the mistakes that count"
+            )
+        for actual, row in self.costs.items():
+            for predicted, cost in row.items():
+                require.at_least(0, **{f"objective.costs.{actual}.{predicted}": cost})
+
+
+def score(
+    objective: Objective,
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    classes: Sequence[str],
+) -> float:
+    """The objective on ``labels`` [n] (indices into classes) and ``probabilities`` [n, classes]; higher is better.
+
+    Log loss and cost are given with a minus sign. Raises InputError where the rows do not define the objective: none
+    at all, none of the class whose recall counts, or a single class for AUROC.
+    """
+    import numpy as np
+
+    from hallmark.judgement import metrics
+
+    if len(labels) == 0:
+        raise InputError(f"objective.metric '{objective.metric}' needs at least one image, but there is none")
+    for name in _names(objective):
+        if name not in classes:
+            raise InputError(
+                f"objective names the class '{name}', which the data does not have",
+                remedy=f"choose one of: {', '.join(classes)}",
+            )
+    if objective.metric == "log_loss":
+        return -float(metrics.log_losses(labels, probabilities).mean())
+    if objective.metric == "auroc":
+        value = metrics.auroc(labels, probabilities)
+        if value is None:
+            raise InputError(
+                "objective.metric 'auroc' needs images of two classes or more", remedy="choose another objective.metric"
+            )
+        return value
+    predicted = np.asarray(probabilities).argmax(axis=1)
+    if objective.metric == "accuracy":
+        return float((predicted == labels).mean())
+    if objective.metric == "cost":
+        return -float(cost_matrix(objective, classes)[labels, predicted].mean())
+    counts = metrics.Counts.of(labels, predicted, len(classes))
+    if objective.metric == "recall":
+        index = list(classes).index(objective.class_name)
+        if counts.actual[index] == 0:
+            raise InputError(
+                f"objective.class_name is '{objective.class_name}', but no image of it is here to measure its recall",
+                remedy="add images of that class or choose another objective",
+            )
+        return float(counts.hits[index] / counts.actual[index])
+    return float(counts.balanced_accuracy() if objective.metric == "balanced_accuracy" else counts.macro_f1())
+
+
+def cost_matrix(objective: Objective, classes: Sequence[str]) -> NDArray[np.float64]:
+    """The cost of each mistake, [actual, predicted]."""
+    import numpy as np
+
+    matrix = 1.0 - np.eye(len(classes))
+    index = {name: position for position, name in enumerate(classes)}
+    for actual, row in objective.costs.items():
+        for predicted, cost in row.items():
+            matrix[index[actual], index[predicted]] = cost
+    return matrix
+
+
+def describe(objective: Objective) -> str:
+    """The objective in words.
+
+    >>> describe(Objective(metric="recall", class_name="cat"))
+    "recall of 'cat'"
+    """
+    if objective.metric == "recall":
+        return f"recall of '{objective.class_name}'"
+    return objective.metric.replace("_", " ")
+
+
+def _names(objective: Objective) -> list[str]:
+    named = {objective.class_name} if objective.metric == "recall" else set()
+    if objective.metric == "cost":
+        named |= set(objective.costs) | {name for row in objective.costs.values() for name in row}
+    return sorted(named)

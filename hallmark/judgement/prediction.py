@@ -1,0 +1,72 @@
+"""What a network says of images: the only prediction loop of evaluation, over batches as they are decoded."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from hallmark.contracts import runtime
+from hallmark.images.decoding import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from hallmark.judgement.robustness import Perturbation
+
+
+def batches(
+    encoded: Iterable[bytes], *, height: int, width: int, channels: int, size: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Decoded batches [b, height, width, channels] in order, at most ``size`` images each."""
+
+    def one(data: bytes) -> NDArray[np.uint8]:
+        prepared: NDArray[np.uint8] = prepare(data, height, width, channels)
+        return prepared
+
+    stream = iter(encoded)
+    with ThreadPoolExecutor(runtime.workers()) as pool:
+        while chunk := list(itertools.islice(stream, size)):
+            yield np.stack(list(pool.map(one, chunk)))
+
+
+def predict(
+    network: torch.nn.Module,
+    images: Iterable[NDArray[np.uint8]],
+    perturbations: Sequence[Perturbation] = (),
+) -> list[NDArray[np.float64]]:
+    """Logits [n, classes] of the images as they are, then of the images under each perturbation.
+
+    Each batch is decoded once. Full precision and deterministic kernels, whatever the device.
+    """
+    device = _device()
+    network = network.to(device).eval()
+    said: list[list[NDArray[np.float64]]] = [[] for _ in range(1 + len(perturbations))]
+    seen = 0
+    deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), deterministic:
+        for batch in images:
+            said[0].append(_logits(network, np.divide(batch, 255, dtype=np.float32), device))
+            for place, perturbation in enumerate(perturbations, start=1):
+                said[place].append(_logits(network, perturbation.apply(batch, seen), device))
+            seen += len(batch)
+    return [np.concatenate(parts) for parts in said]
+
+
+def _logits(network: torch.nn.Module, batch: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+    tensor = torch.from_numpy(np.ascontiguousarray(rearrange(batch, "b h w c -> b c h w"))).to(device)
+    logits: Any = network(tensor)
+    return np.asarray(logits.float().cpu().numpy(), dtype=np.float64)
+
+
+def _device() -> torch.device:
+    asked = runtime.device()
+    if asked != "auto":
+        return torch.device(asked)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,113 @@
+"""What evaluation publishes: the table of predictions, the confusion pairs, and warnings in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hallmark.judgement.assessment import Judged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+FIXED = ("path", "label", "predicted")
+SMALL_SUPPORT = 10
+
+
+def judged_of(images: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> Judged:
+    """The images with columns ``label`` and ``cluster``, judged by ``probabilities`` [n, classes].
+
+    A label the model does not know becomes a class of probability 0, after the others: it cannot be got right.
+    """
+    unknown = sorted(set(images["label"]) - set(classes))
+    everything = (*classes, *unknown)
+    index = {name: place for place, name in enumerate(everything)}
+    padded = np.concatenate([probabilities, np.zeros((len(images), len(unknown)))], axis=1)
+    clusters = np.unique(images["cluster"].to_numpy(dtype=str), return_inverse=True)[1]
+    labels = images["label"].map(index).to_numpy(dtype=np.int64)
+    return Judged(labels, padded, clusters.astype(np.int64), everything)
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """The column of each class: its name, or ``probability_<name>`` where a fixed column has that name.
+
+    >>> probability_columns(["cat", "label"])
+    ['cat', 'probability_label']
+    """
+    taken = {*FIXED, *classes}
+    columns = []
+    for name in classes:
+        column = name
+        while column in FIXED or (column != name and column in taken):
+            column = f"probability_{column}"
+        taken.add(column)
+        columns.append(column)
+    return columns
+
+
+def prediction_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
+    """``path, label, predicted`` and one probability column per class, in the order of the images."""
+    names = np.array(judged.classes, dtype=object)
+    columns = {
+        "path": images["path"].astype("string"),
+        "label": images["label"].astype("string"),
+        "predicted": pd.Series(names[judged.predicted], dtype="string"),
+    }
+    for place, column in enumerate(probability_columns(judged.classes)):
+        columns[column] = pd.Series(judged.probabilities[:, place])
+    return pd.DataFrame(columns)
+
+
+def confusion_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
+    """``actual, predicted``, one row per image: what DVC's confusion template counts."""
+    table = prediction_table(images, judged)
+    return pd.DataFrame({"actual": table["label"], "predicted": table["predicted"]})
+
+
+def warnings_of(
+    judged: Judged,
+    known: Sequence[str],
+    per_class: Mapping[str, Mapping[str, Any]],
+    slices: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    figures: Mapping[str, Mapping[str, Any]],
+    objective: Mapping[str, Any],
+) -> list[str]:
+    """What a reader of the numbers has to know before trusting them, in plain words."""
+    said = [
+        f"The test set has images of '{name}', a class the model was not trained on: each counts as a mistake."
+        for name in judged.classes[len(known) :]
+    ]
+    if objective["value"] is None:
+        said.append("The test set does not define the objective: no image of the class it names, or one class only.")
+    absent = [name for name, row in per_class.items() if row["support"] == 0]
+    if absent:
+        said.append(f"No test image of {_list(absent)}: nothing is known of how well the model does there.")
+    small = [name for name, row in per_class.items() if 0 < row["support"] < SMALL_SUPPORT]
+    if small:
+        said.append(f"Fewer than {SMALL_SUPPORT} test images of {_list(small)}: those figures are rough.")
+    never = [name for name, row in per_class.items() if row["support"] and row["precision"]["value"] is None]
+    if len(set(judged.predicted.tolist())) == 1:
+        said.append(f"The model calls every image '{judged.classes[int(judged.predicted[0])]}'.")
+    elif never:
+        said.append(f"The model never predicts {_list(never)}.")
+    accuracy = figures["accuracy"]["ci95"]
+    for dimension, parts in slices.items():
+        if dimension == "flagged":  # told beside every figure, and no surprise
+            continue
+        for part, row in parts.items():
+            high = row["accuracy"]["ci95"][1]
+            if row["n"] >= SMALL_SUPPORT and high is not None and high < accuracy[0]:
+                said.append(
+                    f"Accuracy is lower where {dimension} is '{part}': {row['accuracy']['value']:.1%} "
+                    f"of {row['n']} images against {figures['accuracy']['value']:.1%} overall."
+                )
+    return said
+
+
+def _list(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

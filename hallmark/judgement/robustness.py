@@ -1,0 +1,59 @@
+"""Small changes a camera makes, applied to prepared images: noise, blur, a shift of brightness.
+
+A change takes a batch uint8 [b, height, width, channels] and gives float32 in [0, 1] of the same shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from hallmark.contracts.seeds import derive
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KINDS = ("noise", "blur", "brightness")
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One change at one strength.
+
+    ``noise``: standard deviation of Gaussian noise, in [0, 1] of the range. ``blur``: standard deviation of the
+    Gaussian as a share of the shorter side. ``brightness``: what is added, in [-1, 1]. Noise derives from the seed and
+    the image's place in the set, so it is the same for every batch size.
+    """
+
+    kind: str
+    strength: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """How reports call it.
+
+        >>> Perturbation("brightness", -0.1, 0).name
+        'brightness -0.1'
+        """
+        return f"{self.kind} {self.strength:+g}" if self.kind == "brightness" else f"{self.kind} {self.strength:g}"
+
+    def apply(self, batch: NDArray[np.uint8], first: int) -> NDArray[np.float32]:
+        """The changed batch; ``first`` is the place of its first image in the set."""
+        images = batch.astype(np.float32) / 255
+        if self.kind == "noise":
+            drawn = np.stack([self._noise(first + place, images.shape[1:]) for place in range(len(images))])
+            images = images + self.strength * drawn
+        elif self.kind == "blur":
+            sigma = self.strength * min(images.shape[1:3])
+            images = ndimage.gaussian_filter(images, sigma=(0, sigma, sigma, 0), mode="nearest")
+        else:
+            images = images + np.float32(self.strength)
+        return np.asarray(np.clip(images, 0, 1), dtype=np.float32)
+
+    def _noise(self, place: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        generator = np.random.default_rng(derive(self.seed, "robustness", self.kind, place))
+        return generator.standard_normal(shape, dtype=np.float32)

@@ -1,0 +1,127 @@
+"""The page's account of the test set: figures with intervals, where the model fails, and how it looks when it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hallmark.reporting import charts, galleries, words
+
+if TYPE_CHECKING:
+    from hallmark.images.shards import Reader
+    from hallmark.reporting.inputs import Inputs
+
+FIGURES = {
+    "accuracy": ("Accuracy", "share of test images named rightly"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes, so that rare ones count as much"),
+    "macro_f1": ("Macro F1", "mean over the classes of the harmonic mean of precision and recall"),
+    "log_loss": ("Log loss", "surprise at the true label, in nats; lower is better"),
+    "ece": ("Calibration error", "mean gap between confidence and accuracy; lower is better"),
+}
+MOST_MATRIX = 30
+MOST_CLASSES = 60
+
+
+def judgement_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dict[str, Any]:
+    """What templates/judgement.html shows."""
+    report = inputs.reports["evaluate"]
+    classes = list(report["per_class"])
+    wrong = galleries.mistakes(
+        inputs.files, inputs.predictions, report["probability_columns"], reader, most=most, side=side
+    )
+    return {
+        "report": report,
+        "figures": [_figure(name, *titles, report) for name, titles in FIGURES.items()],
+        "per_class": _per_class(report),
+        "n_classes": len(classes),
+        "matrix": _matrix(inputs, classes) if len(classes) <= MOST_MATRIX else None,
+        "reliability": charts.reliability(inputs.calibration.to_dict("records")),
+        "slices": _slices(report),
+        "robustness": [
+            {"name": name, **row, "bar": _bar(row["accuracy"])} for name, row in report["robustness"].items()
+        ],
+        "mistakes": wrong,
+    }
+
+
+def _figure(name: str, title: str, meaning: str, report: dict[str, Any]) -> dict[str, Any]:
+    estimate = report[name]
+    high = estimate["ci95"][1]
+    most = 1.0 if name not in ("log_loss", "ece") else max(high or 0.0, 0.1) * 1.25
+    return {
+        "title": title,
+        "meaning": meaning,
+        **estimate,
+        "without": report["without_flagged"][name],
+        "bar": _bar(estimate, most),
+    }
+
+
+def _bar(estimate: dict[str, Any], most: float = 1.0) -> Any:
+    return charts.interval(estimate["value"], *estimate["ci95"], least=0.0, most=most)
+
+
+def _per_class(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The classes, or the worst by F1 where there are many."""
+    rows = [{"label": label, **row, "bar": _bar(row["f1"])} for label, row in report["per_class"].items()]
+    if len(rows) > MOST_CLASSES:
+        known = [row for row in rows if row["f1"]["value"] is not None]
+        rows = sorted(known, key=lambda row: (row["f1"]["value"], row["label"]))[:MOST_CLASSES]
+    return rows
+
+
+def _matrix(inputs: Inputs, classes: list[str]) -> dict[str, Any]:
+    counts = inputs.predictions.groupby(["label", "predicted"]).size()
+    rows = []
+    for actual in classes:
+        cells = [int(counts.get((actual, predicted), 0)) for predicted in classes]
+        total = sum(cells)
+        rows.append(
+            {
+                "actual": actual,
+                "cells": [
+                    {"n": n, "share": round(n / total, 3) if total else 0.0, "right": predicted == actual}
+                    for predicted, n in zip(classes, cells, strict=True)
+                ],
+            }
+        )
+    return {"classes": classes, "rows": rows}
+
+
+def _slices(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "dimension": dimension,
+            "parts": [{"name": name, **row, "bar": _bar(row["accuracy"])} for name, row in parts.items()],
+        }
+        for dimension, parts in report["slices"].items()
+    ]
+
+
+def headline(inputs: Inputs) -> dict[str, Any]:
+    """The model, the one number and the decision."""
+    evaluate, register = inputs.reports["evaluate"], inputs.reports["register"]
+    objective = evaluate["objective"]
+    name = objective["metric"].replace("_", " ")
+    if objective["metric"] == "recall":
+        name = f"recall of {objective['class_name']}"
+    share = objective["metric"] not in ("log_loss", "cost")
+    low, high = objective["ci95"]
+    decisions = {
+        "promoted": "is the champion",
+        "challenger": "is a challenger: the champion keeps its place",
+        "refused": "was refused and not registered",
+    }
+    return {
+        "decision": register["decision"],
+        "decided": decisions[register["decision"]],
+        "model_name": register["model_name"],
+        "version": register["version"],
+        "model_uri": register["model_uri"],
+        "reasons": register["reasons"],
+        "objective": name,
+        "value": words.percent(objective["value"]) if share else words.number(objective["value"]),
+        "interval": [words.percent(low), words.percent(high)] if share else [words.number(low), words.number(high)],
+        "bar": charts.interval(objective["value"], low, high, least=0.0, most=1.0) if share else "",
+        "n_test": evaluate["n_test"],
+        "warnings": evaluate["warnings"],
+    }

@@ -1,0 +1,62 @@
+"""Images as data URIs, small enough for one page: thumbnails of the data, and sheets that other stages drew."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from hallmark.images.decoding import Undecodable, decode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hallmark.images.shards import Reader
+
+SMALL = 64  # up to this side a lossless PNG is smaller than what JPEG would spoil
+SHEET_BYTES = 600_000
+
+
+def thumbnail(data: bytes, side: int) -> str | None:
+    """The image within ``side`` x ``side`` pixels as a data URI, never enlarged; None where it cannot be decoded."""
+    try:
+        pixels = decode(data).pixels
+    except Undecodable:
+        return None
+    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+    image.thumbnail((side, side), Image.Resampling.BOX)
+    return _uri(image)
+
+
+def stored(reader: Reader, shard: int, row: int, side: int) -> str | None:
+    """The thumbnail of a stored image; None where no bytes are stored or they cannot be decoded."""
+    return thumbnail(reader.read(shard, row), side) if shard >= 0 else None
+
+
+def sheet(path: Path, width: int = 1400) -> str | None:
+    """A drawing of another stage, as it is where it is small, else as JPEG within ``width``; None where it has none."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    if len(data) <= SHEET_BYTES:
+        return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as drawn:
+        image = drawn.convert("RGB")
+    image.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+    return _jpeg(image, 80)
+
+
+def _uri(image: Image.Image) -> str:
+    if max(image.size) > SMALL:
+        return _jpeg(image, 82)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _jpeg(image: Image.Image, quality: int) -> str:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,94 @@
+"""The page of a gate's refusal: what was refused, why, what to do, and every file known so far."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from hallmark.contracts.names import FATES, REASONS
+from hallmark.reporting import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_FILES = 500
+MOST_ROWS = 200
+
+
+def render_refusal(story: Mapping[str, Any], ledger: pd.DataFrame | None, message: str) -> str:
+    """One self-contained HTML page. ``story`` is plain JSON values; ``ledger`` has the ledger's columns."""
+    stage = str(story.get("stage", ""))
+    told = {name: value for name, value in story.items() if name not in ("stage", "message")}
+    what, found, remedy = message.rpartition("; ")
+    return (
+        _environment()
+        .get_template("refusal.html")
+        .render(
+            stage=stage,
+            message=what if found else remedy,
+            remedy=remedy if found else "",
+            story=[_part(name, value) for name, value in told.items()],
+            files=_files(ledger),
+        )
+    )
+
+
+def _part(name: str, value: Any) -> dict[str, Any]:
+    """A part of the story as a heading with text, a list, pairs, or a table."""
+    title = name.replace("_", " ")
+    if isinstance(value, dict):
+        return {"title": title, "kind": "pairs", "pairs": words.pairs(value)[:MOST_ROWS]}
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        columns = list(dict.fromkeys(column for row in value for column in row))
+        rows = [[words.plain(row.get(column)) for column in columns] for row in value[:MOST_ROWS]]
+        return {"title": title, "kind": "table", "columns": columns, "rows": rows, "total": len(value)}
+    if isinstance(value, list):
+        return {"title": title, "kind": "list", "items": [words.plain(item) for item in value[:MOST_ROWS]]}
+    return {"title": title, "kind": "text", "text": words.plain(value)}
+
+
+def _files(ledger: pd.DataFrame | None) -> dict[str, Any] | None:
+    if ledger is None:
+        return None
+    text = ledger.astype("string").fillna("")
+    joined = ";" + text["reasons"] + ";"
+    marked = text[text["reasons"] != ""]
+    return {
+        "found": len(text),
+        "fates": [(fate, int((text["fate"] == fate).sum()), words.FATES[fate]) for fate in FATES],
+        "reasons": [
+            (reason, words.REASONS[reason], n)
+            for reason in REASONS
+            if (n := int(joined.str.contains(f";{reason};", regex=False).sum()))
+        ],
+        "marked": len(marked),
+        "rows": [
+            {"path": path, "label": label, "fate": fate, "why": words.reasons_in_words(reasons)}
+            for path, label, fate, reasons in marked[["path", "label", "fate", "reasons"]]
+            .head(MOST_FILES)
+            .itertuples(index=False)
+        ],
+    }
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals.update(
+        number=words.number,
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
+    )
+    return env

@@ -1,0 +1,103 @@
+"""What the closed lists of words mean, said to a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FATES = {
+    "kept": "used as it is",
+    "flagged": "used, but doubtful",
+    "relabelled": "used under another label",
+    "removed": "left out of training",
+    "quarantined": "unusable, kept aside",
+}
+
+REASONS = {
+    "empty_file": "the file is empty",
+    "not_an_image": "not an image, whatever its name",
+    "truncated": "the file ends too early",
+    "corrupt": "the image data are damaged",
+    "stray_file": "no image file",
+    "unreadable_file": "the file cannot be read",
+    "multi_frame": "more than one frame; the first is used",
+    "split_leak": "a copy lies in another split",
+    "missing_value": "a value is missing in the manifest",
+    "group_capped": "its group has more images than the cap allows",
+    "noisy": "noisy",
+    "decompression_bomb": "declares too many pixels",
+    "unsupported_format": "a format that is not supported",
+    "too_small": "too small",
+    "too_large": "too large",
+    "extreme_aspect": "extremely long or narrow",
+    "blank": "blank",
+    "too_dark": "too dark",
+    "too_bright": "too bright",
+    "blurry": "blurry",
+    "low_contrast": "low contrast",
+    "exact_duplicate": "the same picture as another",
+    "near_duplicate": "nearly the same picture as another",
+    "conflicting_duplicate": "a copy carries another label",
+    "outlier": "unlike the rest of its class",
+    "label_issue": "the label looks wrong",
+    "unlabelled": "no label",
+    "class_too_small": "its class has too few images",
+    "excluded_by_review": "excluded by a person",
+    "relabelled_by_review": "relabelled by a person",
+}
+
+
+def reasons_in_words(joined: str) -> str:
+    """``;``-joined reasons as a phrase.
+
+    >>> reasons_in_words("too_dark;exact_duplicate")
+    'too dark, the same picture as another'
+    """
+    return ", ".join(REASONS[reason] for reason in joined.split(";") if reason)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share for the eye.
+
+    >>> percent(0.97345), percent(None)
+    ('97.3 %', '–')
+    """
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def number(value: float | int | None, digits: int = 3) -> str:
+    """A figure for the eye.
+
+    >>> number(1234567), number(0.12345), number(None)
+    ('1,234,567', '0.123', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def pairs(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested JSON values as (name, text) pairs.
+
+    >>> pairs({"noise_scale": {"first": 0.51234}, "unit": "image"})
+    [('noise scale first', '0.5123'), ('unit', 'image')]
+    """
+    found = []
+    for name, inner in value.items():
+        title = f"{prefix} {name}".strip().replace("_", " ")
+        if isinstance(inner, dict):
+            found.extend(pairs(inner, title))
+        else:
+            found.append((title, plain(inner)))
+    return found
+
+
+def plain(value: Any) -> str:
+    """A JSON value as text."""
+    if isinstance(value, list):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {plain(inner)}" for name, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)

@@ -1,0 +1,111 @@
+"""From a trained network to a package that runs without PyTorch and without this repository.
+
+See :mod:`hallmark.serving.classifier` for what is in a package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.errors import HallmarkError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TOLERANCE = 1e-5
+OPSET = 18
+_TRAINED = ("model.safetensors", "model.json")
+
+
+def digest(train: Path) -> str:
+    """SHA-256 of what decides every answer of the model: weights, description, and the code around the network."""
+    total = hashlib.sha256()
+    for path in (*(train / name for name in _TRAINED), *_code()):
+        total.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def export(train: Path, folder: Path) -> None:
+    """Writes the package of the model in ``train`` into ``folder``, which exists.
+
+    The exported network is run beside the original on a batch of one and of three: HallmarkError where a probability
+    differs by more than :data:`TOLERANCE`.
+    """
+    import torch
+
+    from hallmark.models import weights
+
+    for name in _TRAINED:
+        shutil.copyfile(train / name, folder / name)
+    for path in _code():
+        shutil.copyfile(path, folder / path.name)
+    shape = weights.describe(train)["input"]
+    network = _with_softmax(weights.load(train))
+    generator = torch.Generator().manual_seed(0)
+    size = (shape["channels"], shape["height"], shape["width"])
+    images = [torch.rand((batch, *size), generator=generator) for batch in (2, 1, 3)]
+    with warnings.catch_warnings():
+        # the exporter by tracing is older than the default one, which needs a package more; a shape that tracing
+        # froze, of which it warns, is found by the comparison below
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (images[0],),
+            str(folder / "model.onnx"),
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_axes={"images": {0: "batch"}, "probabilities": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    _count_axes_from_the_front(folder / "model.onnx")
+    _compare(network, folder / "model.onnx", images)
+
+
+def _code() -> tuple[Path, ...]:
+    """The files that travel: the very decoder of training, and the classifier around the network."""
+    from hallmark.images import decoding
+    from hallmark.serving import classifier
+
+    return tuple(Path(str(module.__file__)) for module in (decoding, classifier))
+
+
+def _with_softmax(network: nn.Module) -> nn.Module:
+    from torch import nn
+
+    return nn.Sequential(network, nn.Softmax(dim=-1)).eval()
+
+
+def _count_axes_from_the_front(path: Path) -> None:
+    """The exporter copies a negative axis of ``permute`` into Transpose, which knows none."""
+    import onnx
+
+    model = onnx.load(path)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Transpose" and attribute.name == "perm" and min(attribute.ints) < 0:
+                axes = [axis % len(attribute.ints) for axis in attribute.ints]
+                del attribute.ints[:]
+                attribute.ints.extend(axes)
+    onnx.save(model, path)
+
+
+def _compare(network: nn.Module, path: Path, images: list[Tensor]) -> None:
+    import onnxruntime
+    import torch
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for batch in images:
+        with torch.inference_mode():
+            wanted = network(batch)
+        found = torch.from_numpy(session.run(None, {"images": batch.numpy()})[0])
+        gap = float((wanted - found).abs().max())
+        if not gap <= TOLERANCE:
+            raise HallmarkError(
+                f"the exported network differs from the trained one by {gap:.2g} on a batch of {len(batch)}",
+                remedy="this is a fault of ours or of the exporter: choose another model.name and report it",
+            )

@@ -1,0 +1,113 @@
+"""Which package answers: the registered champion, a version of the registry, or a model just trained."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hallmark.contracts import runtime
+from hallmark.contracts.errors import InputError
+from hallmark.tracking import registry
+
+if TYPE_CHECKING:
+    from hallmark.tracking.lookup import Version
+
+TRAIN = Path("data/train")
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A package folder and what to call it; ``version`` is None for a model that is not registered."""
+
+    folder: Path
+    name: str
+    version: int | None
+    digest: str
+
+
+def resolve(uri: str, *, fallback: Path = TRAIN) -> Source:
+    """The package of ``models:/<name>@<alias>``, ``models:/<name>/<version>``, or of a folder of the train stage.
+
+    A model without a champion is answered for by the model in ``fallback``, if there is one. Raises InputError where
+    there is none.
+    """
+    if not uri.startswith("models:"):
+        if not (Path(uri) / "model.json").is_file():
+            raise InputError(f"no model in folder '{uri}'", remedy="give data/train or models:/<name>@champion")
+        return trained(Path(uri))
+    parts = _URI.fullmatch(uri)
+    if parts is None:
+        raise InputError(f"model is '{uri}'", remedy="give models:/<name>@<alias> or models:/<name>/<version>")
+    name, alias = parts["name"], parts["alias"]
+    version = registry.aliased(name, alias) if alias else registry.numbered(name, int(parts["version"]))
+    if version is not None:
+        return _registered(name, version)
+    if alias == registry.CHAMPION and (fallback / "model.json").is_file():
+        return trained(fallback)
+    raise InputError(
+        f"the registry has no {uri}", remedy="`hallmark run` registers a model; `mlflow ui` shows those there are"
+    )
+
+
+def trained(train: Path) -> Source:
+    """The package of a model of the train stage; exported once, and kept by its digest."""
+    from hallmark.serving import package
+
+    digest = package.digest(train)
+    folder = _kept(digest)
+    if not folder.exists():
+        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        try:
+            package.export(train, scratch)
+            _keep(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Source(folder=folder, name=train.as_posix(), version=None, digest=digest)
+
+
+def _registered(name: str, version: Version) -> Source:
+    digest = version.tags.get(registry.DIGEST)
+    if digest is None:
+        raise InputError(
+            f"version {version.number} of model '{name}' was not registered by Hallmark",
+            remedy="serve it with `mlflow models serve`, or name another version",
+        )
+    folder = registry.local_folder(version)
+    if folder is not None:
+        found = registry.file_of(name, version, registry.PACKAGE, folder)
+    else:
+        found = _kept(digest)
+        if not found.exists():
+            scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=found.parent))
+            try:
+                copy = registry.file_of(name, version, registry.PACKAGE, scratch)
+                if copy is not None:
+                    _keep(copy, found)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    if found is None or not (found / "model.onnx").is_file():
+        raise InputError(
+            f"version {version.number} of model '{name}' holds no package", remedy="register the model again"
+        )
+    return Source(folder=found, name=name, version=version.number, digest=digest)
+
+
+def _kept(digest: str) -> Path:
+    folder = runtime.state() / "cache" / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / digest
+
+
+def _keep(new: Path, place: Path) -> None:
+    """Renames a whole package into place, unless another process was first."""
+    try:
+        os.rename(new, place)
+    except OSError:
+        if not place.exists():
+            raise

@@ -1,0 +1,70 @@
+"""Where a model comes from, as tags: code, data, parameters. Facts of the workspace, never part of an output."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")  # by the pipeline itself
+# of files Git does not know, only these are code; an untracked folder of images is not read
+_CODE = (".cfg", ".ini", ".ipynb", ".py", ".sh", ".toml", ".yaml", ".yml")
+
+
+def tags(root: Path) -> dict[str, str]:
+    """Tags of the workspace: what of it exists.
+
+    ``hallmark.git.commit``; ``hallmark.git.dirty``, a digest of the uncommitted changes and of untracked code
+    (without dvc.lock and reports/, which the pipeline itself writes), "" if there are none; ``hallmark.dvc_lock``,
+    ``hallmark.params``, ``hallmark.data``: SHA-256 of dvc.lock, params.yaml and the manifest of ingest.
+    """
+    found: dict[str, str] = {}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is not None:
+        found["hallmark.git.commit"] = commit.decode().strip()
+        found["hallmark.git.dirty"] = _dirty(root)
+    for name, path in (
+        ("hallmark.dvc_lock", root / "dvc.lock"),
+        ("hallmark.params", root / "params.yaml"),
+        ("hallmark.data", root / "data" / "ingest" / "manifest.parquet"),
+    ):
+        if path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all files of a folder."""
+    return _digest(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def _dirty(root: Path) -> str:
+    changes = _git(root, "diff", "HEAD", "--binary", "--", ".", *_WRITTEN)
+    untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", ".", *_WRITTEN)
+    paths = sorted(root / name for name in (untracked or b"").decode().split("\0") if name.endswith(_CODE))
+    if not changes and not paths:
+        return ""
+    return hashlib.sha256((changes or b"") + _digest(root, paths).encode()).hexdigest()
+
+
+def _digest(root: Path, paths: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            total.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    """What git says, None where this is no repository, has no commit, or git is missing."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,238 @@
+"""The model registry: a version per model content, the aliases ``champion`` and ``challenger``.
+
+Guarantees, each with its test:
+- a content is registered once: a second registration, or one after a kill at any moment, finds the version and ends
+  what was begun;
+- an alias moves only after its version is whole;
+- reading an alias of a SQLite registry imports no MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.tracking import address, flavor, lookup, runs, store
+from hallmark.tracking.gate import PROMOTED, REFUSED
+from hallmark.tracking.lookup import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlflow.tracking import MlflowClient
+
+    from hallmark.tracking.params import Tracking
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST = "hallmark.digest"
+AGAINST = "hallmark.against"  # the champion that a version was compared with when it was registered or promoted
+PREDICTIONS = "evaluation/predictions.parquet"
+PACKAGE = "artifacts/package"
+RECEIPT = "receipt.json"
+
+
+def aliased(name: str, alias: str) -> Version | None:
+    """The version an alias of a registered model points to, None if there is none."""
+    path = address.database(address.registry_uri())
+    found = lookup.alias(path, name, alias) if path is not None else lookup.UNKNOWN
+    if not isinstance(found, lookup.Unknown):
+        return found
+    client = store.client()
+    return _ask(lambda: client.get_model_version_by_alias(name, alias))
+
+
+def compared(name: str, version: Version) -> Version | None:
+    """The champion that a version was compared with, None if there was none or it is deleted."""
+    against = version.tags.get(AGAINST, "")
+    return numbered(name, int(against)) if against else None
+
+
+def numbered(name: str, number: int) -> Version | None:
+    """A version by its number, None if there is none."""
+    path = address.database(address.registry_uri())
+    found = lookup.version(path, name, number) if path is not None else lookup.UNKNOWN
+    if not isinstance(found, lookup.Unknown):
+        return found
+    client = store.client()
+    return _ask(lambda: client.get_model_version(name, str(number)))
+
+
+def register(
+    tracking: Tracking,
+    *,
+    name: str,
+    digest: str,
+    package: Callable[[Path], None],
+    weights: Path,
+    extras: Mapping[str, Path],
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    against: int | None,
+) -> int:
+    """The number of the version of this content; made if there is none.
+
+    ``package`` writes the package into a folder and is called only then; ``extras`` are files kept with the model, by
+    their place in it; ``weights`` is the file by which the training run is found. The version is reached from the
+    training run and from the experiment's models in the MLflow UI. ``against`` is the champion it was compared with.
+    """
+    client = store.client()
+    rival = "" if against is None else str(against)
+    found = _version_of(client, name, digest)
+    if found is not None:
+        if found.tags.get(AGAINST) != rival:
+            client.set_model_version_tag(name, str(found.number), AGAINST, rival)
+        return found.number
+    experiment = store.experiment(client, tracking.experiment)
+    run_id = runs.run_of(client, experiment, weights)
+    if run_id is None:  # trained elsewhere, or restored from DVC's cache into a new registry
+        with runs.open_run(tracking, key=digest, stage="register", params={}) as run:
+            run_id = run.run_id
+    model = _logged_model(client, experiment, name, digest, run_id)
+    # only a READY model is whole: one left by a kill is filled again, over what is there
+    if str(model.status) != "READY":
+        with tempfile.TemporaryDirectory() as scratch:
+            packed, folder = Path(scratch) / "package", Path(scratch) / "model"
+            packed.mkdir()
+            package(packed)
+            flavor.save(packed, folder, model_id=model.model_id, run_id=run_id)
+            for place, source in extras.items():
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / place)
+            client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+    _ensure_model(client, name)
+    local = address.database(address.tracking_uri()) is not None
+    version = client.create_model_version(
+        name,
+        # MLflow's own SQL store would look a models:/ source up in the global tracking store
+        source=model.artifact_location if local else f"models:/{model.model_id}",
+        run_id=run_id,
+        model_id=model.model_id,
+        tags={
+            **tags,
+            DIGEST: digest,
+            AGAINST: rival,
+            "hallmark.train_run": run_id,
+            **{f"hallmark.metric.{metric}": f"{value:.6g}" for metric, value in metrics.items()},
+        },
+    )
+    return int(version.version)
+
+
+def point(name: str, alias: str, version: int) -> None:
+    """Makes an alias point to a version; a version that becomes champion is no challenger any more."""
+    current = aliased(name, alias)
+    if current is None or current.number != version:
+        store.client().set_registered_model_alias(name, alias, str(version))
+    other = aliased(name, CHALLENGER)
+    if alias == CHAMPION and other is not None and other.number == version:
+        store.client().delete_registered_model_alias(name, CHALLENGER)
+
+
+def file_of(name: str, version: Version, place: str, scratch: Path) -> Path | None:
+    """A file or folder kept with a version: itself where it is on this machine, else a copy in ``scratch``.
+
+    None where the version has no such file. Raises MachineError where its artifacts cannot be reached.
+    """
+    folder = local_folder(version)
+    if folder is not None:
+        if not folder.exists():
+            raise MachineError(
+                f"version {version.number} of model '{name}' has lost its files: no folder {folder}",
+                remedy="bring the folder back, or delete the version in MLflow and register again",
+            )
+        return folder / place if (folder / place).exists() else None
+    client = store.client()
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+
+    uri = client.get_model_version_download_uri(name, str(version.number))
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{uri}/{place}", dst_path=str(scratch), tracking_uri=address.tracking_uri()
+            )
+        )
+    except (MlflowException, OSError) as error:
+        raise MachineError(
+            f"the files of version {version.number} of model '{name}' cannot be read ({error})",
+            remedy="look whether the artifact store answers",
+        ) from error
+
+
+def local_folder(version: Version) -> Path | None:
+    """The folder of a version whose files are on this machine's disk; found again where the workspace was moved."""
+    where = version.folder or ""
+    parts = urlparse(where)
+    if parts.scheme not in ("", "file") or not where:
+        return None
+    folder = Path(unquote(parts.path)) if parts.scheme else Path(where)
+    database = address.database(address.registry_uri())
+    if not folder.exists() and database is not None and address.ARTIFACTS.name in folder.parts:
+        tail = folder.parts[folder.parts.index(address.ARTIFACTS.name) :]
+        moved = database.parent.joinpath(*tail)
+        return moved if moved.exists() else folder
+    return folder
+
+
+def receipt_matches(receipt: Path) -> bool:
+    """Whether the registry still is as the receipt of register says; True for a refusal, which left nothing there.
+
+    Raises InputError where the receipt cannot be read.
+    """
+    try:
+        told = json.loads(receipt.read_text(encoding="utf-8"))
+        name, decision, digest, version = (told[key] for key in ("model_name", "decision", "digest", "version"))
+        champion = told["champion"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{receipt} is not a receipt of register ({error})", remedy="run register again") from error
+    if decision == REFUSED:
+        return True
+    alias = CHAMPION if decision == PROMOTED else CHALLENGER
+    return _is(aliased(name, alias), version, digest) and (
+        decision == PROMOTED or _is(aliased(name, CHAMPION), champion["version"], champion["digest"])
+    )
+
+
+def _is(found: Version | None, number: int, digest: str | None) -> bool:
+    return found is not None and found.number == number and found.tags.get(DIGEST) == digest
+
+
+def _ask(question: Callable[[], Any]) -> Version | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = question()
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return Version(number=int(found.version), tags=dict(found.tags), folder=None)
+
+
+def _version_of(client: MlflowClient, name: str, digest: str) -> Version | None:
+    found = client.search_model_versions(f"name = '{name}' and tag.`{DIGEST}` = '{digest}'")
+    versions = [Version(number=int(each.version), tags=dict(each.tags), folder=None) for each in found]
+    return min(versions, key=lambda version: version.number, default=None)
+
+
+def _logged_model(client: MlflowClient, experiment: str, name: str, digest: str, run_id: str) -> Any:
+    found = client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{digest}' AND name = '{name}'")
+    if found:
+        return found[0]
+    return client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={DIGEST: digest})
+
+
+def _ensure_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

@@ -1,0 +1,185 @@
+"""The MLflow client, over a store that is either absent or whole.
+
+MLflow fills a new SQLite file by some sixty migrations. A kill among them would leave a file that no version of MLflow
+opens, so a new store is built beside its place and linked there when it is whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import MachineError
+from hallmark.tracking import address
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_BUILDING = ".mlflow-building-"
+_one_builder = threading.Lock()
+
+
+def client() -> MlflowClient:
+    """A client of the tracking store and the registry.
+
+    Raises MachineError where the store cannot be reached, is damaged, or is of another MLflow.
+    """
+    uri, registry = address.tracking_uri(), address.registry_uri()
+    for each in sorted({uri, registry}):
+        prepare(each)
+    _import_mlflow(sql=any("://" in each and not each.startswith("http") for each in (uri, registry)))
+    from mlflow.tracking import MlflowClient
+
+    return _connected(lambda: MlflowClient(tracking_uri=uri, registry_uri=registry), uri)
+
+
+def prepare(uri: str) -> None:
+    """Builds the SQLite store if there is none; a damaged one is told, never touched."""
+    path = address.database(uri)
+    if path is not None:
+        with _one_builder:
+            _prepare(path)
+
+
+def _prepare(path: Path) -> None:
+    _sweep(path.parent)
+    if path.exists() and path.stat().st_size > 0:
+        _check(path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_BUILDING}{os.getpid()}-", dir=path.parent))
+    try:
+        new = folder / path.name
+        _build(new)
+        path.unlink(missing_ok=True)  # an empty file: what SQLite leaves when it only opened
+        _place(new, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def experiment(tracker: MlflowClient, name: str) -> str:
+    """The id of the experiment, made if need be."""
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(2):
+        found = tracker.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+        if found is not None:
+            raise MachineError(
+                f"tracking.experiment '{name}' is deleted in MLflow",
+                remedy=f"restore it (`mlflow experiments restore -x {found.experiment_id}`) or choose another name",
+            )
+        try:
+            return str(tracker.create_experiment(name, artifact_location=address.artifact_location()))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+    raise MachineError(f"tracking.experiment '{name}' can be neither found nor made", remedy="look at the MLflow store")
+
+
+def _build(path: Path) -> None:
+    _import_mlflow(sql=True)
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = address.sqlite_uri(path)
+
+    def make() -> None:
+        root = address.artifact_location() or (path.parent.parent / address.ARTIFACTS).as_uri()
+        SqlAlchemyStore(uri, root).engine.dispose()
+
+    _connected(make, uri)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _place(new: Path, path: Path) -> None:
+    """Names the whole store, unless another process was first: its store may hold runs already."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        _check(path)
+    except OSError:  # a file system without hard links
+        if path.exists():
+            _check(path)
+        else:
+            os.replace(new, path)
+
+
+def _check(path: Path) -> None:
+    """The file is a database that MLflow finished building."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=20)
+        try:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            versions = (
+                connection.execute("SELECT version_num FROM alembic_version").fetchall()
+                if "alembic_version" in tables
+                else []
+            )
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise MachineError(
+            f"{path} is not a readable MLflow store ({error})",
+            remedy="restore it from a backup, or move it away: a new one is made, without the old runs and versions",
+        ) from error
+    if not tables or len(versions) == 1:
+        return
+    raise MachineError(
+        f"{path} is a half-made MLflow store: {len(tables)} tables and no schema version",
+        remedy="move it away: a new one is made, without what was in it",
+    )
+
+
+def _connected(make: Any, uri: str) -> Any:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return make()
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise MachineError(
+            f"the MLflow store {_without_password(uri)} does not open ({first})",
+            remedy="if its schema is of another MLflow, back it up and run `mlflow db upgrade <uri>`; "
+            "if it is a server, start it or unset MLFLOW_TRACKING_URI",
+        ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a process killed while building a store has left."""
+    import psutil
+
+    for left in sorted(folder.glob(f"{_BUILDING}*")):
+        owner = left.name.removeprefix(_BUILDING).split("-")[0]
+        if owner == str(os.getpid()) or not (owner.isdigit() and psutil.pid_exists(int(owner))):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _import_mlflow(*, sql: bool) -> None:
+    """Imports MLflow so that nothing is sent anywhere and its migrations are not told line by line."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates; it says so once, when they are imported
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+        import mlflow.tracking
+
+        if sql:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def _without_password(uri: str) -> str:
+    head, separator, tail = uri.partition("://")
+    return f"{head}{separator}…@{tail.rpartition('@')[2]}" if "@" in tail else uri

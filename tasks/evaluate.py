@@ -1,0 +1,214 @@
+"""The test set, opened once: what the model gets right, how sure that is, and where it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import GateRefused
+from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from hallmark.judgement.assessment import Judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """Strengths of the small changes; an empty list leaves a kind out."""
+
+    noise: tuple[float, ...]
+    blur: tuple[float, ...]
+    brightness: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for kind, low in (("noise", 0.0), ("blur", 0.0), ("brightness", -1.0)):
+            for place, strength in enumerate(getattr(self, kind)):
+                require.in_range(low, 1, **{f"evaluate.robustness.{kind}[{place}]": strength})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Its section of params.yaml."""
+
+    seed: int
+    objective: Objective
+    bootstrap_replicates: int
+    batch_size: int
+    max_slices: int
+    robustness: Robustness
+
+    def __post_init__(self) -> None:
+        require.at_least(0, seed=self.seed)
+        require.in_range(100, 100_000, **{"evaluate.bootstrap_replicates": self.bootstrap_replicates})
+        require.in_range(1, 65_536, **{"evaluate.batch_size": self.batch_size})
+        require.at_least(2, **{"evaluate.max_slices": self.max_slices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The published numbers; an estimate is ``{"value", "ci95": [low, high]}``, None where undefined."""
+
+    n_test: int
+    n_clusters: int
+    objective: dict[str, Any]
+    accuracy: dict[str, Any]
+    balanced_accuracy: dict[str, Any]
+    macro_f1: dict[str, Any]
+    log_loss: dict[str, Any]
+    ece: dict[str, Any]
+    auroc: float | None
+    per_class: dict[str, dict[str, Any]]
+    slices: dict[str, Any]
+    confusions: list[dict[str, Any]]
+    calibration: dict[str, Any]
+    robustness: dict[str, Any]
+    without_flagged: dict[str, Any]
+    probability_columns: dict[str, str]
+    warnings: list[str]
+
+
+def run(
+    params: Params,
+    *,
+    ingest: Path,
+    validate: Path,
+    split: Path,
+    clean: Path,
+    train: Path,
+    evaluate: Path,
+    plots: Path,
+) -> Report:
+    """Judges the model of ``train`` on every test image that no human removed."""
+    import json
+
+    from hallmark.contracts.seeds import derive
+    from hallmark.judgement import assessment, calibration, metrics, slices
+    from hallmark.judgement.publication import confusion_table, judged_of, prediction_table, warnings_of
+    from hallmark.judgement.robustness import KINDS, Perturbation
+
+    images = _images(ingest, validate, split, clean)
+    test = images[images["split"] == "test"].reset_index(drop=True)
+    if test.empty:
+        raise GateRefused(
+            "evaluate: the test set has no image", remedy="add images, or raise the test share in split.fractions"
+        )
+    model = json.loads((train / "model.json").read_text(encoding="utf-8"))
+    seed = derive(params.seed, "evaluate")
+    changes = [Perturbation(kind, strength, seed) for kind in KINDS for strength in getattr(params.robustness, kind)]
+    logits, *changed = _logits(train, ingest, test, model["input"], params.batch_size, changes)
+
+    known = tuple(model["classes"])
+    judged = judged_of(test, metrics.softmax(logits), known)
+    table = prediction_table(test, judged)
+    table.to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
+    reliability = calibration.reliability(judged.confidence, judged.right)
+    reliability.to_parquet(evaluate / "calibration.parquet", index=False, compression="zstd")
+    reliability.to_csv(plots / "calibration.csv", index=False)
+    confusion_table(test, judged).to_csv(plots / "confusion.csv", index=False)
+
+    draw = {"replicates": params.bootstrap_replicates, "seed": seed}
+    figures = assessment.overall(judged, **draw)
+    classes = assessment.per_class(judged, **draw)
+    parts = slices.judge(judged, slices.divide(test, most=params.max_slices), **draw)
+    robustness = {
+        change.name: {
+            "accuracy": assessment.accuracy(after, **draw),
+            "change": assessment.accuracy_change(judged, after, **draw),
+        }
+        for change, after in zip(
+            changes, (judged_of(test, metrics.softmax(each), known) for each in changed), strict=True
+        )
+    }
+    plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
+    scaled = _scaled(images, train, ingest, model, params.batch_size, logits, judged)
+    objective = assessment.objective_estimate(params.objective, judged, **draw)
+    return Report(
+        n_test=len(test),
+        n_clusters=judged.n_clusters(),
+        objective={"metric": params.objective.metric, "class_name": params.objective.class_name, **objective},
+        **figures,
+        auroc=metrics.auroc(judged.labels, judged.probabilities),
+        per_class=classes,
+        slices=parts,
+        confusions=assessment.top_confusions(judged),
+        calibration={"bins": len(reliability), "binning": "equal mass", **scaled},
+        robustness=robustness,
+        without_flagged={"n": int(plain.sum()), **assessment.overall(judged.where(plain), **draw)},
+        probability_columns=dict(zip(judged.classes, table.columns[3:], strict=True)),
+        warnings=warnings_of(judged, known, classes, parts, figures, objective),
+    )
+
+
+def _images(ingest: Path, validate: Path, split: Path, clean: Path) -> pd.DataFrame:
+    """Validation and test images that were not removed, with all that is known of each, sorted by path."""
+    from hallmark.contracts.tables import DECISIONS, MANIFEST, MEASUREMENTS, SPLIT, read_table
+
+    decisions = read_table(clean / "decisions.parquet", DECISIONS)
+    held_out = decisions[decisions["split"].isin(["val", "test"]) & (decisions["fate"] != "removed")]
+    manifest = read_table(ingest / "manifest.parquet", MANIFEST)
+    metadata = [name for name in manifest.columns if name.startswith("meta_")]
+    columns = (
+        (manifest, ["shard", "row", *metadata]),
+        (read_table(validate / "measurements.parquet", MEASUREMENTS), ["width", "height", "brightness"]),
+        (read_table(split / "split.parquet", SPLIT), ["group", "cluster"]),
+    )
+    images = held_out[["path", "label", "split", "fate"]]
+    for frame, names in columns:
+        images = images.merge(frame[["path", *names]], on="path", how="left", validate="one_to_one")
+    return images
+
+
+def _logits(
+    train: Path, ingest: Path, images: pd.DataFrame, shape: dict[str, Any], size: int, changes: list[Any]
+) -> list[NDArray[np.float64]]:
+    from hallmark.images.shards import Reader
+    from hallmark.judgement import prediction
+    from hallmark.models import weights
+
+    pairs = list(zip(images["shard"].tolist(), images["row"].tolist(), strict=True))
+    with Reader(ingest) as reader:
+        batches = prediction.batches(
+            reader.rows(pairs), height=shape["height"], width=shape["width"], channels=shape["channels"], size=size
+        )
+        return prediction.predict(weights.load(train), batches, changes)
+
+
+def _scaled(
+    images: pd.DataFrame,
+    train: Path,
+    ingest: Path,
+    model: dict[str, Any],
+    size: int,
+    logits: NDArray[np.float64],
+    judged: Judged,
+) -> dict[str, float | None]:
+    """Temperature scaling fitted on validation and what it does to the test set; None where it cannot be fitted."""
+    import numpy as np
+
+    from hallmark.judgement import calibration, metrics
+    from hallmark.judgement.publication import judged_of
+
+    nothing: dict[str, float | None] = {"temperature": None, "log_loss_scaled": None, "ece_scaled": None}
+    val = images[(images["split"] == "val") & images["label"].isin(model["classes"])].reset_index(drop=True)
+    if val.empty:
+        return nothing
+    (held_out,) = _logits(train, ingest, val, model["input"], size, [])
+    labels = val["label"].map({name: place for place, name in enumerate(model["classes"])}).to_numpy(dtype=np.int64)
+    temperature = calibration.temperature(held_out, labels)
+    if temperature is None:
+        return nothing
+    test = images[images["split"] == "test"].reset_index(drop=True)
+    after = judged_of(test, metrics.softmax(logits, temperature), tuple(model["classes"]))
+    bins = metrics.bins_of(after.confidence)
+    return {
+        "temperature": temperature,
+        "log_loss_scaled": float(metrics.log_losses(after.labels, after.probabilities).mean()),
+        "ece_scaled": float(metrics.ece(after.confidence, after.right, bins)[0]),
+    }

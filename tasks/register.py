@@ -1,0 +1,175 @@
+"""The gate, and the model registry behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
+from hallmark.tracking.gate import Gate  # noqa: TC001  the params loader resolves the annotation
+from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hallmark.tracking.gate import Comparison, Judged
+    from hallmark.tracking.lookup import Version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Its section of params.yaml."""
+
+    seed: int
+    objective: Objective
+    tracking: Tracking
+    model_name: str
+    min_gain: float
+    confidence: float
+    replicates: int
+    gate: Gate
+
+    def __post_init__(self) -> None:
+        require.at_least(0, seed=self.seed)
+        name = self.model_name
+        if not name.strip() or set(name) & set("/:'`\"@"):
+            raise InputError(f"register.model_name is '{name}'", remedy="give a name without / : @ and quotes")
+        require.at_least(0, **{"register.min_gain": self.min_gain})
+        require.in_range(0.5, 0.999, **{"register.confidence": self.confidence})
+        require.in_range(100, 100_000, **{"register.replicates": self.replicates})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """``decision`` is promoted, challenger or refused; ``lineage`` holds digests; ``comparison`` None without one."""
+
+    decision: str
+    model_name: str
+    model_uri: str | None
+    version: int | None
+    reasons: list[str]
+    objective: dict[str, Any]
+    comparison: dict[str, Any] | None
+    lineage: dict[str, str]
+
+
+def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register: Path) -> Report:
+    """Judges the model, registers it unless refused, and moves the alias its decision asks for."""
+    import json
+    from dataclasses import asdict
+    from functools import partial
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.contracts.seeds import derive
+    from hallmark.judgement.objective import describe
+    from hallmark.pipeline.durable import write_text
+    from hallmark.serving import package
+    from hallmark.tracking import gate, lineage, registry
+
+    classes = json.loads((train / "model.json").read_text(encoding="utf-8"))["classes"]
+    judged = gate.Judged.of(pd.read_parquet(evaluate / "predictions.parquet"), classes)
+    digest = package.digest(train)
+    inputs = {folder.name: lineage.digest(folder) for folder in (augment, train, evaluate)}
+    value, reasons = gate.assess(
+        params.gate,
+        params.objective,
+        judged,
+        confidence=params.confidence,
+        replicates=params.replicates,
+        seed=derive(params.seed, "register", "gate"),
+    )
+    decision, version, champion, comparison = gate.REFUSED, None, None, None
+    if not reasons:
+        champion = registry.aliased(params.model_name, registry.CHAMPION)
+        held = champion is not None and champion.tags.get(registry.DIGEST) == digest
+        if champion is not None and held:
+            champion = registry.compared(params.model_name, champion)
+        decision, reason, comparison = _against(params, judged, champion)
+        if held and decision != gate.PROMOTED:
+            decision, reason = gate.PROMOTED, f"it is the champion already; {reason}"
+        reasons = [reason]
+        version = registry.register(
+            params.tracking,
+            name=params.model_name,
+            digest=digest,
+            package=partial(package.export, train),
+            weights=train / "model.safetensors",
+            extras=_extras(augment, evaluate),
+            tags=lineage.tags(Path.cwd()),
+            metrics={params.objective.metric: value},
+            against=champion.number if champion is not None else None,
+        )
+        registry.point(
+            params.model_name, registry.CHAMPION if decision == gate.PROMOTED else registry.CHALLENGER, version
+        )
+    report = Report(
+        decision=decision,
+        model_name=params.model_name,
+        model_uri=f"models:/{params.model_name}/{version}" if version is not None else None,
+        version=version,
+        reasons=reasons,
+        objective={"metric": describe(params.objective), "value": value},
+        comparison=asdict(comparison) if comparison is not None else None,
+        lineage={"package": digest, **inputs},
+    )
+    rival = champion if decision == gate.CHALLENGER else None
+    receipt = {
+        **asdict(report),
+        "digest": digest,
+        "champion": {"version": rival.number, "digest": rival.tags.get(registry.DIGEST)} if rival else None,
+    }
+    text = json.dumps(receipt, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_text(register / registry.RECEIPT, text)
+    return report
+
+
+def _against(params: Params, judged: Judged, champion: Version | None) -> tuple[str, str, Comparison | None]:
+    """Decision, its reason, and the comparison it rests on."""
+    import json
+    import tempfile
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.contracts.seeds import derive
+    from hallmark.tracking import gate, registry
+
+    if champion is None:
+        return gate.PROMOTED, "it passed the gate, and there is no other champion", None
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = registry.file_of(params.model_name, champion, registry.PREDICTIONS, Path(scratch))
+        about = registry.file_of(params.model_name, champion, f"{registry.PACKAGE}/model.json", Path(scratch))
+        if kept is None or about is None:
+            reason = (
+                f"champion version {champion.number} was registered without its predictions; move the alias by hand"
+            )
+            return gate.CHALLENGER, reason, None
+        rival = gate.Judged.of(pd.read_parquet(kept), json.loads(about.read_text(encoding="utf-8"))["classes"])
+    seed = derive(params.seed, "register", "comparison")
+    comparison = gate.compare(params.objective, judged, rival, replicates=params.replicates, seed=seed)
+    if comparison is None:
+        reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"
+        return gate.CHALLENGER, reason, None
+    decision, reason = gate.decide(
+        comparison, version=champion.number, min_gain=params.min_gain, confidence=params.confidence
+    )
+    return decision, reason, comparison
+
+
+def _extras(augment: Path, evaluate: Path) -> dict[str, Path]:
+    """Files kept with the version, by their place in it."""
+    from pathlib import Path
+
+    from hallmark.tracking import registry
+
+    places = {
+        registry.PREDICTIONS: evaluate / "predictions.parquet",
+        "lineage/augmentation.json": augment / "policy.json",
+        "lineage/params.yaml": Path("params.yaml"),
+        "lineage/dvc.lock": Path("dvc.lock"),
+    }
+    return {place: source for place, source in places.items() if source.is_file()}

@@ -1,0 +1,85 @@
+"""reports/index.html: everything the ten stages found, on one page a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hallmark.contracts import require
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Its section of params.yaml."""
+
+    title: str
+    gallery: int
+    mistakes: int
+    thumbnail: int
+
+    def __post_init__(self) -> None:
+        require.in_range(0, 500, **{"report.gallery": self.gallery})
+        require.in_range(0, 500, **{"report.mistakes": self.mistakes})
+        require.in_range(16, 512, **{"report.thumbnail": self.thumbnail})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the page holds, and that its counts add up to the files found."""
+
+    found: int
+    fates: dict[str, int]
+    warnings: list[str]
+    pictures: int
+    page_bytes: int
+
+
+def run(
+    params: Params,
+    *,
+    ingest: Path,
+    validate: Path,
+    split: Path,
+    clean: Path,
+    balance: Path,
+    augment: Path,
+    synthesize: Path,
+    train: Path,
+    evaluate: Path,
+    register: Path,
+    ledger: Path,
+    reports: Path,
+    page: Path,
+) -> Report:
+    """Writes the page."""
+    from hallmark.contracts.names import FATES
+    from hallmark.reporting.inputs import load
+    from hallmark.reporting.page import render
+    from hallmark.reporting.warnings_section import warnings_of
+
+    folders = {
+        "ingest": ingest,
+        "validate": validate,
+        "split": split,
+        "clean": clean,
+        "balance": balance,
+        "augment": augment,
+        "synthesize": synthesize,
+        "train": train,
+        "evaluate": evaluate,
+        "register": register,
+    }
+    inputs = load(folders, ledger, reports)
+    text = render(inputs, title=params.title, gallery=params.gallery, mistakes=params.mistakes, side=params.thumbnail)
+    page.write_text(text, encoding="utf-8")
+    fates = inputs.files["fate"].value_counts()
+    return Report(
+        found=len(inputs.files),
+        fates={fate: int(fates.get(fate, 0)) for fate in FATES},
+        warnings=warnings_of(inputs),
+        pictures=text.count("<img "),
+        page_bytes=len(text.encode("utf-8")),
+    )

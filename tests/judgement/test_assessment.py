@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hallmark.judgement import assessment, calibration, intervals, metrics, slices
+from hallmark.judgement.assessment import Judged
+from hallmark.judgement.metrics import softmax
+from hallmark.judgement.objective import METRICS, Objective, score
+from hallmark.judgement.publication import (
+    confusion_table,
+    judged_of,
+    prediction_table,
+    probability_columns,
+    warnings_of,
+)
+
+DRAW = {"replicates": 300, "seed": 7}
+
+
+def drawn(n: int, strength: float = 2.0, seed: int = 0, k: int = 3) -> Judged:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, k, n)
+    logits = generator.normal(size=(n, k)) + strength * np.eye(k)[labels]
+    return Judged(labels, softmax(logits), np.arange(n), tuple("abcdefgh"[:k]))
+
+
+def test_intervals_hold_the_value_and_repeat() -> None:
+    judged = drawn(200)
+    figures = assessment.overall(judged, **DRAW)
+    assert figures == assessment.overall(judged, **DRAW)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
+        low, high = figures[name]["ci95"]
+        assert low < figures[name]["value"] < high, name
+    assert figures["accuracy"]["value"] == pytest.approx(judged.right.mean())
+
+
+def test_chunks_do_not_change_the_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = assessment.overall(drawn(50), **DRAW)
+    monkeypatch.setattr(intervals, "CHUNK", 7 * 50)
+    assert assessment.overall(drawn(50), **DRAW) == whole
+
+
+def test_intervals_cover_the_truth() -> None:
+    truth = assessment.accuracy(drawn(200_000, seed=99), replicates=2, seed=0)["value"]
+    covered = 0
+    for seed in range(200):
+        low, high = assessment.accuracy(drawn(150, seed=seed), replicates=200, seed=seed)["ci95"]
+        covered += low <= truth <= high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_copies_are_no_new_evidence() -> None:
+    judged = drawn(60)
+    copies = Judged(
+        np.repeat(judged.labels, 9),
+        np.repeat(judged.probabilities, 9, axis=0),
+        np.repeat(judged.clusters, 9),
+        ("a", "b", "c"),
+    )
+
+    def width(each: Judged) -> float:
+        low, high = assessment.accuracy(each, **DRAW)["ci95"]
+        return float(high - low)
+
+    assert width(copies) == pytest.approx(width(judged), rel=0.15)
+    apart = Judged(copies.labels, copies.probabilities, np.arange(540), copies.classes)
+    assert width(apart) < width(judged) / 2
+
+
+def test_no_mistake_is_not_certainty() -> None:
+    labels = np.repeat([0, 1], 5)
+    judged = Judged(labels, np.eye(2)[labels] * 0.98 + 0.01, np.arange(10), ("a", "b"))
+    figures = assessment.overall(judged, **DRAW)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert figures[name]["value"] == 1.0
+        assert figures[name]["ci95"] == [pytest.approx(0.7225, abs=1e-3), 1.0]
+    row = assessment.per_class(judged, **DRAW)["a"]
+    assert row["recall"]["ci95"][0] == pytest.approx(intervals.wilson(1.0, 5)[0])
+
+
+def test_undefined_is_said_not_guessed() -> None:
+    probabilities = np.tile([0.6, 0.3, 0.1], (8, 1))
+    judged = Judged(np.array([0, 0, 0, 0, 0, 1, 1, 1]), probabilities, np.arange(8), ("a", "b", "c"))
+    rows = assessment.per_class(judged, **DRAW)
+    assert rows["c"] == {
+        "support": 0,
+        "precision": intervals.undefined(),
+        "recall": intervals.undefined(),
+        "f1": intervals.undefined(),
+    }
+    assert rows["b"]["recall"]["value"] == 0.0
+    assert rows["b"]["precision"]["value"] is None
+    figures = assessment.overall(judged, **DRAW)
+    objective = assessment.objective_estimate(Objective(metric="recall", class_name="c"), judged, **DRAW)
+    assert objective == intervals.undefined()
+    said = warnings_of(judged, judged.classes, rows, {}, figures, objective)
+    assert any("calls every image 'a'" in line for line in said)
+    assert any("No test image of 'c'" in line for line in said)
+    assert any("does not define the objective" in line for line in said)
+    nothing = judged.where(np.zeros(8, dtype=bool))
+    assert assessment.overall(nothing, **DRAW)["accuracy"] == intervals.undefined()
+    assert assessment.accuracy(nothing, **DRAW) == intervals.undefined()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_objective_has_an_interval(metric: str) -> None:
+    judged = drawn(120)
+    objective = Objective(metric=metric, class_name="b", costs={"a": {"b": 3.0}})
+    estimate = assessment.objective_estimate(objective, judged, **DRAW)
+    assert estimate["value"] == pytest.approx(score(objective, judged.labels, judged.probabilities, judged.classes))
+    low, high = estimate["ci95"]
+    assert low < estimate["value"] < high
+
+
+def test_a_label_the_model_does_not_know_counts_as_a_mistake() -> None:
+    images = pd.DataFrame({"path": ["x", "y"], "label": ["a", "new"], "cluster": ["x", "y"]})
+    judged = judged_of(images, np.array([[0.9, 0.1], [0.8, 0.2]]), ["a", "b"])
+    assert judged.classes == ("a", "b", "new")
+    assert judged.right.tolist() == [True, False]
+    figures = assessment.overall(judged, **DRAW)
+    assert math.isfinite(figures["log_loss"]["value"])
+    said = warnings_of(judged, ["a", "b"], assessment.per_class(judged, **DRAW), {}, figures, figures["accuracy"])
+    assert any("'new', a class the model was not trained on" in line for line in said)
+
+
+def test_classes_called_as_a_fixed_column() -> None:
+    assert probability_columns(["path", "probability_path", "x"]) == [
+        "probability_probability_path",
+        "probability_path",
+        "x",
+    ]
+    images = pd.DataFrame({"path": ["p", "q"], "label": ["path", "label"], "cluster": ["p", "q"]})
+    judged = judged_of(images, np.array([[0.9, 0.1], [0.8, 0.2]]), ["path", "label"])
+    table = prediction_table(images, judged)
+    assert list(table.columns) == ["path", "label", "predicted", "probability_path", "probability_label"]
+    assert table["path"].tolist() == ["p", "q"]
+    assert confusion_table(images, judged)["predicted"].tolist() == ["path", "path"]
+
+
+def test_slices_cover_the_images_they_can_place() -> None:
+    n = 90
+    frame = pd.DataFrame(
+        {
+            "fate": ["flagged", "kept", "kept"] * 30,
+            "brightness": np.linspace(0, 1, n),
+            "width": 8,
+            "height": 8,
+            "group": [""] * n,
+            "meta_camera": ["one", "two", None] * 30,
+            "meta_year": np.arange(n) % 2,
+            "meta_depth": np.linspace(0, 5, n),
+            "meta_serial": [f"s{i}" for i in range(n)],
+        }
+    )
+    parts = slices.divide(frame, most=5)
+    assert sorted(parts) == ["brightness", "camera", "depth", "flagged", "year"]
+    judged = drawn(n)
+    found = slices.judge(judged, parts, **DRAW)
+    assert {part: row["n"] for part, row in found["brightness"].items()} == dict.fromkeys(slices.THIRDS, 30)
+    assert {part: row["n"] for part, row in found["camera"].items()} == {"one": 30, "two": 30}
+    keep = np.arange(n) % 3 == 0
+    assert found["flagged"]["flagged"]["accuracy"]["value"] == pytest.approx(judged.right[keep].mean())
+
+
+def test_a_bad_slice_is_called_out() -> None:
+    judged = drawn(200, strength=8.0)
+    wrong = judged.probabilities.copy()
+    wrong[:30] = wrong[:30, ::-1]
+    wrong[:30, 1] = 0.9
+    judged = Judged(np.where(np.arange(200) < 30, 0, judged.labels), wrong, judged.clusters, judged.classes)
+    part = pd.Series(["old camera"] * 30 + ["new camera"] * 170, dtype="string")
+    figures = assessment.overall(judged, **DRAW)
+    found = slices.judge(judged, {"camera": part}, **DRAW)
+    said = warnings_of(judged, judged.classes, {}, found, figures, figures["accuracy"])
+    assert [line for line in said if "camera is 'old camera'" in line]
+    assert not [line for line in said if "'new camera'" in line]
+
+
+def test_temperature_finds_the_scale_of_overconfident_logits() -> None:
+    generator = np.random.default_rng(3)
+    logits = generator.normal(size=(4000, 3)) * 2
+    labels = np.array([generator.choice(3, p=row) for row in softmax(logits)])
+    assert calibration.temperature(logits * 3, labels) == pytest.approx(3.0, rel=0.1)
+    assert calibration.temperature(logits, logits.argmax(axis=1)) is None
+    assert calibration.temperature(logits[:0], labels[:0]) is None
+
+
+def test_reliability_table_adds_up() -> None:
+    judged = drawn(300)
+    table = calibration.reliability(judged.confidence, judged.right)
+    assert table["n"].sum() == 300
+    gap = float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 300)
+    bins = metrics.bins_of(judged.confidence)
+    assert gap == pytest.approx(float(metrics.ece(judged.confidence, judged.right, bins)[0]))
+    assert ((table["low"] <= table["accuracy"]) & (table["accuracy"] <= table["high"])).all()

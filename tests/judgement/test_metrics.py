@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from hallmark.contracts.errors import InputError
+from hallmark.judgement import metrics
+from hallmark.judgement.objective import Objective, describe, score
+
+CLASSES = ["a", "b", "c", "d"]
+
+
+def drawn(n: int = 300, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, k, n)
+    logits = generator.normal(size=(n, k)) + 1.5 * np.eye(k)[labels]
+    odds = np.exp(logits)
+    return labels, odds / odds.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_objectives_agree_with_scikit_learn(seed: int) -> None:
+    labels, probabilities = drawn(seed=seed)
+    predicted = probabilities.argmax(axis=1)
+    expected = {
+        "accuracy": reference.accuracy_score(labels, predicted),
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
+        "macro_f1": reference.f1_score(labels, predicted, average="macro"),
+        "auroc": reference.roc_auc_score(labels, probabilities, multi_class="ovr"),
+        "log_loss": -reference.log_loss(labels, probabilities),
+    }
+    for metric, value in expected.items():
+        assert score(Objective(metric=metric), labels, probabilities, CLASSES) == pytest.approx(value)
+    recall = reference.recall_score(labels, predicted, average=None)[2]
+    assert score(Objective(metric="recall", class_name="c"), labels, probabilities, CLASSES) == pytest.approx(recall)
+
+
+def test_macro_f1_counts_a_class_only_predicted() -> None:
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
+    counts = metrics.Counts.of(labels, predicted, 4)
+    expected = reference.f1_score(labels, predicted, average="macro")
+    assert float(counts.macro_f1()) == pytest.approx(expected)
+    assert float(counts.balanced_accuracy()) == pytest.approx(0.75)
+    assert np.isnan(counts.recall()[2])
+    assert np.isnan(counts.precision()[3])
+
+
+def test_weighted_counts_equal_repeated_rows() -> None:
+    labels, probabilities = drawn(60)
+    predicted = probabilities.argmax(axis=1)
+    weights = np.random.default_rng(1).integers(0, 3, (2, 60)).astype(np.float64)
+    together = metrics.Counts.of(labels, predicted, 4, weights)
+    auroc = metrics.weighted_auroc(labels, probabilities, weights)
+    for replicate in range(2):
+        rows = np.repeat(np.arange(60), weights[replicate].astype(int))
+        alone = metrics.Counts.of(labels[rows], predicted[rows], 4)
+        np.testing.assert_allclose(together.hits[replicate], alone.hits)
+        np.testing.assert_allclose(together.macro_f1()[replicate], alone.macro_f1())
+        assert auroc[replicate] == pytest.approx(metrics.auroc(labels[rows], probabilities[rows]))
+
+
+def test_auroc_with_ties_agrees_with_scikit_learn() -> None:
+    labels = np.array([0, 1, 0, 1, 1])
+    positive = np.array([0.2, 0.2, 0.5, 0.5, 0.9])
+    probabilities = np.stack([1 - positive, positive], axis=1)
+    assert metrics.auroc(labels, probabilities) == pytest.approx(reference.roc_auc_score(labels, positive))
+
+
+def test_confusion_agrees_with_scikit_learn() -> None:
+    labels, probabilities = drawn()
+    predicted = probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(
+        metrics.confusion(labels, predicted, 4), reference.confusion_matrix(labels, predicted, labels=range(4))
+    )
+
+
+def test_ece_by_hand() -> None:
+    confidence = np.array([0.6, 0.6, 0.9, 0.9])
+    right = np.array([True, False, True, True])
+    bins = metrics.bins_of(confidence, 2)
+    assert bins.tolist() == [0, 0, 1, 1]
+    assert float(metrics.ece(confidence, right, bins)[0]) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
+
+
+def test_bins_hold_equal_mass_and_keep_ties_together() -> None:
+    spread = metrics.bins_of(np.random.default_rng(0).random(1500))
+    assert np.bincount(spread).tolist() == [100] * 15
+    assert len(set(metrics.bins_of(np.ones(40)).tolist())) == 1
+
+
+def test_cost_weighs_the_named_mistakes() -> None:
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9]])
+    objective = Objective(metric="cost", costs={"sick": {"well": 10.0}})
+    assert score(objective, labels, probabilities, ["sick", "well"]) == pytest.approx(-(10 + 1) / 4)
+
+
+def test_objective_refuses_what_it_cannot_measure() -> None:
+    labels, probabilities = np.array([0, 0]), np.array([[0.5, 0.5], [0.9, 0.1]])
+    with pytest.raises(InputError, match=r"objective\.metric is 'acuracy'; did you mean 'accuracy'"):
+        Objective(metric="acuracy")
+    with pytest.raises(InputError, match=r"objective\.class_name is empty"):
+        Objective(metric="recall")
+    with pytest.raises(InputError, match=r"objective\.costs is empty"):
+        Objective(metric="cost")
+    with pytest.raises(InputError, match="no image of it"):
+        score(Objective(metric="recall", class_name="b"), labels, probabilities, ["a", "b"])
+    with pytest.raises(InputError, match="the class 'x'"):
+        score(Objective(metric="recall", class_name="x"), labels, probabilities, ["a", "b"])
+    with pytest.raises(InputError, match="two classes"):
+        score(Objective(metric="auroc"), labels, probabilities, ["a", "b"])
+    with pytest.raises(InputError, match="at least one image"):
+        score(Objective(metric="accuracy"), labels[:0], probabilities[:0], ["a", "b"])
+
+
+def test_objective_is_described_in_words() -> None:
+    assert describe(Objective(metric="balanced_accuracy")) == "balanced accuracy"

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hallmark.contracts import tables
+from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.images import shards
+from hallmark.judgement.objective import Objective
+from hallmark.models import weights
+from tasks import evaluate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+SHAPE = {"height": 8, "width": 8, "channels": 1, "scaling": "unit", "mean": [0.0], "std": [1.0]}
+
+
+def params(**changes: Any) -> evaluate.Params:
+    values: dict[str, Any] = {
+        "seed": 0,
+        "objective": Objective(metric="macro_f1"),
+        "bootstrap_replicates": 200,
+        "batch_size": 16,
+        "max_slices": 10,
+        "robustness": evaluate.Robustness(noise=(0.05,), blur=(), brightness=(-0.6, 0.0)),
+    }
+    return evaluate.Params(**(values | changes))
+
+
+def png(level: int, seed: int) -> bytes:
+    import io
+
+    pixels = np.random.default_rng(seed).integers(max(level - 20, 0), min(level + 20, 255), (8, 8), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
+    """Images of two brightnesses and a network that tells them apart; ``wrong`` labels of the test set are false."""
+    folders = {name: root / name for name in ("ingest", "validate", "split", "clean", "train", "evaluate", "plots")}
+    for folder in folders.values():
+        folder.mkdir()
+    n = 80
+    frame = pd.DataFrame({"path": [f"{place:03d}.png" for place in range(n)]})
+    bright = np.arange(n) % 2
+    frame["label"] = np.array(classes)[bright]
+    frame["split"] = np.where(np.arange(n) < 40, "test", np.where(np.arange(n) < 60, "val", "train"))
+    frame.loc[: wrong - 1, "label"] = np.array(classes)[1 - bright[:wrong]]
+    data = [png(60 if not light else 190, place) for place, light in enumerate(bright)]
+    places = shards.write(folders["ingest"], zip(frame["path"], data, strict=True))
+    frame["shard"] = [place.shard for place in places]
+    frame["row"] = [place.row for place in places]
+    frame = frame.assign(
+        group="", given_split="", size=100, sha256="", reasons="", format="PNG", mode="L", width=8, height=8, frames=1
+    )
+    frame = frame.assign(pixel_hash="", phash=0, contrast=0.1, sharpness=0.1, noise=0.1, quarantined=False)
+    frame = frame.assign(brightness=np.where(bright, 0.75, 0.25), cluster=frame["path"], cluster_size=1)
+    frame = frame.assign(representative=True, found_label=frame["label"], fate="kept", stage="", weight=1.0)
+    frame = frame.assign(outlier_score=np.nan, label_quality=np.nan, suggested_label="", meta_site=["n", "s"] * 40)
+    frame.loc[frame.index[2:6], "fate"] = "flagged"
+    frame.loc[39, "fate"] = "removed"  # by a human
+    tables.write_table(frame[[*tables.MANIFEST, "meta_site"]], tables.MANIFEST, folders["ingest"] / "manifest.parquet")
+    for stage, name, table in (
+        ("validate", "measurements", tables.MEASUREMENTS),
+        ("split", "split", tables.SPLIT),
+        ("clean", "decisions", tables.DECISIONS),
+    ):
+        tables.write_table(frame[[*table]], table, folders[stage] / f"{name}.parquet")
+    description = {"name": "perceptron", "classes": classes, "arguments": {}, "input": SHAPE}
+    weights.save_model(folders["train"], description, brightness_weights(description))
+    return folders
+
+
+def brightness_weights(description: dict[str, Any]) -> dict[str, torch.Tensor]:
+    import torch
+
+    network = weights.network(description)
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if tensor.ndim == 2:
+            state[name] = torch.stack([torch.full((64,), -0.1), torch.full((64,), 0.1)])
+        elif tensor.shape == (2,):
+            state[name] = torch.tensor([3.2, -3.2])
+    return state
+
+
+def run(folders: dict[str, Path], **changes: Any) -> evaluate.Report:
+    return evaluate.run(params(**changes), **folders)
+
+
+def test_published_numbers_follow_from_the_predictions(tmp_path: Path) -> None:
+    folders = world(tmp_path, ["dark", "light"], wrong=4)
+    report = run(folders)
+    table = pd.read_parquet(folders["evaluate"] / "predictions.parquet")
+    assert list(table.columns) == ["path", "label", "predicted", "dark", "light"]
+    assert table["path"].is_monotonic_increasing
+    assert report.n_test == len(table) == 39  # the one a human removed is not judged
+    assert report.accuracy["value"] == pytest.approx((table["label"] == table["predicted"]).mean())
+    assert report.accuracy["value"] == pytest.approx(35 / 39)
+    given = np.where(table["label"] == "dark", table["dark"], table["light"])
+    assert report.log_loss["value"] == pytest.approx(-np.log(given).mean())
+    assert (table[["dark", "light"]].sum(axis=1) - 1).abs().max() < 1e-12
+    assert report.per_class["dark"]["support"] + report.per_class["light"]["support"] == 39
+    assert report.without_flagged["n"] == 35
+    assert report.without_flagged["accuracy"]["value"] == pytest.approx(33 / 35)
+    assert report.slices["flagged"]["flagged"]["n"] == 4
+    assert report.slices["flagged"]["flagged"]["accuracy"]["value"] == pytest.approx(0.5)
+    assert report.slices["site"]["n"]["n"] == 20
+    assert report.objective["value"] == report.macro_f1["value"]
+    assert set(report.robustness) == {"noise 0.05", "brightness -0.6", "brightness +0"}
+    assert report.robustness["brightness +0"]["change"]["value"] == 0.0
+    assert report.robustness["brightness -0.6"]["accuracy"]["value"] < 0.6
+    assert sum(row["n"] for row in report.confusions) == 4
+    confusion = pd.read_csv(folders["plots"] / "confusion.csv")
+    assert list(confusion.columns) == ["actual", "predicted"]
+    assert len(confusion) == 39
+    reliability = pd.read_csv(folders["plots"] / "calibration.csv")
+    assert {"confidence", "accuracy"} <= set(reliability.columns)
+    assert reliability["n"].sum() == 39
+    json.dumps(asdict(report), allow_nan=False)
+
+
+def test_batch_size_and_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    first, second = world(tmp_path / "one", ["a", "b"], wrong=3), world(tmp_path / "two", ["a", "b"], wrong=3)
+    monkeypatch.setenv("HALLMARK_WORKERS", "1")
+    one = run(first, batch_size=64)
+    monkeypatch.setenv("HALLMARK_WORKERS", "3")
+    two = run(second, batch_size=64)
+    assert one == two
+    for folder in ("evaluate", "plots"):
+        names = sorted(path.name for path in first[folder].iterdir())
+        assert names == sorted(path.name for path in second[folder].iterdir())
+        for name in names:
+            assert (first[folder] / name).read_bytes() == (second[folder] / name).read_bytes()
+    noise = "noise 0.05"
+    assert run(first, batch_size=7).robustness[noise] == one.robustness[noise]
+
+
+def test_temperature_is_fitted_on_validation(tmp_path: Path) -> None:
+    folders = world(tmp_path, ["dark", "light"])
+    assert run(folders).calibration["temperature"] is None  # no mistake to fit to
+    decisions = pd.read_parquet(folders["clean"] / "decisions.parquet")
+    decisions.loc[40:42, "label"] = ["light", "dark", "light"]
+    tables.write_table(decisions, tables.DECISIONS, folders["clean"] / "decisions.parquet")
+    assert run(folders).calibration["temperature"] > 1.0  # validation says the model is too sure
+
+
+def test_classes_named_as_columns_and_an_unknown_class(tmp_path: Path) -> None:
+    folders = world(tmp_path, ["label", "path"])
+    decisions = pd.read_parquet(folders["clean"] / "decisions.parquet")
+    decisions.loc[0, "label"] = "novel"
+    tables.write_table(decisions, tables.DECISIONS, folders["clean"] / "decisions.parquet")
+    report = run(folders)
+    table = pd.read_parquet(folders["evaluate"] / "predictions.parquet")
+    assert report.probability_columns == {
+        "label": "probability_label",
+        "path": "probability_path",
+        "novel": "novel",
+    }
+    assert table["novel"].eq(0.0).all()
+    assert report.per_class["novel"]["recall"]["value"] == 0.0
+    assert any("'novel'" in line for line in report.warnings)
+
+
+def test_no_test_image_is_refused(tmp_path: Path) -> None:
+    folders = world(tmp_path, ["a", "b"])
+    decisions = pd.read_parquet(folders["clean"] / "decisions.parquet")
+    tables.write_table(
+        decisions[decisions["split"] != "test"], tables.DECISIONS, folders["clean"] / "decisions.parquet"
+    )
+    with pytest.raises(GateRefused, match="the test set has no image"):
+        run(folders)
+
+
+def test_params_are_checked() -> None:
+    with pytest.raises(InputError, match=r"evaluate\.bootstrap_replicates is 3"):
+        params(bootstrap_replicates=3)
+    with pytest.raises(InputError, match=r"evaluate\.robustness\.noise\[1\] is 2"):
+        evaluate.Robustness(noise=(0.1, 2.0), blur=(), brightness=())

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from hallmark.contracts.errors import InputError
+from hallmark.judgement.objective import Objective
+from hallmark.models import weights
+from hallmark.tracking import registry, runs, store
+from hallmark.tracking.gate import Gate
+from hallmark.tracking.params import Tracking
+from tasks import register
+
+CLASSES = ["cat", "dog", "label"]
+TRACKING = Tracking(experiment="hallmark", wandb="off")
+PARAMS = register.Params(
+    seed=0,
+    objective=Objective(metric="accuracy"),
+    tracking=TRACKING,
+    model_name="animals",
+    min_gain=0.0,
+    confidence=0.9,
+    replicates=100,
+    gate=Gate(beat_constant=True, objective=None, worst_recall=0.0),
+)
+
+
+def model(folder: Path, seed: int) -> Path:
+    """A network that was never trained: what it answers does not matter here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = {"height": 8, "width": 8, "channels": 1, "scaling": "unit", "mean": [0.1], "std": [0.3]}
+    description = {"name": "perceptron", "classes": CLASSES, "arguments": {}, "input": shape}
+    weights.save_model(folder, description, weights.network(description, seed=seed).state_dict())
+    return folder
+
+
+def predictions(folder: Path, wrong: int, n: int = 90) -> Path:
+    """Test images of three classes, the first ``wrong`` of them called the next class."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.arange(n) % 3
+    predicted = np.where(np.arange(n) < wrong, (labels + 1) % 3, labels)
+    probabilities = np.full((n, 3), 0.1)
+    probabilities[np.arange(n), predicted] = 0.8
+    table = pd.DataFrame({"path": [f"{i:03}.png" for i in range(n)]})
+    table["label"] = [CLASSES[i] for i in labels]
+    table["predicted"] = [CLASSES[i] for i in predicted]
+    for place, name in enumerate(["cat", "dog", "probability_label"]):
+        table[name] = probabilities[:, place]
+    table.to_parquet(folder / "predictions.parquet")
+    return folder
+
+
+def run(root: Path, *, seed: int, wrong: int, params: register.Params = PARAMS) -> register.Report:
+    (root / "augment").mkdir(exist_ok=True)
+    (root / "augment" / "policy.json").write_text('{"transforms": []}')
+    out = root / "register"
+    out.mkdir(exist_ok=True)
+    train, evaluate = model(root / "train", seed), predictions(root / "evaluate", wrong)
+    return register.run(params, augment=root / "augment", train=train, evaluate=evaluate, register=out)
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store, made once: its migrations take seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store.prepare(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
+    workspace = tmp_path / "my work"
+    workspace.mkdir()
+    shutil.copyfile(empty_store, workspace / "mlflow.db")
+    monkeypatch.chdir(workspace)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    return workspace
+
+
+def receipt(root: Path) -> str:
+    return (root / "register" / "receipt.json").read_text()
+
+
+def versions(name: str = "animals") -> list[int]:
+    return sorted(int(found.version) for found in store.client().search_model_versions(f"name = '{name}'"))
+
+
+def test_champion_challenger_and_back(root: Path) -> None:
+    first = run(root, seed=1, wrong=30)
+    assert (first.decision, first.version, first.model_uri) == ("promoted", 1, "models:/animals/1")
+    assert json.loads(json.dumps(asdict(first))) == asdict(first)
+    told = receipt(root)
+    assert run(root, seed=1, wrong=30) == first
+    assert receipt(root) == told
+    assert registry.receipt_matches(root / "register" / "receipt.json")
+
+    worse = run(root, seed=2, wrong=35)
+    assert (worse.decision, worse.version) == ("challenger", 2)
+    assert worse.comparison is not None
+    assert worse.comparison["gain"] == pytest.approx(-5 / 90)
+    assert worse.comparison["paired"]
+    assert registry.receipt_matches(root / "register" / "receipt.json")
+    champion, challenger = registry.aliased("animals", "champion"), registry.aliased("animals", "challenger")
+    assert champion is not None
+    assert challenger is not None
+    assert (champion.number, challenger.number) == (1, 2)
+
+    better = run(root, seed=3, wrong=10)
+    assert (better.decision, better.version) == ("promoted", 3)
+    told = receipt(root)
+    # the second time it is champion itself, and still tells whom it beat
+    assert run(root, seed=3, wrong=10) == better
+    assert receipt(root) == told
+
+    # an older receipt, as restored from DVC's cache, no longer agrees with the registry
+    old = run(root, seed=1, wrong=30)
+    assert (old.decision, old.version) == ("challenger", 1)
+    assert versions() == [1, 2, 3]
+    (root / "register" / "receipt.json").write_text(told.replace('"version": 3', '"version": 1'))
+    assert not registry.receipt_matches(root / "register" / "receipt.json")
+
+
+def test_a_refusal_leaves_no_trace_in_the_registry(root: Path) -> None:
+    (root / "mlflow.db").unlink()
+    report = run(root, seed=1, wrong=70)
+    assert (report.decision, report.version, report.model_uri) == ("refused", None, None)
+    assert "not above 0.3333, which a constant answer reaches" in report.reasons[0]
+    assert not (root / "mlflow.db").exists()
+    assert registry.receipt_matches(root / "register" / "receipt.json")
+
+
+def test_the_gate_names_each_fault(root: Path) -> None:
+    strict = replace(PARAMS, gate=Gate(beat_constant=False, objective=0.95, worst_recall=0.9))
+    report = run(root, seed=1, wrong=30, params=strict)
+    assert report.decision == "refused"
+    assert report.reasons == [
+        "accuracy is 0.6667, below register.gate.objective 0.95",
+        *(f"recall of '{name}' is 0.6667, below register.gate.worst_recall 0.9" for name in CLASSES),
+    ]
+
+
+def test_a_new_registry_does_not_match_an_old_receipt(root: Path) -> None:
+    run(root, seed=1, wrong=30)
+    (root / "mlflow.db").unlink()
+    assert not registry.receipt_matches(root / "register" / "receipt.json")
+    with pytest.raises(InputError, match="not a receipt of register"):
+        registry.receipt_matches(root / "none.json")
+
+
+KILLS = ["create_logged_model", "log_model_artifacts", "finalize_logged_model", "create_model_version"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("call", [*KILLS, "set_registered_model_alias"])
+def test_a_registration_cut_short_is_completed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, call: str, moment: str
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    class Cut(BaseException):
+        pass
+
+    real = getattr(MlflowClient, call)
+
+    def cut(self: object, *arguments: object, **named: object) -> None:
+        if moment == "after":
+            real(self, *arguments, **named)
+        raise Cut
+
+    monkeypatch.setattr(MlflowClient, call, cut)
+    with pytest.raises(Cut):
+        run(root, seed=1, wrong=30)
+    monkeypatch.undo()
+    monkeypatch.chdir(root)
+    report = run(root, seed=1, wrong=30)
+    assert (report.decision, report.version) == ("promoted", 1)
+    assert versions() == [1]
+    client = store.client()
+    experiment = store.experiment(client, "hallmark")
+    models = client.search_logged_models([experiment])
+    assert [str(found.status) for found in models] == ["READY"]
+
+
+def test_the_version_tells_its_lineage(root: Path) -> None:
+    (root / "params.yaml").write_text("seed: 0\n")
+    with runs.open_run(TRACKING, key="k", stage="train", params={"lr": 0.1}) as tracked:
+        tracked.output(model(root / "train", 1) / "model.safetensors")
+    run(root, seed=1, wrong=30)
+    version = store.client().get_model_version("animals", "1")
+    assert version.run_id == tracked.run_id
+    assert version.tags["hallmark.train_run"] == tracked.run_id
+    assert version.tags["hallmark.metric.accuracy"] == "0.666667"
+    assert len(version.tags["hallmark.params"]) == 64
+    told = receipt(root)
+    assert tracked.run_id not in told
+    assert str(root) not in told
+
+
+def test_the_champion_predicts(root: Path) -> None:
+    from hallmark.serving.predict import predict
+
+    run(root, seed=1, wrong=30)
+    (root / "x.png").write_bytes(picture())
+    shutil.rmtree(root / "train")
+    (row,) = predict([root / "x.png"], model_uri="models:/animals@champion")
+    assert list(row["probabilities"].values()) == pytest.approx(expected(model(root / "train", 1), picture()), abs=1e-5)
+    # a workspace that was moved finds its files again
+    moved = root.parent / "moved"
+    root.rename(moved)
+    os.chdir(moved)
+    (again,) = predict([moved / "x.png"], model_uri="models:/animals/1")
+    assert again["probabilities"] == row["probabilities"]
+    assert run(moved, seed=2, wrong=35).decision == "challenger"
+
+
+LOAD = """
+import sys, mlflow, pandas as pd
+assert not [p for p in sys.path if p.rstrip("/") == sys.argv[2]], sys.path
+images = pd.DataFrame({"image": [open(sys.argv[1], "rb").read()] * 2})
+found = mlflow.pyfunc.load_model("models:/animals@champion").predict(images)
+assert "hallmark" not in sys.modules and "torch" not in sys.modules
+print(found.to_json(orient="records"))
+"""
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 11, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def expected(train: Path, data: bytes) -> list[float]:
+    from hallmark.images.decoding import prepare
+
+    pixels = prepare(data, 8, 8, 1).astype(np.float32) / 255
+    with torch.inference_mode():
+        logits = weights.load(train)(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+    return [float(value) for value in torch.softmax(logits, -1)[0]]
+
+
+@pytest.mark.pipeline
+def test_the_registered_model_works_without_this_repository(root: Path, tmp_path: Path) -> None:
+    run(root, seed=1, wrong=30)
+    (root / "x.png").write_bytes(picture())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    # -S and the site folder by hand: an editable install of this repository must not lend a hand
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    repository = str(Path(register.__file__).parents[1])
+    code = f"import sys; sys.path.append({site!r})\n{LOAD}"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, str(root / "x.png"), repository],
+        cwd=elsewhere,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout.splitlines()[-1])
+    wanted = expected(root / "train", picture())
+    assert len(rows) == 2
+    assert rows[0]["label"] == CLASSES[int(np.argmax(wanted))]
+    found = [rows[0][f"probability_{name}"] for name in CLASSES]
+    assert found == pytest.approx(wanted, abs=1e-5)
+    files = [path for path in (root / "mlartifacts").rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pyc", ".pt", ".bin")]
+
+
+@pytest.mark.pipeline
+def test_mlflow_serves_the_champion(root: Path) -> None:
+    run(root, seed=1, wrong=30)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/animals@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # MLflow starts uvicorn by name: that of this interpreter
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    with (root / "log").open("wb") as log:
+        served = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        image = base64.b64encode(picture()).decode()
+        asked = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[image], [image]]}}).encode()
+        answer = json.loads(post(f"http://127.0.0.1:{port}/invocations", asked, served, root / "log"))
+        assert len(answer["predictions"]) == 2
+        found = [answer["predictions"][1][f"probability_{name}"] for name in CLASSES]
+        assert found == pytest.approx(expected(root / "train", picture()), abs=1e-5)
+    finally:
+        os.killpg(served.pid, signal.SIGKILL)
+        served.wait(20)
+
+
+def post(url: str, body: bytes, served: subprocess.Popen[bytes], log: Path) -> bytes:
+    """The answer, as soon as there is one."""
+    until = time.monotonic() + 120
+    while True:
+        try:
+            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=60) as response:
+                answer: bytes = response.read()
+                return answer
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(error.read().decode()) from error
+        except OSError:
+            assert served.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)

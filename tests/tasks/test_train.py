@@ -1,0 +1,202 @@
+"""The stage train: from the folders of the stages before to a network that works."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hallmark.contracts.errors import GateRefused
+from hallmark.contracts.tables import PLAN, read_table, write_table
+from hallmark.images.decoding import prepare
+from hallmark.images.shards import Reader
+from hallmark.judgement.objective import Objective
+from hallmark.learning import sets
+from hallmark.models import weights
+from hallmark.models.params import Model
+from hallmark.pipeline import telemetry
+from hallmark.tracking.params import Tracking
+from tasks import train
+from tests.learning import workspace
+from tests.learning.training import RECIPE
+
+ROOT = Path(__file__).parents[2]
+AUTO = Model(
+    name="auto", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto", norm="auto",
+    dropout=0.0, stochastic_depth=0.0,
+)  # fmt: skip
+PARAMS = train.Params(
+    **dataclasses.asdict(replace(RECIPE, max_epochs=6)),
+    seed=0,
+    model=AUTO,
+    objective=Objective(metric="macro_f1"),
+    tracking=Tracking(experiment="test", wandb="off"),
+)
+FAST = replace(PARAMS, max_epochs=2, model=replace(AUTO, name="mlp"))
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A workspace of the test's own; one MLflow store for all, since a new one migrates for seconds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp()}/train.db")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def run(root: Path, folders: dict[str, Path], params: train.Params = FAST) -> tuple[train.Report, dict[str, bytes]]:
+    places = workspace.outputs(root)
+    report = train.run(params, **folders, **places)
+    return report, {path.name: path.read_bytes() for place in places.values() for path in sorted(place.iterdir())}
+
+
+def test_a_network_that_works(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=700, transforms=[workspace.SHIFT], synthetic=5)
+    with telemetry.collect() as notes:
+        report, files = run(tmp_path, folders, replace(PARAMS, max_epochs=10))
+    assert set(files) == {"model.safetensors", "model.json", "history.parquet", "history.csv"}
+    assert (report.model, report.channels, report.image_size, report.privacy) == ("cnn", 1, 8, None)
+    assert report.n_synthetic == 5
+    assert report.classes == [str(digit) for digit in range(10)]
+    assert report.objective["metric"] == "macro f1"
+    json.dumps(dataclasses.asdict(report), allow_nan=False)
+    assert {"device", "precision", "samples_per_second", "mlflow_run"} <= set(notes)
+
+    network, shape = weights.load(tmp_path / "data/train"), weights.describe(tmp_path / "data/train")["input"]
+    assert report.n_parameters == sum(parameter.numel() for parameter in network.parameters())
+    manifest = pd.read_parquet(folders["ingest"] / "manifest.parquet").set_index("path")
+    split = pd.read_parquet(folders["split"] / "split.parquet")
+    test = split[split["split"] == "test"]
+    with Reader(folders["ingest"]) as reader:
+        encoded = [reader.read(*manifest.loc[path, ["shard", "row"]]) for path in test["path"]]
+    images = np.stack([prepare(data, shape["height"], shape["width"], shape["channels"]) for data in encoded])
+    with torch.no_grad():
+        found = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).argmax(dim=1).tolist()
+    right = [report.classes[index] == label for index, label in zip(found, test["label"], strict=True)]
+    assert np.mean(right) > 0.9
+
+    history = pd.read_csv(tmp_path / "reports/plots/train/history.csv")
+    assert list(history.columns) == ["epoch", "train_loss", "val_loss", "objective", "lr"]
+    assert len(history) == report.epochs
+    assert history["objective"][report.best_epoch - 1] == pytest.approx(report.objective["value"])
+
+
+def test_the_same_bytes_again_and_with_other_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hallmark.learning.batches.WORTH_WORKERS", 0.0)
+    folders = workspace.make(tmp_path / "in", count=200, transforms=[workspace.SHIFT], colour=True)
+    made = []
+    for number in ("1", "2"):
+        root = tmp_path / number
+        root.mkdir()
+        monkeypatch.chdir(root)
+        monkeypatch.setenv("HALLMARK_WORKERS", number)
+        made.append(run(root, folders))
+    assert made[0] == made[1]
+    assert made[0][0].channels == 3
+
+
+def test_without_validation_images(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, workspace.make(tmp_path, count=100, validation=False))
+    assert report.best_epoch == report.epochs == 2
+    assert report.objective["value"] is None
+    assert "no validation images" in report.warnings[0]
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GateRefused, match="only 1 class is left to train on"):
+        run(tmp_path, workspace.make(tmp_path, count=50, classes=1))
+
+
+def test_validation_classes_without_training_images_are_left_out_and_told(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=100, classes=3)
+    table = read_table(folders["balance"] / "plan.parquet", PLAN)
+    write_table(table[table["label"] != "2"], PLAN, folders["balance"] / "plan.parquet")
+    report, _ = run(tmp_path, folders)
+    assert report.classes == ["0", "1"]
+    assert "are of classes without training images (2)" in report.warnings[0]
+
+
+def test_other_params_are_another_training(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=100)
+    first, _ = run(tmp_path / "a", folders)
+    second, _ = run(tmp_path / "b", folders, replace(FAST, lr=1e-4))
+    assert first.lr != second.lr
+    assert first.train_loss != second.train_loss
+    kept = sorted((tmp_path / ".hallmark/checkpoints").iterdir())
+    assert len(kept) == 1
+
+
+def read(folders: dict[str, Path], weight: float = 0.5) -> sets.Sets:
+    names = ("ingest", "split", "clean", "balance", "synthesize")
+    return sets.read(**{name: folders[name] for name in names}, synthetic_weight=weight)
+
+
+def test_synthetic_images_join_with_their_weight(tmp_path: Path) -> None:
+    data = read(workspace.make(tmp_path, count=200, synthetic=4))
+    table = data.plan.table
+    assert data.n_synthetic == 4
+    assert len(data.train_items) == len(table) == data.n_real + 4 == data.shown
+    assert table["path"].tolist() == [item.path for item in data.train_items]
+    assert table["weight"][data.n_real :].tolist() == [0.5] * 4
+    assert sum(data.plan.class_priors.values()) == pytest.approx(1)
+    assert not {item.path for item in data.val_items} & set(table["path"])
+
+
+def test_a_weighted_sampler_keeps_the_classes_shares(tmp_path: Path) -> None:
+    data = read(workspace.make(tmp_path, count=200, synthetic=4, strategy="weighted_sampler"))
+    table = data.plan.table
+    assert table["probability"].sum() == pytest.approx(1)
+    shares = table.groupby("label")["probability"].sum()
+    assert shares.to_numpy() == pytest.approx(np.full(10, 0.1))
+    zeros = table[table["label"] == "0"]["probability"]
+    assert zeros.to_numpy() == pytest.approx(np.full(len(zeros), 0.1 / len(zeros)))
+
+
+CHILD = """
+import sys, json
+from pathlib import Path
+from tests.tasks.test_train import PARAMS, run
+from dataclasses import replace
+folders = {name: Path(path) for name, path in json.loads(sys.argv[1]).items()}
+print("ready", flush=True)
+run(Path("."), folders, replace(PARAMS, max_epochs=30, lr=0.001))
+"""
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_is_taken_up_with_the_same_bytes(tmp_path: Path, sent: signal.Signals) -> None:
+    folders = workspace.make(tmp_path, count=600, transforms=[workspace.SHIFT])
+    params = replace(PARAMS, max_epochs=30, lr=0.001)
+    command = [sys.executable, "-c", CHILD, json.dumps({name: str(path) for name, path in folders.items()})]
+    child = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".hallmark/checkpoints/*/training.pt")):
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        assert child.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.02)
+    child.send_signal(sent)
+    code = child.wait(timeout=10)
+    assert code == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
+    assert not list(tmp_path.glob(".hallmark/checkpoints/*/finished"))
+    with telemetry.collect() as notes:
+        resumed = run(tmp_path / "second", folders, params)
+    steps: Any = notes["resumed_from"]
+    assert steps > 0
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    os.chdir(whole)
+    assert resumed == run(whole, folders, params)

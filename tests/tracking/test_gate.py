@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hallmark.contracts.errors import InputError
+from hallmark.judgement.objective import METRICS, Objective
+from hallmark.tracking.gate import CHALLENGER, PROMOTED, Comparison, Gate, Judged, assess, compare, decide
+
+CLASSES = ("a", "b", "c")
+LENIENT = Gate(beat_constant=True, objective=None, worst_recall=0.0)
+
+
+def judged(wrong: list[int], *, n: int = 300, paths: str = "x", classes: tuple[str, ...] = CLASSES) -> Judged:
+    labels = np.arange(n) % len(classes)
+    said = labels.copy()
+    said[wrong] = (said[wrong] + 1) % len(classes)
+    probabilities = np.full((n, len(classes)), 0.1)
+    probabilities[np.arange(n), said] = 0.8
+    return Judged(np.array([f"{paths}{i}" for i in range(n)], dtype=object), labels, probabilities, classes)
+
+
+def objective(metric: str) -> Objective:
+    return Objective(metric=metric, class_name="b" if metric == "recall" else "", costs={"a": {"b": 5.0}})
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_each_objective_passes_a_good_model_and_refuses_a_guess(metric: str) -> None:
+    value, reasons = assess(LENIENT, objective(metric), judged(list(range(30))), confidence=0.9, replicates=100, seed=0)
+    assert reasons == []
+    assert np.isfinite(value)
+    if metric != "recall":  # one answer for everything has a perfect recall
+        constant = judged([])
+        constant.probabilities[:] = [0.4, 0.3, 0.3]
+        _, reasons = assess(LENIENT, objective(metric), constant, confidence=0.9, replicates=100, seed=0)
+        assert len(reasons) == 1
+        assert "which a constant answer reaches" in reasons[0]
+
+
+def test_the_bound_counts_not_the_value() -> None:
+    few = judged([0, 1, 3, 4], n=9)  # five of nine right: above a third, but not for sure
+    assert assess(LENIENT, objective("accuracy"), few, confidence=0.5, replicates=500, seed=0)[1] == []
+    assert assess(LENIENT, objective("accuracy"), few, confidence=0.999, replicates=500, seed=0)[1] != []
+
+
+def test_pairs_see_what_separate_samples_cannot() -> None:
+    champion, new = judged(list(range(0, 100))), judged(list(range(0, 92)))
+    paired = compare(objective("accuracy"), new, champion, replicates=300, seed=0)
+    assert paired is not None
+    assert (paired.paired, paired.images) == (True, 300)
+    assert paired.gain == pytest.approx(8 / 300)
+    assert paired.share > 0.99
+    alone = compare(objective("accuracy"), judged(list(range(92)), paths="y"), champion, replicates=300, seed=0)
+    assert alone is not None
+    assert not alone.paired
+    assert alone.gain == pytest.approx(8 / 300)
+    assert alone.share < 0.95
+
+
+def test_only_shared_images_are_compared_in_pairs() -> None:
+    champion = judged([], n=300)
+    new = judged(list(range(300, 420)), n=420)  # wrong only on images the champion never saw
+    found = compare(objective("accuracy"), new, champion, replicates=100, seed=0)
+    assert found == Comparison(gain=0.0, share=0.0, images=300, paired=True)
+
+
+def test_the_order_of_classes_does_not_matter() -> None:
+    champion = judged(list(range(60)))
+    order = [2, 0, 1]
+    other = Judged(
+        champion.paths[::-1],
+        np.argsort(order)[champion.labels][::-1],
+        champion.probabilities[::-1][:, order],
+        tuple(CLASSES[i] for i in order),
+    )
+    found = compare(objective("macro_f1"), champion, other, replicates=100, seed=0)
+    assert found is not None
+    assert (found.gain, found.share) == (0.0, 0.0)
+    assert compare(objective("macro_f1"), champion, judged([], classes=("a", "b")), replicates=100, seed=0) is None
+
+
+def test_the_rule() -> None:
+    better = Comparison(gain=0.02, share=0.95, images=300, paired=True)
+    assert decide(better, version=3, min_gain=0.0, confidence=0.9)[0] == PROMOTED
+    decision, reason = decide(better, version=3, min_gain=0.02, confidence=0.9)
+    assert decision == CHALLENGER
+    assert reason == (
+        "against champion version 3, in pairs on 300 images: gain +0.02, above 0 in 95.0% of resamples; "
+        "needed: gain above 0.02 and 90.0% of resamples"
+    )
+    assert decide(better, version=3, min_gain=0.0, confidence=0.96)[0] == CHALLENGER
+
+
+def test_labels_the_model_does_not_know_come_last() -> None:
+    table = pd.DataFrame({"path": ["1", "2"], "label": ["b", "new"], "predicted": ["b", "a"]})
+    table[["a", "b", "new"]] = [[0.1, 0.9, 0.0], [0.6, 0.4, 0.0]]
+    found = Judged.of(table, ["a", "b"])
+    assert found.classes == ("a", "b", "new")
+    assert found.labels.tolist() == [1, 2]
+
+
+def test_values_are_checked() -> None:
+    with pytest.raises(InputError, match=r"register\.gate\.worst_recall is 1\.5"):
+        Gate(beat_constant=True, objective=None, worst_recall=1.5)
+    with pytest.raises(InputError, match=r"register\.gate\.objective is nan"):
+        Gate(beat_constant=True, objective=float("nan"), worst_recall=0.5)

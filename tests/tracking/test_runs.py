@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline import telemetry
+from hallmark.tracking import process, runs, store
+from hallmark.tracking.params import Tracking
+
+TRACKING = Tracking(experiment="hallmark", wandb="off")
+CHILD = """
+import os, sys, time
+from hallmark.tracking import runs
+from hallmark.tracking.params import Tracking
+with runs.open_run(Tracking(experiment="hallmark", wandb="off"), key="k", stage="train", params={"lr": 0.1}) as run:
+    for step in range(3):
+        run.metrics({"loss": 1.0 / (step + 1)}, step)
+    run.flush()
+    print(run.run_id, flush=True)
+    time.sleep(60)
+"""
+
+
+def status(run_id: str) -> str:
+    return str(store.client().get_run(run_id).info.status)
+
+
+def child(workspace: Path) -> tuple[subprocess.Popen[str], str]:
+    """A process that holds an open run, and the id of that run."""
+    repository = str(Path(runs.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": repository}
+    started = subprocess.Popen(
+        [sys.executable, "-c", CHILD], cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    return started, started.stdout.readline().strip()
+
+
+def test_a_run_holds_what_was_told(workspace: Path) -> None:
+    from PIL import Image
+
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    (workspace / "model.safetensors").write_bytes(b"weights")
+    with (
+        telemetry.collect() as notes,
+        runs.open_run(TRACKING, key="k", stage="train", params={"optimizer": {"lr": 0.1}, "epochs": 2}) as run,
+    ):
+        for step in range(2500):
+            run.metrics({"loss": float(step), "nan": float("nan")}, step)
+        run.image("worst", pixels, 7)
+        run.image("grey", pixels[:, :, :1], 7)
+        run.output(workspace / "model.safetensors")
+        assert status(run.run_id) == "RUNNING"
+    client = store.client()
+    found = client.get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {"optimizer.lr": "0.1", "epochs": "2"}
+    assert len(client.get_metric_history(run.run_id, "loss")) == 2500
+    assert notes == {"mlflow_run": run.run_id}
+    images = workspace / "mlartifacts" / run.run_id / "artifacts" / "images"
+    with Image.open(images / "worst" / "00000007.png") as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    experiment = store.experiment(client, "hallmark")
+    assert runs.run_of(client, experiment, workspace / "model.safetensors") == run.run_id
+    (workspace / "model.safetensors").write_bytes(b"others")
+    assert runs.run_of(client, experiment, workspace / "model.safetensors") is None
+
+
+def test_metrics_go_out_in_batches(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking import MlflowClient
+
+    sizes: list[int] = []
+    real = MlflowClient.log_batch
+    with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
+
+        def counted(self: MlflowClient, run_id: str, **named: object) -> object:
+            metrics = named["metrics"]
+            assert isinstance(metrics, list)
+            sizes.append(len(metrics))
+            return real(self, run_id, **named)
+
+        monkeypatch.setattr(MlflowClient, "log_batch", counted)
+        started = time.perf_counter()
+        for step in range(1000):
+            run.metrics({"loss": 0.5, "accuracy": 0.5}, step)
+        assert time.perf_counter() - started < runs.EVERY, "a thousand steps are one batch time"
+        assert sizes == []
+    assert sizes == [1000, 1000]
+
+
+@pytest.mark.parametrize(("error", "ending"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_a_run_ends_as_its_work_did(workspace: Path, error: type[BaseException], ending: str) -> None:
+    with pytest.raises(error), runs.open_run(TRACKING, key="k", stage="train", params={}) as run:  # noqa: PT012
+        run.metrics({"loss": 1.0}, 0)
+        raise error
+    assert status(run.run_id) == ending
+    assert store.client().get_run(run.run_id).data.metrics == {"loss": 1.0}
+    # taken up again, not doubled
+    with runs.open_run(TRACKING, key="k", stage="train", params={}) as again:
+        assert again.run_id == run.run_id
+        again.metrics({"loss": 1.0}, 0)
+        again.metrics({"loss": 0.5}, 1)
+    assert status(run.run_id) == "FINISHED"
+    history = store.client().get_metric_history(run.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5)]
+    # finished: the same work done anew is another run, and so is other work
+    with runs.open_run(TRACKING, key="k", stage="train", params={}) as new:
+        assert new.run_id != run.run_id
+
+
+def test_a_store_that_refuses_does_not_stop_the_training(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("database is locked")
+
+    with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+            patch.setattr(MlflowClient, "log_batch", refuse)
+            run.metrics({"loss": 1.0}, 0)
+            run.flush()
+        assert "database is locked" in caplog.text
+    assert store.client().get_run(run.run_id).data.metrics == {"loss": 1.0}
+
+
+def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
+    started, run_id = child(workspace)
+    try:
+        assert runs.reconcile(TRACKING) == []
+        assert status(run_id) == "RUNNING"
+        with runs.open_run(TRACKING, key="k", stage="train", params={}) as other:
+            assert other.run_id != run_id, "the run of a living process is not taken from it"
+    finally:
+        started.send_signal(signal.SIGKILL)
+        started.communicate()
+    store.client().delete_run(other.run_id)
+    assert status(run_id) == "RUNNING"
+    assert runs.reconcile(TRACKING) == [run_id]
+    assert status(run_id) == "KILLED"
+    assert runs.reconcile(TRACKING) == []
+    with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
+        assert run.run_id == run_id
+        run.metrics({"loss": 0.25}, 3)
+    history = store.client().get_metric_history(run_id, "loss")
+    assert [point.step for point in history] == [0, 1, 2, 3]
+    assert status(run_id) == "FINISHED"
+
+
+def test_foreign_runs_are_left_alone(workspace: Path) -> None:
+    client = store.client()
+    experiment = store.experiment(client, "hallmark")
+    theirs = client.create_run(experiment).info.run_id
+    elsewhere = json.dumps({"host": "another", "pid": 1, "started": 0.0})
+    far = client.create_run(experiment, tags={process.TAG: elsewhere}).info.run_id
+    assert runs.reconcile(TRACKING) == []
+    assert {status(theirs), status(far)} == {"RUNNING"}
+
+
+def test_a_recycled_pid_is_not_the_process() -> None:
+    known = json.loads(process.me())
+    assert process.alive(json.dumps(known))
+    assert not process.alive(json.dumps({**known, "started": known["started"] - 3600}))
+    assert not process.alive(json.dumps({**known, "pid": 2**22 + 1}))
+
+
+def test_nothing_to_reconcile_costs_no_import(tmp_path: Path) -> None:
+    code = (
+        "import sys; from hallmark.tracking import runs; from hallmark.tracking.params import Tracking; "
+        "assert runs.reconcile(Tracking(experiment='e', wandb='off')) == []; assert 'mlflow' not in sys.modules"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    environment["PYTHONPATH"] = str(Path(runs.__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_params_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"tracking\.experiment is empty"):
+        Tracking(experiment=" ", wandb="off")
+    with pytest.raises(InputError, match="did you mean 'online'"):
+        Tracking(experiment="e", wandb="onlin")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'hallmark\[wandb\]'"):
+        Tracking(experiment="e", wandb="offline")
+
+
+@pytest.mark.pipeline
+def test_weights_and_biases_gets_a_copy(workspace: Path) -> None:
+    pytest.importorskip("wandb", reason="an extra")
+    code = CHILD.replace('wandb="off"', 'wandb="offline"').replace("time.sleep(60)", "")
+    environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=workspace, env=environment, capture_output=True, text=True, check=True
+    )
+    (folder,) = (workspace / ".hallmark" / "wandb").glob("offline-run-*")
+    assert folder.name.endswith(done.stdout.strip())
+    assert (folder / f"run-{done.stdout.strip()}.wandb").stat().st_size > 0
