@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Crashed, Failed
 
@@ -112,7 +113,10 @@ def reconcile(root: Path, *, keep: str) -> int:
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(all_=workspace_tags(root)),
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-            )
+            ),
+            # the synchronous client sends its defaults of None, which the server refuses
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=200,
         )
         dead = [run for run in left if str(run.id) != keep]
         for run in dead:
