@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE =
 export DO_NOT_TRACK := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: setup demo test lint campaign clean
+.PHONY: setup demo test lint lock campaign clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -36,6 +36,12 @@ lint: setup
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --doctest-modules hallmark tasks -q
+
+# every transitive dependency; torch without a build tag, so that each machine takes its own build
+lock: setup
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra wandb --python-version 3.11 --no-header --no-annotate \
+		--output-file requirements.lock
+	sed -i 's/^torch==\([0-9.]*\)+.*/torch==\1/' requirements.lock
 
 campaign: setup
 	$(BIN)/python -m pytest tests -m campaign -q

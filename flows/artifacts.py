@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 def publish(run: Run) -> str:
     """Creates the run's artifacts; the reason why the model was refused, empty if it was taken."""
-    result = summary.read(run.root, list(run.outcomes))
+    result = summary.read(run.root, run.outcomes)
     create_table_artifact(
         key="stages",
         table=[
-            {"stage": name, "state": outcome, "seconds": round(seconds, 1)}
-            for name, (outcome, seconds) in run.outcomes.items()
+            {"stage": name, "state": outcome, "seconds": round(seconds, 1)} for name, outcome, seconds in result.stages
         ],
         description="What each stage did in this run.",
     )

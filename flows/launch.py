@@ -37,21 +37,29 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
         workspace = Workspace(root)
         if not workspace.changed() and receipt_matches(root / "data" / "register" / "receipt.json"):
             console.say("Nothing to do: every stage is up to date.")
+            outcomes = {stage.name: ("cached", 0.0) for stage in STAGES}
         else:
-            _run_flow(root, params, console)
-    result = summary.read(root, [stage.name for stage in STAGES])
+            outcomes = _run_flow(root, params, console)
+    result = summary.read(root, outcomes)
     console.sum_up(result, root)
     if result.refused:
         raise GateRefused(f"the model was refused: {result.refused}", remedy="reports/index.html shows why")
 
 
-def _run_flow(root: Path, params: Mapping[str, Any], console: Console) -> None:
+def _run_flow(root: Path, params: Mapping[str, Any], console: Console) -> dict[str, tuple[str, float]]:
+    """What each stage did: ('ran' | 'cached' | 'restored', seconds). Raises the error of the stage that failed."""
+    outcomes: dict[str, tuple[str, float]] = {}
+
+    def announce(stage: str, what: str, seconds: float) -> None:
+        outcomes[stage] = what, seconds
+        console.announce(stage, what, seconds)
+
     console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
     from flows.training import run_here
 
-    state = run_here(root, params, console.announce)
+    state = run_here(root, params, announce)
     if state.is_completed() or state.name == "Refused":
-        return
+        return outcomes
     error = state.result(raise_on_failure=False)
     if isinstance(error, HallmarkError):
         if isinstance(error, GateRefused):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -25,12 +26,10 @@ class Summary:
     refused: str
 
 
-def read(root: Path, stages: list[str]) -> Summary:
-    """Reads reports/evaluate.json, reports/register.json and reports/run.json of a finished run."""
-    evaluate, register, clock = (_json(root, name) for name in ("evaluate", "register", "run"))
-    rows = [
-        (name, clock.get(name, {}).get("state", "cached"), clock.get(name, {}).get("seconds", 0.0)) for name in stages
-    ]
+def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
+    """Reads reports/evaluate.json and reports/register.json of a finished run in which the stages did ``outcomes``."""
+    evaluate, register = (_json(root, name) for name in ("evaluate", "register"))
+    rows = [(name, state, seconds) for name, (state, seconds) in outcomes.items()]
     metrics = [(name, evaluate[name]["value"], *evaluate[name]["ci95"]) for name in METRICS]
     refused = "; ".join(register["reasons"]) if register["decision"] == "refused" else ""
     return Summary(

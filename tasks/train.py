@@ -141,7 +141,9 @@ def run(
         weights.save_model(train, description, fitted.state)
         tracked.output(train / weights.WEIGHTS)
 
-    history = pd.DataFrame(fitted.history).astype({"val_loss": "float64", "objective": "float64"})
+    history = pd.DataFrame(fitted.history)
+    # without validation images a column of None would have no type
+    history = history.astype({name: "float64" for name in history.columns if name != "epoch"})
     history.to_parquet(train / "history.parquet", index=False, compression="zstd")
     columns = ["epoch", "train_loss", "val_loss", "objective", "lr"]
     history[columns].to_csv(plots / "history.csv", index=False, lineterminator="\n")

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-CODE = ("hallmark", "tasks", "flows", "conf", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
-CODE += ("dvc.yaml", "params.yaml", "data/review.csv", "pyproject.toml")
+CODE = [
+    *("hallmark", "tasks", "flows", "conf", "pyproject.toml", "params.yaml", "dvc.yaml", "data/review.csv"),
+    *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Clone:
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def call(self, *arguments: str, timeout: float = 300, **more: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Runs ``python ARGUMENTS`` in the workspace, as a process group of its own, and waits for it."""
         return subprocess.run(
             [sys.executable, *arguments],
@@ -36,7 +38,7 @@ class Clone:
             env={**self.environment, **more},
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=300,
             check=False,
             start_new_session=True,
         )

@@ -26,7 +26,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     Raises InputError that lists all overrides that cannot be applied.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -39,7 +39,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     for override in overrides:
         try:
             parsed = parser.parse_override(override)
-        except OverrideParseException as error:
+        except HydraException as error:
             faults.append(f"'{override}' is no override: {str(error).splitlines()[0]}")
             continue
         if parsed.is_sweep_override() or parsed.is_delete() or parsed.is_add() or parsed.is_force_add():

@@ -136,14 +136,16 @@ def _build(
     given = {key.rpartition(".")[2]: key for key in values}
     _unknown(document, prefix, {k: v for k, v in given.items() if k not in shared}, own, faults)
     arguments: dict[str, Any] = {}
+    complete = True  # a missing shared value is told once, by the caller
     for name, hint in fields.items():
         if name not in given:
             if name in own:
                 faults.append(f"{document.where(prefix)}: {prefix}.{name} is missing; restore it from version control")
+            complete = False
             continue
         dotted = given[name]
         arguments[name] = _value(document, hint, values[dotted], dotted, faults)
-    if len(faults) > before:
+    if len(faults) > before or not complete:
         return None
     try:
         return cls(**arguments)

@@ -171,7 +171,8 @@ def test_without_validation_images_the_last_weights_are_kept(tmp_path: Path) -> 
 def test_a_loss_that_is_no_number_names_the_learning_rate(tmp_path: Path) -> None:
     recipe = replace(RECIPE, optimizer="sgd", lr=10.0, clip_norm=0.0, schedule="constant", warmup=0.0, max_epochs=5)
     arguments = {"units": 16, "depth": 3, "norm": "none"}
-    with pytest.raises(InputError, match=r"train.lr is 10: in epoch 1 the loss stopped being a number; give a lower"):
+    told = r"train.lr is 10: in epoch [12] the loss stopped being a number; give a lower"
+    with pytest.raises(InputError, match=told):
         run(tmp_path, recipe, held_out=validation(), arguments=arguments)
 
 

@@ -53,11 +53,11 @@ def test_faults_are_told(tmp_path: Path) -> None:
 
 
 def test_the_sheet_shows_enlarged_images_in_equal_bytes() -> None:
-    real = np.full((2, 8, 8, 1), 250, dtype=np.uint8)
-    made = np.full((3, 8, 8, 1), 10, dtype=np.uint8)
+    real = np.full((2, 8, 8, 3), (250, 20, 90), dtype=np.uint8)
+    made = np.full((3, 8, 8, 3), (10, 90, 20), dtype=np.uint8)
     data = gallery.sheet([("a very long name of a class", real, made), ("b", real[:0], made)])
     assert data == gallery.sheet([("a very long name of a class", real, made), ("b", real[:0], made)])
     picture = np.asarray(Image.open(io.BytesIO(data)))
-    assert (picture == 10).all(axis=2).sum() == 2 * 3 * 48 * 48
-    assert (picture == 250).all(axis=2).sum() == 2 * 48 * 48
+    assert (picture == (10, 90, 20)).all(axis=2).sum() == 2 * 3 * 48 * 48
+    assert (picture == (250, 20, 90)).all(axis=2).sum() == 2 * 48 * 48
     assert gallery.sheet([("c", np.zeros((1, 64, 48, 3), np.uint8), np.zeros((1, 64, 48, 3), np.uint8))])
