@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -20,8 +21,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-T = TypeVar("T")
+Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Loader(Base):  # type: ignore[misc]  # which base there is depends on how PyYAML was built
+    """Safe YAML with the booleans and numbers of YAML 1.2, as DVC reads and rewrites it: ``off`` is a word."""
+
+
+_BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _FLOAT)]
+    for first, resolvers in Base.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(
+        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
+)
 
 
 class Document:
@@ -207,11 +226,6 @@ def _plain(document: Document, hint: Any, origin: Any, value: Any, dotted: str, 
             return {str(k): _value(document, inner, v, f"{dotted}.{k}", faults) for k, v in value.items()}, True
         return value, True
     if hint is float:
-        if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text; people mean the number
-            try:
-                return float(value), True
-            except ValueError:
-                return None, False
         return (float(value), True) if isinstance(value, int | float) and not isinstance(value, bool) else (None, False)
     if hint is int:
         return value, isinstance(value, int) and not isinstance(value, bool)

@@ -136,7 +136,9 @@ def within_share(candidates: Mask, score: NDArray[np.float64], label: pd.Series,
     table = pd.DataFrame({"label": label.to_numpy(object), "score": score, "row": np.arange(len(score))})
     allowed = table[pool].groupby("label").size().mul(share).floordiv(1)
     ranked = table[candidates].sort_values(["score", "row"], ascending=[False, True])
-    ranked = ranked[ranked.groupby("label").cumcount() < ranked["label"].map(allowed).fillna(0)]
+    # without candidates the column maps to text, which cannot be compared with a number
+    limit = ranked["label"].map(allowed).fillna(0).astype(float)
+    ranked = ranked[ranked.groupby("label").cumcount() < limit]
     out = np.zeros(len(score), bool)
     out[ranked["row"]] = True
     return out

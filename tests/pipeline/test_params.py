@@ -56,6 +56,12 @@ def test_a_number_in_scientific_notation_is_a_number() -> None:
     assert build(TEXT.replace("rate: 0.5", "rate: 1e-3")).inner.rate == 1e-3
 
 
+def test_off_is_a_word_as_in_yaml_1_2() -> None:
+    """``dvc exp run -S`` rewrites the file without quotes."""
+    values = Document("a: off\nb: true\nc: 1e-3\nd: yes\ne: 12\nf: -1.5e3\n", name="params.yaml").values
+    assert values == {"a": "off", "b": True, "c": 1e-3, "d": "yes", "e": 12, "f": -1500.0}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
