@@ -8,39 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hallmark.contracts.runtime import state
+from hallmark.contracts import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUIET = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DVC_NO_ANALYTICS": "1",
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-}
-
 LOCAL_PREFECT = {
     # a fresh home migrates its database, which takes longer than Prefect's default of 20 s on a busy machine
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # the heartbeat thread costs a second at the end of every short run; a killed run is reconciled at the next start
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    # the terminal has lines of our own; the log still reaches the server whole
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
 
 
 def prepare(root: Path) -> None:
     """Silences what phones home, and keeps Prefect in the workspace unless the user has a Prefect of their own."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    runtime.prepare()
     if not users_own_prefect():
-        os.environ.setdefault("PREFECT_HOME", str(state(root).resolve() / "prefect"))
+        os.environ.setdefault("PREFECT_HOME", str(runtime.state(root).resolve() / "prefect"))
     for name, value in LOCAL_PREFECT.items():
-        if value:
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)
 
 
 def users_own_prefect() -> bool:

@@ -50,16 +50,16 @@ def training(source: str | None = None, overrides: list[str] | None = None) -> S
     """
     root = Path.cwd()
     changes = [*([f"ingest.source={source}"] if source else []), *(overrides or [])]
-    try:
+
+    def work() -> State[Any]:
         with exclusive(root, "a training flow"):
             for finding in mend(root):
                 if finding.mended:
                     get_run_logger().warning("%s: %s; %s", finding.what, finding.detail, finding.mended)
             params = configure(STAGES, root, changes, package="tasks")
             return walk(root, params, lambda *_: None)
-    except HallmarkError as error:
-        get_run_logger().error("%s", error)
-        return Failed(message=str(error), data=error)
+
+    return _final(work)
 
 
 def run_here(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
@@ -67,11 +67,20 @@ def run_here(root: Path, params: Mapping[str, Any], announce: Callable[[str, str
 
     @flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
     def here() -> State[Any]:
-        return walk(root, params, announce)
+        return _final(lambda: walk(root, params, announce))
 
     with tags(*workspace_tags(root)):
         state: State[Any] = here(return_state=True)
     return state
+
+
+def _final(work: Callable[[], State[Any]]) -> State[Any]:
+    """The work's state; our own errors become *Failed* with their message, not a traceback in the logs."""
+    try:
+        return work()
+    except HallmarkError as error:
+        get_run_logger().error("%s", error)
+        return Failed(message=str(error), data=error)
 
 
 def walk(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:

@@ -34,11 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(name: str, root: Path) -> None:
+    from hallmark.contracts import runtime
     from hallmark.pipeline.execution import execute
     from hallmark.pipeline.lock import exclusive
     from hallmark.pipeline.params import build_all, read
     from tasks import STAGES
 
+    runtime.prepare()
     stage = next(stage for stage in STAGES if stage.name == name)
     modules = {each.name: importlib.import_module(f"tasks.{each.name}") for each in STAGES}
     params = build_all(

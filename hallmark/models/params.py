@@ -96,10 +96,8 @@ def _size(model: Model, *, images: int, side: int) -> tuple[int, str]:
 def _name(model: Model, *, images: int, size: int) -> tuple[str, str]:
     if model.name != "auto":
         return model.name, "model.name says so"
-    if size <= 40 and images < 5_000:
-        return "cnn", f"{images} images of {size} pixels are few and small, a plain convolutional network suffices"
     if size <= 40:
-        return "resnet", f"{images} images feed a deeper, residual network"
+        return "cnn", f"for {images} images of {size} pixels a plain convolutional network learns most in little time"
     return "resnet", f"at {size} pixels a residual network learns from scratch more surely than the others"
 
 

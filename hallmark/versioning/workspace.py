@@ -8,7 +8,6 @@ Guarantees, each with its test:
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 import subprocess
@@ -16,7 +15,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.errors import HallmarkError, InputError, MachineError
 from hallmark.pipeline.durable import write_text
 
 if TYPE_CHECKING:
@@ -112,9 +111,9 @@ class Workspace:
         done = subprocess.run([sys.executable, *arguments], cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
-            full = "the disk is full: " if f"[Errno {errno.ENOSPC}]" in done.stderr else ""
-            remedy = "free some space and run again" if full else "mend that and run again"
-            raise MachineError(f"{full}`{command}` failed ({said[-1]})", remedy=remedy)
+            if done.returncode == MachineError.exit_code:
+                raise MachineError(said[-1])
+            raise HallmarkError(f"`{command}` failed: {said[-1]}")
         self.record(name)
         return "ran"
 

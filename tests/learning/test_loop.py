@@ -89,7 +89,7 @@ def test_sigterm_keeps_the_place(tmp_path: Path) -> None:
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(tmp_path, SHORT, held_out=validation())
-    monkeypatch.setattr("hallmark.learning.loop._Training._one_step", lambda *_: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.stepping.Stepper.take", lambda *_, **__: pytest.fail("a step was run"))
     assert same(first, run(tmp_path, SHORT, held_out=validation()))
 
 

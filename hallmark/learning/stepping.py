@@ -1,0 +1,162 @@
+"""One optimiser step, and all that carries over from one to the next: weights, moments, their average, running sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch.nn import functional
+
+from hallmark.contracts.seeds import derive
+from hallmark.learning import devices, mixing, optimizers
+from hallmark.learning.averaging import Average
+from hallmark.learning.validation import on_device
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from hallmark.learning.batches import Batch
+    from hallmark.learning.devices import Machine
+    from hallmark.learning.losses import Loss
+    from hallmark.learning.recipe import Recipe, Resolved
+
+
+@final
+class Stepper:
+    """Steps of a network on a machine, to be used within :func:`devices.settled`."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        recipe: Recipe,
+        resolved: Resolved,
+        loss: Loss,
+        classes: int,
+        seed: int,
+        machine: Machine,
+    ) -> None:
+        self._recipe, self._loss, self._classes, self._seed = recipe, loss, classes, seed
+        self.where = where = machine.device
+        self._scaler = torch.amp.GradScaler("cuda") if machine.precision == "fp16" else None
+        self.fabric = devices.fabric(machine, self._scaler)
+        self.network = network.to(where)
+        if where.type != "mps":
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.matrices = optimizers.decayed(self.network)
+        self._optimizers = optimizers.build(
+            recipe.optimizer,
+            self.network,
+            lr=resolved.lr,
+            momentum=recipe.momentum,
+            weight_decay=resolved.weight_decay,
+            # a fused optimiser unscales by itself the gradients that Fabric has unscaled to clip them
+            fused=self._scaler is None and where.type in ("cpu", "cuda"),
+        )
+        self._wrapped, *rest = self.fabric.setup(self.network, *self._optimizers)
+        self._stepping: list[Any] = rest
+        self._average = Average(self.network, resolved.ema) if resolved.ema else None
+        # of the epoch so far: loss x images, right answers, images, gradient norms, steps
+        self.sums = torch.zeros(5, dtype=torch.float32 if where.type == "mps" else torch.float64, device=where)
+
+    def take(self, group: Sequence[Batch], *, step: int, rate: float, momentum: float) -> tuple[Tensor, Tensor]:
+        """One step (from 0) on the gradients of all batches of ``group``; the last loss and the gradients' norm."""
+        recipe = self._recipe
+        devices.reseed(self.where, derive(self._seed, "train", "step", step))
+        optimizers.set_rates(self._optimizers, lr=rate, momentum=momentum)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
+        value = torch.zeros((), device=self.where)
+        for part, batch in enumerate(group):
+            images = on_device(batch.images, self.where)
+            labels = batch.labels.to(self.where, non_blocking=True)
+            targets = functional.one_hot(labels, self._classes).to(torch.float32)
+            mixed = derive(self._seed, "train", "mix", step, part)
+            images, targets = mixing.mix(images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=mixed)
+            logits = self._wrapped(images)
+            value = self._loss(logits, targets, batch.weights.to(self.where, non_blocking=True))
+            penalised = value
+            if recipe.l1:
+                penalised = value + recipe.l1 * sum(parameter.abs().sum() for parameter in self.matrices)
+            self.fabric.backward(penalised / len(group))
+            value = value.detach()
+            self.sums[0] += value * len(labels)
+            self.sums[1] += (logits.detach().argmax(dim=1) == labels).sum()
+            self.sums[2] += len(labels)
+        norm = self._clip()
+        self.sums[3] += norm
+        self.sums[4] += 1
+        for stepping in self._stepping:
+            stepping.step()
+        if self._scaler is not None:
+            self._scaler.update()
+        if self._average is not None:
+            self._average.update(self.network, step)
+        return value, norm
+
+    def _clip(self) -> Tensor:
+        """Clips as the recipe says; the gradients' norm before."""
+        recipe = self._recipe
+        if recipe.clip_norm:
+            norms = [
+                self.fabric.clip_gradients(self._wrapped, each, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+                for each in self._stepping
+            ]
+            total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+            return total
+        grads = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+        norm: Tensor = torch.nn.utils.get_total_norm(grads)
+        if recipe.clip_value:
+            for each in self._stepping:
+                self.fabric.clip_gradients(self._wrapped, each, clip_val=recipe.clip_value)
+        return norm
+
+    def averaged(self) -> Swapped:
+        """A block in which the network has the averaged weights, if an average is kept."""
+        return Swapped(self.network, self._average)
+
+    def current(self) -> dict[str, Tensor]:
+        """The weights that would be kept now: the average's, if one is kept. Not a copy."""
+        return self._average.state if self._average is not None else self.network.state_dict()
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "average": self._average.state if self._average is not None else None,
+            "scaler": self._scaler.state_dict() if self._scaler is not None else None,
+            "sums": self.sums,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes up a saved state."""
+        self.network.load_state_dict(state["network"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self._average is not None:
+            self._average.restore(state["average"])
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
+        self.sums.copy_(state["sums"])
+
+
+@final
+class Swapped:
+    """Within the block the network has the averaged weights."""
+
+    def __init__(self, network: nn.Module, average: Average | None) -> None:
+        self._network, self._average = network, average
+        self._live: dict[str, Tensor] = {}
+
+    def __enter__(self) -> nn.Module:
+        if self._average is not None:
+            self._live = {name: value.clone() for name, value in self._network.state_dict().items()}
+            self._network.load_state_dict(self._average.state)
+        return self._network
+
+    def __exit__(self, *_: object) -> None:
+        if self._average is not None:
+            self._network.load_state_dict(self._live)
