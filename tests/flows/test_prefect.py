@@ -46,7 +46,7 @@ def test_a_run_is_seen_on_a_running_server(clone: Callable[..., Clone], digits: 
     logs = ask(prefect_server, "logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     assert any("train: ran" in log["message"] for log in logs)
 
-    again = workspace.hallmark("run", "evaluate.bootstrap=150", PREFECT_API_URL=prefect_server)
+    again = workspace.hallmark("run", "evaluate.bootstrap_replicates=150", PREFECT_API_URL=prefect_server)
     assert again.returncode == 0, again.stdout + again.stderr
     run = ask(prefect_server, "flow_runs/filter", {"sort": "START_TIME_DESC"})[0]["id"]
     tasks = ask(prefect_server, "task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
