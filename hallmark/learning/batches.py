@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from hallmark.transforms.policy import Policy
 
-WORTH_WORKERS = 4.0  # seconds of augmentation in all, below which worker processes cost more than they save
+WORTH_WORKERS = 15.0  # seconds of augmentation in all, below which worker processes cost more than they save
 
 
 class Batch(NamedTuple):
@@ -162,7 +162,8 @@ def stream(batches: Batches, *, start: Key, epochs: int, processes: int, waiting
             prefetch_factor=4,
             worker_init_fn=_quiet,
             generator=torch.Generator(),  # else it draws from torch's own
-            multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
+            # a forked worker would inherit the locks and exit hooks of Prefect's and MLflow's threads
+            multiprocessing_context="spawn",
         )
         iterator = iter(loader)
     for _ in keys:
@@ -173,7 +174,7 @@ def stream(batches: Batches, *, start: Key, epochs: int, processes: int, waiting
 
 
 def _quiet(_: int) -> None:
-    """In a worker: signals are the parent's to handle, and OpenCV must not start threads after a fork."""
+    """In a worker: signals are the parent's to handle, and OpenCV takes one core."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2 = sys.modules.get("cv2")
