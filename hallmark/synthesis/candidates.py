@@ -33,10 +33,10 @@ def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int
 
         return LatentMixup(train.images, train.labels)
     from hallmark.learning.checkpoints import Checkpoints, key_of
-    from hallmark.synthesis import training
+    from hallmark.synthesis import parallel, training
 
     height, width = train.images.shape[1:3]
-    machine = training.machine_for(height, width)
+    machine = parallel.machine()
     asked = PRESETS[preset]
     values = {
         "images": training.digest(train.images, train.labels),

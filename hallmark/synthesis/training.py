@@ -7,7 +7,6 @@ weights, bit for bit, as one that was not.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, final
@@ -22,6 +21,7 @@ from hallmark.learning import devices
 from hallmark.learning.averaging import Average
 from hallmark.pipeline.telemetry import note
 from hallmark.synthesis import flow
+from hallmark.synthesis.parallel import mapping
 from hallmark.synthesis.progress import bar
 from hallmark.synthesis.unet import UNet
 
@@ -33,24 +33,14 @@ if TYPE_CHECKING:
 WITHOUT_CLASS = 0.1  # share of the images shown without their class
 CLASS_POWER = 0.5  # classes are drawn by this power of their count: 1 as they are, 0 equally often
 WARM_UP = 0.05  # share of the steps
-DRAWN_TOGETHER = 256
-ONE_THREAD = 16 * 16  # up to this many pixels a second thread waits more than it works
+DRAWN_TOGETHER = 64
+IN_ONE_PART = 16 * 16  # pixels
+PARTS = 4
 
 
-def machine_for(height: int, width: int) -> devices.Machine:
-    """Where images of that size are trained on and drawn.
-
-    Small ones take one CPU thread, and so the result is the same on any number of cores; others OMP_NUM_THREADS or all.
-    """
-    where = devices.device()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(given) if given.isdigit() and int(given) else cores
-    return devices.Machine(
-        device=where,
-        precision=devices.precision("auto", where),
-        threads=1 if height * width <= ONE_THREAD else threads,
-    )
+def parts_of(height: int, width: int) -> int:
+    """Parts a batch is cut into, to be worked on at the same time: small images are done before they are shared out."""
+    return 1 if height * width <= IN_ONE_PART else PARTS
 
 
 @final
@@ -68,19 +58,23 @@ class FlowMatching:
     def __call__(self, labels: Labels, *, seed: int) -> Images:
         height, width, channels = self._shape
         mean, std = self._scale
-        drawn = []
         where = self._machine.device
-        with devices.settled(self._machine, deterministic=True):
-            for start in range(0, len(labels), DRAWN_TOGETHER):
-                batch = torch.from_numpy(labels[start : start + DRAWN_TOGETHER].astype(np.int64))
-                random = torch.Generator().manual_seed(derive(seed, "synthesize", "draw", start))
-                noise = torch.randn(len(batch), channels, height, width, generator=random)
-                images = flow.draw(
-                    self._network, batch.to(where), noise.to(where), none=self._classes,
-                    guidance=self._guidance, steps=self._steps,
-                )  # fmt: skip
-                pixels = (images.float().cpu() * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
-                drawn.append(rearrange(pixels, "b c h w -> b h w c").numpy())
+
+        def part(start: int) -> Images:
+            batch = torch.from_numpy(labels[start : start + DRAWN_TOGETHER].astype(np.int64))
+            random = torch.Generator().manual_seed(derive(seed, "synthesize", "draw", start))
+            noise = torch.randn(len(batch), channels, height, width, generator=random)
+            images = flow.draw(
+                self._network, batch.to(where), noise.to(where), none=self._classes, guidance=self._guidance,
+                steps=self._steps,
+            )  # fmt: skip
+            pixels = (images.float().cpu() * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
+            out: Images = rearrange(pixels, "b c h w -> b h w c").numpy()
+            return out
+
+        starts = range(0, len(labels), DRAWN_TOGETHER)
+        with devices.settled(self._machine, deterministic=True), mapping(self._machine, parts=len(starts)) as over:
+            drawn = list(over(part, starts))
         return np.concatenate(drawn) if drawn else np.empty((0, *self._shape), dtype=np.uint8)
 
 
@@ -108,11 +102,19 @@ def train(
         optimizer = torch.optim.AdamW(network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99), fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
         average = Average(network, preset.ema)
-        parts = _Parts(network, optimizer, schedule, average)
-        first = parts.take_up(checkpoints.load() if checkpoints else None)
+        saved = _Parts(network, optimizer, schedule, average)
+        first = saved.take_up(checkpoints.load() if checkpoints else None)
         shares = torch.bincount(known, minlength=classes).double().clamp(min=1).pow(CLASS_POWER - 1)[known]
         began = time.monotonic()
-        with bar(steps, "generator") as advance:
+        parameters = list(network.parameters())
+        parts = parts_of(height, width)
+
+        def gradients(part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            with _precision(machine):
+                value = flow.loss(network, *part)
+            return torch.autograd.grad(value, parameters)
+
+        with bar(steps, "generator") as advance, mapping(machine, parts=parts) as over:
             for step in range(first, steps):
                 random = torch.Generator().manual_seed(derive(seed, "synthesize", "step", step))
                 picked = torch.multinomial(shares, preset.batch, replacement=True, generator=random)
@@ -122,19 +124,19 @@ def train(
                 # the middle of the way is the hardest to learn (Esser et al. 2024)
                 times = torch.randn(preset.batch, generator=random).sigmoid()
                 real = (data[picked.to(device)].float() / 255 - mean) / std
-                with _precision(machine):
-                    value = flow.loss(network, real, shown.to(device), noise.to(device), times.to(device))
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()  # type: ignore[no-untyped-call]
+                batch = (real, shown.to(device), noise.to(device), times.to(device))
+                shared = zip(*(each.chunk(parts) for each in batch), strict=True)
+                for parameter, found in zip(parameters, zip(*over(gradients, shared), strict=True), strict=True):
+                    parameter.grad = torch.stack(found).mean(dim=0) if parts > 1 else found[0]
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
                 optimizer.step()
                 schedule.step()
                 average.update(network, step)
                 advance(step + 1)
                 if checkpoints is not None and step + 1 < steps and checkpoints.due(step + 1):
-                    checkpoints.save(parts.state(step + 1))
+                    checkpoints.save(saved.state(step + 1))
         if checkpoints is not None and first < steps:
-            checkpoints.save(parts.state(steps), finished=True)
+            checkpoints.save(saved.state(steps), finished=True)
         seconds = time.monotonic() - began
         note(
             device=device.type, resumed_from=first if first else None,

@@ -7,6 +7,7 @@ add to balancing and augmenting. Judged on validation images: balanced accuracy,
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from hallmark.contracts.seeds import derive
 from hallmark.learning import devices
 from hallmark.models.cnn import cnn
 from hallmark.synthesis.gate import Gate, rounded
+from hallmark.synthesis.parallel import machine, mapping
 from hallmark.synthesis.progress import bar
-from hallmark.synthesis.training import machine_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,20 +58,32 @@ def trials(
     views_made = _views(made, policy, seed=derive(seed, "synthesize", "views", "made"))
     both, both_labels = torch.cat([views_real, views_made], dim=1), np.concatenate([labels, asked])
     asked_of = _pixels(held_out)
-    machine = machine_for(*asked_of.shape[2:])
-    done: list[Trial] = []
-    with devices.settled(machine, deterministic=True), bar(2 * pairs, "utility") as advance:
+    where = machine()
+    arms = ((views_real, labels), (both, both_labels))
+    with devices.settled(where, deterministic=True):
+        starts = []
         for pair in range(pairs):
-            of = derive(seed, "synthesize", "utility", pair)
-            recalls = []
-            for images, numbers in ((views_real, labels), (both, both_labels)):
-                network = _trained(
-                    images, numbers, real=len(labels), classes=classes, steps=steps, seed=of, device=machine.device
-                )
-                recalls.append(_recalls(network, asked_of, truth, classes=classes, device=machine.device))
-                advance(2 * pair + len(recalls))
-            done.append(Trial(without=recalls[0], with_them=recalls[1]))
-    return done
+            # torch draws first weights from its global generator: in turn, not in threads
+            devices.reseed(where.device, derive(seed, "synthesize", "utility", pair, "weights"))
+            network = _network(views_real, classes=classes)
+            starts += [(pair, arm, copy.deepcopy(network)) for arm in range(2)]
+
+        def recalls(start: tuple[int, int, nn.Module]) -> NDArray[np.float64]:
+            pair, arm, network = start
+            views, numbers = arms[arm]
+            of = derive(seed, "synthesize", "utility", pair, "draws")
+            _train(
+                network.to(where.device), views, numbers, real=len(labels), classes=classes, steps=steps, seed=of,
+                device=where.device,
+            )  # fmt: skip
+            return _recalls(network, asked_of, truth, classes=classes, device=where.device)
+
+        with bar(len(starts), "utility") as advance, mapping(where, parts=len(starts)) as over:
+            found = []
+            for each in over(recalls, starts):
+                found.append(each)
+                advance(len(found))
+    return [Trial(without=found[at], with_them=found[at + 1]) for at in range(0, len(found), 2)]
 
 
 def gate(
@@ -138,19 +151,22 @@ def _pixels(images: Images) -> Tensor:
     return pixels
 
 
-def _trained(
-    views: Tensor, labels: Labels, *, real: int, classes: int, steps: int, seed: int, device: torch.device
-) -> nn.Module:
-    """A network trained on views [views, n, channels, height, width], each class drawn equally often.
+def _network(views: Tensor, *, classes: int) -> nn.Module:
+    channels, height, width = views.shape[2:]
+    return cnn(classes=classes, height=height, width=width, channels=channels, units=UNITS, depth=2)
+
+
+def _train(
+    network: nn.Module, views: Tensor, labels: Labels, *, real: int, classes: int, steps: int, seed: int,
+    device: torch.device,
+) -> None:  # fmt: skip
+    """Trains on views [views, n, channels, height, width], each class drawn equally often.
 
     The first ``real`` images are real, the others generated.
     """
-    channels, height, width = views.shape[2:]
-    devices.reseed(device, derive(seed, "weights"))
-    network = cnn(classes=classes, height=height, width=width, channels=channels, units=UNITS, depth=2).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2)
-    random = torch.Generator().manual_seed(derive(seed, "draws"))
+    random = torch.Generator().manual_seed(seed)
     known = torch.from_numpy(labels)
     shares = torch.ones(len(known), dtype=torch.float64)
     shares[real:] = MADE_WEIGHT
@@ -165,7 +181,7 @@ def _trained(
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-    return network.eval()
+    network.eval()
 
 
 @torch.no_grad()
