@@ -30,7 +30,7 @@ def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, 
     path = root / "params.yaml"
     if not overrides:
         return stage_params(stages, root, package=package)
-    read(path)  # says so in our words where the file cannot be parsed
+    hydra.refuse(hydra.misspelt(read(path).values, overrides, conf=root / "conf"))
     old = path.read_text(encoding="utf-8")
     new = hydra.apply(old, overrides, conf=root / "conf")
     params = _build(Document(new, name=path.name), stages, package)

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
     from tests.conftest import Clone
 
-HEAVY = ("torch", "lightning", "lightning_fabric", "prefect", "mlflow", "dvc", "great_expectations", "pandas", "numpy")
+HEAVY = (
+    "hydra",
+    "torch",
+    "lightning",
+    "lightning_fabric",
+    "prefect",
+    "mlflow",
+    "dvc",
+    "great_expectations",
+    "pandas",
+    "numpy",
+)
 PROBE = """
 import sys
 sys.argv = ["hallmark", *{arguments!r}]
@@ -40,7 +51,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--help"], 0), (["run", "--help"], 0), (["configure"], 0), (["run", "train.lr=fast"], 2)]
+    ("arguments", "code"), [(["--help"], 0), (["run", "--help"], 0), (["configure"], 0), (["run", "train.lrr=1"], 2)]
 )
 def test_help_and_a_params_error_import_nothing_heavy(
     clone: Callable[..., Clone], arguments: list[str], code: int
