@@ -119,8 +119,6 @@ def make_clone(root: Path, home: Path, *overrides: str) -> Clone:
         "GIT_AUTHOR_EMAIL": "tester@localhost",
         "GIT_COMMITTER_NAME": "a tester",
         "GIT_COMMITTER_EMAIL": "tester@localhost",
-        "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
-        "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
     }
     made = Clone(root=root, environment=environment)
     made.git("init", "--quiet", "--initial-branch=main")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,9 +19,7 @@ from hallmark.learning import devices
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    Item = TypeVar("Item")
-    Result = TypeVar("Result")
-    Map = Callable[[Callable[[Item], Result], Iterable[Item]], Iterable[Result]]
+    Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 def machine() -> devices.Machine:
@@ -31,8 +29,8 @@ def machine() -> devices.Machine:
 
 
 @contextmanager
-def mapping(machine: devices.Machine, *, parts: int) -> Iterator[Map[Item, Result]]:
-    """``map`` over at most HALLMARK_WORKERS threads; results come in the order of the items. A GPU takes all in turn."""
+def mapping(machine: devices.Machine, *, parts: int) -> Iterator[Map]:
+    """``map`` over at most HALLMARK_WORKERS threads, with results in the order of the items; on a GPU in turn."""
     threads = min(parts, runtime.workers())
     if machine.device.type != "cpu" or threads == 1:
         yield map

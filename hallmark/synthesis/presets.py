@@ -46,7 +46,7 @@ def patch_of(height: int, width: int) -> int:
 
 PRESETS = {
     "quick": Preset(steps=170, batch=32, width=32, blocks=1, sampling_steps=8, learning_rate=2e-3, ema=0.99),
-    "short": Preset(steps=1_100, batch=64, width=32, blocks=1, sampling_steps=16, learning_rate=2e-3, ema=0.995),
-    "medium": Preset(steps=3_000, batch=64, width=48, blocks=1, sampling_steps=20, learning_rate=1e-3, ema=0.998),
-    "long": Preset(steps=6_000, batch=96, width=64, blocks=2, sampling_steps=24, learning_rate=1e-3, ema=0.999),
+    "short": Preset(steps=800, batch=64, width=32, blocks=1, sampling_steps=16, learning_rate=2e-3, ema=0.995),
+    "medium": Preset(steps=2_000, batch=64, width=48, blocks=1, sampling_steps=20, learning_rate=1e-3, ema=0.998),
+    "long": Preset(steps=3_500, batch=96, width=64, blocks=2, sampling_steps=24, learning_rate=1e-3, ema=0.999),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -54,26 +55,34 @@ def registry(clone: Clone) -> tuple[list[tuple[str, int]], list[str]]:
 
 
 def survive(
-    make: Callable[..., Clone], overrides: tuple[str, ...], *, kills: int, engine: str, seed: int
-) -> tuple[int, float]:
-    """Runs once whole, then in a second workspace with kills at random moments of that length, and compares."""
+    make: Callable[..., Clone], overrides: tuple[str, ...], *, kills: int, engine: str, seed: int, **environment: str
+) -> float:
+    """Runs once whole, then in a second workspace with kills at random moments of that length, and compares.
+
+    Returns the seconds of the whole run.
+    """
     commands = {"hallmark": ["-m", "flows.cli", "run"], "dvc": ["-m", "dvc", "repro"]}
     command = commands[engine]
     whole = make("whole", *overrides)
+    whole.environment.update(environment)
     started = time.monotonic()
     done = whole.call(*command)
     length = time.monotonic() - started
     assert done.returncode == 0, done.stdout + done.stderr
 
     broken = make("broken", *overrides)
+    broken.environment.update(environment)
     moments = random.Random(seed)
     killed = 0
-    for _ in range(kills):
-        if kill_after(broken, command, moments.uniform(0.5, max(length, 1.0))) is None:
+    for _ in range(3 * kills):
+        if killed == kills:
+            break
+        if kill_after(broken, command, moments.uniform(0.5, 0.7 * length)) is None:
             killed += 1
-        else:  # it got through: take away a few outputs' record, so that the next kill meets work again
+        else:  # it got through: take away what DVC knows, so that the next kill meets work again
             (broken.root / "dvc.lock").unlink(missing_ok=True)
-            subprocess.run(["rm", "-rf", str(broken.root / ".dvc" / "cache")], check=True)
+            shutil.rmtree(broken.root / ".dvc" / "cache", ignore_errors=True)
+    assert killed == kills
     final = broken.hallmark("run")
     assert final.returncode == 0, final.stdout + final.stderr
     if engine == "dvc":
@@ -85,23 +94,20 @@ def survive(
     versions, running = registry(broken)
     assert len(versions) == 1, versions
     assert running == []
-    left = [path for path in broken.root.rglob(".partial-*") if ".venv" not in path.parts]
-    assert left == []
-    return killed, length
+    assert list(broken.root.rglob(".partial-*")) == []
+    return length
 
 
 @pytest.mark.pipeline
 @pytest.mark.timeout(1200)
-def test_twenty_kills_of_the_flow_lose_nothing(clone: Callable[..., Clone], digits: Path) -> None:
+def test_twenty_kills_of_the_flow_lose_nothing(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
     overrides = ("preset=quick", f"ingest.source={digits}")
-    killed, _ = survive(clone, overrides, kills=20, engine="hallmark", seed=0)
-    assert killed >= 10
+    survive(clone, overrides, kills=20, engine="hallmark", seed=0, PREFECT_API_URL=prefect_server)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("engine", ["hallmark", "dvc"])
 @pytest.mark.timeout(7200)
 def test_kills_of_the_demo_lose_nothing(clone: Callable[..., Clone], engine: str) -> None:
-    killed, length = survive(clone, (), kills=20, engine=engine, seed=1)
-    print(f"{engine}: {killed} kills survived, a run takes {length:.0f} s")  # noqa: T201  the campaign's figure
-    assert killed >= 10
+    length = survive(clone, (), kills=20, engine=engine, seed=1)
+    print(f"{engine}: 20 kills survived, a whole run takes {length:.0f} s")  # noqa: T201  the campaign's figure

@@ -85,3 +85,16 @@ def test_the_digest_stands_for_pixels_labels_and_shape(digits_split: Digits) -> 
         training.digest(images.reshape(4, 4, 16, 1), labels),
     }
     assert len(digests) == 4
+
+
+def test_any_number_of_workers_gives_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images large enough to be worked on in parts."""
+    images = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 1), dtype=np.uint8)
+    assert training.parts_of(20, 20) > 1
+    drawn = []
+    for workers in ("1", "3"):
+        monkeypatch.setenv("HALLMARK_WORKERS", workers)
+        generator = fit(images, np.arange(12, dtype=np.int64) % 5, steps=4)
+        drawn.append(generator(np.arange(70, dtype=np.int64) % 5, seed=0))
+    assert drawn[0].shape == (70, 20, 20, 1)
+    assert np.array_equal(drawn[0], drawn[1])
