@@ -1,8 +1,8 @@
 """Which generators there are, and how long one is trained: presets count steps, never the clock.
 
 A preset's steps are stated for images of 28 × 28 pixels and follow the number of places the network works on, so that
-a preset costs about the same on images of 8 and of 64 pixels: on two cores ``quick`` takes half a minute, ``short`` 2,
-``medium`` 10 and ``long`` 60 minutes; a GPU is some 30 times faster.
+a preset costs about the same on images of 8 and of 64 pixels: on two cores that have nothing else to do ``quick`` takes
+half a minute, ``short`` 2 to 3, ``medium`` 10 and ``long`` 60 minutes.
 
 >>> PRESETS["quick"].steps_for(28, 28) < PRESETS["quick"].steps_for(8, 8)
 True

@@ -77,7 +77,7 @@ def survive(
     for _ in range(3 * kills):
         if killed == kills:
             break
-        if kill_after(broken, command, moments.uniform(0.5, 0.7 * length)) is None:
+        if kill_after(broken, command, moments.uniform(0.5, 0.45 * length)) is None:
             killed += 1
         else:  # it got through: take away what DVC knows, so that the next kill meets work again
             (broken.root / "dvc.lock").unlink(missing_ok=True)
