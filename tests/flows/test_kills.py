@@ -99,7 +99,7 @@ def survive(
 
 
 @pytest.mark.pipeline
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_twenty_kills_of_the_flow_lose_nothing(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
     overrides = ("preset=quick", f"ingest.source={digits}")
     survive(clone, overrides, kills=20, engine="hallmark", seed=0, PREFECT_API_URL=prefect_server)
