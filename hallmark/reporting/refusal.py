@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from hallmark.contracts.names import FATES, REASONS
 from hallmark.reporting import words
+from hallmark.reporting.templating import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
 
-TEMPLATES = Path(__file__).parent / "templates"
 MOST_FILES = 500
 MOST_ROWS = 200
 
@@ -28,7 +23,7 @@ def render_refusal(story: Mapping[str, Any], ledger: pd.DataFrame | None, messag
     told = {name: value for name, value in story.items() if name not in ("stage", "message")}
     what, found, remedy = message.rpartition("; ")
     return (
-        _environment()
+        environment()
         .get_template("refusal.html")
         .render(
             stage=stage,
@@ -76,19 +71,3 @@ def _files(ledger: pd.DataFrame | None) -> dict[str, Any] | None:
             .itertuples(index=False)
         ],
     }
-
-
-@cache
-def _environment() -> Environment:
-    env = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.globals.update(
-        number=words.number,
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
-    )
-    return env
