@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
+from hallmark.quality.data_docs import read_results, stand_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -209,8 +210,9 @@ def render_data_docs(store: Path, site: Path) -> Path:
                 "show_how_to_buttons": False,
             },
         )
-        for path in sorted(store.glob("*.json")):
-            result = expectationSuiteValidationResultSchema.load(json.loads(path.read_text(encoding="utf-8")))
+        results = read_results(store)
+        for plain in results:
+            result = expectationSuiteValidationResultSchema.load(plain)
             suite = gx.ExpectationSuite(name=result.suite_name)
             suite.add_expectation_configurations([one.expectation_config for one in result.results])
             context.suites.add(suite)
@@ -221,9 +223,8 @@ def render_data_docs(store: Path, site: Path) -> Path:
             )
             context.validation_results_store.set(key, result)
         context.build_data_docs(site_names=[SITE])
-    first = site / "index.html"
-    assert first.exists(), "Great Expectations rendered no first page"
-    return first
+    assert (site / "index.html").exists(), "Great Expectations rendered no first page"
+    return stand_alone(site, results)
 
 
 def _great_expectations() -> ModuleType:

@@ -1,0 +1,91 @@
+"""Great Expectations' pages made to stand alone.
+
+As the library writes them they fetch their styles, scripts and icons from seven hosts (one of them its maker's, with
+the time of the visit), and without a network they are bare and their first page lists nothing. Here what is fetched
+goes, a style sheet of our own comes, and the first page is a plain table of the suites. Filtering and folding work by
+style alone; what only a script can draw (Vega charts of distributions) is left out.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STYLE = Path(__file__).with_suffix(".css")
+# a browser then fetches nothing, whatever a later version of the library puts in
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_GONE = [
+    re.compile(pattern, re.DOTALL | re.IGNORECASE)
+    for pattern in (
+        r"<script\b.*?</script>",
+        r"<style\b.*?</style>",
+        r"<link\b[^>]*>",
+        r"<footer\b.*?</footer>",
+        r"\sonclick=\"[^\"]*\"",
+    )
+]
+_IMAGE = re.compile(r"<img\b[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+def stand_alone(site: Path, results: Iterable[dict[str, Any]]) -> Path:
+    """Rewrites the pages of ``site``; its first page.
+
+    ``results`` are the suites' validation results as JSON values.
+    """
+    style = STYLE.read_text(encoding="utf-8")
+    for page in sorted(site.rglob("*.html")):
+        page.write_text(_mended(page.read_text(encoding="utf-8"), style), encoding="utf-8")
+    first = site / "index.html"
+    first.write_text(_first_page(site, results, style), encoding="utf-8")
+    return first
+
+
+def _mended(text: str, style: str) -> str:
+    for pattern in _GONE:
+        text = pattern.sub("", text)
+    text = _IMAGE.sub('<span class="brand">Data Docs</span>', text)
+    assert "<head>" in text, "Great Expectations wrote a page without a head"
+    return text.replace("<head>", f"<head>\n{_head(style)}", 1)
+
+
+def _head(style: str) -> str:
+    return (
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<link rel="icon" href="data:,">\n<style>\n{style}</style>\n'
+    )
+
+
+def _first_page(site: Path, results: Iterable[dict[str, Any]], style: str) -> str:
+    rows = []
+    for result in results:
+        name, counts = result["suite_name"], result["statistics"]
+        validation = next(site.glob(f"validations/{name}/**/*.html")).relative_to(site).as_posix()
+        suite = next(site.glob(f"expectations/{name}.html")).relative_to(site).as_posix()
+        failed = counts["unsuccessful_expectations"]
+        status = '<span class="held">all held</span>' if not failed else f'<span class="failed">{failed} failed</span>'
+        rows.append(
+            f'<tr><td><a href="{html.escape(validation)}">{html.escape(name)}</a></td><td>{status}</td>'
+            f"<td>{counts['evaluated_expectations']}</td>"
+            f'<td><a href="{html.escape(suite)}">what is expected</a></td></tr>'
+        )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Data Docs</title>\n'
+        f"{_head(style)}</head>\n<body>\n<main>\n<h1>Data Docs</h1>\n"
+        '<p class="text-muted">What Great Expectations checked in the last run of the stage validate, '
+        "and every file that failed.</p>\n"
+        "<table><thead><tr><th>Suite</th><th>Outcome</th><th>Expectations</th><th></th></tr></thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def read_results(store: Path) -> list[dict[str, Any]]:
+    """The validation results kept as ``store/<suite>.json``, by suite."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(store.glob("*.json"))]
