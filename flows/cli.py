@@ -1,4 +1,5 @@
-"""The command line: ``hallmark run``, ``configure``, ``schedule``, ``predict``, ``serve``, ``report``, ``doctor``.
+"""The command line: ``hallmark run``, ``configure``, ``schedule``, ``predict``, ``serve``, ``review``, ``report``,
+``doctor``.
 
 Exit codes: 0 done; 2 the user's input or params are wrong; 3 a gate refused; 4 the machine is in the way; 1 our fault.
 Nothing heavy is imported before a command needs it: ``--help`` and a params error answer in a fraction of a second.
@@ -120,6 +121,39 @@ def serve(
     from hallmark.serving.server import serve as listen
 
     listen(model or f"models:/{_params(root)['register'].model_name}@champion", host=host, port=port)
+
+
+@app.command()
+def review(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine; 0 takes any free one.")] = 8090,
+    open_it: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open it in the browser. Default: where there is a display."),
+    ] = None,
+) -> None:
+    """Look at suspect images and decide: keep, drop, relabel. Writes data/review.csv; stop with Ctrl+C.
+
+    The page answers on this machine alone. The next `hallmark run` applies the decisions.
+    """
+    import os
+
+    from flows.environment import interruptible
+
+    root = _root()
+    prepare(root)
+    from hallmark.reviewing.server import serve as listen
+
+    display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+    def ready(address: str) -> None:
+        typer.echo(f"Review  {address}  (Ctrl+C stops it)")
+        if display if open_it is None else open_it:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    with interruptible():
+        listen(root, port=port, ready=ready)
 
 
 @app.command()

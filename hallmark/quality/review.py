@@ -8,6 +8,7 @@ is reported and not applied. People's decisions beat every detector.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from typing import TYPE_CHECKING
 
@@ -27,30 +28,40 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def read_review(path: Path) -> pd.DataFrame:
     """The decisions in force: one row per path, sorted by path, columns :data:`COLUMNS`, all of dtype ``string``.
 
+    Raises InputError as :func:`read_rows` does.
+    """
+    rows = {fields[0]: fields for fields in read_rows(path)}
+    return pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(COLUMNS), dtype="string")
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """All rows as they stand in the file, each in the order of :data:`COLUMNS`; of a path there may be several.
+
     Raises InputError where the file is missing, its columns are others, or rows are faulty: all faults at once, each
     with its line number.
     """
     remedy = f"a review file is a CSV with the header {','.join(COLUMNS)}"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"no review file '{path}'", remedy=remedy) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start})", remedy=remedy) from error
-    reader = csv.reader(text.splitlines(keepends=True))
+    # not splitlines, which also breaks at characters that a file's name may hold
+    reader = csv.reader(io.StringIO(text, newline=""))
     header = next(reader, [])
     if tuple(header) != COLUMNS:
         raise InputError(f"{path}, line 1: the columns are '{','.join(header)}'", remedy=remedy)
     faults: list[str] = []
-    rows: dict[str, list[str]] = {}
+    rows: list[list[str]] = []
     for fields in reader:
         if not fields:
             continue
         faults += [f"line {reader.line_num}: {fault}" for fault in _faults(fields)]
-        rows[fields[0]] = fields
+        rows.append(fields)
     if faults:
         raise InputError(f"{path} has {len(faults)} faults: {'; '.join(faults)}", remedy="mend or remove these lines")
-    return pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(COLUMNS), dtype="string")
+    return rows
 
 
 def _faults(fields: list[str]) -> list[str]:

@@ -21,13 +21,24 @@ SHEET_BYTES = 600_000
 
 def thumbnail(data: bytes, side: int) -> str | None:
     """The image within ``side`` x ``side`` pixels as a data URI, never enlarged; None where it cannot be decoded."""
+    small = reduced(data, side)
+    return None if small is None else _uri(*small)
+
+
+def reduced(data: bytes, side: int) -> tuple[str, bytes] | None:
+    """Media type and bytes of the image within ``side`` x ``side`` pixels, never enlarged; None where it cannot be
+    decoded."""
     try:
         pixels = decode(data).pixels
     except Undecodable:
         return None
     image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     image.thumbnail((side, side), Image.Resampling.BOX)
-    return _uri(image)
+    if max(image.size) > SMALL:
+        return _jpeg(image, 82)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "image/png", file.getvalue()
 
 
 def stored(reader: Reader, shard: int, row: int, side: int) -> str | None:
@@ -41,22 +52,18 @@ def sheet(path: Path, width: int = 1400) -> str | None:
         return None
     data = path.read_bytes()
     if len(data) <= SHEET_BYTES:
-        return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+        return _uri("image/png", data)
     with Image.open(io.BytesIO(data), formats=["PNG"]) as drawn:
         image = drawn.convert("RGB")
     image.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
-    return _jpeg(image, 80)
+    return _uri(*_jpeg(image, 80))
 
 
-def _uri(image: Image.Image) -> str:
-    if max(image.size) > SMALL:
-        return _jpeg(image, 82)
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64," + base64.b64encode(data).decode("ascii")
 
 
-def _jpeg(image: Image.Image, quality: int) -> str:
+def _jpeg(image: Image.Image, quality: int) -> tuple[str, bytes]:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return "image/jpeg", file.getvalue()

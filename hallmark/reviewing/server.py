@@ -1,0 +1,177 @@
+"""The review page over HTTP, on the loopback interface alone.
+
+GET  /            the page: one file, nothing from elsewhere
+GET  /state       suspects, classes, decisions
+GET  /neighbours  ?path=: rows of pictures to compare with
+GET  /picture     ?path=&side=: a picture within that many pixels
+POST /decisions   {path, hash, decision: keep, drop, relabel or null, label, note}
+POST /undo        takes the last change back
+
+A page of another website could reach a loopback server through the reader's browser. So a request must name a loopback
+host (a rebound name of theirs is none), come from this page where it tells where it comes from, and changes must be
+JSON, which no form of another site can send unasked.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, Field
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.reporting.templating import environment
+from hallmark.reviewing.desk import Changed, Desk
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Decided(BaseModel):
+    """The body of POST /decisions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    hash: str
+    decision: Literal["keep", "drop", "relabel"] | None
+    label: str = ""
+    note: str = Field(default="", max_length=2000)
+
+
+def create_app(root: Path) -> FastAPI:
+    """The application for the workspace ``root``. Raises InputError as :class:`Desk` does."""
+    desk = Desk(root)
+    page, policy = _page()
+    app = FastAPI(title="Hallmark: review", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        refused = _refused(request)
+        response = await call_next(request) if not refused else JSONResponse({"detail": refused}, 403)
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @app.exception_handler(InputError)
+    def told(_: Request, error: InputError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @app.exception_handler(Changed)
+    def changed(_: Request, error: Changed) -> JSONResponse:
+        return JSONResponse({"detail": f"{error} is another file now; load the page again"}, 409)
+
+    @app.exception_handler(KeyError)
+    def unknown(_: Request, error: KeyError) -> JSONResponse:
+        return JSONResponse({"detail": f"there is no suspect {error}"}, 404)
+
+    @app.get("/")
+    def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/state")
+    def state() -> dict[str, Any]:
+        return desk.state()
+
+    @app.get("/neighbours")
+    def neighbours(path: str) -> list[dict[str, Any]]:
+        return desk.neighbours(path)
+
+    @app.get("/picture")
+    def picture(path: str, side: Annotated[int, Query(ge=16, le=2048)] = 768) -> Response:
+        found = desk.picture(path, side)
+        if found is None:
+            raise HTTPException(404, f"'{path}' cannot be decoded")
+        kind, data = found
+        return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=60"})
+
+    @app.post("/decisions")
+    def decide(decided: Decided) -> dict[str, Any]:
+        item = desk.decide(decided.path, decided.hash, decided.decision, decided.label, decided.note)
+        return {"item": item, "undoable": desk.journal.undoable}
+
+    @app.post("/undo")
+    def undo(request: Request) -> dict[str, Any]:
+        path = desk.journal.undo()
+        return {"path": path, "undoable": desk.journal.undoable}
+
+    return app
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on 127.0.0.1, of any free port for 0. Raises MachineError where the port is taken."""
+    import socket
+
+    # of its own making, so that the address told is the one that answers
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(("127.0.0.1", port))
+        made.listen(128)
+    except OSError as error:
+        made.close()
+        raise MachineError(f"port {port} cannot be used ({error.strerror})", remedy="give another --port") from error
+    return made
+
+
+def serve(root: Path, *, port: int, ready: Callable[[str], None]) -> None:
+    """Serves until interrupted; ``ready`` is told the address. Raises InputError and MachineError."""
+    import uvicorn
+
+    app = create_app(root)
+    with listen(port) as made:
+        ready(f"http://127.0.0.1:{made.getsockname()[1]}/")
+        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning")).run(sockets=[made])
+
+
+def _refused(request: Request) -> str:
+    """Why a request is not from this page; empty if it may be."""
+    host = request.headers.get("host", "")
+    if urlsplit(f"//{host}").hostname not in LOOPBACK:
+        return f"the host '{host}' is not this machine"
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"http://{host}":
+        return f"the origin '{origin}' is another page"
+    # a link to the page itself may stand anywhere
+    if request.url.path != "/" and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return "the request is from another page"
+    if request.method == "POST" and request.headers.get("content-type", "").split(";")[0] != "application/json":
+        return "a change must be sent as JSON"
+    return ""
+
+
+def _page() -> tuple[str, str]:
+    """The page, and the policy that lets a browser run its own script and style and nothing else."""
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    made = environment(TEMPLATES)
+    page = made.get_template("page.html").render(script=Markup(script))  # noqa: S704  our own file
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(str(made.globals['style']))}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+    return page, policy
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

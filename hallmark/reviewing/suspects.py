@@ -1,0 +1,210 @@
+"""What a person should look at, the worst first, from the tables that the stages left.
+
+A suspect is an image that can be shown and decided about: one that a finding is about, whatever became of it, and one
+that a person decided about before. Its rank is the harm the finding does if true (1 a wrong label in training, 0.1 a
+copy too many) times how sure the finding is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hallmark.contracts import tables
+from hallmark.contracts.errors import InputError
+from hallmark.images.decoding import REASONS as UNDECODABLE
+from hallmark.quality import ledger as books
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hallmark.reviewing.journal import Decision
+
+#: The kinds of suspects as the page names them.
+KINDS = {
+    "stale": "changed since you decided",
+    "conflict": "copies with different labels",
+    "label": "labels that look wrong",
+    "outlier": "unlike all others",
+    "quarantined": "kept aside",
+    "flag": "doubtful pictures",
+    "copy": "copies",
+    "decided": "decided before",
+}
+# where no decision changes anything: there is no picture, no class to keep it in, or the class is left out whole
+_UNDECIDABLE = {*UNDECODABLE, "stray_file", "unreadable_file", "unlabelled", "class_too_small"}
+_BY_PERSON = {"excluded_by_review", "relabelled_by_review"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """One image. ``reasons`` are the ledger's; ``copies`` the paths of the other members of its duplicate cluster."""
+
+    path: str
+    content_hash: str
+    kind: str
+    severity: float
+    label: str
+    used_label: str
+    suggested_label: str
+    split: str
+    fate: str
+    reasons: str
+    size: tuple[int, int]
+    label_quality: float | None
+    outlier_score: float | None
+    copies: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Findings:
+    """``files``: one row per file found, by path. ``refused``: a gate refused the set, and only its ledger is known.
+    ``gone``: paths decided about that the source no longer has."""
+
+    files: pd.DataFrame
+    suspects: tuple[Suspect, ...]
+    classes: tuple[str, ...]
+    refused: bool
+    gone: tuple[str, ...]
+
+
+def places(root: Path) -> dict[str, Path]:
+    """The tables that are read, by stage; ``refused`` is there only while validate refuses the set."""
+    return {
+        "ingest": root / "data" / "ingest" / "manifest.parquet",
+        "validate": root / "data" / "validate" / "measurements.parquet",
+        "split": root / "data" / "split" / "split.parquet",
+        "clean": root / "data" / "clean" / "decisions.parquet",
+        "refused": root / ".hallmark" / "refusals" / "validate" / "ledger.csv",
+    }
+
+
+def load(root: Path, decisions: Mapping[str, Decision]) -> Findings:
+    """Reads the workspace. Raises InputError where the stages up to clean have not run."""
+    where = places(root)
+    refused = where["refused"].exists()
+    needed = ("ingest",) if refused else ("ingest", "validate", "split", "clean")
+    missing = [name for name in needed if not where[name].exists()]
+    if missing:
+        raise InputError(
+            f"there is nothing to review yet: no output of {', '.join(missing)} in {root}",
+            remedy="run `hallmark run` first",
+        )
+    files = _refused_files(where) if refused else _files(where)
+    labels = files[~files["quarantined"]]["label"] if not refused else files["label"]
+    return Findings(
+        files=files,
+        suspects=_suspects(files, decisions),
+        classes=tuple(sorted({label for label in labels if label})),
+        refused=refused,
+        gone=tuple(sorted(set(decisions) - set(files.index))),
+    )
+
+
+def _files(where: Mapping[str, Path]) -> pd.DataFrame:
+    manifest = tables.read_table(where["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
+    measured = tables.read_table(where["validate"], tables.MEASUREMENTS)
+    split = tables.read_table(where["split"], tables.SPLIT)[["path", "cluster"]]
+    clean = tables.read_table(where["clean"], tables.DECISIONS).rename(columns={"label": "used_label"})
+    files = manifest.merge(measured[["path", "width", "height", "quarantined", "reasons"]], on="path")
+    files = files.merge(split, on="path", how="left").rename(columns={"reasons": "measured_reasons"})
+    files = files.merge(clean.drop(columns=["found_label", "stage", "weight"]), on="path", how="left")
+    # decided about by clean, unless kept aside
+    files["reasons"] = files["reasons"].fillna(files["measured_reasons"])
+    files["fate"] = files["fate"].fillna("quarantined")
+    return _filled(files)
+
+
+def _refused_files(where: Mapping[str, Path]) -> pd.DataFrame:
+    manifest = tables.read_table(where["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
+    book = books.read(where["refused"])[["path", "split", "fate", "reasons"]]
+    files = manifest.merge(book, on="path")
+    unreadable = [bool(_UNDECIDABLE - {"class_too_small"} & set(text.split(";"))) for text in files["reasons"]]
+    # not measured for good: 1 stands for any size
+    side = np.where(unreadable, 0, 1)
+    return _filled(
+        files.assign(
+            width=side,
+            height=side,
+            quarantined=(files["fate"] == "quarantined").to_numpy(bool),
+            cluster="",
+            used_label="",
+            suggested_label="",
+            outlier_score=np.nan,
+            label_quality=np.nan,
+        )
+    )
+
+
+def _filled(files: pd.DataFrame) -> pd.DataFrame:
+    for name in ("label", "used_label", "suggested_label", "split", "cluster"):
+        files[name] = files[name].astype("string").fillna("")
+    return files.set_index("path").sort_index()
+
+
+def _suspects(files: pd.DataFrame, decisions: Mapping[str, Decision]) -> tuple[Suspect, ...]:
+    decidable = (files["width"] > 0) & (files["label"] != "")
+    seen = files[decidable & ((files["reasons"] != "") | files.index.isin(list(decisions)))]
+    clusters = files[files["cluster"] != ""].groupby("cluster").groups
+    rows: list[dict[Any, Any]] = seen.to_dict("records")
+    limit = min((row["outlier_score"] for row in rows if "outlier" in row["reasons"].split(";")), default=1.0)
+    found = []
+    for path, row in zip(seen.index, rows, strict=True):
+        kind, severity = _rank(row, limit)
+        said = decisions.get(str(path))
+        if said is not None and said.content_hash != row["sha256"]:
+            kind, severity = "stale", 2.0
+        elif not kind and said is not None:
+            kind, severity = "decided", 0.0
+        if kind:
+            found.append(_suspect(str(path), row, kind, severity, clusters))
+    cluster = files["cluster"]
+    return tuple(sorted(found, key=lambda one: (-one.severity, cluster[one.path], one.path)))
+
+
+def _rank(row: Mapping[Any, Any], limit: float) -> tuple[str, float]:
+    """The kind of the worst finding and its severity; no kind where no decision would change anything."""
+    reasons = set(row["reasons"].split(";")) - {""}
+    if reasons & _UNDECIDABLE:
+        return "", 0.0
+    found = [("", 0.0)]
+    if "conflicting_duplicate" in reasons:
+        found.append(("conflict", 1.0))
+    if "label_issue" in reasons:
+        found.append(("label", 1.0 - row["label_quality"]))
+    if "outlier" in reasons:
+        # at the limit it is as sure as not
+        found.append(("outlier", 0.8 * (1.0 - 0.5 * limit / row["outlier_score"])))
+    if row["quarantined"]:
+        found.append(("quarantined", 0.4))
+    if "near_duplicate" in reasons:
+        found.append(("copy", 0.2))
+    if "exact_duplicate" in reasons:
+        found.append(("copy", 0.1))
+    if reasons - _BY_PERSON and len(found) == 1:
+        found.append(("flag", 0.3))
+    return max(found, key=lambda one: one[1])
+
+
+def _suspect(path: str, row: Mapping[Any, Any], kind: str, severity: float, clusters: Mapping[Any, Any]) -> Suspect:
+    quality, score = row["label_quality"], row["outlier_score"]
+    return Suspect(
+        path=path,
+        content_hash=row["sha256"],
+        kind=kind,
+        severity=round(float(severity), 6),
+        label=row["label"],
+        used_label=row["used_label"],
+        suggested_label=row["suggested_label"] if row["suggested_label"] != row["label"] else "",
+        split=row["split"],
+        fate=row["fate"],
+        reasons=row["reasons"],
+        size=(int(row["width"]), int(row["height"])),
+        label_quality=None if pd.isna(quality) else float(quality),
+        outlier_score=None if pd.isna(score) else float(score),
+        copies=tuple(str(other) for other in clusters.get(row["cluster"], ()) if other != path),
+    )
