@@ -13,6 +13,7 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,14 +66,14 @@ def _first_page(site: Path, results: Iterable[dict[str, Any]], style: str) -> st
     rows = []
     for result in results:
         name, counts = result["suite_name"], result["statistics"]
-        validation = next(site.glob(f"validations/{name}/**/*.html")).relative_to(site).as_posix()
-        suite = next(site.glob(f"expectations/{name}.html")).relative_to(site).as_posix()
+        validation = next((site / "validations" / name).rglob("*.html")).relative_to(site).as_posix()
+        suite = f"expectations/{name}.html"
         failed = counts["unsuccessful_expectations"]
         status = '<span class="held">all held</span>' if not failed else f'<span class="failed">{failed} failed</span>'
         rows.append(
-            f'<tr><td><a href="{html.escape(validation)}">{html.escape(name)}</a></td><td>{status}</td>'
+            f'<tr><td><a href="{quote(validation)}">{html.escape(name)}</a></td><td>{status}</td>'
             f"<td>{counts['evaluated_expectations']}</td>"
-            f'<td><a href="{html.escape(suite)}">what is expected</a></td></tr>'
+            f'<td><a href="{quote(suite)}">what is expected</a></td></tr>'
         )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hallmark.reporting.inputs import Inputs
 
 MOST_CLASSES = 60
+MOST_STALE = 20
 
 
 def data_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def data_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dic
         "capture": inputs.reports["validate"]["capture"],
         "expectations": _expectations(inputs),
         "clean": inputs.reports["clean"],
+        "review": _review(inputs),
     }
 
 
@@ -93,6 +95,21 @@ def _classes(inputs: Inputs) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _review(inputs: Inputs) -> dict[str, Any]:
+    """What people decided, how much of it was new to the detectors, and what no longer fits its file."""
+    files, said = inputs.files, inputs.reports["clean"]["review"]
+    by_person = files["reasons"].str.contains("_by_review", regex=False)
+    return {
+        "decisions": said["decisions"],
+        "applied": said["applied"],
+        "rescued": inputs.reports["validate"]["review"]["kept"],
+        "held_out": int((by_person & files["split"].isin(SPLITS[1:])).sum()),
+        "of_quarantined": said["of_quarantined"],
+        "stale": [{**row, "why": words.STALE[row["why"]]} for row in said["stale"][:MOST_STALE]],
+        "n_stale": len(said["stale"]),
+    }
 
 
 def _expectations(inputs: Inputs) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.names import SPLITS
+from hallmark.reporting.words import number
 
 if TYPE_CHECKING:
     from hallmark.reporting.inputs import Inputs
@@ -28,6 +29,12 @@ def warnings_of(inputs: Inputs) -> list[str]:
         f"The class '{name}' was left out whole: it has {n} usable images, too few to learn from."
         for name, n in sorted(validate["small_classes"].items())
     )
+    stale = len(inputs.reports["clean"]["review"]["stale"])
+    if stale:
+        said.append(
+            f"{number(stale)} of the decisions in data/review.csv no longer fit their file and were left aside: decide "
+            "again with hallmark review."
+        )
     dropped = [row["name"] for row in inputs.reports["augment"]["transforms"] if row["outcome"] == "warned"]
     if dropped:
         said.append(f"These augmentations change labels on your data and are still applied: {', '.join(dropped)}.")

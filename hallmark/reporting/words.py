@@ -49,6 +49,12 @@ REASONS = {
 }
 
 
+STALE = {
+    "path_gone": "the source has no such file any more",
+    "content_changed": "the file is another one now",
+}
+
+
 def reasons_in_words(joined: str) -> str:
     """``;``-joined reasons as a phrase.
 

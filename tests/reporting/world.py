@@ -126,6 +126,7 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "quarantined": 2,
             "images": len(ledger) - 2,
             "small_classes": {},
+            "review": {"decisions": 3, "kept": 1, "stale": 1},
             "capture": [{"topic": "lighting", "even": False, "words": "Fix the light.", "measures": {}}],
         },
         "split": {
@@ -138,7 +139,12 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "fates": fates,
             "removed_from_train": {"review": 0, "duplicates": 1},
             "spared": 2,
-            "review": {"decisions": 1, "stale": []},
+            "review": {
+                "decisions": 3,
+                "applied": {"keep": 1, "drop": 1, "relabel": 0},
+                "of_quarantined": 0,
+                "stale": [{"path": "gone & lost.png", "decision": "drop", "why": "path_gone"}],
+            },
         },
         "balance": {
             "strategy": "class_weights",
