@@ -237,7 +237,9 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
         straight = image.convert("LA" if image.mode in _GREY else "RGBA")
         pixels = _over_white(np.asarray(straight))
     else:
-        pixels = _array(image.convert("L" if image.mode in _GREY else "RGB"))
+        wanted = "L" if image.mode in _GREY else "RGB"
+        # convert copies an image that is in the wanted mode already
+        pixels = _array(image if image.mode == wanted else image.convert(wanted))
     if turn is not None:
         whole = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
         pixels = _array(whole.transpose(turn))

@@ -39,8 +39,8 @@ NOISE_SIDE = 64
 HASH_SIDE = 32
 # the quantile of |N(0, 1)| that the estimate of noise divides by
 NOISE_QUANTILE, NOISE_NORMAL = 0.3, 0.38532
-# Immerkaer's mask: its response to white noise of deviation 1 has deviation 6, and to a plane of grey none
-NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+# Immerkaer's mask, along each axis in turn: its response to white noise of deviation 1 has deviation 6, to a plane none
+NOISE_MASK = np.array([1, -2, 1], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,17 +124,25 @@ def texture(light: NDArray[np.uint8]) -> tuple[float, float]:
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         light = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
-    # 16 bits hold every response to 8-bit luma exactly
-    deviation, edges = (float(cv2.meanStdDev(one)[1][0, 0]) for one in (light, cv2.Laplacian(light, cv2.CV_16S)))
-    sharpness = (edges / deviation) ** 2 if deviation > 0 else 0.0
+    # 16 bits hold every response to 8-bit luma exactly, and the sums of both are exact in 64
+    edges = cv2.Laplacian(light, cv2.CV_16S)
+    deviation = variance(light)
+    sharpness = variance(edges) / deviation if deviation > 0 else 0.0
     if min(light.shape) < 3:
         return sharpness, 0.0
     # a quarter of the pixels tells a quantile of a large image as well
     step = 2 if min(light.shape) > NOISE_SIDE else 1
-    response = np.abs(cv2.filter2D(light, cv2.CV_16S, NOISE_MASK)[1:-1:step, 1:-1:step]).ravel()
+    filtered = cv2.sepFilter2D(light, cv2.CV_16S, NOISE_MASK, NOISE_MASK)
+    response = np.abs(filtered[1:-1:step, 1:-1:step]).ravel()
     rank = int(NOISE_QUANTILE * (response.size - 1))
     noise = float(np.partition(response, rank)[rank]) / NOISE_NORMAL / 6 / 255
     return sharpness, noise
+
+
+def variance(values: NDArray[np.uint8] | NDArray[np.int16]) -> float:
+    """Variance of whole numbers of up to 16 bits; cv2.meanStdDev takes seven times as long for 16 bits."""
+    mean = cv2.sumElems(values)[0] / values.size
+    return max(cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean * mean, 0.0)  # type: ignore[no-any-return]
 
 
 @cache
