@@ -37,6 +37,9 @@ def run(
     overrides: Overrides = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for per-image work.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the best there is.")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="Who measures the images: local, dask or ray. Default: local processes.")
+    ] = None,
 ) -> None:
     """Run what is not up to date, as a Prefect flow; without anything to do, say so.
 
@@ -55,6 +58,9 @@ def run(
         os.environ[runtime.WORKERS] = str(workers)
     if device is not None:
         os.environ[runtime.DEVICE] = device
+    if runner is not None:
+        os.environ[runtime.RUNNER] = runner
+    runtime.runner()
     params = apply(STAGES, root, overrides or [], package="tasks")
     from flows.launch import launch
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
+
+# stages whose work on single images a cluster can do
+SPREADING = ("validate",)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 our fault, 2 wrong input or params, 3 a gate refused, 4 the machine is in the way."""
+    from hallmark.contracts.runtime import RUNNER, RUNNERS
     from tasks import STAGES
 
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage, or render dvc.yaml.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="stage")
     for stage in STAGES:
-        commands.add_parser(stage.name, help=f"run the stage {stage.name} in this folder")
+        command = commands.add_parser(stage.name, help=f"run the stage {stage.name} in this folder")
+        if stage.name in SPREADING:
+            command.add_argument("--runner", choices=RUNNERS, help="who does per-image work (default: local processes)")
     dvcfile = commands.add_parser("dvcfile", help="render dvc.yaml from the list of stages and the import graph")
     dvcfile.add_argument("--check", action="store_true", help="write nothing; exit 1 where dvc.yaml is out of date")
     options = parser.parse_args(arguments)
@@ -23,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     from hallmark.contracts.errors import HallmarkError
 
     root = Path.cwd()
+    if getattr(options, "runner", None):
+        os.environ[RUNNER] = options.runner
     try:
         if options.command == "dvcfile":
             return _dvcfile(root, check=options.check)

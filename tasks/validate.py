@@ -216,18 +216,20 @@ def run(params: Params, *, ingest: Path, review: Path, validate: Path) -> Report
 
 def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:
     from hallmark.images.shards import Reader
+    from hallmark.pipeline.runners import runner
     from hallmark.quality.isolation import Limits
     from hallmark.quality.measured_set import measure_set
     from hallmark.quality.progress import bar
 
     limits = Limits(max_pixels=params.max_pixels, seconds=params.seconds_per_image, memory_mib=params.memory_mib)
-    with Reader(ingest) as reader, bar("measuring images") as progress:
+    with Reader(ingest) as reader, bar("measuring images") as progress, runner() as where:
         return measure_set(
             manifest,
             reader.rows,
             limits,
             cache=runtime.state() / "cache",
-            workers=runtime.workers(),
+            workers=where.workers,
+            executor=where.executor,
             progress=progress,
         )
 

@@ -23,6 +23,8 @@ ENVIRONMENT = {
 
 WORKERS = "HALLMARK_WORKERS"
 DEVICE = "HALLMARK_DEVICE"
+RUNNER = "HALLMARK_RUNNER"
+RUNNERS = ("local", "dask", "ray")
 STATE = Path(".hallmark")
 
 
@@ -40,6 +42,14 @@ def workers() -> int:
     if not given.isdigit() or int(given) < 1:
         raise InputError(f"{WORKERS} is '{given}'", remedy="give a whole number of 1 or more")
     return int(given)
+
+
+def runner() -> str:
+    """Who does per-image work: HALLMARK_RUNNER (local, dask, ray), else 'local'."""
+    given = os.environ.get(RUNNER, "local")
+    if given not in RUNNERS:
+        raise InputError(f"{RUNNER} (--runner) is '{given}'", remedy=f"give one of {', '.join(RUNNERS)}")
+    return given
 
 
 def device() -> str:

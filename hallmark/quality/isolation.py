@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # images and bytes of one task: large enough to make its cost vanish, small enough to keep memory flat in N
 CHUNK_IMAGES = 256
-CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 8 * 2**20
 # a set of few and small files is measured here: starting workers would take longer than the work
 HERE_IMAGES = 2048
 HERE_BYTES = 16 * 2**10
@@ -196,7 +196,8 @@ class _Crew:
         future, pool = task
         if future is not None:
             try:
-                return future.result()
+                # a foreign executor has no limit of time of its own, and a lost answer must not hang the run
+                return future.result(None if self._given is None else self._limits.seconds * len(chunk))
             except BrokenProcessPool:
                 self._forsake(pool)
             except Exception:

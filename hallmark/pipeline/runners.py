@@ -1,0 +1,116 @@
+"""Where per-image work is done: processes of this machine, a Dask cluster, or Ray. Never a matter of what comes out.
+
+Dask takes the scheduler that ``DASK_SCHEDULER_ADDRESS`` names, Ray the cluster of ``RAY_ADDRESS``; without one, each
+starts workers here. The workers need the same installation as this machine, since functions are sent by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts import runtime
+from hallmark.contracts.errors import MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """``executor`` is None for processes of this machine, which rooms start themselves; ``workers`` is how many."""
+
+    executor: Executor | None
+    workers: int
+
+
+@contextlib.contextmanager
+def runner() -> Iterator[Runner]:
+    """The runner asked for by HALLMARK_RUNNER. Raises InputError for an unknown one, MachineError where it is lacking.
+
+    What was started here ends with the block; a cluster that was running before goes on.
+    """
+    match runtime.runner():
+        case "dask":
+            with _dask() as found:
+                yield found
+        case "ray":
+            with _ray() as found:
+                yield found
+        case _:
+            yield Runner(executor=None, workers=runtime.workers())
+
+
+@contextlib.contextmanager
+def _dask() -> Iterator[Runner]:
+    dask, distributed = _library("dask", "dask"), _library("distributed", "dask")
+    with contextlib.ExitStack() as stack:
+        address = dask.config.get("scheduler-address", None)
+        if address is None:
+            address = stack.enter_context(
+                distributed.LocalCluster(
+                    n_workers=runtime.workers(), threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                )
+            )
+        try:
+            client = stack.enter_context(distributed.Client(address, set_as_default=False))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise MachineError(
+                f"{runtime.RUNNER} is dask, but there is no scheduler at {address}: {error}",
+                remedy="start it, or unset DASK_SCHEDULER_ADDRESS to have workers started here",
+            ) from error
+        workers = sum(client.nthreads().values())
+        yield Runner(executor=stack.enter_context(client.get_executor()), workers=max(workers, 1))
+
+
+@contextlib.contextmanager
+def _ray() -> Iterator[Runner]:
+    ray = _library("ray", "ray")
+    started = not ray.is_initialized()
+    if started:
+        try:
+            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, **_ray_size())
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MachineError(
+                f"{runtime.RUNNER} is ray, but Ray does not start: {error}",
+                remedy="mend RAY_ADDRESS, or unset it to have workers started here",
+            ) from error
+    try:
+        yield Runner(executor=RayExecutor(ray), workers=max(int(ray.cluster_resources().get("CPU", 1)), 1))
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _ray_size() -> dict[str, int]:
+    import os
+
+    # the size of a cluster that runs already is not ours to choose
+    return {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": runtime.workers()}
+
+
+class RayExecutor(Executor):
+    """The ``submit`` of :mod:`concurrent.futures` on Ray's tasks."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._remote: dict[Callable[..., Any], Any] = {}
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if fn not in self._remote:
+            self._remote[fn] = self._ray.remote(fn)
+        future: Future[Any] = self._remote[fn].remote(*args, **kwargs).future()
+        return future
+
+
+def _library(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MachineError(
+            f"{runtime.RUNNER} is {runtime.runner()}, but the package {name} is not installed",
+            remedy=f"pip install 'hallmark[{extra}]', or run without --runner",
+        ) from error
