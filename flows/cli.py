@@ -1,5 +1,4 @@
-"""The command line: ``hallmark run``, ``configure``, ``schedule``, ``predict``, ``serve``, ``review``, ``report``,
-``doctor``.
+"""The command line: ``hallmark run``, ``configure``, ``schedule``, ``predict``, ``serve``, ``report`` and others.
 
 Exit codes: 0 done; 2 the user's input or params are wrong; 3 a gate refused; 4 the machine is in the way; 1 our fault.
 Nothing heavy is imported before a command needs it: ``--help`` and a params error answer in a fraction of a second.
@@ -179,6 +178,14 @@ def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the 
             import webbrowser
 
             webbrowser.open(page.resolve().as_uri())
+
+
+@app.command()
+def accept() -> None:
+    """Accept the validated data set at hand: later ones are compared with it, and the report tells the drift."""
+    from hallmark.quality.drift import accept as write
+
+    typer.echo(f"data/accepted.json describes {write(_root())} images; commit it to git")
 
 
 @app.command()

@@ -10,7 +10,9 @@ from hallmark.pipeline.stage import Stage
 
 STAGES = (
     Stage(name="ingest", inputs=(), outputs=("ingest",), sources=("ingest.source",)),
-    Stage(name="validate", inputs=("ingest", "review"), outputs=("validate",), sources=("validate.suites",)),
+    Stage(
+        name="validate", inputs=("ingest", "review", "accepted"), outputs=("validate",), sources=("validate.suites",)
+    ),
     Stage(name="split", inputs=("ingest", "validate"), outputs=("split",), shared=("seed",)),
     Stage(
         name="clean",

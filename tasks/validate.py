@@ -125,9 +125,10 @@ class Report:
     expectations: dict[str, Any]
     review: dict[str, int]
     capture: list[dict[str, Any]]
+    drift: dict[str, Any]  # from the last accepted data set; empty where none was
 
 
-def run(params: Params, *, ingest: Path, review: Path, validate: Path) -> Report:
+def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate: Path) -> Report:
     """Writes measurements.parquet and expectations.json. Raises GateRefused for a set that cannot be used."""
     import json
     from pathlib import Path
@@ -135,6 +136,7 @@ def run(params: Params, *, ingest: Path, review: Path, validate: Path) -> Report
     from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
     from hallmark.quality import flags, set_gate, set_summary
     from hallmark.quality.capture import advice
+    from hallmark.quality.drift import compare, read_accepted
     from hallmark.quality.expectations import check, render_data_docs
     from hallmark.quality.missing import filled, incomplete
     from hallmark.quality.review import read_review
@@ -143,6 +145,7 @@ def run(params: Params, *, ingest: Path, review: Path, validate: Path) -> Report
     parameters = {name: value for name, value in asdict(params).items() if not isinstance(value, dict)}
     suites = load_suites(Path(params.suites), parameters)
     decisions = read_review(review)
+    last = read_accepted(accepted)
     manifest = read_table(ingest / "manifest.parquet", MANIFEST)
     table = manifest.drop(columns="reasons").merge(_measured(params, manifest, ingest), on="path", validate="1:1")
 
@@ -196,6 +199,7 @@ def run(params: Params, *, ingest: Path, review: Path, validate: Path) -> Report
             "stale": int((stale["sha256"] != stale["content_hash"]).fillna(True).sum()),
         },
         capture=advice(table[~quarantined]),
+        drift=compare(last, table[~quarantined]),
     )
     if gate.refused:
         raise GateRefused(

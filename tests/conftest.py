@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 CODE = [
-    *("hallmark", "tasks", "flows", "conf", "pyproject.toml", "params.yaml", "dvc.yaml", "data/review.csv"),
+    *(
+        "hallmark",
+        "tasks",
+        "flows",
+        "conf",
+        "pyproject.toml",
+        "params.yaml",
+        "dvc.yaml",
+        "data/review.csv",
+        "data/accepted.json",
+    ),
     *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 ]
 

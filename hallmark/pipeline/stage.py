@@ -30,6 +30,8 @@ class Stage:
         match keyword:
             case "review":
                 return Path("data/review.csv")
+            case "accepted":
+                return Path("data/accepted.json")
             case "ledger":
                 return Path("reports/ledger.csv")
             case "plots":

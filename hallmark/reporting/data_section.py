@@ -48,6 +48,7 @@ def data_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dic
         "clusters": galleries.clusters(files, reader, most=12, side=side),
         "n_clusters": int(files.loc[files["cluster_size"].fillna(1) > 1, "cluster"].nunique()),
         "capture": inputs.reports["validate"]["capture"],
+        "drift": inputs.reports["validate"]["drift"],
         "expectations": _expectations(inputs),
         "clean": inputs.reports["clean"],
         "review": _review(inputs),

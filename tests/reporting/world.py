@@ -127,6 +127,7 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "images": len(ledger) - 2,
             "small_classes": {},
             "review": {"decisions": 3, "kept": 1, "stale": 1},
+            "drift": {"words": ["Brightness differs (stability index 0.40, strong)."]},
             "capture": [{"topic": "lighting", "even": False, "words": "Fix the light.", "measures": {}}],
         },
         "split": {

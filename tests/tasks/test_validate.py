@@ -92,13 +92,17 @@ class Workspace:
         self.root, self.runs = root, 0
         self.review = root / "review.csv"
         self.review.write_text(HEADER)
+        self.accepted = root / "accepted.json"
+        self.accepted.write_text("{}")
 
     def validate(self, found: Found, **changes: Any) -> tuple[Report, pd.DataFrame]:
         self.runs += 1
         ingest, out = self.root / f"ingest{self.runs}", self.root / f"validate{self.runs}"
         found.write(ingest)
         out.mkdir()
-        report = run(replace(PARAMS, **changes), ingest=ingest, review=self.review, validate=out)
+        report = run(
+            replace(PARAMS, **changes), ingest=ingest, review=self.review, accepted=self.accepted, validate=out
+        )
         return report, read_table(out / "measurements.parquet", MEASUREMENTS).set_index("path")
 
     def written(self) -> dict[str, bytes]:
@@ -339,3 +343,16 @@ def test_wrong_params_are_named(changes: dict[str, Any], words: str) -> None:
         replace(PARAMS, **changes)
     with pytest.raises(InputError, match=r"validate\.thresholds\.blank_contrast is 0\.9"):
         replace(PARAMS.thresholds, blank_contrast=0.9)
+
+
+def test_drift_from_the_accepted_set_is_told(workspace: Workspace) -> None:
+    from hallmark.quality.drift import profile
+
+    first, measured = workspace.validate(sound("cat", "dog"))
+    assert first.drift == {}
+    usable = measured.reset_index().assign(label=lambda table: table["path"].str.split("/").str[0])
+    workspace.accepted.write_text(json.dumps(profile(usable)))
+    same, _ = workspace.validate(sound("cat", "dog"))
+    assert same.drift["classes"]["psi"] == 0.0
+    other, _ = workspace.validate(sound("cat", "dog", "fox"))
+    assert other.drift["classes"]["new"] == ["fox"]
