@@ -48,13 +48,12 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indi
         raise ValueError("hashes repeat")
     together = 2 if distance <= 4 else 3
     edges = np.linspace(0, 64, distance + together + 1).round().astype(int)
-    bands = [((1 << int(b)) - (1 << int(a))) for a, b in itertools.pairwise(edges)]
+    bands = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
     found: list[NDArray[np.uint64]] = []
     n = np.uint64(len(hashes))
     for choice in itertools.combinations(bands, together):
-        key = hashes & np.uint64(sum(choice))
-        order = np.argsort(key, kind="stable")
-        for i, j in _same_key(key[order]):
+        keys, order = _sorted_by(hashes, choice)
+        for i, j in _same_key(keys):
             left, right = order[i], order[j]
             near = np.bitwise_count(hashes[left] ^ hashes[right]) <= distance
             left, right = left[near], right[near]
@@ -65,6 +64,24 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indi
     pairs = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
     first, second = np.divmod(pairs, max(n, np.uint64(1)))
     return first.astype(np.int64), second.astype(np.int64)
+
+
+def _sorted_by(hashes: NDArray[np.uint64], bands: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.uint64], Indices]:
+    """The bits of some bands of each hash, sorted, and whose they are.
+
+    Sorting the bits with the position behind them in one number is several times faster than an argsort.
+    """
+    keys = np.zeros(len(hashes), np.uint64)
+    width = 0
+    for low, high in bands:
+        keys |= ((hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)) << np.uint64(width)
+        width += high - low
+    places = max(len(hashes) - 1, 1).bit_length()
+    if width + places > 64:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    packed = np.sort((keys << np.uint64(places)) | np.arange(len(hashes), dtype=np.uint64))
+    return packed >> np.uint64(places), (packed & np.uint64((1 << places) - 1)).astype(np.int64)
 
 
 def _same_key(keys: NDArray[np.uint64]) -> Iterator[tuple[Indices, Indices]]:

@@ -1,0 +1,83 @@
+"""How fast, and in how much memory, near duplicates are found among many 64-bit hashes.
+
+    .venv/bin/python benchmarks/duplicates.py --count 1000000 --distance 4 8
+
+Random hashes, and among them planted copies with 0 to ``distance`` bits changed. For each distance a process of its own
+finds all pairs and clusters them; printed are its seconds by the clock and by the core, its peak memory, and whether
+every planted pair was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+
+
+def hashes(count: int, copies: int, distance: int, seed: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """``count`` hashes of which the last ``copies`` are changed copies, and the original of each copy."""
+    random = np.random.default_rng(seed)
+    made = random.integers(0, 2**64, count, dtype=np.uint64)
+    originals = random.permutation(count - copies)[:copies]
+    changed = np.zeros(copies, np.uint64)
+    for number in range(copies):
+        bits = random.permutation(64)[: number % (distance + 1)]
+        changed[number] = sum(1 << int(bit) for bit in bits)
+    made[count - copies :] = made[originals] ^ changed
+    return made, originals
+
+
+def measure(count: int, distance: int, seed: int) -> None:
+    sys.path.insert(0, str(ROOT))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    from hallmark.quality.duplicates import near_pairs
+
+    copies = count // 50
+    made, originals = hashes(count, copies, distance, seed)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    started, worked = time.perf_counter(), time.process_time()
+    unique, which = np.unique(made, return_inverse=True)
+    i, j = near_pairs(unique, distance)
+    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(len(unique), len(unique)))
+    clusters, component = connected_components(graph, directed=False)
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    cluster = component[which]
+    found = int((cluster[count - copies :] == cluster[originals]).sum())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{count:>9} hashes, distance {distance:>2}: {seconds:6.1f} s ({worked:.1f} s of one core), peak {peak:.0f} MiB "
+        f"({before:.0f} before), {found} of {copies} planted copies found, {count - clusters} hashes joined to others"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--distance", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one", action="store_true", help="measure one distance in this process")
+    options = parser.parse_args()
+    if options.one:
+        measure(options.count, options.distance[0], options.seed)
+        return
+    for distance in options.distance:
+        command = [sys.executable, __file__, "--one", "--count", str(options.count)]
+        command += ["--distance", str(distance), "--seed", str(options.seed)]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
