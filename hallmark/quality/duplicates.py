@@ -1,10 +1,10 @@
 """Duplicates as clusters: exact by the hash of the decoded pixels, near by perceptual hash and then by the pixels.
 
 The 64-bit perceptual hash only proposes: two images whose hashes differ in few bits are *candidates*, and on small or
-uniform images many different ones do. A candidate pair is accepted if one image, moved and stretched by a few percent
-and changed in brightness and contrast, explains the other but for a small residual. So re-encoded, resized, slightly
-brightened and lightly cropped copies are found, and merely similar photos are not. Clusters are the connected
-components of accepted pairs.
+uniform images many different ones do. Of small images a crop by a single pixel changes many bits, so that there each
+image's nearest neighbours are candidates too. A candidate pair is accepted if one image explains the other but for a
+small residual (:mod:`hallmark.quality.alignment`). So re-encoded, resized, slightly brightened and lightly cropped
+copies are found, and merely similar photos are not. Clusters are the connected components of accepted pairs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from hallmark.quality.alignment import LARGEST_STRETCH, residual, smooth
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 SIDE = 48
 _CHUNK = 1 << 22  # pairs compared at once: 32 MiB a column
 _CROWD = 24  # images of one hash beyond which only neighbours in brightness and contrast are compared
-_ROUGH = 0.4  # residual without alignment above which no crop of a few percent is the reason
-_WARP = 0.05
-_STEPS = 3
-_FLAT = 1.5  # deviation in grey levels below which an image shows nothing to compare
-_GAIN = (0.6, 1.6)
+# the shorter side in pixels below which a crop by one pixel is a matter of percents
+_SMALL = 64
+_NEIGHBOURS = 2
+_NEIGHBOUR_SIDE = 16
+_UNLIKE = 0.1  # 1 - cosine of two coarse pictures beyond which none is a crop of the other
+_EXACT_SEARCH = 8192  # images up to which every pair is looked at; of more, those that share a nearby anchor
+_CELLS = 3
 
 
 def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indices]:
@@ -141,81 +145,52 @@ def _neighbours(group: Indices, light: NDArray[np.float64]) -> Indices:
     return np.concatenate(found, axis=1)
 
 
-def residual(left: Thumbnails, right: Thumbnails, align: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What part of ``right``'s contrast ``left`` leaves unexplained, per pair, in [0, 1]; 1 where it explains nothing.
+def coarse(thumbnails: Thumbnails) -> NDArray[np.float32]:
+    """Unit vectors float32 ``[images, 256]`` of smoothed 16x16 light, the mean left out; zero for a flat image."""
+    n, side = thumbnails.shape[:2]
+    step = side // _NEIGHBOUR_SIDE
+    light = thumbnails.reshape(n, _NEIGHBOUR_SIDE, step, _NEIGHBOUR_SIDE, step, 3).mean(
+        axis=(2, 4, 5), dtype=np.float32
+    )
+    light = smooth(light).reshape(n, -1)
+    light -= light.mean(axis=1, keepdims=True)
+    length = np.sqrt((light**2).mean(axis=1, keepdims=True))
+    return np.where(length < 1, 0, light / np.maximum(length * _NEIGHBOUR_SIDE, 1e-6)).astype(np.float32)
 
-    Both are uint8 ``[pairs, side, side, 3]``. The model is right = gain * left + offset, with one gain in [0.6, 1.6]
-    for all channels; where ``align`` is true, left may also be moved and stretched by up to 5 % of the side
-    (Gauss-Newton on the linearised warp, Lucas and Kanade 1981). Too few pixels cannot tell such a move from another
-    picture: align only images larger than a few dozen pixels.
+
+def neighbours(vectors: NDArray[np.float32]) -> tuple[Indices, Indices]:
+    """Each unit vector with its two nearest by cosine, where they are near at all: pairs i < j, sorted.
+
+    Of more than 8 192, only vectors are compared that have one of their three nearest anchors in common; anchors are
+    evenly spaced rows. Copies are so much nearer than the anchors are to each other that they rarely have none.
     """
-    a, b = left.astype(np.float32), right.astype(np.float32)
-    rough = _explain(a, b)
-    out = rough.copy()
-    fine = np.flatnonzero(align & (rough > 0.01) & (rough <= _ROUGH))
-    for begin in range(0, len(fine), 512):
-        part = fine[begin : begin + 512]
-        out[part] = np.minimum(rough[part], np.minimum(_aligned(a[part], b[part]), _aligned(b[part], a[part])))
-    return out
-
-
-def _explain(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Residual of b on gain * a + offset; pictures without contrast match by their level."""
-    a = a.reshape(len(a), -1).astype(np.float64)
-    b = b.reshape(len(b), -1).astype(np.float64)
-    level = np.abs(a.mean(1) - b.mean(1))
-    a -= a.mean(1, keepdims=True)
-    b -= b.mean(1, keepdims=True)
-    spread_a, spread_b = a.std(1), b.std(1)
-    gain = np.clip((a * b).mean(1) / np.maximum(spread_a**2, 1e-9), *_GAIN)
-    rest = np.sqrt(((b - gain[:, None] * a) ** 2).mean(1)) / np.maximum(np.maximum(spread_b, gain * spread_a), 1e-9)
-    flat_a, flat_b = spread_a < _FLAT, spread_b < _FLAT
-    rest = np.where(flat_a & flat_b, np.where(level <= 2 * _FLAT, 0.0, 1.0), np.where(flat_a ^ flat_b, 1.0, rest))
-    return np.minimum(rest, 1.0)
-
-
-def _aligned(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Residual of b on a after moving and stretching a; the rim is left out, for there the move finds no pixels."""
-    pairs, side = a.shape[:2]
-    a, b = _smooth(a), _smooth(b)  # resampling softens one of the two: without this, that alone would be a residual
-    grid = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / (side / 2)
-    rim = slice(2, side - 2)
-    move = np.zeros((pairs, 4), np.float32)  # shift and stretch along x, then along y, in pixels
-    light = b.mean(3)[:, rim, rim].reshape(pairs, -1)
-    for _ in range(_STEPS):
-        warped = _warp(a, move)
-        grey = warped.mean(3)
-        gy, gx = np.gradient(grey, axis=(1, 2))
-        terms = [grey, np.ones_like(grey), gx, grid * gx, gy, grid[:, None] * gy]
-        design = np.stack([term[:, rim, rim].reshape(pairs, -1) for term in terms], axis=2).astype(np.float64)
-        normal = design.transpose(0, 2, 1) @ design + 1e-3 * np.eye(6)
-        solved = np.linalg.solve(normal, design.transpose(0, 2, 1) @ light[:, :, None].astype(np.float64))[:, :, 0]
-        gain = np.clip(solved[:, :1], *_GAIN)
-        move = np.clip(move + solved[:, 2:] / gain, -_WARP * side, _WARP * side).astype(np.float32)
-    return _explain(_warp(a, move)[:, rim, rim], b[:, rim, rim])
-
-
-def _smooth(a: NDArray[np.float32]) -> NDArray[np.float32]:
-    for axis in (1, 2):
-        before = np.take(a, np.r_[0, : a.shape[axis] - 1], axis)
-        after = np.take(a, np.r_[1 : a.shape[axis], a.shape[axis] - 1], axis)
-        a = (before + 2 * a + after) / 4
-    return a
-
-
-def _warp(a: NDArray[np.float32], move: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear resampling along each axis in turn: the warp is separable."""
-    pairs, side = a.shape[:2]
-    grid = np.arange(side, dtype=np.float32)
-    unit = (grid - (side - 1) / 2) / (side / 2)
-    for axis, shift, stretch in ((2, move[:, 0], move[:, 1]), (1, move[:, 2], move[:, 3])):
-        at = np.clip(grid + shift[:, None] + stretch[:, None] * unit, 0, side - 1)
-        low = np.minimum(at.astype(np.int64), side - 2)
-        part = at - low
-        shape = (pairs, 1, side, 1) if axis == 2 else (pairs, side, 1, 1)
-        low, part = low.reshape(shape), part.reshape(shape)
-        a = np.take_along_axis(a, low, axis) * (1 - part) + np.take_along_axis(a, low + 1, axis) * part
-    return a
+    n = len(vectors)
+    if n <= _EXACT_SEARCH:
+        cells = [np.arange(n)]
+    else:
+        anchors = vectors[:: max(1, n // int(2 * np.sqrt(n)))]
+        nearest = np.concatenate(
+            [
+                np.argpartition(-(vectors[begin : begin + 4096] @ anchors.T), _CELLS, axis=1)[:, :_CELLS]
+                for begin in range(0, n, 4096)
+            ]
+        )
+        order = np.argsort(nearest.ravel(), kind="stable")
+        cells = np.split(order // _CELLS, np.cumsum(np.bincount(nearest.ravel(), minlength=len(anchors)))[:-1])
+    found = [np.zeros((2, 0), np.int64)]
+    for cell in cells:
+        inside = vectors[cell]
+        k = min(_NEIGHBOURS, len(cell) - 1)
+        for begin in range(0, len(cell) if k > 0 else 0, 2048):
+            like = inside[begin : begin + 2048] @ inside.T
+            rows = np.arange(len(like))
+            like[rows, rows + begin] = -1
+            best = np.argpartition(-like, k - 1, axis=1)[:, :k]
+            near = like[rows[:, None], best] >= 1 - _UNLIKE
+            which, rank = np.nonzero(near)
+            found.append(np.stack([cell[which + begin], cell[best[which, rank]]]))
+    pairs = np.unique(np.sort(np.concatenate(found, axis=1), axis=0), axis=1)
+    return pairs[0], pairs[1]
 
 
 def find_clusters(
@@ -237,8 +212,15 @@ def find_clusters(
     light = images[["brightness", "contrast"]].to_numpy(np.float64)[first]
     i, j = candidates(images["phash"].to_numpy(np.uint64)[first], light, distance)
     side = images[["width", "height"]].min(axis=1).to_numpy()[first]
+    small = np.flatnonzero((side >= align_from) & (side < _SMALL))
+    if len(small) > 1:
+        # in blocks: the thumbnails of all images would not fit in memory
+        blocks = [coarse(thumbnails(first[small[begin : begin + 4096]])) for begin in range(0, len(small), 4096)]
+        near = neighbours(np.concatenate(blocks))
+        both = np.concatenate([np.stack([i, j]), small[np.stack(near)]], axis=1)
+        i, j = np.unique(both, axis=1)
     aspect = np.log(images["width"].to_numpy(np.float64) / images["height"].to_numpy(np.float64))[first]
-    likely = np.abs(aspect[i] - aspect[j]) <= 3 * _WARP
+    likely = np.abs(aspect[i] - aspect[j]) <= 3 * LARGEST_STRETCH
     i, j = i[likely], j[likely]
     needed, position = np.unique(np.concatenate([i, j]), return_inverse=True)
     pixels = thumbnails(first[needed])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hallmark.images.decoding import prepare
-from hallmark.quality.duplicates import SIDE, candidates, find_clusters, near_pairs, residual
+from hallmark.quality.alignment import residual
+from hallmark.quality.duplicates import SIDE, candidates, find_clusters, near_pairs, neighbours
 from hallmark.quality.measurement import measure
 from tests.quality.made_source import encoded, picture
 
@@ -120,3 +121,38 @@ def test_flat_pictures_match_by_their_level() -> None:
 def test_one_image_alone() -> None:
     file = io.BytesIO(encoded(picture(0)))
     assert clusters_of([file.getvalue()]).tolist() == [0]
+
+
+def test_a_crop_by_one_pixel_of_a_small_picture_is_found() -> None:
+    originals = [picture(number, 28) for number in range(40)]
+    files = [encoded(pixels) for pixels in originals] + [encoded(pixels[1:, 1:]) for pixels in originals]
+    found = clusters_of(files)
+    assert (found[:40] == found[40:]).mean() >= 0.97
+    assert len(set(found[:40])) == 40
+
+
+def test_a_softer_copy_explains_but_another_picture_does_not() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    sharp = np.stack([picture(number, SIDE) for number in range(8)])
+    soft = np.stack([gaussian_filter(one, (1, 1, 0)) for one in sharp])
+    off = np.zeros(8, bool)
+    assert residual(sharp, soft, off).max() < 0.12
+    assert residual(soft, sharp, off).max() < 0.12
+    assert residual(sharp, np.roll(soft, 1, axis=0), ~off).min() > 0.2
+
+
+def test_neighbours_beyond_the_exact_search_still_find_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hallmark.quality import duplicates
+
+    random = np.random.default_rng(0)
+    points = random.normal(size=(600, 16))
+    points = np.concatenate([points, points[:100] + 0.02 * random.normal(size=(100, 16))])
+    vectors = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    wanted = {(n, 600 + n) for n in range(100)}
+    i, j = neighbours(vectors)
+    assert wanted <= set(zip(i.tolist(), j.tolist(), strict=True))
+    monkeypatch.setattr(duplicates, "_EXACT_SEARCH", 100)
+    i, j = neighbours(vectors)
+    assert len(wanted & set(zip(i.tolist(), j.tolist(), strict=True))) >= 97
+    assert [len(one) for one in neighbours(vectors[:1])] == [0, 0]
