@@ -1,7 +1,9 @@
 """Training batches as a function of (epoch, number): the same for any worker count, from any place a run is taken up.
 
 An epoch's order comes from the sampling plan; it is cut into batches of nearly equal size, so that none is too small
-for batch norm. Each image's augmentation is seeded by (seed, epoch, image, place in the epoch).
+for batch norm. Each image's augmentation is seeded by (seed, epoch, image, place in the epoch), and done for many
+images at once or one by one, as :func:`hallmark.transforms.batched.executor` says for their size and the device.
+Images, seed and device decide what a batch holds, never how many batches are made together or by whom.
 """
 
 from __future__ import annotations
@@ -22,21 +24,25 @@ from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
 from hallmark.learning.pixels import opened
 from hallmark.sampling.order import epoch_order
+from hallmark.transforms import draws
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
-    from hallmark.transforms.policy import Policy
+    Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]
 
+TOGETHER = 1 << 20  # values of images made at once where no worker makes them: fixed costs are shared by many batches
+RESIDENT = 0.5  # share of a GPU's free memory that the images may take
+TRIED = 128  # images that tell what augmentation costs
 WORTH_WORKERS = 15.0  # seconds of augmentation in all, below which worker processes cost more than they save
 
 
 class Batch(NamedTuple):
-    """images uint8 [b, height, width, channels], labels int64 [b], weights float32 [b]."""
+    """images uint8 [b, height, width, channels], labels int64 [b], weights float32 [b]; on the host or the device."""
 
     images: Tensor
     labels: Tensor
@@ -51,7 +57,8 @@ class Batches(Dataset[Batch]):
     """Batches by (epoch, number).
 
     ``images`` is the .npy file of the images of the plan's rows; ``plan`` has ``repeats`` and ``probability``;
-    ``labels`` int64 [n] and ``weights`` float32 [n] are the rows'; ``transforms`` is policy.json's list.
+    ``labels`` int64 [n] and ``weights`` float32 [n] are the rows'; ``transforms`` is policy.json's list. ``device`` is
+    where training runs; a GPU keeps all images where they fit, and then makes the batches.
     """
 
     def __init__(
@@ -65,22 +72,46 @@ class Batches(Dataset[Batch]):
         transforms: Sequence[dict[str, Any]],
         batch_size: int,
         seed: int,
+        device: torch.device | None = None,
     ) -> None:
         self._path = images
         self._plan = plan[["repeats", "probability"]].reset_index(drop=True)
         self._sampler = sampler
-        self._labels, self._weights = labels, weights
+        self._labels, self._weights = torch.from_numpy(labels), torch.from_numpy(weights)
         self._transforms = list(transforms)
         self._seed = seed
         self.shown = int(self._plan["repeats"].sum())
         self.per_epoch = -(-self.shown // batch_size)
         self._opened: NDArray[np.uint8] | None = None
-        self._policy: Policy | None = None
+        self._augment: Augment | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
+        device = device or torch.device("cpu")
+        self.executor = _executor(self._transforms, self.pixels.shape, device)
+        self._resident: Tensor | None = None
+        if device.type == "cuda" and self.executor != "per_image":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.pixels.nbytes < RESIDENT * free:
+                self.reside(device)
+
+    @property
+    def values_per_batch(self) -> int:
+        """Pixels times channels that a batch holds at most."""
+        return -(-self.shown // self.per_epoch) * int(np.prod(self.pixels.shape[1:]))
+
+    def reside(self, device: torch.device) -> None:
+        """Keeps all images, labels and weights on the device, where batches are then made."""
+        self._resident = torch.from_numpy(np.array(self.pixels)).to(device)
+        self._labels, self._weights = self._labels.to(device), self._weights.to(device)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the images lie on the device."""
+        return self._resident is not None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what a worker process opens itself."""
-        return {**self.__dict__, "_opened": None, "_policy": None, "_order": None}
+        assert self._resident is None, "images on a device are not for workers"
+        return {**self.__dict__, "_opened": None, "_augment": None, "_order": None}
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -90,39 +121,83 @@ class Batches(Dataset[Batch]):
         return self._opened
 
     def __getitem__(self, key: Key) -> Batch:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[Batch]:
+        """Several batches, made together: the same as one by one."""
+        rows, places, seeds = zip(*(self._members(key) for key in keys), strict=True)
+        chosen = np.concatenate(rows)
+        index = torch.from_numpy(chosen)
+        if self._resident is not None:
+            index = index.to(self._resident.device, non_blocking=True)
+            images = self._resident.index_select(0, index)
+        else:
+            images = torch.from_numpy(self.pixels[chosen])
+        if self._transforms:
+            marks = [
+                draws.keys(seed=seed, rows=each, places=place)
+                for seed, each, place in zip(seeds, rows, places, strict=True)
+            ]
+            images = self._augmented(images, np.concatenate(marks))
+        sizes = [len(each) for each in rows]
+        parts = (images, self._labels[index], self._weights[index])
+        return [Batch(*part) for part in zip(*(torch.split(each, sizes) for each in parts), strict=True)]
+
+    def _members(self, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """A batch's rows, their places in the epoch, and the seed of the epoch's augmentation."""
         epoch, number = key
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, epoch_order(self._plan, seed=self._seed, epoch=epoch, sampler=self._sampler))
         order = self._order[1]
         start, end = (len(order) * place // self.per_epoch for place in (number, number + 1))
-        rows = order[start:end]
-        images = self.pixels[rows]
-        if self._transforms:
-            policy = self._built()
-            for place, row in enumerate(rows):
-                seed = derive(self._seed, "train", "augment", epoch, int(row), start + place)
-                images[place] = policy(images[place], seed)
-        return Batch(
-            torch.from_numpy(images), torch.from_numpy(self._labels[rows]), torch.from_numpy(self._weights[rows])
-        )
+        return order[start:end], np.arange(start, end), derive(self._seed, "train", "augment", epoch)
 
-    def _built(self) -> Policy:
-        if self._policy is None:
-            from hallmark.transforms.policy import build
-
+    def _augmented(self, images: Tensor, marks: NDArray[np.uint64]) -> Tensor:
+        if self._augment is None:
             height, width, channels = self.pixels.shape[1:]
-            self._policy = build(self._transforms, height=height, width=width, channels=channels)
-        return self._policy
+            shape = {"height": height, "width": width, "channels": channels}
+            if self.executor == "batched":
+                from hallmark.transforms import batched
+
+                self._augment = batched.build(self._transforms, **shape)
+            else:
+                self._augment = _one_by_one(self._transforms, **shape)
+        return self._augment(images, marks)
 
     def cost(self) -> float:
-        """Seconds that augmenting one image takes, by trial; 0 without augmentation."""
-        if not self._transforms:
+        """Seconds that augmenting one image takes, by trial; 0 without augmentation or where a GPU does it."""
+        if not self._transforms or self._resident is not None:
             return 0.0
-        policy, count = self._built(), min(32, len(self.pixels))
+        count = min(TRIED, len(self.pixels))
+        images, marks = torch.from_numpy(np.array(self.pixels[:count])), np.arange(count, dtype=np.uint64)
+        self._augmented(images[:1].clone(), marks[:1])
         started = time.perf_counter()
-        for row in range(count):
-            policy(np.array(self.pixels[row]), row)
+        self._augmented(images, marks)
         return (time.perf_counter() - started) / count
+
+
+def _executor(transforms: list[dict[str, Any]], shape: tuple[int, ...], device: torch.device) -> str:
+    """``none``, ``batched`` or ``per_image``."""
+    if not transforms:
+        return "none"
+    from hallmark.transforms import batched
+
+    height, width, channels = shape[1:]
+    return batched.executor(transforms, height=height, width=width, channels=channels, device=device.type)
+
+
+def _one_by_one(transforms: list[dict[str, Any]], *, height: int, width: int, channels: int) -> Augment:
+    from hallmark.transforms import policy
+
+    made = policy.build(transforms, height=height, width=width, channels=channels)
+
+    def augment(images: Tensor, marks: NDArray[np.uint64]) -> Tensor:
+        pixels = images.numpy()
+        for place, mark in enumerate((marks >> np.uint64(1)).tolist()):
+            pixels[place] = made(pixels[place], mark)
+        return images
+
+    return augment
 
 
 @dataclass
@@ -134,6 +209,8 @@ class Waiting:
 
 def workers(batches: Batches, *, epochs: int, where: torch.device) -> int:
     """Worker processes worth their start. Changes no batch: only the time they take."""
+    if batches.resident:
+        return 0
     spare = runtime.workers() - (1 if where.type == "cpu" else 0)
     if batches.cost() * batches.shown * epochs < WORTH_WORKERS:
         return 0
@@ -145,11 +222,12 @@ def stream(batches: Batches, *, start: Key, epochs: int, processes: int, waiting
     keys = [(start[0], number) for number in range(start[1], batches.per_epoch)]
     keys += [(epoch, number) for epoch in range(start[0] + 1, epochs) for number in range(batches.per_epoch)]
     if not processes:
-        for key in keys:
+        together = max(1, TOGETHER // max(1, batches.values_per_batch))
+        for first in range(0, len(keys), together):
             started = time.perf_counter()
-            batch = batches[key]
+            made = batches.__getitems__(keys[first : first + together])
             waiting.seconds += time.perf_counter() - started
-            yield batch
+            yield from made
         return
     with warnings.catch_warnings():
         # how many workers there are is for the person who set HALLMARK_WORKERS to say

@@ -171,7 +171,7 @@ class _Training:
                 first = self.place.step % self.steps_per_epoch * self.recipe.accumulate
                 group = [next(stream) for _ in range(min(self.recipe.accumulate, self.batches.per_epoch - first))]
                 if self.place.step == 0:
-                    self.log.image("augmented", sheet(group[0].images.numpy()), 0)
+                    self.log.image("augmented", sheet(group[0].images.cpu().numpy()), 0)
                 self._step(group)
                 shown += sum(len(batch.labels) for batch in group)
                 advance(self.place.step, self._words())
@@ -184,6 +184,8 @@ class _Training:
                 samples_per_second=round(shown / spent, 1),
                 loader_wait=round(waiting.seconds / spent, 4),
                 loader_workers=processes,
+                augmentation=self.batches.executor,
+                images_on_device=self.batches.resident,
                 peak_device_memory=devices.peak_memory(where),
             )
         last = self.recipe.keep == "last" and not self.place.diverged

@@ -187,6 +187,7 @@ def train(
         transforms=transforms,
         batch_size=resolved.batch_size,
         seed=seed,
+        device=machine.device,
     )
     validation = None
     if held_out is not None:
