@@ -41,7 +41,7 @@ lint: setup
 # every transitive dependency; torch without a build tag, so that each machine takes its own build
 lock: setup
 	rm -f requirements.lock  # pins of the old file would choose torch's CUDA build over the one offered here
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra wandb --python-version 3.11 --no-header --no-annotate \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra pretrained --extra wandb --python-version 3.11 --no-header --no-annotate \
 		--output-file requirements.lock
 	sed -i 's/^torch==\([0-9.]*\)+.*/torch==\1/' requirements.lock
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hallmark.contracts import require
 from hallmark.judgement.objective import Objective, describe
 from hallmark.learning.recipe import Recipe, resolve
-from hallmark.learning.recipe import batch_size as batch_size_for
-from hallmark.models.params import Model, choose
+from hallmark.models.params import BACKBONE, Model
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
 
 if TYPE_CHECKING:
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
     from hallmark.learning.loop import Fitted
     from hallmark.learning.sets import Sets
-    from hallmark.models.params import Choice
+    from hallmark.learning.starting import Start
+    from hallmark.models.backbone import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,10 @@ class Params(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was trained, how, and how it stands on the validation images; epochs count from 1."""
+    """What was trained, how, and how it stands on the validation images; epochs count from 1.
+
+    ``transfer`` tells what it started from, None if from nothing; ``lr_search`` the trial of ``train.lr: find``.
+    """
 
     epochs: int
     best_epoch: int
@@ -46,6 +49,8 @@ class Report:
     n_parameters: int
     privacy: dict[str, Any] | None
     why: str
+    transfer: dict[str, Any] | None
+    lr_search: list[dict[str, float]]
     classes: list[str]
     n_train: int
     n_synthetic: int
@@ -80,112 +85,106 @@ def run(
     plots: Path,
 ) -> Report:
     """Trains, writes model.safetensors, model.json, history.parquet and plots/history.csv."""
-    import pandas as pd
+    import tempfile
+    from pathlib import Path
 
     from hallmark.contracts.runtime import state
-    from hallmark.contracts.seeds import derive
-    from hallmark.learning import checkpoints, devices, pixels, sets
+    from hallmark.learning import checkpoints, devices, finding, record, sets, starting
     from hallmark.models import weights
     from hallmark.pipeline import telemetry
     from hallmark.tracking.runs import open_run
 
-    data = sets.read(
-        ingest=ingest,
-        split=split,
-        clean=clean,
-        balance=balance,
-        synthesize=synthesize,
-        synthetic_weight=params.synthetic_weight,
-    )
+    folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
+    data = sets.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((augment / "policy.json").read_text(encoding="utf-8"))
-    chosen = _choose(params, data)
-    cache = state() / "cache" / "pixels"
-    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels}
-    images = pixels.prepared(data.train_items, **shape, cache=cache)
-    held_out = pixels.prepared(data.val_items, **shape, cache=cache) if data.val_items else None
-    mean, std = pixels.scaling(params.scaling, pixels.opened(images)[: data.n_real])
-    description = {
-        "name": chosen.name,
-        "classes": data.classes,
-        "arguments": chosen.arguments,
-        "input": {**shape, "scaling": params.scaling, "mean": mean, "std": std},
-    }
-
-    network = weights.network(description, seed=derive(params.seed, "train", "init"))
-    size = resolve(params, images=data.shown, network=chosen.name).batch_size
-    machine = devices.machine(params.precision, network, (size, chosen.channels, chosen.side, chosen.side))
+    with tempfile.TemporaryDirectory() as scratch:
+        backbone = _backbone(params.model, Path(scratch))
+        cache = state() / "cache" / "pixels"
+        start = starting.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone)
+    name = start.description["name"]
+    resolved = resolve(params, images=data.shown, network=name, weights=start.weights)
+    machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
     telemetry.note(device=str(machine.device), precision=machine.precision, threads=machine.threads)
 
     # what follows the training only does not change it
     told = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
-    key = checkpoints.key_of(
-        {**told, **machine.facts()},
-        [*data.files, augment / "policy.json"],
-    )
+    begun = {"backbone": start.description.get("backbone")}
+    key = checkpoints.key_of({**told, **begun, **machine.facts()}, [*data.files, augment / "policy.json"])
     kept = checkpoints.Checkpoints(state() / "checkpoints", key)
+    if params.batch_size == "find":
+        found = kept.once(
+            "batch_size",
+            lambda: finding.batch_size(
+                start.network, start.shape, images=data.shown, machine=machine, classes=len(data.classes)
+            ),
+        )
+        resolved = resolve(params, images=data.shown, network=name, weights=start.weights, found_batch_size=found)
     with open_run(params.tracking, key=key, stage="train", params=dataclasses.asdict(params)) as tracked:
         fitted = sets.train(
             data,
-            description,
-            network,
-            images=images,
-            held_out=held_out,
+            start,
             transforms=policy["transforms"],
             recipe=params,
+            resolved=resolved,
             objective=params.objective,
             seed=params.seed,
             machine=machine,
             checkpoints=kept,
             log=tracked,
         )
-        weights.save_model(train, description, fitted.state)
+        weights.save_model(train, start.description, fitted.state)
         tracked.output(train / weights.WEIGHTS)
-
-    history = pd.DataFrame(fitted.history)
-    # without validation images a column of None would have no type
-    history = history.astype({name: "float64" for name in history.columns if name != "epoch"})
-    history.to_parquet(train / "history.parquet", index=False, compression="zstd")
-    columns = ["epoch", "train_loss", "val_loss", "objective", "lr"]
-    history[columns].to_csv(plots / "history.csv", index=False, lineterminator="\n")
-    return _report(params, data, chosen, fitted)
+    record.write(fitted, train=train, plots=plots)
+    return _report(params, data, start, backbone, fitted)
 
 
-def _choose(params: Params, data: Sets) -> Choice:
-    from hallmark.learning import pixels
+def _backbone(model: Model, scratch: Path) -> Backbone | None:
+    """What the training starts from, None where from nothing."""
+    from pathlib import Path
 
-    found = pixels.survey(data.train_items[: data.n_real])
-    return choose(
-        params.model,
-        images=data.n_real,
-        classes=len(data.classes),
-        side=found.side,
-        grey=found.grey,
-        batch_size=batch_size_for(params, images=data.shown),
-    )
+    from hallmark.models import backbone, hub
+    from hallmark.tracking import model_uri
+
+    if model.backbone is None:
+        return None
+    if model.backbone.startswith("models:"):
+        folder, version = model_uri.package(model.backbone, scratch, where=BACKBONE)
+        return backbone.read(folder, source=model.backbone, revision=str(version.number))
+    folder, revision = hub.fetched(model.backbone)
+    # of a folder its name alone: where it lies is this machine's affair
+    source = model.backbone if revision is not None else Path(model.backbone).name
+    return backbone.read(folder, source=source, revision=revision)
 
 
-def _report(params: Params, data: Sets, chosen: Choice, fitted: Fitted) -> Report:
-    import math
+def _report(params: Params, data: Sets, start: Start, backbone: Backbone | None, fitted: Fitted) -> Report:
+    from hallmark.learning.record import finite
 
-    def finite(value: float | None) -> float | None:
-        return value if value is not None and math.isfinite(value) else None
-
-    resolved = resolve(params, images=data.shown, network=chosen.name)
+    resolved, described = fitted.resolved, start.description
     best = fitted.history[fitted.best_epoch - 1]
+    transfer = None
+    if backbone is not None:
+        transfer = {
+            **backbone.told(),
+            "head": "kept" if backbone.keeps_head(data.classes) else "new",
+            "freeze": resolved.freeze,
+            "layer_decay": resolved.layer_decay,
+        }
     return Report(
         epochs=len(fitted.history),
         best_epoch=fitted.best_epoch,
-        model=chosen.name,
+        model=described["name"],
         n_parameters=fitted.n_parameters,
         privacy=None,
-        why=chosen.why,
+        why=start.why,
+        transfer=transfer,
+        lr_search=fitted.search,
         classes=list(data.classes),
         n_train=data.n_real,
         n_synthetic=data.n_synthetic,
         n_val=len(data.val_items),
-        image_size=chosen.side,
-        channels=chosen.channels,
-        scaling=params.scaling,
+        image_size=described["input"]["height"],
+        channels=described["input"]["channels"],
+        scaling=described["input"]["scaling"],
         batch_size=resolved.batch_size,
         optimizer=params.optimizer,
         lr=resolved.lr,
@@ -197,5 +196,5 @@ def _report(params: Params, data: Sets, chosen: Choice, fitted: Fitted) -> Repor
         train_accuracy=best["train_accuracy"],
         val_loss=finite(best["val_loss"]),
         val_accuracy=best["val_accuracy"],
-        warnings=[*data.warnings, *fitted.warnings],
+        warnings=[*data.warnings, *start.warnings, *fitted.warnings],
     )

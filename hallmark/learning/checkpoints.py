@@ -23,7 +23,7 @@ import torch
 from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 FILE = "training.pt"
 FINISHED = "finished"
@@ -95,6 +95,18 @@ class Checkpoints:
         if finished:
             (self._folder / FINISHED).touch()
         self._last = time.monotonic()
+
+    def once(self, name: str, find: Callable[[], Any]) -> Any:
+        """What ``find`` gave the first time it was asked in this training, plain values: a training taken up asks no
+        second time.
+        """
+        path = self._folder / f"{name}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        found = find()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        durable.write_text(path, json.dumps(found))
+        return found
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint within the epoch is due after ``step`` steps."""

@@ -13,6 +13,7 @@ import sys
 import types
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -180,3 +181,18 @@ def reseed(where: torch.device, seed: int) -> None:
 def peak_memory(where: torch.device) -> int | None:
     """Bytes of device memory taken at most so far; None on the CPU, whose peak the executor notes."""
     return int(torch.cuda.max_memory_allocated(where)) if where.type == "cuda" else None
+
+
+def free_memory(where: torch.device) -> int:
+    """Bytes that a training could still take on the device; on the CPU within the limits of its control group."""
+    if where.type == "cuda":
+        return int(torch.cuda.mem_get_info(where)[0])
+    if where.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()).isdigit():
+        free = min(free, int(most) - int(used.read_text()))
+    return max(0, free)

@@ -13,15 +13,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-import torch
-
 from hallmark.contracts.errors import InputError
 from hallmark.learning import batches as loading
 from hallmark.learning import checkpoints as keeping
 from hallmark.learning import devices, monitoring, progress, schedules
+from hallmark.learning.epoch import Account, Place
 from hallmark.learning.sheets import sheet
 from hallmark.learning.stepping import Stepper
-from hallmark.learning.validation import on_device
 from hallmark.pipeline import telemetry
 
 if TYPE_CHECKING:
@@ -36,12 +34,11 @@ if TYPE_CHECKING:
     from hallmark.learning.devices import Machine
     from hallmark.learning.losses import Loss
     from hallmark.learning.recipe import Recipe, Resolved
-    from hallmark.learning.validation import Validated, Validation
+    from hallmark.learning.validation import Validation
 
 _log = logging.getLogger(__name__)
 
 LOGGED = 10  # times an epoch
-PROBED = 64  # images that tell which units are stuck
 
 
 class Log(Protocol):
@@ -54,13 +51,18 @@ class Log(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """``state`` is the chosen weights, on the CPU; ``history`` one row per epoch; epochs count from 1."""
+    """``state`` is the chosen weights, on the CPU; ``history`` one row per epoch; epochs count from 1.
+
+    ``resolved`` is what was trained with; ``search`` the trial by which its learning rate was found, if it was.
+    """
 
     state: dict[str, Tensor]
     history: list[dict[str, Any]]
     best_epoch: int
     n_parameters: int
     warnings: list[str]
+    resolved: Resolved
+    search: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(
@@ -100,19 +102,6 @@ def fit(
         ).run()
 
 
-@dataclass
-class _Place:
-    """How far the training is, in plain values; epochs count from 1, 0 is never."""
-
-    step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_objective: float = -math.inf
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    risen: int = 0  # the epoch in which the objective rose last
-    diverged: int = 0  # the epoch in which the loss stopped being a number
-
-
 @final
 @dataclass(kw_only=True)
 class _Training:
@@ -130,10 +119,17 @@ class _Training:
         self.steps_per_epoch = -(-self.batches.per_epoch // self.recipe.accumulate)
         self.total = self.steps_per_epoch * self.resolved.epochs
         self.plateau = schedules.Plateau(wait=max(2, self.recipe.patience // 3))
-        self.place = _Place()
+        self.place = Place()
         self.best: dict[str, Tensor] | None = None
         self.trained: dict[str, Tensor] | None = None
-        self.told: set[str] = set()
+        self.account = Account(
+            batches=self.batches,
+            validation=self.validation,
+            classes=self.classes,
+            lr=self.resolved.lr,
+            epochs=self.resolved.epochs,
+            log=self.log,
+        )
 
     # --- from start to end
 
@@ -155,6 +151,7 @@ class _Training:
             best_epoch=place.best_epoch,
             n_parameters=sum(parameter.numel() for parameter in self.stepper.network.parameters()),
             warnings=warnings,
+            resolved=self.resolved,
         )
 
     def _train(self) -> None:
@@ -207,7 +204,8 @@ class _Training:
         step, schedule, base = self.place.step, self.recipe.schedule, self.recipe.momentum
         rate = self._rate(step)
         momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.recipe.warmup, base=base)
-        value, norm = self.stepper.take(group, step=step, rate=rate, momentum=momentum)
+        frozen = step < self.resolved.freeze * self.total
+        value, norm = self.stepper.take(group, step=step, rate=rate, momentum=momentum, frozen=frozen)
         self.place.step += 1
         if self.place.step % max(1, self.steps_per_epoch // LOGGED) == 0:
             seen = float(value)
@@ -236,57 +234,16 @@ class _Training:
     # --- the end of an epoch
 
     def _end_of_epoch(self) -> None:
-        loss, right, images, norms, steps = self.stepper.sums.tolist()
+        sums = self.stepper.sums.tolist()
         self.stepper.sums.zero_()
-        if not math.isfinite(loss):
+        if not math.isfinite(sums[0]):
             self._lost()
             return
-        epoch = len(self.place.history) + 1
-        balance = monitoring.gradient_balance(self.stepper.matrices)
-        stuck, judged = self._looked_at()
-        row: dict[str, Any] = {
-            "epoch": epoch,
-            "train_loss": loss / images,
-            "train_accuracy": right / images,
-            "val_loss": judged.loss if judged else None,
-            "val_accuracy": judged.accuracy if judged else None,
-            "objective": judged.objective if judged else None,
-            "lr": self._rate(self.place.step - 1),
-            "gradient_norm": norms / steps,
-            "gradient_balance": balance,
-            "inactive_units": stuck,
-        }
-        self.place.history.append(row)
+        judged = self.account.close(self.stepper, sums, self.place, rate=self._rate(self.place.step - 1))
         if judged is not None:
-            self._compare(judged, epoch)
-        shown = {name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)}
-        self.log.metrics({f"epoch/{name}": value for name, value in shown.items()}, epoch)
-        for warning in monitoring.warnings(self.place.history, classes=self.classes, lr=self.resolved.lr):
-            kind = warning.split(":")[0]
-            if kind not in self.told:
-                self.told.add(kind)
-                _log.warning("epoch %d: %s", epoch, warning)
-
-    def _looked_at(self) -> tuple[float | None, Validated | None]:
-        """The share of stuck units, and the standing on the validation images, of the weights that would be kept."""
-        pixels = self.validation.images if self.validation is not None else self.batches.pixels
-        probe = on_device(torch.from_numpy(pixels[:PROBED].copy()), self.stepper.where)
-        with self.stepper.averaged() as network:
-            with self.stepper.fabric.autocast():
-                stuck = monitoring.inactive_units(network, probe)
-            if self.validation is None:
-                return stuck, None
-            return stuck, self.validation.judge(network, self.stepper.where, self.stepper.fabric)
-
-    def _compare(self, judged: Validated, epoch: int) -> None:
-        """Keeps the weights if they are the best yet: by the objective, by the loss where that is equal."""
-        self.plateau.update(judged.objective)
-        place = self.place
-        if judged.objective > place.best_objective:
-            place.risen = epoch
-        if (judged.objective, -judged.loss) > (place.best_objective, -place.best_loss):
-            place.best_objective, place.best_loss, place.best_epoch = judged.objective, judged.loss, epoch
-            self.best = {name: value.detach().clone() for name, value in self.stepper.current().items()}
+            self.plateau.update(judged.objective)
+            if self.place.compare(judged):
+                self.best = {name: value.detach().clone() for name, value in self.stepper.current().items()}
 
     def _words(self) -> str:
         if not self.place.history:
@@ -317,7 +274,7 @@ class _Training:
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.stepper.restore(state["stepper"])
-        self.place = _Place(**state["place"])
+        self.place = Place(**state["place"])
         self.plateau = schedules.Plateau(**state["plateau"])
         best = state["best"]
         self.best = {name: value.to(self.stepper.where) for name, value in best.items()} if best is not None else None

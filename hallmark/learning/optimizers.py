@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 AUXILIARY = 0.1  # Muon's learning rate times this is AdamW's, for what Muon cannot take
+FIRST_LAYER = 0.1  # learning rate of the first layer of a pretrained network by that of its head
 
 
 def decayed(network: nn.Module) -> list[nn.Parameter]:
@@ -24,19 +25,47 @@ def _is_matrix(parameter: Tensor) -> bool:
     return sum(size > 1 for size in parameter.shape) >= 2
 
 
+def layer_scales(layers: Sequence[Sequence[nn.Parameter]], decay: float | None) -> dict[int, float]:
+    """What each parameter's learning rate is multiplied by, by id: 1 in the head, ``decay`` more in each layer below.
+
+    Layer-wise decay keeps what trained layers know of images in general (Clark et al. 2020; Bao et al. 2022). None
+    gives the first layer a tenth of the head's rate, however many lie between.
+    """
+    rate = decay if decay is not None else FIRST_LAYER ** (1 / max(1, len(layers) - 1))
+    return {id(p): rate ** (len(layers) - 1 - place) for place, layer in enumerate(layers) for p in layer}
+
+
 def build(
-    name: str, network: nn.Module, *, lr: float, momentum: float, weight_decay: float, fused: bool
+    name: str,
+    network: nn.Module,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    fused: bool,
+    scales: Mapping[int, float] | None = None,
 ) -> list[Optimizer]:
     """One optimiser, or for ``muon`` two: Muon for the matrices, AdamW for the input, the output and the vectors.
 
-    ``momentum`` is the first decay rate of the Adam family.
+    ``momentum`` is the first decay rate of the Adam family; ``scales`` multiplies the learning rate of a parameter, by
+    its id (see :func:`layer_scales`).
     """
     matrices = decayed(network)
     chosen = {id(parameter) for parameter in matrices}
     vectors = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": weight_decay}]
-    if vectors:
-        groups.append({"params": vectors, "weight_decay": 0.0})
+    factors = scales or {}
+
+    def grouped(parameters: Sequence[nn.Parameter], decay: float, factor: float = 1.0) -> list[dict[str, Any]]:
+        """Groups of parameters of one scale, the smallest scale first."""
+        by_scale: dict[float, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            by_scale.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
+        return [
+            {"params": by_scale[scale], "weight_decay": decay, "scale": scale * factor, "lr": lr * scale * factor}
+            for scale in sorted(by_scale)
+        ]
+
+    groups = grouped(matrices, weight_decay) + grouped(vectors, 0.0)
     betas = (momentum, 0.999)
     match name:
         case "sgd":
@@ -50,12 +79,12 @@ def build(
         case "muon":
             outer = {id(matrices[0]), id(matrices[-1])}
             inner = [parameter for parameter in matrices if id(parameter) not in outer]
-            groups[0]["params"] = [parameter for parameter in matrices if id(parameter) in outer]
-            slower = [{**group, "scale": AUXILIARY} for group in groups]
+            ends = [parameter for parameter in matrices if id(parameter) in outer]
+            slower = grouped(ends, weight_decay, AUXILIARY) + grouped(vectors, 0.0, AUXILIARY)
             auxiliary = AdamW(slower, lr=lr * AUXILIARY, betas=betas, fused=fused)
             if not inner:
                 return [auxiliary]
-            return [Muon(inner, lr=lr, momentum=momentum, weight_decay=weight_decay), auxiliary]
+            return [Muon(grouped(inner, weight_decay), lr=lr, momentum=momentum, weight_decay=weight_decay), auxiliary]
     raise AssertionError(f"unknown optimizer {name!r}")
 
 
@@ -76,7 +105,7 @@ class Muon(Optimizer):
     Kernels [out, in, h, w] are taken as matrices [out, in h w]. torch's own takes two-dimensional parameters alone.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float) -> None:
+    def __init__(self, params: Iterable[dict[str, Any]], *, lr: float, momentum: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

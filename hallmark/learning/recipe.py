@@ -7,8 +7,9 @@ from typing import Literal
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
+from hallmark.models.params import PRETRAINED
 
-SCALINGS = ("unit", "symmetric", "standard")
+SCALINGS = ("auto", "unit", "symmetric", "standard")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "muon")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
 LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
@@ -17,6 +18,9 @@ KEPT = ("best", "last")
 
 SHOWN = 80_000  # images an automatic number of epochs shows in all
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 40
+DRAWN, UNDER, WHOLE = "drawn", "under", "whole"  # weights all drawn anew; trained under a new head; all trained
+GENTLER = 2  # trained weights learn with the learning rate divided by this,
+FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
 
 #: (learning rate, weight decay); the decay of sgd, adam and rmsprop is L2, of adamw and muon decoupled
 DEFAULTS = {
@@ -35,10 +39,12 @@ class Recipe:
     scaling: str
     max_epochs: int | Literal["auto"]
     patience: int
-    batch_size: int | Literal["auto"]
+    batch_size: int | Literal["auto", "find"]
     accumulate: int
     optimizer: str
-    lr: float | Literal["auto"]
+    lr: float | Literal["auto", "find"]
+    layer_decay: float | Literal["auto"]
+    freeze: float | Literal["auto"]
     momentum: float
     weight_decay: float | Literal["auto"]
     l1: float
@@ -65,11 +71,15 @@ class Recipe:
         require.one_of(KEPT, **{"train.keep": self.keep})
         if self.max_epochs != "auto":
             require.in_range(1, 100_000, **{"train.max_epochs": self.max_epochs})
-        if self.batch_size != "auto":
+        if not isinstance(self.batch_size, str):
             require.in_range(1, 65_536, **{"train.batch_size": self.batch_size})
-        if self.lr != "auto":
+        if not isinstance(self.lr, str):
             require.positive(**{"train.lr": self.lr})
             require.in_range(0, 10, **{"train.lr": self.lr})
+        if self.layer_decay != "auto":
+            require.in_range(0.1, 1, **{"train.layer_decay": self.layer_decay})
+        if self.freeze != "auto":
+            require.in_range(0, 1, **{"train.freeze": self.freeze})
         if self.weight_decay != "auto":
             require.in_range(0, 1, **{"train.weight_decay": self.weight_decay})
         if self.ema != "auto":
@@ -91,18 +101,20 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What ``auto`` became."""
+    """What ``auto`` became. ``layer_decay`` None: each layer's learning rate follows from how many there are."""
 
     epochs: int
     batch_size: int
     lr: float
     weight_decay: float
     ema: float
+    layer_decay: float | None
+    freeze: float
 
 
 def batch_size(recipe: Recipe, *, images: int) -> int:
     """Images in a batch: what is asked for, else growing with the data, so that small sets still get many steps."""
-    if recipe.batch_size != "auto":
+    if not isinstance(recipe.batch_size, str):
         return min(recipe.batch_size, images)
     for size, below in ((32, 4_000), (64, 16_000), (128, 100_000)):
         if images < below:
@@ -110,22 +122,34 @@ def batch_size(recipe: Recipe, *, images: int) -> int:
     return 256
 
 
-def resolve(recipe: Recipe, *, images: int, network: str) -> Resolved:
-    """The values for ``images`` images an epoch and a network of that name."""
-    size = batch_size(recipe, images=images)
+def resolve(
+    recipe: Recipe, *, images: int, network: str, weights: str = DRAWN, found_batch_size: int | None = None
+) -> Resolved:
+    """The values for ``images`` images an epoch and a network of that name.
+
+    ``weights`` is what it starts with: DRAWN, UNDER or WHOLE. ``found_batch_size``: what ``find`` found. A learning
+    rate that has to be found is given as ``auto`` gives it.
+    """
+    size = found_batch_size or batch_size(recipe, images=images)
     if recipe.max_epochs != "auto":
         epochs = recipe.max_epochs
     else:
         epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SHOWN / images)))
     rate, decay = DEFAULTS[recipe.optimizer]
-    if network in ("vit", "convnext"):
+    if network in ("vit", "convnext", PRETRAINED):
         rate /= 2
+    if weights != DRAWN:
+        rate /= GENTLER
     steps = epochs * -(-images // (size * recipe.accumulate))
+    layer_decay = 1.0 if weights == DRAWN else None
+    freeze = FROZEN if weights == UNDER else 0.0
     return Resolved(
         epochs=epochs,
         batch_size=size,
-        lr=rate if recipe.lr == "auto" else recipe.lr,
+        lr=rate if isinstance(recipe.lr, str) else recipe.lr,
         weight_decay=decay if recipe.weight_decay == "auto" else recipe.weight_decay,
         # an average over the last twentieth of the steps
         ema=min(0.9999, max(0.0, 1 - 20 / steps)) if recipe.ema == "auto" else recipe.ema,
+        layer_decay=layer_decay if recipe.layer_decay == "auto" else recipe.layer_decay,
+        freeze=freeze if recipe.freeze == "auto" else recipe.freeze,
     )

@@ -12,27 +12,22 @@ import pandas as pd
 from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, read_table
 from hallmark.images.shards import Reader
-from hallmark.learning import loop, losses, pixels
+from hallmark.learning import finding, loop, losses, pixels
 from hallmark.learning.batches import Batches
 from hallmark.learning.pixels import Item
-from hallmark.learning.recipe import resolve
-from hallmark.learning.sheets import sheet
 from hallmark.learning.validation import Validation
-from hallmark.models import weights
 from hallmark.sampling import plan as planning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-    import torch
-    from torch import nn
 
     from hallmark.judgement.objective import Objective
     from hallmark.learning.checkpoints import Checkpoints
     from hallmark.learning.devices import Machine
     from hallmark.learning.loop import Fitted, Log
-    from hallmark.learning.recipe import Recipe
+    from hallmark.learning.recipe import Recipe, Resolved
+    from hallmark.learning.starting import Start
     from hallmark.sampling.plan import Plan
 
 
@@ -161,25 +156,22 @@ def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Pl
 
 def train(
     data: Sets,
-    description: Mapping[str, Any],
-    network: nn.Module,
+    start: Start,
     *,
-    images: Path,
-    held_out: Path | None,
     transforms: Sequence[dict[str, Any]],
     recipe: Recipe,
+    resolved: Resolved,
     objective: Objective,
     seed: int,
     machine: Machine,
     checkpoints: Checkpoints,
     log: Log,
 ) -> Fitted:
-    """Fits ``network``, which ``description`` (model.json's) describes, to ``images``; see :func:`loop.fit`."""
-    resolved = resolve(recipe, images=data.shown, network=description["name"])
+    """Fits the network of ``start`` to its images, with the learning rate found first if asked for; see loop.fit."""
     index = {label: number for number, label in enumerate(data.classes)}
     table = data.plan.table
     batches = Batches(
-        images,
+        start.images,
         plan=table,
         sampler=data.plan.sampler,
         labels=np.array([index[label] for label in table["label"].astype(str)], dtype=np.int64),
@@ -190,9 +182,9 @@ def train(
         device=machine.device,
     )
     validation = None
-    if held_out is not None:
+    if start.held_out is not None:
         validation = Validation(
-            images=pixels.opened(held_out),
+            images=pixels.opened(start.held_out),
             labels=np.array([index[label] for label in data.val_labels], dtype=np.int64),
             objective=objective,
             classes=data.classes,
@@ -204,8 +196,24 @@ def train(
         focal_gamma=data.plan.focal_gamma,
         adjustment_tau=data.plan.adjustment_tau,
     )
+    search: list[dict[str, float]] = []
+    if recipe.lr == "find":
+        rate, search = checkpoints.once(
+            "lr",
+            lambda: finding.learning_rate(
+                start.network,
+                batches,
+                recipe=recipe,
+                resolved=resolved,
+                loss=loss,
+                classes=len(data.classes),
+                seed=seed,
+                machine=machine,
+            ),
+        )
+        resolved = replace(resolved, lr=rate)
     fitted = loop.fit(
-        network,
+        start.network,
         batches=batches,
         validation=validation,
         recipe=recipe,
@@ -217,20 +225,4 @@ def train(
         checkpoints=checkpoints,
         log=log,
     )
-    if validation is not None:
-        _show_mistakes(description, fitted, validation, machine.device, log)
-    return fitted
-
-
-def _show_mistakes(
-    description: Mapping[str, Any], fitted: Fitted, validation: Validation, where: torch.device, log: Log
-) -> None:
-    """Logs the validation images that the chosen weights are most wrong about."""
-    network = weights.network(description)
-    network.load_state_dict(fitted.state)
-    judged = validation.judge(network.to(where), where)
-    truth = judged.probabilities[np.arange(len(validation.labels)), validation.labels]
-    wrong = judged.probabilities.argmax(axis=1) != validation.labels
-    worst = [int(row) for row in np.argsort(truth, kind="stable") if wrong[row]][:32]
-    if worst:
-        log.image("mistakes", sheet(validation.images[worst]), len(fitted.history))
+    return replace(fitted, search=search)

@@ -10,7 +10,9 @@ from torch.nn import functional
 from hallmark.contracts.seeds import derive
 from hallmark.learning import devices, mixing, optimizers
 from hallmark.learning.averaging import Average
+from hallmark.learning.freezing import Freezing
 from hallmark.learning.validation import on_device
+from hallmark.models import transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,16 +56,27 @@ class Stepper:
             weight_decay=resolved.weight_decay,
             # a fused optimiser unscales by itself the gradients that Fabric has unscaled to clip them
             fused=self._scaler is None and where.type in ("cpu", "cuda"),
+            scales=optimizers.layer_scales(transfer.layers(self.network), resolved.layer_decay)
+            if resolved.layer_decay != 1.0
+            else None,
         )
+        self._freezing = Freezing(self.network) if resolved.freeze else None
         self._wrapped, *rest = self.fabric.setup(self.network, *self._optimizers)
         self._stepping: list[Any] = rest
         self._average = Average(self.network, resolved.ema) if resolved.ema else None
         # of the epoch so far: loss x images, right answers, images, gradient norms, steps
         self.sums = torch.zeros(5, dtype=torch.float32 if where.type == "mps" else torch.float64, device=where)
 
-    def take(self, group: Sequence[Batch], *, step: int, rate: float, momentum: float) -> tuple[Tensor, Tensor]:
-        """One step (from 0) on the gradients of all batches of ``group``; the last loss and the gradients' norm."""
+    def take(
+        self, group: Sequence[Batch], *, step: int, rate: float, momentum: float, frozen: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """One step (from 0) on the gradients of all batches of ``group``; the last loss and the gradients' norm.
+
+        ``frozen``: the head alone learns.
+        """
         recipe = self._recipe
+        if self._freezing is not None:
+            self._freezing.apply(frozen=frozen)
         devices.reseed(self.where, derive(self._seed, "train", "step", step))
         optimizers.set_rates(self._optimizers, lr=rate, momentum=momentum)
         for optimizer in self._optimizers:

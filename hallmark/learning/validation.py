@@ -34,6 +34,14 @@ class Validated:
     objective: float
     probabilities: NDArray[np.float64]
 
+    def mistakes(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows that are wrong for ``labels`` [n], the surest of their mistake first."""
+        truth = self.probabilities[np.arange(len(labels)), labels]
+        order = np.argsort(truth, kind="stable")
+        wrong = self.probabilities.argmax(axis=1) != labels
+        worst: NDArray[np.int64] = order[wrong[order]]
+        return worst
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Validation:

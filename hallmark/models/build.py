@@ -19,7 +19,9 @@ from hallmark.models import layers
 from hallmark.models.cnn import cnn
 from hallmark.models.convnext import convnext
 from hallmark.models.mlp import mlp
+from hallmark.models.params import PRETRAINED
 from hallmark.models.perceptron import perceptron
+from hallmark.models.pretrained import pretrained
 from hallmark.models.resnet import resnet
 from hallmark.models.vit import vit
 
@@ -33,6 +35,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet": resnet,
     "convnext": convnext,
     "vit": vit,
+    PRETRAINED: pretrained,
 }
 
 

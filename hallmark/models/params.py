@@ -1,7 +1,7 @@
 """Which network, and what it sees: the ``model`` section, and what its ``auto`` values become for a data set.
 
->>> auto = Model(name="auto", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
-...              norm="auto", dropout=0.0, stochastic_depth=0.0)
+>>> auto = Model(name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto",
+...              activation="auto", norm="auto", dropout=0.0, stochastic_depth=0.0)
 >>> choice = choose(auto, images=1300, classes=10, side=8, grey=True, batch_size=64)
 >>> choice.name, choice.side, choice.channels
 ('cnn', 8, 1)
@@ -16,6 +16,8 @@ from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
 
 NAMES = ("perceptron", "mlp", "cnn", "resnet", "convnext", "vit")
+PRETRAINED = "pretrained"
+BACKBONE = "model.backbone"
 ACTIVATIONS = ("relu", "gelu", "silu", "sigmoid", "tanh")
 NORMS = ("batch", "group", "layer", "none")
 
@@ -26,9 +28,13 @@ FEW = 20_000  # images, below which details beyond 128 pixels are learnt by hear
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The ``model`` section. ``width``: units of the first layers; ``depth``: layers, stages or blocks."""
+    """The ``model`` section. ``width``: units of the first layers; ``depth``: layers, stages or blocks.
+
+    ``backbone``: a trained network to start from, for the name ``pretrained``.
+    """
 
     name: str
+    backbone: str | None
     image_size: int | Literal["auto"]
     channels: int | Literal["auto"]
     width: int | Literal["auto"]
@@ -39,7 +45,17 @@ class Model:
     stochastic_depth: float
 
     def __post_init__(self) -> None:
-        require.one_of(("auto", *NAMES), **{"model.name": self.name})
+        require.one_of(("auto", *NAMES, PRETRAINED), **{"model.name": self.name})
+        if self.name == PRETRAINED and not self.backbone:
+            raise InputError(
+                "model.name is pretrained, but model.backbone names nothing to start from",
+                remedy="give an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
+            )
+        if self.backbone and self.name != PRETRAINED:
+            raise InputError(
+                f"model.backbone is '{self.backbone}', but model.name is {self.name}",
+                remedy="set model.name to pretrained, or model.backbone to null",
+            )
         if self.image_size != "auto":
             require.in_range(4, 1024, **{"model.image_size": self.image_size})
         if self.channels not in ("auto", 1, 3):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError
-from hallmark.tracking import registry
+from hallmark.tracking import model_uri, registry
 
 if TYPE_CHECKING:
     from hallmark.tracking.lookup import Version
 
 TRAIN = Path("data/train")
-_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +39,8 @@ def resolve(uri: str, *, fallback: Path = TRAIN) -> Source:
         if not (Path(uri) / "model.json").is_file():
             raise InputError(f"no model in folder '{uri}'", remedy="give data/train or models:/<name>@champion")
         return trained(Path(uri))
-    parts = _URI.fullmatch(uri)
-    if parts is None:
-        raise InputError(f"model is '{uri}'", remedy="give models:/<name>@<alias> or models:/<name>/<version>")
-    name, alias = parts["name"], parts["alias"]
-    version = registry.aliased(name, alias) if alias else registry.numbered(name, int(parts["version"]))
+    name, alias, number = model_uri.parse(uri, where="model")
+    version = registry.aliased(name, alias) if alias else registry.numbered(name, number or 0)
     if version is not None:
         return _registered(name, version)
     if alias == registry.CHAMPION and (fallback / "model.json").is_file():

@@ -10,7 +10,8 @@ from torch import nn
 
 from hallmark.contracts.errors import InputError
 from hallmark.models import layers
-from hallmark.models.build import MODELS, build
+from hallmark.models.build import build
+from hallmark.models.params import NAMES
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (33, 47, 3)]
 
@@ -22,7 +23,7 @@ def make(name: str, height: int = 8, width: int = 8, channels: int = 1, **argume
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("height", "width", "channels"), SHAPES)
 def test_images_of_any_shape_become_logits(name: str, height: int, width: int, channels: int) -> None:
     network = make(name, height, width, channels)

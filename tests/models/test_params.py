@@ -13,8 +13,8 @@ from hallmark.models.build import build
 from hallmark.models.params import NAMES, Choice, Model, choose
 
 AUTO = Model(
-    name="auto", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto", norm="auto",
-    dropout=0.0, stochastic_depth=0.0,
+    name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
+    norm="auto", dropout=0.0, stochastic_depth=0.0,
 )  # fmt: skip
 
 

@@ -1,0 +1,162 @@
+"""Searches for a training's two touchiest values: the learning rate by a trial run, the batch size by what fits.
+
+The learning rate follows from the data and the seed as the training itself does. The batch size follows from the
+machine's memory: another machine may find another one, and then trains other weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.learning import batches as loading
+from hallmark.learning import devices
+from hallmark.learning.stepping import Stepper
+
+if TYPE_CHECKING:
+    from hallmark.learning.batches import Batches
+    from hallmark.learning.devices import Machine
+    from hallmark.learning.losses import Loss
+    from hallmark.learning.recipe import Recipe, Resolved
+
+LOWEST, HIGHEST = 1e-6, 1.0  # learning rates tried
+STEPS = 100
+SMOOTHING = 0.9
+WORSE = 4.0  # the trial ends where the loss is this many times its least
+BACK = 10.0  # the rate of the least loss is already too high by about this much (Smith 2017)
+
+SHARE = 0.5  # of the memory there is, that training may take
+STEPS_LEFT = 8  # steps an epoch keeps, however much memory there is
+TRIED = 4  # images of the batch that tells what one image takes
+COPIES = 6  # of the weights: themselves, gradients, two moments, their average, the best epoch's
+
+
+def learning_rate(
+    network: nn.Module,
+    batches: Batches,
+    *,
+    recipe: Recipe,
+    resolved: Resolved,
+    loss: Loss,
+    classes: int,
+    seed: int,
+    machine: Machine,
+) -> tuple[float, list[dict[str, float]]]:
+    """The learning rate to train with, and the trial: rows of ``lr`` and smoothed ``loss``.
+
+    A copy of the network trains for up to :data:`STEPS` steps while the rate grows (Smith 2017); the network itself
+    stays as it was. Raises InputError where no rate made the loss fall.
+    """
+    curve: list[dict[str, float]] = []
+    with devices.settled(machine, deterministic=recipe.deterministic):
+        stepper = Stepper(
+            copy.deepcopy(network),
+            recipe=recipe,
+            resolved=resolved,
+            loss=loss,
+            classes=classes,
+            seed=seed,
+            machine=machine,
+        )
+        stepper.network.train()
+        epochs = -(-STEPS // batches.per_epoch)
+        stream = loading.stream(batches, start=(0, 0), epochs=epochs, processes=0, waiting=loading.Waiting())
+        smoothed, least = 0.0, math.inf
+        for step in range(STEPS):
+            rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+            value = float(stepper.take([next(stream)], step=step, rate=rate, momentum=recipe.momentum)[0])
+            if not math.isfinite(value):
+                break
+            smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
+            known = smoothed / (1 - SMOOTHING ** (step + 1))
+            curve.append({"lr": rate, "loss": known})
+            least = min(least, known)
+            if known > WORSE * least:
+                break
+    best = min(curve, key=lambda row: row["loss"], default=None)
+    if best is None or best["loss"] > 0.99 * curve[0]["loss"]:
+        raise InputError(
+            f"train.lr is find, but no rate from {LOWEST:g} to {HIGHEST:g} made the loss fall",
+            remedy="set train.lr to auto, and look whether the labels fit the images",
+        )
+    return float(f"{best['lr'] / BACK:.2g}"), curve
+
+
+def batch_size(network: nn.Module, shape: tuple[int, int, int], *, images: int, machine: Machine, classes: int) -> int:
+    """The largest power of two whose training step fits into :data:`SHARE` of the memory that is free now.
+
+    ``shape`` is an image's [channels, height, width]. On a GPU steps are tried, each twice as large, until one does not
+    fit; elsewhere a step of :data:`TRIED` images tells what one takes, and nothing larger is ever allocated: a process
+    that takes too much of the main memory is killed, not told. An epoch keeps :data:`STEPS_LEFT` steps. Raises
+    MachineError where not even the smallest fits.
+    """
+    most = max(2, images // STEPS_LEFT)
+    with devices.settled(machine, deterministic=False):
+        trial = copy.deepcopy(network).to(machine.device).train()
+        if machine.device.type == "cuda":
+            found = _tried(trial, shape, most, machine, classes)
+        else:
+            each, fixed = _cost(trial, shape, machine, classes)
+            found = int((devices.free_memory(machine.device) * SHARE - fixed) // each)
+    if found < 2:
+        raise MachineError(
+            "train.batch_size is find, but not even a batch of two images fits into the memory",
+            remedy="choose a smaller model or model.image_size, or end other programs",
+        )
+    return int(2 ** math.floor(math.log2(min(found, most))))
+
+
+def _step(network: nn.Module, shape: tuple[int, int, int], size: int, machine: Machine, classes: int) -> None:
+    images = torch.zeros((size, *shape), device=machine.device)
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(machine.precision)
+    with torch.autocast(machine.device.type, dtype=kind, enabled=kind is not None):
+        logits = network(images)
+    targets = torch.zeros(size, dtype=torch.int64, device=machine.device)
+    assert logits.shape == (size, classes), logits.shape
+    value: Any = nn.functional.cross_entropy(logits.float(), targets)
+    value.backward()
+
+
+def _cost(network: nn.Module, shape: tuple[int, int, int], machine: Machine, classes: int) -> tuple[float, float]:
+    """Bytes that an image takes in a step, and those that the weights take with all that belongs to them."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        _step(network, shape, TRIED, machine, classes)
+    saved = sum(size for place, size in kept.items() if place not in weights)
+    # the backward pass holds gradients beside what was saved for it, at worst as much again
+    each = 2 * saved / TRIED + 8 * math.prod(shape)
+    return each, COPIES * sum(p.numel() * p.element_size() for p in network.parameters())
+
+
+def _tried(network: nn.Module, shape: tuple[int, int, int], most: int, machine: Machine, classes: int) -> int:
+    """The last size whose step took less than its share; sizes double."""
+    where: Any = machine.device
+    fixed = COPIES * sum(p.numel() * p.element_size() for p in network.parameters())
+    limit = devices.free_memory(where) * SHARE - fixed
+    size = found = 1
+    while size <= most:
+        torch.cuda.reset_peak_memory_stats(where)
+        before = torch.cuda.memory_allocated(where)
+        try:
+            _step(network, shape, size, machine, classes)
+        except torch.OutOfMemoryError:
+            break
+        finally:
+            network.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+        if torch.cuda.max_memory_allocated(where) - before > limit:
+            break
+        found, size = size, size * 2
+    return found

@@ -1,0 +1,95 @@
+"""What a training starts with: the images as the network will see them, and the network with its first weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.seeds import derive
+from hallmark.learning import pixels
+from hallmark.learning.recipe import DRAWN, UNDER, WHOLE, batch_size
+from hallmark.models import backbone as backbones
+from hallmark.models import params, transfer
+from hallmark.models.weights import network as untrained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from hallmark.learning.recipe import Recipe
+    from hallmark.learning.sets import Sets
+    from hallmark.models.backbone import Backbone
+    from hallmark.models.params import Model
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Start:
+    """``description`` is model.json's; ``images`` and ``held_out`` are .npy files (see :mod:`pixels`); ``why`` tells
+    how the network was chosen; ``weights`` says whose it starts with: :data:`recipe.DRAWN`, all drawn anew,
+    :data:`recipe.UNDER`, trained ones under a head drawn anew, or :data:`recipe.WHOLE`, trained ones with their head.
+    """
+
+    description: dict[str, Any]
+    network: nn.Module
+    images: Path
+    held_out: Path | None
+    why: str
+    weights: str
+    warnings: list[str]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        seen = self.description["input"]
+        return seen["channels"], seen["height"], seen["width"]
+
+
+def prepare(
+    model: Model, data: Sets, *, recipe: Recipe, seed: int, cache: Path, backbone: Backbone | None = None
+) -> Start:
+    """Chooses the network, prepares the images for it, and draws its weights or takes the backbone's."""
+    found = pixels.survey(data.train_items[: data.n_real])
+    warnings = []
+    if backbone is not None:
+        chosen = backbones.choose(backbone, model, classes=data.classes)
+        if chosen.channels == 1 and not found.grey:
+            warnings.append("The images have colour, but the backbone was trained on grey ones: colour is not used.")
+    else:
+        chosen = params.choose(
+            model,
+            images=data.n_real,
+            classes=len(data.classes),
+            side=found.side,
+            grey=found.grey,
+            batch_size=batch_size(recipe, images=data.shown),
+        )
+    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels}
+    images = pixels.prepared(data.train_items, **shape, cache=cache)
+    held_out = pixels.prepared(data.val_items, **shape, cache=cache) if data.val_items else None
+    scaling = recipe.scaling if recipe.scaling != "auto" else ("standard" if backbone is None else "backbone")
+    if backbone is not None and scaling == "backbone":
+        mean, std = list(backbone.mean), list(backbone.std)
+    else:
+        mean, std = pixels.scaling(scaling, pixels.opened(images)[: data.n_real])
+    description: dict[str, Any] = {
+        "name": chosen.name,
+        "classes": data.classes,
+        "arguments": chosen.arguments,
+        "input": {**shape, "scaling": scaling, "mean": mean, "std": std},
+    }
+    first = derive(seed, "train", "init")
+    if backbone is None:
+        network = untrained(description, seed=first)
+    else:
+        description["backbone"] = backbone.told()
+        network = transfer.initial(backbone, description, seed=first)
+    return Start(
+        description=description,
+        network=network,
+        images=images,
+        held_out=held_out,
+        why=chosen.why,
+        weights=DRAWN if backbone is None else (WHOLE if backbone.keeps_head(data.classes) else UNDER),
+        warnings=warnings,
+    )

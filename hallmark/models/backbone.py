@@ -1,0 +1,177 @@
+"""A trained network to start from: where it lies, what it saw, and what it becomes for other classes.
+
+Two kinds of folder are read: a package or training output of ours (``model.json``), and one of the transformers library
+(``config.json``). Its own preprocessing goes with it: side, channels, mean and spread of what it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.models.params import BACKBONE, PRETRAINED, Choice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hallmark.models.params import Model
+
+WEIGHTS = "*.safetensors"
+SIDE = 224  # pixels, where neither the preprocessing nor the configuration say
+#: what of a configuration says where it came from, not what the network is
+_FOREIGN = ("_name_or_path", "transformers_version", "architectures", "id2label", "label2id", "dtype", "torch_dtype")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """``description`` is our model.json, or None; ``config`` transformers' config.json, or None. ``side`` in pixels,
+    ``mean`` and ``std`` per channel of pixels in [0, 1]; ``digest``: SHA-256 of its weights' files.
+    """
+
+    folder: Path
+    source: str
+    revision: str | None
+    digest: str
+    side: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    description: dict[str, Any] | None = field(default=None)
+    config: dict[str, Any] | None = field(default=None)
+
+    def told(self) -> dict[str, str | None]:
+        """What model.json and the report say of it."""
+        return {"source": self.source, "revision": self.revision, "sha256": self.digest}
+
+    def keeps_head(self, classes: Sequence[str]) -> bool:
+        """Whether its last layer already answers for exactly these classes."""
+        return self.description is not None and list(self.description["classes"]) == list(classes)
+
+
+def read(folder: Path, *, source: str, revision: str | None = None) -> Backbone:
+    """The backbone in a folder. Raises InputError where it holds none, or one without safetensors weights."""
+    files = sorted(folder.glob(WEIGHTS))
+    if not files:
+        raise InputError(
+            f"{BACKBONE} '{source}' has no weights in safetensors",
+            remedy="save it anew with save_pretrained of a current transformers; pickled weights are not read",
+        )
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    shared: dict[str, Any] = {"folder": folder, "source": source, "revision": revision, "digest": digest.hexdigest()}
+    if (folder / "model.json").is_file():
+        description = _json(folder / "model.json", source)
+        seen = description["input"]
+        return Backbone(
+            **shared,
+            side=seen["height"],
+            channels=seen["channels"],
+            mean=tuple(seen["mean"]),
+            std=tuple(seen["std"]),
+            description=description,
+        )
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{BACKBONE} '{source}' holds neither config.json nor model.json",
+            remedy="give a folder that save_pretrained wrote, a hub id, or models:/<name>@<alias>",
+        )
+    return _of_transformers(folder, shared)
+
+
+def _of_transformers(folder: Path, shared: dict[str, Any]) -> Backbone:
+    config = _json(folder / "config.json", shared["source"])
+    place = folder / "preprocessor_config.json"
+    preprocessing = _json(place, shared["source"]) if place.is_file() else {}
+    channels = int(config.get("num_channels", 3))
+    if channels not in (1, 3):
+        raise InputError(
+            f"{BACKBONE} '{shared['source']}' takes images of {channels} channels", remedy="choose one of 1 or 3"
+        )
+    normalises = bool(preprocessing.get("do_normalize", "image_mean" in preprocessing))
+    mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
+    return Backbone(
+        **shared,
+        side=_side(preprocessing, config),
+        channels=channels,
+        mean=_per_channel(mean, channels) if normalises and mean is not None else (0.0,) * channels,
+        std=_per_channel(std, channels) if normalises and std is not None else (1.0,) * channels,
+        config=config,
+    )
+
+
+def _side(preprocessing: dict[str, Any], config: dict[str, Any]) -> int:
+    """The crop where there is one, else the size, else what the network was built for."""
+    for found in (
+        preprocessing.get("crop_size") if preprocessing.get("do_center_crop", True) else None,
+        preprocessing.get("size"),
+        config.get("image_size"),
+    ):
+        if isinstance(found, dict):
+            found = found.get("height", found.get("shortest_edge"))
+        if isinstance(found, list | tuple):
+            found = found[0]
+        if isinstance(found, int):
+            return found
+    return SIDE
+
+
+def _per_channel(values: float | Sequence[float], channels: int) -> tuple[float, ...]:
+    if isinstance(values, int | float):
+        return (float(values),) * channels
+    if len(values) == channels:
+        return tuple(float(value) for value in values)
+    # a grey network's preprocessing is often left at three equal channels
+    return (float(values[0]),) * channels
+
+
+def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choice:
+    """The network that starts from the backbone; a setting it cannot follow is refused."""
+    for name in ("width", "depth", "activation", "norm"):
+        if getattr(model, name) != "auto":
+            _refuse(name, getattr(model, name), "auto")
+    for name in ("dropout", "stochastic_depth"):
+        if getattr(model, name):
+            _refuse(name, getattr(model, name), "0")
+    if model.channels not in ("auto", backbone.channels):
+        _refuse("channels", model.channels, f"{backbone.channels}, as the backbone has, or auto")
+    side = backbone.side if model.image_size == "auto" else model.image_size
+    if backbone.description is not None:
+        name, arguments = backbone.description["name"], backbone.description["arguments"]
+    else:
+        assert backbone.config is not None
+        name, arguments = PRETRAINED, {"config": _adapted(backbone.config, side)}
+    head = "its head kept" if backbone.keeps_head(classes) else "its head replaced"
+    why = (
+        f"{name}: pretrained, starting from {backbone.source} with {head}; {side} x {side} pixels: "
+        + ("the side it was trained on" if model.image_size == "auto" else "model.image_size says so")
+        + f"; {'grey' if backbone.channels == 1 else 'colour'} as it was trained"
+    )
+    return Choice(name=name, side=side, channels=backbone.channels, arguments=arguments, why=why)
+
+
+def _adapted(config: dict[str, Any], side: int) -> dict[str, Any]:
+    kept = {key: value for key, value in sorted(config.items()) if key not in _FOREIGN}
+    if "image_size" in kept:
+        kept["image_size"] = side
+    return kept
+
+
+def _refuse(name: str, value: object, remedy: str) -> None:
+    raise InputError(
+        f"model.{name} is {value}, but the backbone decides that (model.name {PRETRAINED})",
+        remedy=f"set model.{name} to {remedy}",
+    )
+
+
+def _json(path: Path, source: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{BACKBONE} '{source}': {path.name} is not JSON ({error})", remedy="save it anew") from error
+    return values
