@@ -82,11 +82,11 @@ def _asked(question: Callable[[], str | None], name: str) -> str | None:
         ) from error
     except (HTTPError, errors.LocalEntryNotFoundError, OSError) as error:
         where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+        order = f"hf download {name.replace('@', ' --revision ')} --local-dir backbone"
         said = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise MachineError(
             f"{BACKBONE} '{name}' is not on this machine, and the hub {where} cannot be reached ({said})",
-            remedy=f"where there is a network run `hf download {name} --local-dir backbone`, copy the folder here and "
-            "set model.backbone to it",
+            remedy=f"where there is a network run `{order}`, copy the folder here and set model.backbone to it",
         ) from error
 
 

@@ -13,7 +13,7 @@ import torch
 from hallmark.contracts.errors import HallmarkError, InputError
 from hallmark.images.decoding import prepare
 from hallmark.models import weights
-from hallmark.models.build import MODELS
+from hallmark.models.params import NAMES
 from hallmark.serving import package
 from hallmark.serving.classifier import BATCH, Classifier
 from hallmark.serving.predict import predict
@@ -64,7 +64,7 @@ def test_a_package_needs_neither_torch_nor_hallmark(packed: Path, picture: bytes
     assert sorted(path.name for path in packed.rglob("*")) == before, "nothing is written into a package"
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_network_is_exported_for_any_batch(name: str, tmp_path: Path) -> None:
     shape = {"height": 16, "width": 16, "channels": 1, "scaling": "unit", "mean": [0.5], "std": [0.5]}
     description = {"name": name, "classes": ["a", "b"], "arguments": {}, "input": shape}

@@ -1,0 +1,184 @@
+"""What trained weights are worth where images are few: Fashion-MNIST, 50 images a class, against training from scratch.
+
+    .venv/bin/python benchmarks/transfer.py --data PATH_OF_FASHION_MNIST
+
+A network is trained once on five of the ten classes; then, for each seed, another on 50 images of each of the other
+five, once from those weights and once from scratch: the same images, network, augmentation (standard) and epochs,
+everything else at Hallmark's defaults. Accuracy is on all 5 000 test images of those five classes, which nothing else sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from hallmark.contracts import runtime
+from hallmark.judgement.objective import Objective
+from hallmark.learning import devices, losses
+from hallmark.learning.batches import Batches
+from hallmark.learning.checkpoints import Checkpoints
+from hallmark.learning.loop import fit
+from hallmark.learning.pixels import statistics as channel_statistics
+from hallmark.learning.recipe import DRAWN, UNDER, Recipe, resolve
+from hallmark.learning.validation import Validation
+from hallmark.models import backbone, transfer, weights
+from hallmark.models.params import Model, choose
+from hallmark.pipeline import params as pipeline_params
+from hallmark.transforms import presets
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
+KNOWN = [0, 1, 3, 5, 8]  # what is learnt first; tops, trousers, shoes and a bag: the others are of the same kinds
+NEW = [2, 4, 6, 7, 9]
+
+
+class Silent:
+    """Nobody follows."""
+
+    def metrics(self, values: Any, step: int) -> None:
+        del values, step
+
+    def image(self, name: str, pixels: Any, step: int) -> None:
+        del name, pixels, step
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--per-class", type=int, default=50)
+    options.add_argument("--first", type=int, default=2000, help="images a class in the first training")
+    chosen = options.parse_args()
+    runtime.prepare()
+    train, test = (_read(chosen.data, part) for part in ("train", "t10k"))
+    document = pipeline_params.read(ROOT / "params.yaml").values
+    recipe, model = Recipe(**document["train"]), Model(**document["model"])
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        started = time.perf_counter()
+        first = _taken(train, KNOWN, chosen.first, seed=0)
+        got, state, description = _fitted(root / "first", first, _taken(test, KNOWN, None, seed=0), recipe, model, 0)
+        print(
+            f"first training: {len(first[1])} images of 5 classes, {got:.2%} in {time.perf_counter() - started:.0f} s"
+        )
+        (root / "model").mkdir()
+        weights.save_model(root / "model", description, state)
+        found = backbone.read(root / "model", source="first training")
+        rows = []
+        for seed in range(chosen.seeds):
+            few, held_out = _taken(train, NEW, chosen.per_class, seed=seed), _taken(test, NEW, None, seed=0)
+            alone, _, _ = _fitted(root / f"s{seed}", few, held_out, recipe, model, seed)
+            moved, _, _ = _fitted(root / f"t{seed}", few, held_out, recipe, model, seed, found)
+            rows.append((alone, moved))
+            print(
+                f"seed {seed}: from scratch {alone:.2%}, transferred {moved:.2%}, {100 * (moved - alone):+.1f} points",
+                flush=True,
+            )
+    gains = [100 * (moved - alone) for alone, moved in rows]
+    means = [statistics.mean(column) for column in zip(*rows, strict=True)]
+    print(f"mean: {means[0]:.2%} -> {means[1]:.2%}, {statistics.mean(gains):+.1f} points (least {min(gains):+.1f})")
+
+
+def _fitted(
+    folder: Path,
+    data: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    held_out: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    recipe: Recipe,
+    model: Model,
+    seed: int,
+    found: backbone.Backbone | None = None,
+) -> tuple[float, dict[str, torch.Tensor], dict[str, Any]]:
+    """Test accuracy, weights and model.json of one training; nothing is held out, so the last weights count."""
+    images, labels = data
+    folder.mkdir()
+    np.save(folder / "images.npy", images)
+    count = len(images)
+    if found is None:
+        choice = choose(model, images=count, classes=5, side=28, grey=True, batch_size=32)
+        mean, std = channel_statistics(images)
+    else:
+        choice = backbone.choose(found, replace(model, name="pretrained", backbone="x"), classes=["new"] * 5)
+        mean, std = list(found.mean), list(found.std)
+    description = {
+        "name": choice.name,
+        "classes": [str(label) for label in range(5)] if found is None else [f"new {label}" for label in range(5)],
+        "arguments": choice.arguments,
+        "input": {"height": 28, "width": 28, "channels": 1, "scaling": "standard", "mean": mean, "std": std},
+    }
+    network = (
+        weights.network(description, seed=seed) if found is None else transfer.initial(found, description, seed=seed)
+    )
+    resolved = resolve(recipe, images=count, network=choice.name, weights=DRAWN if found is None else UNDER)
+    batches = Batches(
+        folder / "images.npy",
+        plan=pd.DataFrame({"repeats": np.ones(count, int), "probability": np.full(count, 1 / count)}),
+        sampler="sequential",
+        labels=labels,
+        weights=np.ones(count, np.float32),
+        transforms=presets.resolve("standard", where="benchmark"),
+        batch_size=resolved.batch_size,
+        seed=seed,
+    )
+    machine = devices.machine(recipe.precision, network, (resolved.batch_size, 1, 28, 28))
+    fitted = fit(
+        network,
+        batches=batches,
+        validation=None,
+        recipe=recipe,
+        resolved=resolved,
+        loss=losses.build(
+            "cross_entropy",
+            priors=[0.2] * 5,
+            label_smoothing=recipe.label_smoothing,
+            focal_gamma=2.0,
+            adjustment_tau=1.0,
+        ),
+        classes=5,
+        seed=seed,
+        machine=machine,
+        checkpoints=Checkpoints(folder / "checkpoints", "key", every=1e9, spare=1e9),
+        log=Silent(),
+    )
+    network.load_state_dict(fitted.state)
+    judged = Validation(
+        images=held_out[0],
+        labels=held_out[1],
+        objective=Objective(metric="accuracy"),
+        classes=[NAMES[label] for label in NEW],
+    ).judge(network, machine.device)
+    return judged.accuracy, fitted.state, description
+
+
+def _read(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images [n, 28, 28, 1] and labels [n] of the official files."""
+    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
+        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
+    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
+    return images, labels
+
+
+def _taken(
+    data: tuple[NDArray[np.uint8], NDArray[np.int64]], classes: list[int], count: int | None, *, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """``count`` images of each class, drawn by ``seed``, or all; labels are places in ``classes``."""
+    images, labels = data
+    generator = np.random.default_rng(seed)
+    rows = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in classes]
+    return np.ascontiguousarray(images[np.concatenate(rows)]), np.repeat(np.arange(5), [len(each) for each in rows])
+
+
+if __name__ == "__main__":
+    main()
