@@ -78,6 +78,52 @@ def configure(overrides: Overrides = None) -> None:
 
 
 @app.command()
+def tune(
+    space: Annotated[str, typer.Argument(help="A search space: a name in conf/search, or a .yaml file.")] = "default",
+    trials: Annotated[int, typer.Option(min=1, help="Trials the study shall have in all.")] = 20,
+    sampler: Annotated[str, typer.Option(help="tpe, gp, random or grid.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="none, median or hyperband: ends trials that fall behind.")] = "none",
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
+    storage: Annotated[
+        str | None, typer.Option(help="The study's database, such as a PostgreSQL URL. Default: in .hallmark.")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="The study's name. Default: of the space, data and params.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Start no trial after so many seconds.")] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Search for quality against latency.")] = False,
+    baseline: Annotated[bool, typer.Option(help="Train params.yaml as it is too, to compare with.")] = True,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the best values to params.yaml.")] = False,
+) -> None:
+    """Search for better values of train and model, on the validation images; the test set stays closed.
+
+    A study that was stopped or killed goes on where it was. Examples: hallmark tune --trials 30 --jobs 2;
+    hallmark tune quick --sampler grid --apply; hallmark tune architecture --latency
+    """
+    root = _root()
+    params = _params(root)
+    prepare(root)
+    from flows.console import Console
+    from flows.environment import interruptible
+    from flows.tuning import Request
+    from flows.tuning import tune as search
+
+    request = Request(
+        space=space,
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        jobs=jobs,
+        storage=storage,
+        study=study,
+        seconds=seconds,
+        latency=latency,
+        baseline=baseline,
+        apply=apply,
+    )
+    with interruptible():
+        search(root, params, request, Console())
+
+
+@app.command()
 def schedule(
     cron: Annotated[str, typer.Option(help='When, as five cron fields: "0 3 * * *" is every night at three.')],
     name: Annotated[str, typer.Option(help="The deployment's name.")] = "scheduled",

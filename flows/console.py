@@ -10,6 +10,7 @@ from rich.table import Table
 from flows import summary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flows.summary import Summary
@@ -38,6 +39,17 @@ class Console:
         style = {"failed": "bold red", "cached": "dim", "restored": "cyan"}.get(what, "green")
         took = f"{seconds:6.1f} s" if what != "failed" else ""
         self.rich.print(f"  {stage:<11} {what:<9} {took}", style=style, markup=False)
+
+    def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table, its first column to the left, the others to the right."""
+        made = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for number, heading in enumerate(headings):
+            made.add_column(heading, justify="right" if number else "left")
+        for row in rows:
+            made.add_row(*row)
+        self.rich.print()
+        self.rich.print(made)
+        self.rich.print()
 
     def sum_up(self, result: Summary, root: Path) -> None:
         """The short table of a finished run, and where to look next."""

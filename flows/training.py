@@ -90,21 +90,31 @@ def walk(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, fl
     assert own.flow_run is not None
     reconcile(root, keep=str(own.flow_run.id))
     run = Run(root=root, workspace=Workspace(root), params=params, announce=announce)
+    failed = advance(run)
+    if failed is not None:
+        return failed
+    refused = publish(run)
+    if refused:
+        return Failed(name="Refused", message=refused, data=GateRefused(f"the model was refused: {refused}"))
+    return Completed(message=", ".join(f"{name} {outcome}" for name, (outcome, _) in run.outcomes.items()))
+
+
+def advance(run: Run, *, until: str | None = None) -> State[Any] | None:
+    """Brings the stages up to date in DVC's order, or those before ``until``; the state of the one that failed."""
     by_name = {stage.name: stage for stage in STAGES}
     for name in run.workspace.order():
+        if name == until:
+            return None
         if name not in by_name:
             run.workspace.settle_by_command(name)
             if name == "demo":
-                check_source(params["ingest"].source, root)
+                check_source(run.params["ingest"].source, run.root)
             continue
         state = as_task(by_name[name], run)(return_state=True)
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             return Failed(message=f"{name}: {state.message}", data=error)
-    refused = publish(run)
-    if refused:
-        return Failed(name="Refused", message=refused, data=GateRefused(f"the model was refused: {refused}"))
-    return Completed(message=", ".join(f"{name} {outcome}" for name, (outcome, _) in run.outcomes.items()))
+    return None
 
 
 def workspace_tags(root: Path) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from hallmark.contracts.errors import InputError
 from hallmark.learning import batches as loading
 from hallmark.learning import checkpoints as keeping
-from hallmark.learning import devices, monitoring, progress, schedules
+from hallmark.learning import devices, following, monitoring, progress, schedules
 from hallmark.learning.epoch import Account, Place
 from hallmark.learning.sheets import sheet
 from hallmark.learning.stepping import Stepper
@@ -244,6 +244,7 @@ class _Training:
             self.plateau.update(judged.objective)
             if self.place.compare(judged):
                 self.best = {name: value.detach().clone() for name, value in self.stepper.current().items()}
+            following.epoch_ended(len(self.place.history), judged.objective)
 
     def _words(self) -> str:
         if not self.place.history:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hallmark.pipeline.durable import write_text
 from hallmark.pipeline.params import Document, build_all, read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hallmark.pipeline.stage import Stage
@@ -37,6 +38,19 @@ def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, 
     if new != old:
         write_text(path, new)
     return params
+
+
+def params_with(
+    stages: Sequence[Stage], document: Document, values: Mapping[str, Any], *, package: str
+) -> dict[str, Any]:
+    """The Params of every stage with the values of some dotted keys changed; nothing is written.
+
+    Raises InputError that lists all faults, a key that params.yaml does not have among them.
+    """
+    changed = copy.copy(document)
+    changed.values = copy.deepcopy(document.values)
+    hydra.refuse([fault for key, value in values.items() if (fault := hydra.set_value(changed.values, key, value))])
+    return _build(changed, stages, package)
 
 
 def check_source(source: str, root: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
         if group.is_dir() and isinstance(value, str):
             fault = _merge_preset(document, key, value, group)
         else:
-            fault = _set(document, key, value)
+            fault = set_value(document, key, value)
         if fault:
             faults.append(fault)
     if faults:
@@ -105,7 +106,8 @@ def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], whe
     return ""
 
 
-def _set(document: MutableMapping[str, Any], dotted: str, value: Any) -> str:
+def set_value(document: MutableMapping[str, Any], dotted: str, value: Any) -> str:
+    """Sets the value of a key that is there; what is wrong with the key, empty if nothing."""
     place, fault = _find(document, dotted)
     if not fault:
         place[dotted.rpartition(".")[2]] = value
@@ -123,6 +125,15 @@ def _find(document: Mapping[str, Any], dotted: str) -> tuple[Any, str]:
     if not isinstance(place, dict) or key not in place:
         return place, _unknown(dotted, key, place, dotted)
     return place, ""
+
+
+def as_overrides(values: Mapping[str, Any]) -> list[str]:
+    """Values of dotted keys as overrides, in Hydra's grammar.
+
+    >>> as_overrides({"train.lr": 0.001, "model.name": "cnn", "synthesize.external": None})
+    ['train.lr=0.001', 'model.name="cnn"', 'synthesize.external=null']
+    """
+    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 
 def _unknown(path: str, key: str, place: Any, dotted: str) -> str:

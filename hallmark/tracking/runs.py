@@ -15,6 +15,7 @@ import logging
 import tempfile
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ _PARAMS = 100  # params in a batch, MLflow's limit
 _LENGTH = 6000  # characters of a param's value, MLflow's limit
 
 _log = logging.getLogger(__name__)
+_parent: ContextVar[str | None] = ContextVar("hallmark_parent_run", default=None)
 
 
 class TrackedRun:
@@ -150,6 +152,16 @@ def open_run(tracking: Tracking, *, key: str, stage: str, params: Mapping[str, o
     run._close("FINISHED")
 
 
+@contextmanager
+def nested(run_id: str | None) -> Iterator[None]:
+    """Runs made within the block are shown below this run; None changes nothing."""
+    token = _parent.set(run_id)
+    try:
+        yield
+    finally:
+        _parent.reset(token)
+
+
 def reconcile(tracking: Tracking) -> list[str]:
     """Marks runs KILLED that are RUNNING without a process; returns their ids.
 
@@ -222,6 +234,9 @@ def _create(client: MlflowClient, experiment: str, key: str, stage: str, params:
         tags["mlflow.user"] = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         tags["mlflow.user"] = "unknown"
+    parent = _parent.get()
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent
     run_id = str(client.create_run(experiment, tags=tags, run_name=f"{stage}-{key[:8]}").info.run_id)
     flat = [Param(name, value[:_LENGTH]) for name, value in flatten(params).items()]
     for start in range(0, len(flat), _PARAMS):

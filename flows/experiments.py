@@ -1,0 +1,136 @@
+"""What tuning, ablation and cross-validation share: the workspace held, the inputs up to date, trials as Prefect tasks.
+
+Trainings run in processes of their own (:mod:`hallmark.experiments.workers`); a Prefect task waits for each, so that
+the task runner decides how many run at once and its page shows them.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, tags
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.adapters import Run
+from flows.training import advance, reconcile, workspace_tags
+from hallmark.contracts.errors import HallmarkError, MachineError
+from hallmark.contracts.runtime import state as private
+from hallmark.experiments import trial, workers
+from hallmark.pipeline.lock import exclusive
+from hallmark.tracking import address, runs
+from hallmark.versioning.health import mend
+from hallmark.versioning.workspace import Workspace
+from tasks import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import ProcessPoolExecutor
+
+    from flows.console import Console
+    from hallmark.experiments.trial import Job, Outcome
+
+TRAIN = next(stage for stage in STAGES if stage.name == "train")
+CODE = tuple(Path(__file__).resolve().parents[1] / name for name in ("hallmark", "tasks"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where an experiment works: the root, the params, a folder of its own, processes that train, who is told."""
+
+    root: Path
+    params: Mapping[str, Any]
+    folder: Path
+    pool: ProcessPoolExecutor
+    console: Console
+
+    def train(self, job: Job) -> Outcome:
+        """Does a job in one of the processes. Raises what the training raised, MachineError where its process died."""
+        try:
+            return self.pool.submit(trial.run, job).result()
+        except BrokenProcessPool as error:
+            raise MachineError(
+                "a process that trained was killed, perhaps for want of memory",
+                remedy=f"run again with fewer --jobs; {self.folder / 'workers.log'} holds what it said",
+            ) from error
+
+    @property
+    def cache(self) -> Path:
+        """The workspace's cache folder."""
+        return (private(self.root) / "cache").resolve()
+
+
+def conduct(
+    name: str, root: Path, params: Mapping[str, Any], console: Console, *, jobs: int, work: Callable[[Bench], Any]
+) -> Any:
+    """Runs ``work`` as the flow ``name``, with the inputs of train up to date; what it returned.
+
+    The workspace is held for as long. Raises the error of a stage or of the work.
+    """
+    with exclusive(root, f"hallmark {name}"):
+        for finding in mend(root):
+            if finding.mended:
+                console.warn(f"{finding.what}: {finding.detail}; {finding.mended}")
+        runs.reconcile(params["train"].tracking)
+        folder = (private(root) / "experiments" / name).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        result: list[Any] = []
+
+        runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
+
+        @flow(name=name, flow_run_name=name, persist_result=False, task_runner=runner)
+        def experiment() -> Any:
+            own = FlowRunContext.get()
+            assert own is not None, "a flow's function runs inside a flow run"
+            assert own.flow_run is not None
+            reconcile(root, keep=str(own.flow_run.id))
+            failed = _inputs(root, params, console)
+            if failed is not None:
+                return failed
+            with trainers(jobs, folder) as pool:
+                try:
+                    result.append(work(Bench(root=root, params=params, folder=folder, pool=pool, console=console)))
+                except HallmarkError as error:
+                    return Failed(message=str(error), data=error)
+                except BaseException:
+                    # the threads that wait for a training end with it
+                    workers.kill(pool)
+                    raise
+            return Completed(message=f"{name} done")
+
+        console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
+        with tags(*workspace_tags(root)):
+            state: Any = experiment(return_state=True)
+        if state.is_completed():
+            return result[0]
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, BaseException):
+            raise error
+        raise HallmarkError(f"the flow ended as {state.name}: {state.message}")
+
+
+def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:
+    """The stages before train, brought up to date; the state of the one that failed."""
+
+    def announce(stage: str, what: str, seconds: float) -> None:
+        if what not in ("running", "cached"):
+            console.announce(stage, what, seconds)
+
+    run = Run(root=root, workspace=Workspace(root), params=params, announce=announce)
+    return advance(run, until=TRAIN.name)
+
+
+@contextmanager
+def trainers(jobs: int, folder: Path) -> Iterator[ProcessPoolExecutor]:
+    """Processes that train and track where this one does, whatever folder they work in."""
+    environment = {"MLFLOW_TRACKING_URI": address.tracking_uri()}
+    if os.environ.get("MLFLOW_REGISTRY_URI"):
+        environment["MLFLOW_REGISTRY_URI"] = address.registry_uri()
+    with workers.pool(jobs, log=folder / "workers.log", environment=environment) as pool:
+        yield pool

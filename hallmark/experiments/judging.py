@@ -1,0 +1,119 @@
+"""What a trained network says of the images that an experiment is judged by: never those of the test set."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hallmark.contracts.errors import InputError
+from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, read_table
+from hallmark.judgement import metrics, prediction, publication
+from hallmark.judgement.objective import Objective, score
+from hallmark.learning import pixels
+from hallmark.learning.pixels import Item
+from hallmark.models import weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.judgement.assessment import Judged
+
+PREDICTIONS = "predictions.parquet"
+BATCH = 256
+WARM_UP, REPEATS = 5, 30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """``table`` has path, label, predicted and a probability per class; ``recall`` None for a class without images."""
+
+    objective: float
+    recall: dict[str, float | None]
+    metrics: dict[str, float | None]
+    table: pd.DataFrame
+
+
+def judge(place: Path, *, judged: Sequence[str] | None, objective: Objective) -> Found:
+    """Judges the model in data/train below ``place`` on the images of ``judged``, or on the validation images.
+
+    One image of each duplicate cluster counts, none that was removed. Raises InputError where no image is left.
+    """
+    data = place / "data"
+    images = _images(data, judged)
+    model = weights.describe(data / "train")
+    shape = {name: int(model["input"][name]) for name in ("height", "width", "channels")}
+    places = zip(images["path"], images["shard"], images["row"], images["sha256"], strict=True)
+    items = [Item(data / "ingest", int(shard), int(row), str(sha), str(path)) for path, shard, row, sha in places]
+    array = pixels.opened(pixels.prepared(items, **shape, cache=place / ".hallmark" / "cache" / "pixels"))
+    chunks = (np.array(array[start : start + BATCH]) for start in range(0, len(array), BATCH))
+    (logits,) = prediction.predict(weights.load(data / "train"), chunks)
+    said = publication.judged_of(images, metrics.softmax(logits), tuple(model["classes"]))
+    return Found(
+        objective=score(objective, said.labels, said.probabilities, said.classes),
+        recall=recalls(said),
+        metrics=figures(said),
+        table=publication.prediction_table(images, said),
+    )
+
+
+def recalls(said: Judged) -> dict[str, float | None]:
+    """The recall of each class, None for one without images."""
+    counts = metrics.Counts.of(said.labels, said.predicted, len(said.classes))
+    return {
+        name: float(value) if np.isfinite(value) else None
+        for name, value in zip(said.classes, counts.recall(), strict=True)
+    }
+
+
+def figures(said: Judged) -> dict[str, float | None]:
+    """accuracy, balanced_accuracy, macro_f1, log_loss, ece."""
+    counts = metrics.Counts.of(said.labels, said.predicted, len(said.classes))
+    values = {
+        "accuracy": float(said.right.mean()),
+        "balanced_accuracy": float(counts.balanced_accuracy()),
+        "macro_f1": float(counts.macro_f1()),
+        "log_loss": float(metrics.log_losses(said.labels, said.probabilities).mean()),
+        "ece": float(metrics.ece(said.confidence, said.right, metrics.bins_of(said.confidence))[0]),
+    }
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def latency_ms(place: Path) -> float:
+    """Median milliseconds of one image through the network below ``place``, on the CPU, on one thread."""
+    model = weights.describe(place / "data" / "train")["input"]
+    network = weights.load(place / "data" / "train")
+    image = torch.zeros(1, model["channels"], model["height"], model["width"])
+    before, spent = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for number in range(WARM_UP + REPEATS):
+                started = time.perf_counter()
+                network(image)
+                if number >= WARM_UP:
+                    spent.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(before)
+    return round(1000 * float(np.median(spent)), 4)
+
+
+def _images(data: Path, judged: Sequence[str] | None) -> pd.DataFrame:
+    decisions = read_table(data / "clean" / "decisions.parquet", DECISIONS)
+    split = read_table(data / "split" / "split.parquet", SPLIT)[["path", "cluster", "representative"]]
+    manifest = read_table(data / "ingest" / "manifest.parquet", MANIFEST)[["path", "shard", "row", "sha256"]]
+    table = decisions[["path", "label", "split", "fate"]].merge(split, on="path", validate="one_to_one")
+    table = table.merge(manifest, on="path", validate="one_to_one")
+    asked = table["split"] == "val" if judged is None else table["path"].isin(set(judged))
+    images = table[asked & (table["fate"] != "removed") & table["representative"]].reset_index(drop=True)
+    if images.empty:
+        raise InputError(
+            "there are no validation images to judge by", remedy="raise split.val, or give the source more images"
+        )
+    return images

@@ -1,0 +1,208 @@
+"""A search space: which values of params.yaml a study may vary, and how far.
+
+conf/search/<name>.yaml holds one line a value:
+
+    train.lr: {low: 3.0e-4, high: 1.0e-2, log: true}      # a number between two ends
+    train.label_smoothing: {low: 0.0, high: 0.2, step: 0.05}
+    model.depth: {low: 1, high: 3}                         # a whole number, as both ends are
+    train.optimizer: {choices: [adamw, sgd]}               # one of a list
+
+>>> document = Document("train.lr: {low: 0.001, high: 0.1, log: true}", name="space.yaml")
+>>> space = parse(document)
+>>> space.dimensions[0].key, space.dimensions[0].ends()
+('train.lr', [0.001, 0.1])
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline.params import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+FIELDS = ("choices", "low", "high", "step", "log")
+FOLDER = "search"
+POINTS = 5  # of a continuous value in a grid that gives no step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimension:
+    """One value that varies: one of ``choices``, else a number in [``low``, ``high``]."""
+
+    key: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def ends(self) -> list[Any]:
+        """The values to be checked before a study starts: all choices, or both ends."""
+        return list(self.choices) if self.choices else [self.low, self.high]
+
+    def points(self) -> list[Any]:
+        """The values of a grid: all choices, every step, or :data:`POINTS` between the ends."""
+        if self.choices:
+            return list(self.choices)
+        if self.step is not None or (self.whole and not self.log):
+            step = self.step or 1
+            count = math.floor((self.high - self.low) / step + 1e-9) + 1
+            values = [self.low + number * step for number in range(count)]
+        elif self.log:
+            ratio = (self.high / self.low) ** (1 / (POINTS - 1))
+            values = [self.low * ratio**number for number in range(POINTS)]
+        else:
+            values = [self.low + (self.high - self.low) * number / (POINTS - 1) for number in range(POINTS)]
+        return sorted({round(value) for value in values}) if self.whole else [float(f"{v:.6g}") for v in values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """``name`` of the file without its ending; the dimensions in the order of the file."""
+
+    name: str
+    dimensions: tuple[Dimension, ...]
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination of the dimensions' points."""
+        keys = [dimension.key for dimension in self.dimensions]
+        every = itertools.product(*(dimension.points() for dimension in self.dimensions))
+        return [dict(zip(keys, values, strict=True)) for values in every]
+
+    def facts(self) -> dict[str, Any]:
+        """The space as plain values, by key."""
+        return {
+            each.key: {"choices": list(each.choices)}
+            if each.choices
+            else {"low": each.low, "high": each.high, "step": each.step, "log": each.log}
+            for each in self.dimensions
+        }
+
+
+def find(name: str, conf: Path) -> Path:
+    """The file of a space: a path, or a name in conf/search. Raises InputError that lists what there is."""
+    from pathlib import Path
+
+    given = Path(name)
+    if given.suffix in (".yaml", ".yml") and given.is_file():
+        return given
+    known = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise InputError(
+            f"there is no search space '{name}'",
+            remedy=f"{hint}give one of {', '.join(known)} (conf/{FOLDER}/), or the path of a .yaml file",
+        )
+    return conf / FOLDER / f"{name}.yaml"
+
+
+def read(path: Path, *, sections: Sequence[str], check: Callable[[Mapping[str, Any]], object]) -> Space:
+    """The space of a file. ``check`` takes {key: value} and raises InputError where params.yaml cannot hold it.
+
+    Only keys of ``sections`` may vary. Raises InputError that lists all faults of the file, with their lines.
+    """
+    document = Document(path.read_text(encoding="utf-8"), name=path.name)
+    return parse(document, sections=sections, check=check, stem=path.stem)
+
+
+def parse(
+    document: Document,
+    *,
+    sections: Sequence[str] = ("train", "model"),
+    check: Callable[[Mapping[str, Any]], object] = lambda _: None,
+    stem: str = "space",
+) -> Space:
+    """As :func:`read`, of a file already parsed."""
+    faults = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
+    dimensions = []
+    for key, content in document.values.items():
+        found: list[str] = []
+        if str(key).partition(".")[0] not in sections:
+            found.append(f"{key}: only values of {' and '.join(sections)} can vary here")
+        dimension = _dimension(str(key), content, found)
+        if dimension is not None and not found:
+            told: dict[str, None] = {}
+            for value in dimension.ends():
+                try:
+                    check({dimension.key: value})
+                except InputError as error:
+                    told.setdefault(str(error).partition(": ")[2] or str(error))
+            found.extend(told)
+            dimensions.append(dimension)
+        faults.extend(f"{_line(document, str(key))}: {fault}" for fault in found)
+    if not document.values:
+        faults.append(f"{document.name}: names no value to vary")
+    if faults:
+        head = "" if len(faults) == 1 else f"{document.name} has {len(faults)} faults:\n  "
+        raise InputError(head + "\n  ".join(faults))
+    return Space(name=stem, dimensions=tuple(dimensions))
+
+
+def _line(document: Document, key: str) -> str:
+    return f"{document.name}, line {document.lines[key]}"
+
+
+def _dimension(key: str, content: Any, faults: list[str]) -> Dimension | None:
+    """The dimension, or None and the faults of what stands at its key."""
+    if not isinstance(content, dict):
+        faults.append(f"{key} is {content!r}, but must be {{low: …, high: …}} or {{choices: […]}}")
+        return None
+    for field in content:
+        if field not in FIELDS:
+            near = difflib.get_close_matches(str(field), FIELDS, n=1)
+            faults.append(
+                f"unknown key {key}.{field}; "
+                + (f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(FIELDS)}")
+            )
+    if faults:
+        return None
+    if "choices" in content:
+        choices = content["choices"]
+        if len(content) > 1:
+            faults.append(f"{key}.choices stands alone: leave out {', '.join(sorted(set(content) - {'choices'}))}")
+        elif not isinstance(choices, list) or len(choices) < 2:
+            faults.append(f"{key}.choices is {choices!r}, but must be a list of two or more")
+        elif not all(isinstance(value, str | int | float | bool | None) for value in choices):
+            faults.append(f"{key}.choices holds a list or a section; only plain values can vary")
+        else:
+            return Dimension(key=key, choices=tuple(choices))
+        return None
+    return _range(key, content, faults)
+
+
+def _range(key: str, content: Mapping[str, Any], faults: list[str]) -> Dimension | None:
+    for field in ("low", "high"):
+        if field not in content:
+            faults.append(f"{key}.{field} is missing")
+    for field in ("low", "high", "step"):
+        value = content.get(field)
+        if field in content and (isinstance(value, bool) or not isinstance(value, int | float)):
+            faults.append(f"{key}.{field} is {value!r}, but must be a number")
+    if not isinstance(content.get("log", False), bool):
+        faults.append(f"{key}.log is {content['log']!r}, but must be true or false")
+    if faults:
+        return None
+    low, high, step, log = content["low"], content["high"], content.get("step"), content.get("log", False)
+    if not low < high:
+        faults.append(f"{key}: low is {low}, not below high, {high}")
+    if log and low <= 0:
+        faults.append(f"{key}.low is {low}, but must be above 0 where log is true")
+    if log and step is not None:
+        faults.append(f"{key}: step and log exclude each other; leave out one")
+    if step is not None and (step <= 0 or (isinstance(low, int) and isinstance(high, int) and step != int(step))):
+        faults.append(f"{key}.step is {step}, but must be above 0, and whole where both ends are")
+    return None if faults else Dimension(key=key, low=low, high=high, step=step, log=log)

@@ -1,0 +1,272 @@
+"""A study: Optuna's trials in a database, so that a killed one goes on.
+
+Each trial carries the process it runs in. One whose process is gone is ended as failed and its values are tried again;
+such a trial does not count. Nothing here trains: :meth:`Study.ask` gives values, :meth:`Study.tell` takes what came.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.seeds import derive
+from hallmark.tracking import process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from hallmark.experiments.space import Dimension, Space
+
+SAMPLERS = ("tpe", "gp", "random", "grid")
+PRUNERS = ("none", "median", "hyperband")
+STARTUP = 5  # trials before the sampler models, and before the median prunes
+KILLED, PROCESS, FACTS, WHY = "killed", "process", "facts", "why"
+GRACE = timedelta(minutes=1)
+
+
+class Pruned(BaseException):
+    """Ends a training that has fallen behind: no fault, so no Exception."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A trial as it stands: ``state`` is complete, pruned, failed or killed; ``quality`` is higher for better."""
+
+    number: int
+    state: str
+    values: dict[str, Any]
+    quality: float | None
+    latency_ms: float | None
+    facts: dict[str, Any]
+    why: str
+
+
+class Study:
+    """The study ``name`` in the database at ``storage`` (an SQLAlchemy URL), made if there is none.
+
+    Raises InputError for settings that do not go together or an existing study of other objectives, MachineError
+    where the database cannot be reached.
+    """
+
+    def __init__(
+        self, storage: str, name: str, space: Space, *, sampler: str, pruner: str, latency: bool, seed: int
+    ) -> None:
+        require.one_of(SAMPLERS, **{"--sampler": sampler})
+        require.one_of(PRUNERS, **{"--pruner": pruner})
+        if latency and pruner != "none":
+            raise InputError(
+                f"--pruner {pruner} and --latency do not go together: a training that ends early has no latency",
+                remedy="leave out one of them",
+            )
+        self.space, self.latency, self._asking = space, latency, threading.Lock()
+        self.storage = storage
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        directions = ["maximize", "minimize"] if latency else ["maximize"]
+        self._study = opened(storage, name, directions)
+        if [each.name.lower() for each in self._study.directions] != directions:
+            raise InputError(f"the study '{name}' has other objectives", remedy="give another --study")
+        self._study.sampler = _sampler(sampler, derive(seed, "tune", len(self._study.trials)) % 2**32)
+        self.name, self.pruner = name, pruner
+        if sampler == "grid":
+            for values in space.grid():
+                self._study.enqueue_trial(values, skip_if_exists=True)
+
+    def revive(self) -> int:
+        """Ends the trials whose process is gone and asks for their values again; how many there were."""
+        dead = [trial for trial in self._study.get_trials(states=(TrialState.RUNNING,)) if self._is_dead(trial)]
+        for trial in dead:
+            # RUNNING still: the storage itself ends it, since nobody holds the trial any more
+            self._study._storage.set_trial_user_attr(trial._trial_id, KILLED, True)
+            self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            if len(trial.params) == len(self.space.dimensions):
+                self._study.enqueue_trial(trial.params)
+        return len(dead)
+
+    def _is_dead(self, trial: optuna.trial.FrozenTrial) -> bool:
+        owner = trial.user_attrs.get(PROCESS)
+        if owner is not None:
+            return not process.alive(owner)
+        # killed, or on another machine just about to say whose it is
+        young = trial.datetime_start is not None and datetime.now() - trial.datetime_start < GRACE
+        return self.storage.startswith("sqlite") or not young
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """The number of a new trial, now running, and its values by key."""
+        with self._asking:
+            trial = self._study.ask()
+            trial.set_user_attr(PROCESS, process.me())
+            return trial.number, {each.key: _suggest(trial, each) for each in self.space.dimensions}
+
+    def tell(self, number: int, *, quality: float, latency_ms: float | None, facts: Mapping[str, Any]) -> None:
+        """Ends a trial with what it came to."""
+        values = [quality, latency_ms] if self.latency else [quality]
+        self._end(number, {FACTS: dict(facts)}, values=values)
+
+    def tell_pruned(self, number: int) -> None:
+        """Ends a trial that fell behind."""
+        self._end(number, {}, state=TrialState.PRUNED)
+
+    def tell_failed(self, number: int, why: str, *, killed: bool = False) -> None:
+        """Ends a trial whose values cannot be trained with; one that was ``killed`` does not count."""
+        self._end(number, {WHY: why, **({KILLED: True} if killed else {})}, state=TrialState.FAIL)
+
+    def _end(self, number: int, attributes: Mapping[str, Any], **told: Any) -> None:
+        with self._asking:
+            trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+            for key, value in attributes.items():
+                self._study._storage.set_trial_user_attr(trial_id, key, value)
+            self._study.tell(number, **told)
+
+    def rows(self) -> list[Row]:
+        """All trials that ended, in order."""
+        names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+        found = []
+        for trial in self._study.get_trials(states=tuple(names)):
+            values = trial.values if trial.state == TrialState.COMPLETE else None
+            found.append(
+                Row(
+                    number=trial.number,
+                    state="killed" if trial.user_attrs.get(KILLED) else names[trial.state],
+                    values=dict(trial.params),
+                    quality=values[0] if values else None,
+                    latency_ms=values[1] if values and self.latency else None,
+                    facts=trial.user_attrs.get(FACTS, {}),
+                    why=trial.user_attrs.get(WHY, ""),
+                )
+            )
+        return found
+
+    def counted(self) -> int:
+        """Trials that ended by themselves."""
+        return sum(row.state != "killed" for row in self.rows())
+
+    def running(self) -> int:
+        """Trials under way, here or elsewhere."""
+        return len(self._study.get_trials(states=(TrialState.RUNNING,)))
+
+    def best(self) -> Row | None:
+        """The trial of the best quality, the first of equals; None where none completed."""
+        done = [row for row in self.rows() if row.quality is not None]
+        return max(done, key=lambda row: (row.quality, -row.number), default=None)
+
+    def front(self) -> list[Row]:
+        """The trials that none beats in both quality and latency, the best quality first; without latency the best."""
+        if not self.latency:
+            best = self.best()
+            return [best] if best is not None else []
+        chosen = {trial.number for trial in self._study.best_trials}
+        rows = [row for row in self.rows() if row.number in chosen]
+        return sorted(rows, key=lambda row: (-(row.quality or 0.0), row.number))
+
+    def importances(self) -> dict[str, float]:
+        """How much of the quality each value decides, adding up to 1 (PED-ANOVA); empty with fewer than 4 trials."""
+        done = [row for row in self.rows() if row.quality is not None]
+        if len(done) < 4 or len({row.quality for row in done}) < 2:
+            return {}
+        if self.latency:
+            # of two objectives the importance has to be told of one, and the evaluator takes low for good
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes the importances")
+                found = optuna.importance.get_param_importances(self._study, target=lambda trial: -trial.values[0])
+        else:
+            found = optuna.importance.get_param_importances(self._study)
+        return {name: float(value) for name, value in found.items()}
+
+    def note(self, key: str, value: Any) -> None:
+        """Keeps a plain value with the study."""
+        self._study.set_user_attr(key, value)
+
+    def noted(self, key: str) -> Any:
+        """What :meth:`note` kept, None if nothing."""
+        return self._study.user_attrs.get(key)
+
+    def follower(self, number: int) -> Follower | None:
+        """Who follows the training of a trial; None where nothing is pruned."""
+        if self.pruner == "none":
+            return None
+        return Follower(storage=self.storage, name=self.name, number=number, pruner=self.pruner)
+
+
+@dataclass(kw_only=True)
+class Follower:
+    """Reports a trial's epochs to the study, from another process; raises :class:`Pruned` where it falls behind."""
+
+    storage: str
+    name: str
+    number: int
+    pruner: str
+    _trial: Any = None
+
+    def __call__(self, epoch: int, objective: float) -> None:
+        if self._trial is None:
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
+            study = opened(self.storage, self.name, ["maximize"])
+            study.sampler, study.pruner = optuna.samplers.RandomSampler(), _pruner(self.pruner)
+            trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, self.number)
+            self._trial = optuna.trial.Trial(study, trial_id)
+        self._trial.report(objective, epoch)
+        if self._trial.should_prune():
+            raise Pruned(f"epoch {epoch}: objective {objective:.4f}")
+
+
+def default_storage(state: Path) -> str:
+    """The database of a workspace whose private folder is ``state``."""
+    return f"sqlite:///{(state / 'optuna.db').resolve()}"
+
+
+def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
+    """The study of that name, made if there is none. Raises MachineError where the database cannot be reached."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        connection: Any = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {"pool_pre_ping": True}
+        engine = optuna.storages.RDBStorage(storage, engine_kwargs=connection)
+        return optuna.create_study(
+            storage=engine,
+            study_name=name,
+            directions=list(directions),  # type: ignore[arg-type]
+            load_if_exists=True,
+        )
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        head, mark, tail = storage.partition("@")
+        shown = f"{head.partition('://')[0]}://…@{tail}" if mark else storage
+        raise MachineError(
+            f"--storage {shown} does not open ({str(error).splitlines()[0]})",
+            remedy="give the URL of a database that answers, such as postgresql+psycopg://user:password@host/name, "
+            "with its driver installed",
+        ) from error
+
+
+def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:
+    if dimension.choices:
+        return trial.suggest_categorical(dimension.key, dimension.choices)
+    if dimension.whole:
+        step = int(dimension.step or 1)
+        return trial.suggest_int(dimension.key, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
+    # the number that params.yaml, Optuna's database and the report all show
+    return trial.suggest_float(
+        dimension.key, float(dimension.low), float(dimension.high), step=dimension.step, log=dimension.log
+    )
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+    if name == "gp":
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP)
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _pruner(name: str) -> optuna.pruners.BasePruner:
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
+    return optuna.pruners.HyperbandPruner(min_resource=2, max_resource="auto", reduction_factor=3)

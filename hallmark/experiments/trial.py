@@ -1,0 +1,195 @@
+"""One training in isolation: a folder of its own that sees the inputs and shares nothing else with the workspace.
+
+The stage train runs as ever, with its params validated as ever; only where it writes is another place. A finished trial
+leaves ``result.json`` and is never repeated; one that was killed is taken up from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import HallmarkError
+from hallmark.pipeline import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from hallmark.pipeline.stage import Stage
+
+RESULT = "result.json"
+INPUTS = (
+    "ingest/manifest.parquet",
+    "split/split.parquet",
+    "clean/decisions.parquet",
+    "balance/plan.parquet",
+    "balance/plan.json",
+    "augment/policy.json",
+    "synthesize/manifest.parquet",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training to be done: ``stage`` of ``package`` with ``params`` on the inputs below ``data``, in ``place``.
+
+    ``cache`` is the workspace's cache folder, ``parent`` the MLflow run it belongs to, ``follow`` who is told of each
+    epoch. ``judged`` are the paths of images to be judged afterwards, None for the validation images; their
+    predictions are kept. With ``latency`` the seconds of one image are measured, with ``keep`` the model stays.
+    """
+
+    stage: Stage
+    package: str
+    params: Any
+    data: Path
+    place: Path
+    cache: Path
+    parent: str | None = None
+    follow: Callable[[int, float], None] | None = None
+    judged: tuple[str, ...] | None = None
+    latency: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a training came to: ``objective`` is higher for better; ``recall`` by class, None where it has no image."""
+
+    objective: float
+    recall: dict[str, float | None]
+    n_judged: int
+    n_train: int
+    epochs: int
+    best_epoch: int
+    seconds: float
+    latency_ms: float | None
+    metrics: dict[str, float | None]
+    mlflow_run: str | None
+
+    @property
+    def worst_recall(self) -> float | None:
+        """The recall of the worst class."""
+        return min((value for value in self.recall.values() if value is not None), default=None)
+
+
+def run(job: Job) -> Outcome:
+    """Does the job, in this process, or reads what it came to before."""
+    done = read(job.place)
+    if done is not None:
+        return done
+    _isolate(job)
+    started = time.perf_counter()
+    from hallmark.tracking.runs import nested
+
+    module = importlib.import_module(f"{job.package}.{job.stage.name}")
+    with ExitStack() as stack:
+        stack.enter_context(working_in(job.place))
+        stack.enter_context(nested(job.parent))
+        if job.follow is not None:
+            from hallmark.learning.following import followed_by
+
+            stack.enter_context(followed_by(job.follow))
+        from hallmark.pipeline.execution import execute
+
+        report = execute(job.stage, module, job.params, job.place)
+        seconds = time.perf_counter() - started
+        facts = json.loads((job.place / "reports" / "run.json").read_text(encoding="utf-8"))[job.stage.name]
+        outcome = _judge(job, report, seconds=seconds, mlflow_run=facts.get("mlflow_run"))
+    text = json.dumps(dataclasses.asdict(outcome), indent=2, allow_nan=False)
+    durable.write_text(job.place / RESULT, text + "\n")
+    _tidy(job)
+    return outcome
+
+
+def read(place: Path) -> Outcome | None:
+    """What the finished trial of a folder came to, None where none is finished there."""
+    try:
+        return Outcome(**json.loads((place / RESULT).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def identity(stage: Stage, params: Any, data: Path, code: Sequence[Path], **more: Any) -> str:
+    """16 hexadecimal digits of everything a training follows from: values, inputs, code.
+
+    Where runs are tracked is no part of it.
+    """
+    values = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
+    return digest({"stage": stage.name, "values": values, **more}, [data / "data" / name for name in INPUTS], code)[:16]
+
+
+def digest(values: Mapping[str, Any], files: Sequence[Path], code: Sequence[Path]) -> str:
+    """SHA-256 of plain values, of files' bytes and of all Python files below the folders of ``code``."""
+    total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
+    sources = [path for folder in code for path in sorted(folder.rglob("*.py"))]
+    for path in [*files, *sources]:
+        with path.open("rb") as file:
+            total.update(
+                f"\x1f{path.parent.name}/{path.name}={hashlib.file_digest(file, 'sha256').hexdigest()}".encode()
+            )
+    return total.hexdigest()
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """The block with ``folder`` as the working directory: relative places of a stage are then its own."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _isolate(job: Job) -> None:
+    """The folder: links to the inputs and to the cache of decoded images, which is named by content."""
+    (job.place / "data").mkdir(parents=True, exist_ok=True)
+    for name in job.stage.inputs:
+        _link(job.place / job.stage.place(name), job.data / job.stage.place(name))
+    job.cache.mkdir(parents=True, exist_ok=True)
+    (job.place / ".hallmark").mkdir(exist_ok=True)
+    _link(job.place / ".hallmark" / "cache", job.cache)
+
+
+def _link(place: Path, target: Path) -> None:
+    if not target.exists():
+        raise HallmarkError(f"{target} is not there", remedy="run the stages before it first")
+    durable.remove(place)
+    place.symlink_to(target.resolve(), target_is_directory=True)
+
+
+def _tidy(job: Job) -> None:
+    """Leaves the result, the predictions and, where asked for, the model."""
+    durable.remove(job.place / ".hallmark")
+    if not job.keep:
+        durable.remove(job.place / "data")
+        durable.remove(job.place / "reports")
+
+
+def _judge(job: Job, report: Mapping[str, Any], *, seconds: float, mlflow_run: str | None) -> Outcome:
+    from hallmark.experiments import judging
+
+    found = judging.judge(job.place, judged=job.judged, objective=job.params.objective)
+    durable.remove(job.place / judging.PREDICTIONS)
+    if job.keep:
+        found.table.to_parquet(job.place / judging.PREDICTIONS, index=False, compression="zstd")
+    return Outcome(
+        objective=found.objective,
+        recall=found.recall,
+        n_judged=len(found.table),
+        n_train=report["n_train"],
+        epochs=report["epochs"],
+        best_epoch=report["best_epoch"],
+        seconds=round(seconds, 3),
+        latency_ms=judging.latency_ms(job.place) if job.latency else None,
+        metrics=found.metrics,
+        mlflow_run=mlflow_run,
+    )

@@ -1,0 +1,70 @@
+"""Processes of their own for trainings: torch's threads, generators and settings belong to a whole process.
+
+The processes are spawned, kept over many trainings, and end with the process that started them, however that dies.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hallmark.contracts import runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@contextmanager
+def pool(jobs: int, *, log: Path, environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
+    """An executor of ``jobs`` processes that write what they say to ``log``; an exception ends them at once."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    executor = ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_settle,
+        initargs=(str(log), shares(jobs) | dict(environment)),
+    )
+    try:
+        yield executor
+    except BaseException:
+        kill(executor)
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def kill(executor: ProcessPoolExecutor) -> None:
+    """Ends the processes now; what they were at fails with BrokenProcessPool."""
+    for process in list((executor._processes or {}).values()):
+        process.kill()
+
+
+def shares(jobs: int) -> dict[str, str]:
+    """The part of the machine that each of several processes takes; nothing is said where there is one, or by hand."""
+    if jobs == 1:
+        return {}
+    cores = max(1, runtime.workers() // jobs)
+    return {name: str(cores) for name in (runtime.WORKERS, "OMP_NUM_THREADS") if name not in os.environ}
+
+
+def _settle(log: str, environment: dict[str, str]) -> None:
+    """In the new process: nothing to the terminal, which is the parent's, and no life after the parent's."""
+    os.environ.update(environment)
+    stream = open(log, "a", buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = stream
+    logging.basicConfig(stream=stream, level=logging.WARNING, force=True)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(143)

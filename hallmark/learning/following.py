@@ -1,0 +1,39 @@
+"""Who follows a training from outside: told each epoch's objective, it may end the training by raising.
+
+>>> seen = []
+>>> with followed_by(lambda epoch, objective: seen.append((epoch, objective))):
+...     epoch_ended(1, 0.5)
+>>> epoch_ended(2, 0.6)  # nobody follows
+>>> seen
+[(1, 0.5)]
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Follower = Callable[[int, float], None]
+
+_follower: ContextVar[Follower | None] = ContextVar("hallmark_follower", default=None)
+
+
+def epoch_ended(epoch: int, objective: float) -> None:
+    """Tells the follower, if there is one; what it raises ends the training."""
+    follower = _follower.get()
+    if follower is not None:
+        follower(epoch, objective)
+
+
+@contextmanager
+def followed_by(follower: Follower) -> Iterator[None]:
+    """``follower`` takes (epoch from 1, objective on the validation images) of trainings within the block."""
+    token = _follower.set(follower)
+    try:
+        yield
+    finally:
+        _follower.reset(token)

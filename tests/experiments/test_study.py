@@ -1,0 +1,111 @@
+"""Studies in a real database: a killed trial is tried again, a study goes on, pruning and two objectives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.experiments import space
+from hallmark.experiments.study import PROCESS, Pruned, Study, default_storage
+from hallmark.pipeline.params import Document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPACE = space.parse(
+    Document("train.lr: {low: 0.001, high: 0.1, log: true}\nmodel.name: {choices: [mlp, cnn]}\n", name="s.yaml")
+)
+
+
+def study(folder: Path, *, sampler: str = "tpe", pruner: str = "none", latency: bool = False, name: str = "s") -> Study:
+    return Study(default_storage(folder), name, SPACE, sampler=sampler, pruner=pruner, latency=latency, seed=0)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_a_study_goes_on_with_fresh_values(tmp_path: Path, sampler: str) -> None:
+    seen = []
+    for _ in range(2):
+        made = study(tmp_path, sampler=sampler)
+        for _ in range(4):
+            number, values = made.ask()
+            seen.append(values["train.lr"])
+            made.tell(number, quality=-abs(values["train.lr"] - 0.01), latency_ms=None, facts={})
+    assert len(set(seen)) == 8, "the second start drew the first one's values again"
+    best = study(tmp_path).best()
+    assert best is not None
+    assert best.quality == max(-abs(value - 0.01) for value in seen)
+    assert set(study(tmp_path).importances()) == {"train.lr", "model.name"}
+
+
+def test_a_trial_whose_process_is_gone_is_tried_again_and_does_not_count(tmp_path: Path) -> None:
+    first = study(tmp_path)
+    number, values = first.ask()
+    gone = json.dumps({**json.loads(first._study.trials[0].user_attrs[PROCESS]), "pid": 2**22 - 1})
+    first._study._storage.set_trial_user_attr(first._study.trials[0]._trial_id, PROCESS, gone)
+    alive, _ = first.ask()
+    second = study(tmp_path)
+    assert second.revive() == 1, "the trial of a living process was ended, or the dead one left"
+    assert (second.counted(), second.running()) == (0, 1)
+    again, same = second.ask()
+    assert same == values
+    assert again not in (number, alive)
+    assert [row.state for row in second.rows()] == ["killed"]
+
+
+def test_a_grid_is_gone_through_once_over_two_starts(tmp_path: Path) -> None:
+    seen = []
+    for count in (4, 6):
+        made = study(tmp_path, sampler="grid")
+        for _ in range(count):
+            number, values = made.ask()
+            seen.append((values["model.name"], values["train.lr"]))
+            made.tell(number, quality=0.5, latency_ms=None, facts={})
+    assert len(set(seen)) == len(SPACE.grid()) == 10
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_trial_that_falls_behind_is_pruned(tmp_path: Path, pruner: str) -> None:
+    made = study(tmp_path, pruner=pruner)
+    pruned = 0
+    for place in range(14):
+        number, _ = made.ask()
+        follower = made.follower(number)
+        assert follower is not None
+        slope = 0.0 if place >= 6 else 0.1
+        try:
+            for epoch in range(1, 10):
+                follower(epoch, slope * epoch)
+        except Pruned:
+            made.tell_pruned(number)
+            pruned += 1
+            assert place >= 5
+        else:
+            made.tell(number, quality=9 * slope, latency_ms=None, facts={})
+    assert pruned >= 3
+    assert sum(row.state == "pruned" for row in made.rows()) == pruned
+
+
+def test_quality_and_latency_have_a_front(tmp_path: Path) -> None:
+    made = study(tmp_path, latency=True)
+    for quality, ms in ((0.9, 5.0), (0.8, 1.0), (0.7, 2.0)):
+        number, _ = made.ask()
+        made.tell(number, quality=quality, latency_ms=ms, facts={})
+    assert [(row.quality, row.latency_ms) for row in made.front()] == [(0.9, 5.0), (0.8, 1.0)]
+    with pytest.raises(InputError, match="other objectives"):
+        study(tmp_path)
+    with pytest.raises(InputError, match="do not go together"):
+        study(tmp_path, latency=True, pruner="median", name="other")
+
+
+def test_a_database_that_is_not_there_is_told_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as caught:
+        Study(
+            "postgresql://me:secret@127.0.0.1:1/none", "s", SPACE, sampler="tpe", pruner="none", latency=False, seed=0
+        )
+    assert "secret" not in str(caught.value)
+    assert "--storage" in str(caught.value)
+    with pytest.raises(InputError, match="--sampler is 'tpee'; did you mean 'tpe'"):
+        study(tmp_path, sampler="tpee")

@@ -1,0 +1,126 @@
+"""``hallmark tune`` with the real Prefect, MLflow and Optuna: results, kills, and the workspace left as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.conftest import make_clone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Clone
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> Clone:
+    return make_clone(
+        tmp_path_factory.mktemp("tune") / "workspace", home, "preset=quick", f"ingest.source={digits}", "train.lr=1e-5"
+    )
+
+
+def runs(clone: Clone) -> list[tuple[str, str, str | None]]:
+    """(stage, status, parent) of each MLflow run."""
+    with sqlite3.connect(clone.root / "mlflow.db") as connection:
+        found = connection.execute("SELECT run_uuid, status FROM runs").fetchall()
+        tags = connection.execute(
+            "SELECT run_uuid, key, value FROM tags WHERE key IN ('hallmark.stage', 'mlflow.parentRunId')"
+        ).fetchall()
+    by = {(run, key): value for run, key, value in tags}
+    return [(by[run, "hallmark.stage"], status, by.get((run, "mlflow.parentRunId"))) for run, status in found]
+
+
+def trials(clone: Clone) -> list[str]:
+    """The state of each trial of the studies."""
+    path = clone.root / ".hallmark" / "optuna.db"
+    if not path.exists():
+        return []
+    with sqlite3.connect(path, timeout=20) as connection:
+        try:
+            return [state for (state,) in connection.execute("SELECT state FROM trials")]
+        except sqlite3.OperationalError:  # the tables are not there yet
+            return []
+
+
+def test_a_misspelt_space_is_told_before_anything_starts(workspace: Clone) -> None:
+    (workspace.root / "mine.yaml").write_text("train.learning_rate: {low: 0.001, high: 0.1}\n")
+    done = workspace.hallmark("tune", "mine.yaml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "mine.yaml, line 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Prefect" not in done.stdout
+
+
+def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> None:
+    before = (workspace.root / "params.yaml").read_text()
+    done = workspace.hallmark("tune", "quick", "--sampler", "grid", "--trials", "9", "--jobs", "2", "--apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert trials(workspace) == ["COMPLETE"] * 9
+    kinds = runs(workspace)
+    parents = {parent for stage, _, parent in kinds if stage == "train"}
+    assert len(parents) == 1
+    assert None not in parents, "the trials' runs are not below the study's"
+    assert [stage for stage, _, _ in kinds].count("train") == 10
+    assert {status for _, status, _ in kinds} == {"FINISHED"}
+    page = (workspace.root / "reports" / "tuning.html").read_text()
+    assert page.count("<svg") == 3
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "<script" not in page
+    after = (workspace.root / "params.yaml").read_text()
+    assert "lr: 0.01 " in after or "lr: 0.003 " in after, "a rate of 1e-5 should have lost"
+    assert len(after.splitlines()) == len(before.splitlines())
+    assert "# peak learning rate; auto" in after
+    # no output of the pipeline is touched
+    assert not (workspace.root / "data" / "train").exists()
+    assert not (workspace.root / "reports" / "train.json").exists()
+
+    again = workspace.hallmark(
+        "tune", "quick", "--sampler", "grid", "--trials", "9", "--study", "other", "--pruner", "x"
+    )
+    assert again.returncode == 2
+    assert "--pruner is 'x'" in again.stderr
+
+
+def test_a_killed_study_goes_on(clone: Callable[..., Clone], digits: Path) -> None:
+    workspace = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
+    command = ["-m", "flows.cli", "tune", "quick", "--sampler", "random", "--trials", "4", "--no-baseline"]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=workspace.root,
+        env=workspace.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while trials(workspace)[1:] != ["RUNNING"]:
+        assert process.poll() is None, "it was done before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)  # the process alone: those that train have to notice
+    process.wait()
+    _, left = psutil.wait_procs(children, timeout=20)
+    trainers = [child for child in left if "spawn_main" in " ".join(child.cmdline())]
+    assert trainers == [], "a process that trains has outlived the one that started it"
+
+    done = workspace.hallmark(*command[2:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 trials of a killed process are tried again" in done.stdout
+    states = trials(workspace)
+    assert states.count("COMPLETE") == 4, states
+    assert states.count("RUNNING") == 0, states
+    assert [status for _, status, _ in runs(workspace) if status == "RUNNING"] == []
+    assert list((workspace.root / ".hallmark" / "experiments" / "tune").rglob("*.safetensors")) == []
