@@ -9,6 +9,7 @@ Guarantees, each with its test:
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LOCK_HEAD = "schema: '2.0'\n"
 REPAIR = "`hallmark doctor` says what is wrong and mends what is safe to mend"
 
 
@@ -33,6 +35,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._stages: list[Any] = []
         if not _inside_git(root):
             raise InputError(
                 f"{root} is not in a Git repository, and versions are kept in Git",
@@ -52,26 +55,20 @@ class Workspace:
 
     def order(self) -> list[str]:
         """Names of all stages in the order in which ``dvc repro`` runs them."""
-        from dvc.repo.reproduce import get_active_graph, plan_repro
-
         with self._locked():
-            graph = get_active_graph(self.repo.index.graph)
-            return [stage.name for stage in plan_repro(graph, list(self.repo.index.stages))]
+            return [stage.name for stage in self._in_order()]
 
     def changed(self) -> list[str]:
         """Names of the stages that DVC would not skip, in order; what only follows from them is not listed."""
-        from dvc.repo.reproduce import get_active_graph, plan_repro
-
         with self._locked():
-            graph = get_active_graph(self.repo.index.graph)
-            return [stage.name for stage in plan_repro(graph, list(self.repo.index.stages)) if stage.changed()]
+            return [stage.name for stage in self._in_order() if stage.changed()]
 
     def missing_from_cache(self) -> list[str]:
         """Names of the recorded stages with an output that is neither in the workspace nor in DVC's cache."""
         with self._locked():
             return [
                 stage.name
-                for stage in self.repo.index.stages
+                for stage in self._in_order()
                 if any(out.use_cache and out.hash_info and not out.exists and out.changed_cache() for out in stage.outs)
             ]
 
@@ -84,7 +81,7 @@ class Workspace:
         from dvc.stage.cache import RunCacheNotFoundError
 
         with self._locked():
-            stage = self.repo.stage.load_one(name=name)
+            stage = self._stage(name)
             if not stage.changed():
                 return "cached"
             try:
@@ -97,7 +94,7 @@ class Workspace:
     def record(self, name: str) -> None:
         """Saves a stage that just ran: outputs into DVC's cache, dependencies and outputs into dvc.lock."""
         with self._locked():
-            self._record(self.repo.stage.load_one(name=name))
+            self._record(self._stage(name))
 
     def settle_by_command(self, name: str) -> str:
         """As :meth:`settle`, and runs the stage's own command where it is stale (with this interpreter)."""
@@ -105,7 +102,7 @@ class Workspace:
         if outcome != "stale":
             return outcome
         with self._locked():
-            command = str(self.repo.stage.load_one(name=name).cmd)
+            command = str(self._stage(name).cmd)
         program, *arguments = shlex.split(command)
         assert program == "python", f"{name} calls {program}"
         done = subprocess.run([sys.executable, *arguments], cwd=self.root, capture_output=True, text=True, check=False)
@@ -117,6 +114,20 @@ class Workspace:
         self.record(name)
         return "ran"
 
+    def _in_order(self) -> list[Any]:
+        """DVC's stages as ``dvc repro`` goes through them, read once: DVC drops its index whenever its lock is taken,
+        and reading dvc.yaml and dvc.lock anew costs more than most stages. What ``dvc add`` tracks has no command.
+        """
+        if not self._stages:
+            from dvc.repo.reproduce import get_active_graph, plan_repro
+
+            graph = get_active_graph(self.repo.index.graph)
+            self._stages = [stage for stage in plan_repro(graph, list(self.repo.index.stages)) if stage.cmd]
+        return self._stages
+
+    def _stage(self, name: str) -> Any:
+        return next(stage for stage in self._in_order() if stage.name == name)
+
     def _record(self, stage: Any) -> None:
         stage.save()
         stage.commit()
@@ -124,15 +135,11 @@ class Workspace:
 
     def _write_lock(self, stage: Any) -> None:
         from dvc.stage.serialize import to_lockfile
-        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+        from dvc.utils.serialize import dumps_yaml
 
         path = self.root / "dvc.lock"
         old = path.read_text(encoding="utf-8") if path.exists() else ""
-        data: Any = parse_yaml_for_update(old, str(path))
-        if not data:
-            data = {"schema": "2.0"}
-        data.setdefault("stages", {}).update(to_lockfile(stage))
-        new = dumps_yaml(data)
+        new = spliced(old, stage.name, dumps_yaml({"stages": to_lockfile(stage)}))
         if new != old:
             write_text(path, new)
 
@@ -156,6 +163,26 @@ class Workspace:
             raise MachineError(f"a kill tore one of DVC's files: {error}", remedy=REPAIR) from error
         except DvcException as error:
             raise as_hallmark_error(error) from error
+
+
+def spliced(lock: str, name: str, entry: str) -> str:
+    """The text of dvc.lock with one stage's entry set, as DVC would have written it, the others untouched.
+
+    DVC parses and dumps the whole file for each stage, which takes longer than most stages.
+
+    Args:
+        lock: What the file holds; empty for none.
+        name: Of the stage.
+        entry: YAML of ``{"stages": {name: ...}}`` in block style, as DVC's own dumper writes it.
+    """
+    block = entry.removeprefix("stages:\n")
+    own = re.compile(rf"^  {re.escape(name)}:\n(?:    .*\n|\n)*", re.MULTILINE)
+    if own.search(lock):
+        return own.sub(lambda _: block, lock, count=1)
+    section = re.compile(r"^stages:\n(?:  .*\n|\n)*", re.MULTILINE)
+    if section.search(lock):
+        return section.sub(lambda found: found[0] + block, lock, count=1)
+    return f"{lock or LOCK_HEAD}stages:\n{block}"
 
 
 def as_hallmark_error(error: Exception) -> Exception:

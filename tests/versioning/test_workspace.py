@@ -1,0 +1,74 @@
+"""dvc.lock as DVC writes it, and a workspace that holds more than our stages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dvc.utils.serialize import dumps_yaml, modify_yaml, parse_yaml
+
+from hallmark.versioning.workspace import Workspace, spliced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG = "python -m tasks train " + " ".join(f"--option-{number}=value" for number in range(20))
+
+
+def entry(number: int) -> dict[str, Any]:
+    return {
+        "cmd": LONG,
+        "deps": [{"path": "a b.py", "hash": "md5", "md5": f"{number:032d}", "size": number}],
+        "params": {"params.yaml": {"train": {"lr": 0.001, "policy": [{"name": "Rotate", "p": None}], "note": "on: x"}}},
+        "outs": [{"path": "data/ü", "hash": "md5", "md5": "e" * 32 + ".dir", "size": 1, "nfiles": 2}],
+    }
+
+
+def by_dvc(path: Path, name: str, content: dict[str, Any]) -> str:
+    with modify_yaml(str(path)) as data:
+        if not data:
+            data["schema"] = "2.0"
+        data.setdefault("stages", {})[name] = content
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("order", [["ingest", "split", "clean"], ["clean", "ingest", "clean", "split", "ingest"]])
+def test_an_entry_is_set_as_dvc_sets_it(tmp_path: Path, order: list[str]) -> None:
+    path = tmp_path / "dvc.lock"
+    path.touch()
+    lock = ""
+    for number, name in enumerate(order):
+        lock = spliced(lock, name, dumps_yaml({"stages": {name: entry(number)}}))
+        assert lock == by_dvc(path, name, entry(number))
+    assert list(parse_yaml(lock, "dvc.lock")["stages"]) == list(dict.fromkeys(order))
+
+
+def test_what_follows_the_stages_stays(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.lock"
+    path.write_text("schema: '2.0'\nstages:\n  one:\n    cmd: x\ndatasets:\n- name: y\n")
+    lock = spliced(path.read_text(), "two", dumps_yaml({"stages": {"two": entry(1)}}))
+    assert lock == by_dvc(path, "two", entry(1))
+
+
+# pygtrie's, from inside DVC
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_data_added_to_dvc_by_hand_is_no_stage_of_ours(tmp_path: Path) -> None:
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+
+    def dvc(*arguments: str) -> None:
+        subprocess.run([sys.executable, "-m", "dvc", *arguments, "-q"], cwd=tmp_path, check=True, env=environment)
+
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    dvc("init")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "x").write_text("x")
+    dvc("add", "images")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  copy:\n    cmd: cp images/x y\n    deps: [images/x]\n    outs: [y]\n"
+    )
+    workspace = Workspace(tmp_path)
+    assert workspace.order() == ["copy"]
+    assert workspace.changed() == ["copy"]
