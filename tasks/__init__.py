@@ -9,7 +9,7 @@ from __future__ import annotations
 from hallmark.pipeline.stage import Stage
 
 STAGES = (
-    Stage(name="ingest", inputs=(), outputs=("ingest",), sources=("ingest.source",)),
+    Stage(name="ingest", inputs=(), outputs=("ingest",), sources=("ingest.source", "ingest.images")),
     Stage(
         name="validate", inputs=("ingest", "review", "accepted"), outputs=("validate",), sources=("validate.suites",)
     ),
@@ -32,6 +32,7 @@ STAGES = (
         inputs=("ingest", "split", "clean", "balance", "augment"),
         outputs=("synthesize", "plots"),
         shared=("seed",),
+        sources=("synthesize.external",),
     ),
     Stage(
         name="train",

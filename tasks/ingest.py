@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
+from hallmark.contracts.names import NO_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +25,19 @@ class Params:
     """Its section of params.yaml."""
 
     source: str
+    images: str
     max_file_bytes: int
 
     def __post_init__(self) -> None:
         if not self.source.strip():
             raise InputError("ingest.source is empty", remedy="give the path of a folder, a manifest or an archive")
+        if not self.images.strip():
+            raise InputError("ingest.images is empty", remedy=f"give {NO_FOLDER} where the source is no manifest")
+        if posixpath.normpath(self.images) == posixpath.normpath(self.source):
+            raise InputError(
+                f"ingest.images and ingest.source are both '{posixpath.normpath(self.source)}'",
+                remedy=f"a folder as the source is watched already: set ingest.images={NO_FOLDER}",
+            )
         # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB
         require.in_range(1, 2**31 - 2**20, **{"ingest.max_file_bytes": self.max_file_bytes})
 
@@ -53,6 +63,7 @@ class Report:
     metadata: list[str]
     reasons: dict[str, int]
     shards: int
+    unwatched: int  # files that a manifest names outside ingest.images: a change in one goes unnoticed
     digest: str
 
 
@@ -89,9 +100,18 @@ def run(params: Params, *, ingest: Path) -> Report:
         reasons=dict(
             sorted(Counter(reason for cell in manifest["reasons"] for reason in cell.split(";") if reason).items())
         ),
+        unwatched=_unwatched(params, source),
         shards=len({place.shard for place in places}),
         digest=_digest(manifest),
     )
+
+
+def _unwatched(params: Params, source: Source) -> int:
+    from hallmark.images.watched import unwatched
+
+    if source.packed or source.kind not in ("csv_manifest", "parquet_manifest"):
+        return 0
+    return len(unwatched([file.path for file in source.found], params.source, params.images))
 
 
 def _items(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.names import NO_FOLDER
 from hallmark.synthesis.presets import EXTERNAL, GENERATORS, PRESETS
 from hallmark.synthesis.rules import Rules  # noqa: TC001  the params loader resolves the annotation
 
@@ -41,7 +42,7 @@ class Params:
     surplus: float
     max_side: int
     max_images: int
-    external: str | None
+    external: str
     on_refusal: str
     gates: Rules
 
@@ -127,7 +128,7 @@ def run(
     batch: Batch | None = None
     shape: tuple[int, int, int] | None = None
     decision, table = "off" if asked == "off" else "not_needed", batches.empty()
-    origin = EXTERNAL if params.external else params.generator
+    origin = EXTERNAL if params.external != NO_FOLDER else params.generator
     if any(want.wanted for want in wants):
         with shards.Reader(ingest) as reader:
             known = chosen(rows, limit=params.max_images, seed=params.seed)
@@ -182,7 +183,7 @@ def _judged(
 
     height, width, channels = train.images.shape[1:]
     wanted = {names.index(want.label): want.wanted for want in wants if want.wanted}
-    if params.external:
+    if params.external != NO_FOLDER:
         made, labels = candidates.read(params.external, names=names, wanted=wanted, shape=(height, width, channels))
     else:
         generator = candidates.fitted(

@@ -18,17 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 CODE = [
-    *(
-        "hallmark",
-        "tasks",
-        "flows",
-        "conf",
-        "pyproject.toml",
-        "params.yaml",
-        "dvc.yaml",
-        "data/review.csv",
-        "data/accepted.json",
-    ),
+    *("hallmark", "tasks", "flows", "conf", "pyproject.toml", "params.yaml", "dvc.yaml"),
+    *("data/review.csv", "data/accepted.json", "data/none"),
     *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 ]
 

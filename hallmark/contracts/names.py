@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: The folder that stands for none where a param is a path that DVC watches; committed, and empty.
+NO_FOLDER = "data/none"
+
 SPLITS = ("train", "val", "test")
 
 FATES = ("kept", "flagged", "relabelled", "removed", "quarantined")

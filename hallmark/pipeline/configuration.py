@@ -35,6 +35,10 @@ def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, 
     old = path.read_text(encoding="utf-8")
     new = hydra.apply(old, overrides, conf=root / "conf")
     params = _build(Document(new, name=path.name), stages, package)
+    watch = _folder_to_watch(params, overrides, root)
+    if watch is not None:
+        new = hydra.apply(new, [watch], conf=root / "conf")
+        params = _build(Document(new, name=path.name), stages, package)
     if new != old:
         write_text(path, new)
     return params
@@ -51,6 +55,17 @@ def params_with(
     changed.values = copy.deepcopy(document.values)
     hydra.refuse([fault for key, value in values.items() if (fault := hydra.set_value(changed.values, key, value))])
     return _build(changed, stages, package)
+
+
+def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: Path) -> str | None:
+    """The override of ingest.images that goes with one of ingest.source; None where that is not set, or it is."""
+    set_here = {override.partition("=")[0] for override in overrides}
+    if "ingest.source" not in set_here or "ingest.images" in set_here:
+        return None
+    from hallmark.images.watched import folder_of_images
+
+    folder = folder_of_images(params["ingest"].source, root)
+    return None if folder == params["ingest"].images else f"ingest.images='{folder}'"
 
 
 def check_source(source: str, root: Path) -> None:

@@ -35,6 +35,12 @@ def warnings_of(inputs: Inputs) -> list[str]:
             f"{number(stale)} of the decisions in data/review.csv no longer fit their file and were left aside: decide "
             "again with hallmark review."
         )
+    unwatched = inputs.reports["ingest"].get("unwatched", 0)
+    if unwatched:
+        said.append(
+            f"{unwatched} images lie outside ingest.images: when one of them changes, no run notices. Set it to the "
+            "folder that holds them."
+        )
     dropped = [row["name"] for row in inputs.reports["augment"]["transforms"] if row["outcome"] == "warned"]
     if dropped:
         said.append(f"These augmentations change labels on your data and are still applied: {', '.join(dropped)}.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hallmark.contracts.errors import InputError
+from hallmark.contracts.names import NO_FOLDER
 from hallmark.images.decoding import Undecodable, prepare
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def read(
     Raises InputError where there is no such folder, where a folder in it is no class, or a file is no readable image.
     """
     if not folder.is_dir():
-        raise InputError(f"synthesize.external: no folder '{folder}'", remedy="give a folder of class folders, or null")
+        raise InputError(
+            f"synthesize.external: no folder '{folder}'", remedy=f"give a folder of class folders, or {NO_FOLDER}"
+        )
     found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     unknown = sorted(set(found) - set(names))
     if unknown or not found:
@@ -47,6 +50,6 @@ def read(
     if not images:
         raise InputError(
             f"synthesize.external: {folder} holds no image of the classes wanted",
-            remedy=f"add images to {', '.join(wanted)}, or set it to null",
+            remedy=f"add images to {', '.join(wanted)}, or set it to {NO_FOLDER}",
         )
     return np.stack(images), np.array(labels, dtype=np.int64)

@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(source: Path, out: Path, limit: int = 4096) -> tuple[Report, pd.DataFrame]:
     out.mkdir()
-    report = ingest.run(Params(source=str(source), max_file_bytes=limit), ingest=out)
+    report = ingest.run(Params(source=str(source), images="data/none", max_file_bytes=limit), ingest=out)
     return report, read_table(out / "manifest.parquet", MANIFEST)
 
 
@@ -164,13 +164,15 @@ def test_metadata_of_a_manifest(tmp_path: Path) -> None:
     ("values", "match"),
     [
         ({"source": " "}, "ingest.source is empty"),
+        ({"images": ""}, "ingest.images is empty"),
+        ({"images": "./x"}, "ingest.images and ingest.source are both 'x'"),
         ({"max_file_bytes": 0}, r"ingest.max_file_bytes is 0, outside \[1, "),
         ({"max_file_bytes": 2**40}, r"ingest.max_file_bytes is 1099511627776, outside"),
     ],
 )
 def test_params_check_themselves(values: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
-        Params(**{"source": "x", "max_file_bytes": 1, **values})
+        Params(**{"source": "x", "images": "data/none", "max_file_bytes": 1, **values})
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

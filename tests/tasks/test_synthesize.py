@@ -31,7 +31,7 @@ GATES: dict[str, Any] = {
 VALUES: dict[str, Any] = {
     "seed": 0, "target": "median", "classes": "rarest", "rare_below": 0.5, "most_per_real": 4.0, "min_real": 5,
     "generator": "latent_mixup", "preset": "quick", "guidance": 1.0, "surplus": 1.5, "max_side": 64,
-    "max_images": 1000, "external": None, "on_refusal": "skip",
+    "max_images": 1000, "external": "data/none", "on_refusal": "skip",
 }  # fmt: skip
 COUNTS = {"0": 60, "1": 60, "2": 60, "3": 20}
 VAL = 20
