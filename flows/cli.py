@@ -208,11 +208,24 @@ def review(
 
 
 @app.command()
-def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False) -> None:
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    save_quarantined: Annotated[
+        Path | None, typer.Option(help="Instead: write the original files that were quarantined to this new folder.")
+    ] = None,
+) -> None:
     """Say where the page of the last run is: the report, or a gate's refusal if there is one."""
     from hallmark.contracts.errors import InputError
 
     root = _root()
+    if save_quarantined is not None:
+        from hallmark.quality.quarantine import save_quarantined as save
+
+        written, without = save(root, save_quarantined)
+        typer.echo(f"{written} quarantined files are in {save_quarantined}, by reason")
+        if without:
+            typer.echo(f"{len(without)} could not be read when they were found: {', '.join(without[:5])}")
+        return
     pages = sorted((root / ".hallmark" / "refusals").glob("*/index.html"))
     if not pages:
         pages = [root / "reports" / "index.html"]

@@ -142,7 +142,7 @@ def _difference(values: NDArray[np.float64], before: dict[str, Any]) -> float | 
     """The difference of the means in standard deviations of the accepted set; None where it had none."""
     if before["deviation"] <= 0:
         return None
-    return round((float(values.mean()) - before["mean"]) / before["deviation"], 4)
+    return round((float(values.mean()) - float(before["mean"])) / float(before["deviation"]), 4)
 
 
 def _words(found: dict[str, Any]) -> list[str]:

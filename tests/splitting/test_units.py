@@ -5,6 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hallmark.splitting.assignment import TEST, TRAIN, assign
 from hallmark.splitting.units import find_units, positions
 
 
@@ -54,3 +55,34 @@ def test_positions_are_uniform_and_follow_the_seed() -> None:
 def test_nothing_gives_nothing() -> None:
     unit, position = find_units(cluster=series(), group=series(), content=series(), seed=0)
     assert len(unit) == len(position) == 0
+
+
+@given(seed=st.integers(0, 10**6), growths=st.integers(1, 5), classes=st.integers(1, 3))
+@settings(deadline=None, max_examples=40)
+def test_clusters_that_merge_take_the_most_held_out_split(seed: int, growths: int, classes: int) -> None:
+    random = np.random.default_rng(seed)
+    cluster = np.arange(40)
+    ever_test = np.zeros(0, bool)
+    for _ in range(growths):
+        # some images more, each a copy of one that is there or new, and copies that bind two old clusters
+        joined = random.choice(len(cluster), 6, replace=False).reshape(3, 2)
+        for left, right in joined:
+            cluster[cluster == cluster[right]] = cluster[left]
+        fresh = len(cluster) + np.arange(40)
+        fresh[:5] = cluster[random.integers(0, len(cluster), 5)]
+        cluster = np.concatenate([cluster, fresh])
+        unit, position = find_units(
+            cluster=series(*[f"c{number}" for number in cluster]),
+            group=series(*[None] * len(cluster)),
+            content=series(*[f"{seed} {number}" for number in range(len(cluster))]),
+            seed=seed,
+        )
+        alone = positions([f"pixels:{seed} {number}" for number in range(len(cluster))], seed=seed)
+        # the place of a cluster is that of its most held-out member, whoever joins
+        for number in range(len(position)):
+            assert position[number] == alone[unit == number].min()
+        now = assign(unit, np.arange(len(cluster)) % classes, position, val=0.2, test=0.1, cover=False)[unit]
+        before = len(ever_test)
+        assert not (ever_test & (now[:before] == TRAIN)).any(), "from test into train"
+        ever_test = np.concatenate([ever_test, np.zeros(len(cluster) - before, bool)]) | (now == TEST)
+        assert all(len(set(now[unit == number])) == 1 for number in range(len(position))), "a cluster is torn"
