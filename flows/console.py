@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console as Rich
 from rich.table import Table
+from rich.text import Text
 
 from flows import summary
+from hallmark.contracts.names import FATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +60,11 @@ class Console:
             stages.add_column(heading, justify=justify)  # type: ignore[arg-type]
         for name, state, seconds in result.stages:
             stages.add_row(name, state, f"{seconds:.1f}")
+        files = Table(title="Files found", title_justify="left", box=None, pad_edge=False)
+        for heading in ("class", *FATES, "found"):
+            files.add_column(heading, justify="left" if heading == "class" else "right")
+        for name, counts in result.files:
+            files.add_row(Text(name), *(str(counts[fate]) for fate in FATES), str(sum(counts.values())))
         metrics = Table(title=f"Test set ({result.n_test} images)", title_justify="left", box=None, pad_edge=False)
         for heading in ("metric", "value", "95 % interval"):
             metrics.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -65,6 +72,8 @@ class Console:
             metrics.add_row(name, f"{value:.4f}", f"{low:.4f} to {high:.4f}")
         self.rich.print()
         self.rich.print(stages)
+        self.rich.print()
+        self.rich.print(files)
         self.rich.print()
         self.rich.print(metrics)
         self.rich.print()

@@ -6,19 +6,28 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts.names import FATES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+# classes in the terminal's table of files; the report has them all
+MOST_CLASSES = 20
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Rows ready to print. ``refused`` is the registry gate's reason, empty if the model was taken."""
+    """Rows ready to print.
+
+    ``files`` has a class (as found; the last row is all) and its files by fate; ``refused`` is the registry gate's
+    reason, empty if the model was taken.
+    """
 
     stages: list[tuple[str, str, float]]
     metrics: list[tuple[str, float, float, float]]
+    files: list[tuple[str, dict[str, int]]]
     n_test: int
     decision: str
     model_uri: str
@@ -35,12 +44,26 @@ def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
     return Summary(
         stages=rows,
         metrics=metrics,
+        files=_files(_json(root, "clean")),
         n_test=evaluate["n_test"],
         decision=register["decision"],
         model_uri=register["model_uri"] or "",
         version=str(register["version"] or ""),
         refused=refused,
     )
+
+
+def _files(clean: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
+    """Files by fate per class and in all, which must be every file found."""
+    rows = {name: {fate: counts.get(fate, 0) for fate in FATES} for name, counts in clean["per_class"].items()}
+    total = {fate: sum(row[fate] for row in rows.values()) for fate in FATES}
+    assert sum(total.values()) == clean["found"], "the fates do not add up to the files found"
+    shown = sorted(rows.items(), key=lambda item: (item[0] == "", item[0]))
+    listed = [(name or "(no label)", row) for name, row in shown[:MOST_CLASSES]]
+    rest = [row for _, row in shown[MOST_CLASSES:]]
+    if rest:
+        listed.append((f"({len(rest)} more)", {fate: sum(row[fate] for row in rest) for fate in FATES}))
+    return [*listed, ("all", total)]
 
 
 def _json(root: Path, name: str) -> dict[str, Any]:
