@@ -4,7 +4,8 @@
 
 A network is trained once on five of the ten classes; then, for each seed, another on 50 images of each of the other
 five, once from those weights and once from scratch: the same images, network, augmentation (standard) and epochs,
-everything else at Hallmark's defaults. Accuracy is on all 5 000 test images of those five classes, which nothing else sees.
+everything else at Hallmark's defaults. Accuracy is on all 5 000 test images of those five classes, which nothing else
+sees.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
 from hallmark.contracts import runtime
 from hallmark.judgement.objective import Objective
 from hallmark.learning import devices, losses

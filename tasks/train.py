@@ -134,6 +134,7 @@ def run(
         )
         weights.save_model(train, start.description, fitted.state)
         tracked.output(train / weights.WEIGHTS)
+        tracked.figure("learning_curves", record.curves(fitted))
     record.write(fitted, train=train, plots=plots)
     return _report(params, data, start, backbone, fitted)
 

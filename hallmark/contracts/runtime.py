@@ -25,6 +25,7 @@ WORKERS = "HALLMARK_WORKERS"
 DEVICE = "HALLMARK_DEVICE"
 RUNNER = "HALLMARK_RUNNER"
 RUNNERS = ("local", "dask", "ray")
+PROCESSES = "HALLMARK_PROCESSES"
 STATE = Path(".hallmark")
 
 
@@ -50,6 +51,14 @@ def runner() -> str:
     if given not in RUNNERS:
         raise InputError(f"{RUNNER} (--runner) is '{given}'", remedy=f"give one of {', '.join(RUNNERS)}")
     return given
+
+
+def processes() -> int:
+    """Processes that train one network together: HALLMARK_PROCESSES, else 1. On GPUs each takes one."""
+    given = os.environ.get(PROCESSES, "1")
+    if not given.isdigit() or int(given) < 1:
+        raise InputError(f"{PROCESSES} is '{given}'", remedy="give a whole number of 1 or more")
+    return int(given)
 
 
 def device() -> str:

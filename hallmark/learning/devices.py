@@ -25,28 +25,39 @@ from hallmark.contracts.errors import InputError, MachineError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WORDS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+WORDS = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 WORTH_THREADS = 200_000_000  # multiplications in a batch's forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What of the machine the weights depend on: the device, the precision (fp32, bf16, fp16), threads of a kernel."""
+    """What of the machine the weights depend on: the device, the precision (fp32, bf16, fp16), threads of a kernel,
+    processes that train together (see :mod:`hallmark.learning.team`).
+    """
 
     device: torch.device
     precision: str
     threads: int
+    processes: int = 1
 
     def facts(self) -> dict[str, object]:
         """As plain values, with the version of torch: a training is taken up by its like alone."""
         facts = {"device": self.device.type, "precision": self.precision, "threads": self.threads}
-        return {**facts, "torch": torch.__version__}
+        several = {"processes": self.processes} if self.processes > 1 else {}
+        return {**facts, **several, "torch": torch.__version__}
 
 
 def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int]) -> Machine:
     """For a precision (or ``auto``), a network on the CPU and batches [b, c, h, w]."""
-    where = device()
-    return Machine(device=where, precision=precision(asked, where), threads=threads(network, shape))
+    where, count = device(), runtime.processes()
+    if (where.type == "mps" and count > 1) or (where.type == "cuda" and count > torch.cuda.device_count()):
+        raise MachineError(
+            f"{runtime.PROCESSES} is {count}, but each process needs a device of its own, and there are "
+            f"{torch.cuda.device_count() if where.type == 'cuda' else 1}",
+            remedy="lower it",
+        )
+    shared = max(1, threads(network, shape) // count)
+    return Machine(device=where, precision=precision(asked, where), threads=shared, processes=count)
 
 
 def device() -> torch.device:
@@ -67,13 +78,15 @@ def device() -> torch.device:
 
 
 def precision(asked: str, where: torch.device) -> str:
-    """fp32, bf16 or fp16. ``auto`` takes bf16 where the device has units for it: a recent GPU, a CPU with AMX."""
+    """fp32, tf32, bf16 or fp16. ``auto`` takes bf16 where the device has units for it: a recent GPU, a CPU with AMX."""
     if asked == "auto":
         if where.type == "cuda":
             return "bf16" if torch.cuda.get_device_capability(where) >= (8, 0) else "fp32"
         return "bf16" if where.type == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
     if asked == "fp16" and where.type != "cuda":
         raise InputError(f"train.precision is fp16, which trains on CUDA alone, not on {where.type}", remedy="use auto")
+    if asked == "tf32" and (where.type != "cuda" or torch.cuda.get_device_capability(where) < (8, 0)):
+        raise InputError("train.precision is tf32, which only recent NVIDIA GPUs have", remedy="use auto")
     return asked
 
 
@@ -153,9 +166,12 @@ def settled(machine: Machine, *, deterministic: bool) -> Iterator[None]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     cudnn = torch.backends.cudnn.benchmark
+    matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     cuda = [where.index] if where.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.set_num_threads(machine.threads)
+        # by default torch takes TF32 for convolutions alone: fp32 means fp32 here
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = machine.precision != "fp32"
         if where.type == "cuda":
             # cuBLAS reads it when its first handle is made
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -164,6 +180,7 @@ def settled(machine: Machine, *, deterministic: bool) -> Iterator[None]:
         try:
             yield
         finally:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolution
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
             torch.backends.cudnn.benchmark = cudnn
             torch.set_num_threads(before)

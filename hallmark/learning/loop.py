@@ -20,6 +20,8 @@ from hallmark.learning import devices, following, monitoring, progress, schedule
 from hallmark.learning.epoch import Account, Place
 from hallmark.learning.sheets import sheet
 from hallmark.learning.stepping import Stepper
+from hallmark.learning.team import Order, Work, formed
+from hallmark.learning.usage import Usage
 from hallmark.pipeline import telemetry
 
 if TYPE_CHECKING:
@@ -90,6 +92,16 @@ def fit(
             network, recipe=recipe, resolved=resolved, loss=loss, classes=classes, seed=seed, machine=machine
         )
         return _Training(
+            work=Work(
+                network=network,
+                batches=batches,
+                recipe=recipe,
+                resolved=resolved,
+                loss=loss,
+                classes=classes,
+                seed=seed,
+                machine=machine,
+            ),
             stepper=stepper,
             batches=batches,
             validation=validation,
@@ -105,6 +117,7 @@ def fit(
 @final
 @dataclass(kw_only=True)
 class _Training:
+    work: Work
     stepper: Stepper
     batches: Batches
     validation: Validation | None
@@ -155,13 +168,20 @@ class _Training:
         )
 
     def _train(self) -> None:
+        with formed(self.work) as team:
+            self.stepper.team = team
+            self._steps()
+
+    def _steps(self) -> None:
         self.stepper.network.train()
         waiting = loading.Waiting()
         started, shown = time.perf_counter(), 0
+        self.usage, self.begun = Usage(self.stepper.where), self.place.step
         epoch, done = divmod(self.place.step, self.steps_per_epoch)
         where, epochs = self.stepper.where, self.resolved.epochs
         processes = loading.workers(self.batches, epochs=epochs - epoch, where=where)
         start = (epoch, done * self.recipe.accumulate)
+        self.stepper.team.same({"stepper": self.stepper.state(), "start": start, "loaders": processes})
         stream = loading.stream(self.batches, start=start, epochs=epochs, processes=processes, waiting=waiting)
         with progress.bar(self.total) as advance:
             while self.place.step < self.total and not self._enough():
@@ -184,6 +204,7 @@ class _Training:
                 augmentation=self.batches.executor,
                 images_on_device=self.batches.resident,
                 peak_device_memory=devices.peak_memory(where),
+                **self.usage.facts(),
             )
         last = self.recipe.keep == "last" and not self.place.diverged
         chosen = self.stepper.current() if last or self.best is None else self.best
@@ -205,11 +226,14 @@ class _Training:
         rate = self._rate(step)
         momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.recipe.warmup, base=base)
         frozen = step < self.resolved.freeze * self.total
+        self.stepper.team.order(Order(step, len(group), rate, momentum, frozen))
         value, norm = self.stepper.take(group, step=step, rate=rate, momentum=momentum, frozen=frozen)
         self.place.step += 1
         if self.place.step % max(1, self.steps_per_epoch // LOGGED) == 0:
             seen = float(value)
-            self.log.metrics({"loss": seen, "lr": rate, "gradient_norm": float(norm)}, self.place.step)
+            shown = (self.place.step - self.begun) * self.batches.shown / self.steps_per_epoch
+            told = {"loss": seen, "lr": rate, "gradient_norm": float(norm), **self.usage.sample(shown)}
+            self.log.metrics(told, self.place.step)
             if not math.isfinite(seen):
                 self._lost()
                 return

@@ -13,7 +13,7 @@ SCALINGS = ("auto", "unit", "symmetric", "standard")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "muon")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
 LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 KEPT = ("best", "last")
 
 SHOWN = 80_000  # images an automatic number of epochs shows in all
@@ -60,6 +60,7 @@ class Recipe:
     keep: str
     synthetic_weight: float
     precision: str
+    compile: bool
     deterministic: bool
 
     def __post_init__(self) -> None:

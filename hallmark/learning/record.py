@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,6 +23,23 @@ def write(fitted: Fitted, *, train: Path, plots: Path) -> None:
     history[columns].to_csv(plots / "history.csv", index=False, lineterminator="\n")
     if fitted.search:
         pd.DataFrame(fitted.search).to_csv(plots / "lr_search.csv", index=False, lineterminator="\n")
+
+
+def curves(fitted: Fitted) -> Any:
+    """A matplotlib figure of the learning curves: losses, and the scores in [0, 1]."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    names = (("train_loss", "val_loss"), ("train_accuracy", "val_accuracy", "objective"))
+    for axes, group in zip(figure.subplots(1, 2), names, strict=True):
+        for name in group:
+            points = [(row["epoch"], row[name]) for row in fitted.history if finite(row[name]) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=".")
+        axes.axvline(fitted.best_epoch, color="grey", linewidth=0.8, linestyle="--")
+        axes.set_xlabel("epoch")
+        axes.legend()
+    return figure
 
 
 def finite(value: float | None) -> float | None:

@@ -11,6 +11,7 @@ from hallmark.contracts.seeds import derive
 from hallmark.learning import devices, mixing, optimizers
 from hallmark.learning.averaging import Average
 from hallmark.learning.freezing import Freezing
+from hallmark.learning.team import Team
 from hallmark.learning.validation import on_device
 from hallmark.models import transfer
 
@@ -39,9 +40,11 @@ class Stepper:
         classes: int,
         seed: int,
         machine: Machine,
+        team: Team | None = None,
     ) -> None:
         self._recipe, self._loss, self._classes, self._seed = recipe, loss, classes, seed
         self.where = where = machine.device
+        self.team = team or Team()
         self._scaler = torch.amp.GradScaler("cuda") if machine.precision == "fp16" else None
         self.fabric = devices.fabric(machine, self._scaler)
         self.network = network.to(where)
@@ -61,6 +64,8 @@ class Stepper:
             else None,
         )
         self._freezing = Freezing(self.network) if resolved.freeze else None
+        if recipe.compile:
+            self.network.compile()  # in place: the weights keep their names
         self._wrapped, *rest = self.fabric.setup(self.network, *self._optimizers)
         self._stepping: list[Any] = rest
         self._average = Average(self.network, resolved.ema) if resolved.ema else None
@@ -77,12 +82,14 @@ class Stepper:
         recipe = self._recipe
         if self._freezing is not None:
             self._freezing.apply(frozen=frozen)
-        devices.reseed(self.where, derive(self._seed, "train", "step", step))
+        devices.reseed(self.where, derive(self._seed, "train", "step", step, *self.team.seeds()))
         optimizers.set_rates(self._optimizers, lr=rate, momentum=momentum)
         for optimizer in self._optimizers:
             optimizer.zero_grad()
         value = torch.zeros((), device=self.where)
-        for part, batch in enumerate(group):
+        before = self.sums.clone() if self.team.size > 1 else None
+        for part, whole in enumerate(group):
+            batch, share = self.team.share(whole)
             images = on_device(batch.images, self.where)
             labels = batch.labels.to(self.where, non_blocking=True)
             targets = functional.one_hot(labels, self._classes).to(torch.float32)
@@ -93,11 +100,15 @@ class Stepper:
             penalised = value
             if recipe.l1:
                 penalised = value + recipe.l1 * sum(parameter.abs().sum() for parameter in self.matrices)
-            self.fabric.backward(penalised / len(group))
+            self.fabric.backward(penalised * (share / len(group)))
             value = value.detach()
             self.sums[0] += value * len(labels)
             self.sums[1] += (logits.detach().argmax(dim=1) == labels).sum()
             self.sums[2] += len(labels)
+        if before is not None:
+            seen = self.sums[:3] - before[:3]
+            self.team.add_up([seen, *(parameter.grad for parameter in self.network.parameters())])
+            self.sums[:3] = before[:3] + seen
         norm = self._clip()
         self.sums[3] += norm
         self.sums[4] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from hallmark.reporting import charts, pictures
@@ -36,6 +37,7 @@ def training_section(inputs: Inputs) -> dict[str, Any]:
         "train": train,
         "model": inputs.model,
         "loss_curves": _curves(history, ["train_loss", "val_loss"], "loss", train["best_epoch"]),
+        "lr_search": _search(train["lr_search"], train["lr"]),
         "score_curves": _curves(history, scores, "score", train["best_epoch"]),
     }
 
@@ -46,6 +48,17 @@ def _curves(history: pd.DataFrame, names: list[str], title: str, best: int) -> M
         name.replace("_", " "): [None if value != value else float(value) for value in history[name]] for name in names
     }
     return charts.lines(x, series, x_title="epoch", y_title=title, mark=float(best), mark_title="weights kept")
+
+
+def _search(rows: list[dict[str, float]], chosen: float) -> Markup | None:
+    """The loss over the logarithm of the learning rates tried, None where the rate was not searched."""
+    if not rows:
+        return None
+    x = [math.log10(row["lr"]) for row in rows]
+    series = {"loss while the rate grows": [row["loss"] for row in rows]}
+    return charts.lines(
+        x, series, x_title="log10 of the learning rate", y_title="loss", mark=math.log10(chosen), mark_title="chosen"
+    )
 
 
 def _settings(arguments: dict[str, Any]) -> str:

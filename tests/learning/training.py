@@ -30,7 +30,7 @@ RECIPE = Recipe(
     scaling="auto", max_epochs="auto", patience=0, batch_size="auto", accumulate=1, optimizer="adamw", lr="auto",
     layer_decay="auto", freeze="auto", momentum=0.9, weight_decay="auto", l1=0.0, schedule="one_cycle", warmup=0.2,
     clip_norm=1.0, clip_value=0.0, loss="auto", label_smoothing=0.0, mixup=0.0, cutmix=0.0, ema="auto", keep="best",
-    synthetic_weight=0.5, precision="auto", deterministic=True,
+    synthetic_weight=0.5, precision="auto", compile=False, deterministic=True,
 )  # fmt: skip
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", threads=1)

@@ -185,6 +185,8 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "n_parameters": 130,
             "privacy": {"epsilon": 3.0, "delta": 1e-5, "unit": "image"} if privacy else None,
             "why": "few images",
+            "transfer": None,
+            "lr_search": [{"lr": 10.0**-place, "loss": abs(place - 3.0)} for place in range(1, 6)],
             "n_train": 19,
             "n_synthetic": 0,
             "batch_size": 8,

@@ -1,0 +1,100 @@
+"""Several processes that train one network: the weights of one, a place to take up, an end for every process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.learning import devices
+from hallmark.learning.batches import Batch
+from hallmark.learning.checkpoints import Checkpoints
+from hallmark.learning.team import Team
+from hallmark.models.build import build
+from hallmark.pipeline import telemetry
+from tests.learning.training import CPU, RECIPE, run, same, validation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TWO = replace(CPU, processes=2)
+SHORT = replace(RECIPE, max_epochs=2, batch_size=16)
+# no batch norm and no dropout: nothing that sees how a batch is shared
+ARGUMENTS: dict[str, Any] = {"units": 8, "depth": 2, "norm": "group", "dropout": 0.0}
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(SHORT, optimizer="sgd", l1=1e-4),
+        replace(SHORT, optimizer="sgd", accumulate=4, clip_norm=0.0, clip_value=0.1, freeze=0.5),
+    ],
+    ids=["l1", "accumulated"],
+)
+def test_two_processes_give_the_weights_of_one(tmp_path: Path, recipe: Any) -> None:
+    (tmp_path / "two").mkdir()
+    one = run(tmp_path, recipe, arguments=ARGUMENTS, held_out=validation())
+    two = run(tmp_path / "two", recipe, arguments=ARGUMENTS, held_out=validation(), machine=TWO)
+    for name, value in one.state.items():
+        torch.testing.assert_close(two.state[name], value, rtol=1e-3, atol=1e-4)
+    for first, second in zip(one.history, two.history, strict=True):
+        assert second["train_loss"] == pytest.approx(first["train_loss"], rel=1e-3)
+        assert second["train_accuracy"] == pytest.approx(first["train_accuracy"], abs=0.02)
+        assert second["gradient_norm"] == pytest.approx(first["gradient_norm"], rel=1e-2)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.pipeline
+def test_a_team_is_taken_up_with_the_same_bits_after_sigterm(tmp_path: Path) -> None:
+    class Asked(Checkpoints):
+        def due(self, step: int) -> bool:
+            if step == 9:
+                signal.raise_signal(signal.SIGTERM)
+            return False
+
+    recipe = replace(SHORT, mixup=0.2)
+    with pytest.raises(SystemExit, match="143"):
+        run(
+            tmp_path, recipe, held_out=validation(), checkpoints=Asked(tmp_path / "kept", "key", spare=1e9), machine=TWO
+        )
+    assert multiprocessing.active_children() == []
+    with telemetry.collect() as notes:
+        resumed = run(
+            tmp_path, recipe, held_out=validation(), checkpoints=Checkpoints(tmp_path / "kept", "key"), machine=TWO
+        )
+    assert notes["resumed_from"] == 9
+    (tmp_path / "whole").mkdir()
+    assert same(resumed, run(tmp_path / "whole", recipe, held_out=validation(), machine=TWO))
+
+
+def test_shares_make_up_the_batch() -> None:
+    batch = Batch(torch.arange(7), torch.arange(7), torch.tensor([1.0, 0, 2, 1, 1, 0, 1]))
+    parts = [Team(rank, 3).share(batch) for rank in range(3)]
+    assert sorted(torch.cat([part.images for part, _ in parts]).tolist()) == list(range(7))
+    assert sum(share for _, share in parts) == pytest.approx(1)
+    assert parts[0][1] == pytest.approx(3 / 6)
+    assert Team().share(batch) == (batch, 1.0)
+
+
+def test_what_cannot_be_shared_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"train.batch_size is 3, too few images to share among 2 processes"):
+        run(tmp_path, replace(SHORT, batch_size=3), machine=TWO)
+    network = build("perceptron", classes=2, height=2, width=2, channels=1, mean=[0.0], std=[1.0])
+    monkeypatch.setenv("HALLMARK_PROCESSES", "2")
+    monkeypatch.setenv("HALLMARK_DEVICE", "cpu")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    machine = devices.machine("fp32", network, (4, 1, 2, 2))
+    assert (machine.processes, machine.threads, machine.facts()["processes"]) == (2, 2, 2)
+    monkeypatch.setenv("HALLMARK_PROCESSES", "none")
+    with pytest.raises(InputError, match="HALLMARK_PROCESSES is 'none'"):
+        devices.machine("fp32", network, (4, 1, 2, 2))
+    monkeypatch.setenv("HALLMARK_PROCESSES", "2")
+    monkeypatch.setattr(devices, "device", lambda: torch.device("mps"))
+    with pytest.raises(MachineError, match="each process needs a device of its own, and there are 1"):
+        devices.machine("fp32", network, (4, 1, 2, 2))
