@@ -124,6 +124,62 @@ def tune(
 
 
 @app.command()
+def ablate(
+    steps: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STEP]...", help="Steps to leave out in turn. Default: those that are on."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Runs of each side, in pairs of equal seeds.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    file: Annotated[str, typer.Option(help="The list of steps: a name in conf/ablation.")] = "default",
+    apply: Annotated[bool, typer.Option("--apply", help="Write the verdicts to params.yaml.")] = False,
+) -> None:
+    """Does each step help on this data? Train with and without it, judged on the validation images.
+
+    What was trained is kept: after a kill the same command goes on. Examples: hallmark ablate --jobs 2;
+    hallmark ablate clean augment mixup --seeds 8
+    """
+    root = _root()
+    params = _params(root)
+    prepare(root)
+    from flows.ablation import Request
+    from flows.ablation import ablate as compare
+    from flows.console import Console
+    from flows.environment import interruptible
+
+    request = Request(steps=tuple(steps or ()), file=file, seeds=seeds, jobs=jobs, apply=apply)
+    with interruptible():
+        compare(root, params, request, Console())
+
+
+@app.command()
+def crossval(
+    folds: Annotated[int, typer.Option(min=2, help="Parts that are held out in turn.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Times the images are divided anew.")] = 1,
+    stratified: Annotated[bool, typer.Option(help="Each fold has the classes' shares.")] = True,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds at a time.")] = 1,
+    register: Annotated[
+        bool, typer.Option("--register", help="Register the folds' models as one, their mean.")
+    ] = False,
+) -> None:
+    """How well does the pipeline do on images it has not seen? The test set is in no fold.
+
+    Groups and duplicate clusters are held out whole; clean, balance, augment and synthesize run anew in each fold.
+    What was trained is kept: after a kill the same command goes on. Example: hallmark crossval --folds 5 --jobs 2
+    """
+    root = _root()
+    params = _params(root)
+    prepare(root)
+    from flows.console import Console
+    from flows.crossvalidation import Request, crossvalidate
+    from flows.environment import interruptible
+
+    request = Request(folds=folds, repeats=repeats, stratified=stratified, jobs=jobs, register=register)
+    with interruptible():
+        crossvalidate(root, params, request, Console())
+
+
+@app.command()
 def schedule(
     cron: Annotated[str, typer.Option(help='When, as five cron fields: "0 3 * * *" is every night at three.')],
     name: Annotated[str, typer.Option(help="The deployment's name.")] = "scheduled",

@@ -7,14 +7,17 @@ the task runner decides how many run at once and its page shows them.
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, tags
+from prefect import flow, tags, task
+from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
+from prefect.futures import wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -30,8 +33,8 @@ from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from concurrent.futures import ProcessPoolExecutor
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future, ProcessPoolExecutor
 
     from flows.console import Console
     from hallmark.experiments.trial import Job, Outcome
@@ -49,11 +52,25 @@ class Bench:
     folder: Path
     pool: ProcessPoolExecutor
     console: Console
+    under_way: dict[Path, Future[Outcome]] = field(default_factory=dict)
+    _submitting: threading.Lock = field(default_factory=threading.Lock)
 
     def train(self, job: Job) -> Outcome:
-        """Does a job in one of the processes. Raises what the training raised, MachineError where its process died."""
+        """Does a job in one of the processes; two of the same place are one.
+
+        Raises what the training raised, MachineError where its process died.
+        """
+        with self._submitting:
+            future = self.under_way.get(job.place)
+            if future is None or future.done():
+                future = self.under_way[job.place] = self.pool.submit(trial.run, job)
+        outcome: Outcome = self.wait(future)
+        return outcome
+
+    def wait(self, future: Future[Any]) -> Any:
+        """The result of what runs in a process, as :meth:`train` says."""
         try:
-            return self.pool.submit(trial.run, job).result()
+            return future.result()
         except BrokenProcessPool as error:
             raise MachineError(
                 "a process that trained was killed, perhaps for want of memory",
@@ -113,6 +130,21 @@ def conduct(
         if isinstance(error, BaseException):
             raise error
         raise HallmarkError(f"the flow ended as {state.name}: {state.message}")
+
+
+def all_done(futures: Sequence[Any]) -> None:
+    """Waits for Prefect futures, then raises the error of the first that failed, if any."""
+    wait(list(futures))
+    for future in futures:
+        if not future.state.is_completed():
+            error = future.state.result(raise_on_failure=False)
+            raise error if isinstance(error, BaseException) else HallmarkError(str(future.state.message))
+
+
+def unit_of_work(name: str, body: Callable[[], Any]) -> Any:
+    """Submits a Prefect task that runs ``body``; its future."""
+    work: Any = task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(body)
+    return work.submit()
 
 
 def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:

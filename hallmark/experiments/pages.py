@@ -94,3 +94,140 @@ def number(value: float | None, digits: int = 4) -> str:
     ('0.5000', '–')
     """
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+ABLATION_HEADINGS = (
+    "step",
+    "with",
+    "without",
+    "gain",
+    "95 % interval",
+    "worst class",
+    "95 % interval",
+    "seconds",
+    "verdict",
+)
+
+
+def ablation_rows(findings: Sequence[Any]) -> list[list[str]]:
+    """A row a step, as the terminal and the page show it."""
+    return [
+        [
+            finding.name,
+            number(finding.with_it),
+            number(finding.without),
+            signed(finding.gain["value"]),
+            span(finding.gain["ci95"]),
+            signed(finding.worst_gain["value"]),
+            span(finding.worst_gain["ci95"]),
+            f"{finding.cost:+.1f}" + ("" if finding.stages_known else "*"),
+            "changes nothing" if finding.same else finding.verdict,
+        ]
+        for finding in findings
+    ]
+
+
+def ablation(ablated: Any) -> str:
+    """The page of an ablation: the gains with their intervals, the table, what a gate refused."""
+    known = [finding for finding in ablated.findings if finding.gain["value"] is not None]
+    bars = [(each.name, each.gain["value"], *each.gain["ci95"], each.verdict) for each in known]
+    worst = [
+        (each.name, each.worst_gain["value"], *each.worst_gain["ci95"], each.verdict)
+        for each in known
+        if each.worst_gain["value"] is not None
+    ]
+    sections = [
+        Section(
+            title="Gain of each step",
+            figure=figures.intervals(bars, f"{ablated.objective}: with the step minus without it") if bars else "",
+            headings=ABLATION_HEADINGS,
+            rows=ablation_rows(ablated.findings),
+            note="Intervals: paired t over the seeds of training, 95 % for each step by itself. They speak of other "
+            "seeds on these validation images, not of other images. Seconds: of one run, with minus without; "
+            "an asterisk: of training alone, as a stage came from the cache. The test set was not read.",
+        )
+    ]
+    if worst:
+        sections.append(
+            Section(
+                title="Recall of the worst class", figure=figures.intervals(worst, "with the step minus without it")
+            )
+        )
+    if ablated.refused:
+        sections.append(
+            Section(
+                title="Refused",
+                headings=("step", "what the gate said"),
+                rows=[[name, words] for name, words in ablated.refused.items()],
+            )
+        )
+    lead = f"{ablated.objective} on {ablated.n_judged} validation images, {len(ablated.seeds)} seeds, paired."
+    return render("Ablation: does each step help?", lead, sections)
+
+
+def signed(value: float | None) -> str:
+    """A difference as text, a dash where there is none."""
+    return "–" if value is None else f"{value:+.4f}"
+
+
+def span(edges: Sequence[float | None]) -> str:
+    """An interval of a difference as text."""
+    low, high = edges
+    return "–" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+
+
+CROSSVALIDATION_HEADINGS = ("metric", "mean", "95 % interval", "spread", "lowest", "highest")
+
+
+def crossvalidation_rows(metrics: Sequence[Any]) -> list[list[str]]:
+    """A row a metric, as the terminal and the page show it."""
+    rows = []
+    for metric in metrics:
+        low, high = metric.estimate["ci95"]
+        edges = "–" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        spread, least, most = number(metric.spread), number(metric.low), number(metric.high)
+        rows.append([metric.name, number(metric.estimate["value"]), edges, spread, least, most])
+    return rows
+
+
+def crossvalidation(found: Any) -> str:
+    """The page of a cross-validation: metrics with intervals, the folds."""
+    known = [each for each in found.metrics if each.estimate["value"] is not None and each.name != "log loss"]
+    bars = [(each.name, each.estimate["value"], *each.estimate["ci95"], "") for each in known]
+    warned = " ".join(f"Note: {warning}." for warning in found.warnings)
+    sections = [
+        Section(
+            title="Metrics over the folds",
+            figure=figures.intervals(bars, "mean and 95 % interval", zero=False) if bars else "",
+            headings=CROSSVALIDATION_HEADINGS,
+            rows=crossvalidation_rows(found.metrics),
+            note="Intervals: Nadeau and Bengio's corrected t, as the folds train on overlapping images. Each fold's "
+            "epoch was chosen on validation images of its own, its stages from clean to train saw its own training "
+            f"part. The test set is in no fold. {warned}",
+        ),
+        Section(
+            title="Folds",
+            headings=(
+                "fold",
+                found.objective,
+                "worst class",
+                "images judged",
+                "images to train on",
+                "epochs",
+                "seconds",
+            ),
+            rows=[
+                [
+                    name,
+                    number(outcome.objective),
+                    number(outcome.worst_recall),
+                    str(outcome.n_judged),
+                    str(outcome.n_train),
+                    str(outcome.epochs),
+                    number(outcome.seconds, 1),
+                ]
+                for name, outcome in found.folds
+            ],
+        ),
+    ]
+    return render("Cross-validation", f"{len(found.folds)} trainings, {found.objective}.", sections)

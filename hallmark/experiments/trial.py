@@ -41,9 +41,9 @@ INPUTS = (
 class Job:
     """A training to be done: ``stage`` of ``package`` with ``params`` on the inputs below ``data``, in ``place``.
 
-    ``cache`` is the workspace's cache folder, ``parent`` the MLflow run it belongs to, ``follow`` who is told of each
-    epoch. ``judged`` are the paths of images to be judged afterwards, None for the validation images; their
-    predictions are kept. With ``latency`` the seconds of one image are measured, with ``keep`` the model stays.
+    ``cache`` is the workspace's cache folder, ``parent`` the MLflow run that its run is shown below, with ``tags``;
+    ``follow`` is told of each epoch. ``judged`` are the paths of images to be judged afterwards, None for the
+    validation images. With ``latency`` the time of one image is measured; with ``keep`` model and predictions stay.
     """
 
     stage: Stage
@@ -53,6 +53,7 @@ class Job:
     place: Path
     cache: Path
     parent: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
     follow: Callable[[int, float], None] | None = None
     judged: tuple[str, ...] | None = None
     latency: bool = False
@@ -92,7 +93,7 @@ def run(job: Job) -> Outcome:
     module = importlib.import_module(f"{job.package}.{job.stage.name}")
     with ExitStack() as stack:
         stack.enter_context(working_in(job.place))
-        stack.enter_context(nested(job.parent))
+        stack.enter_context(nested(job.parent, dict(job.tags)))
         if job.follow is not None:
             from hallmark.learning.following import followed_by
 
@@ -172,6 +173,9 @@ def _tidy(job: Job) -> None:
     if not job.keep:
         durable.remove(job.place / "data")
         durable.remove(job.place / "reports")
+        return
+    for name in job.stage.inputs:
+        durable.remove(job.place / job.stage.place(name))
 
 
 def _judge(job: Job, report: Mapping[str, Any], *, seconds: float, mlflow_run: str | None) -> Outcome:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from hallmark.contracts.errors import HallmarkError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
 TOLERANCE = 1e-5
@@ -35,16 +37,24 @@ def export(train: Path, folder: Path) -> None:
     The exported network is run beside the original on a batch of one and of three: HallmarkError where a probability
     differs by more than :data:`TOLERANCE`.
     """
-    import torch
-
     from hallmark.models import weights
 
     for name in _TRAINED:
         shutil.copyfile(train / name, folder / name)
+    copy_code(folder)
+    to_onnx(with_softmax(weights.load(train)), weights.describe(train)["input"], folder)
+
+
+def copy_code(folder: Path) -> None:
+    """Puts the code that travels with every package into it."""
     for path in _code():
         shutil.copyfile(path, folder / path.name)
-    shape = weights.describe(train)["input"]
-    network = _with_softmax(weights.load(train))
+
+
+def to_onnx(network: nn.Module, shape: Mapping[str, int], folder: Path) -> None:
+    """Writes model.onnx of a network that gives probabilities for images of ``shape``, and compares the two."""
+    import torch
+
     generator = torch.Generator().manual_seed(0)
     size = (shape["channels"], shape["height"], shape["width"])
     images = [torch.rand((batch, *size), generator=generator) for batch in (2, 1, 3)]
@@ -74,7 +84,8 @@ def _code() -> tuple[Path, ...]:
     return tuple(Path(str(module.__file__)) for module in (decoding, classifier))
 
 
-def _with_softmax(network: nn.Module) -> nn.Module:
+def with_softmax(network: nn.Module) -> nn.Module:
+    """The network with probabilities for logits, in evaluation mode."""
     from torch import nn
 
     return nn.Sequential(network, nn.Softmax(dim=-1)).eval()

@@ -42,7 +42,7 @@ _PARAMS = 100  # params in a batch, MLflow's limit
 _LENGTH = 6000  # characters of a param's value, MLflow's limit
 
 _log = logging.getLogger(__name__)
-_parent: ContextVar[str | None] = ContextVar("hallmark_parent_run", default=None)
+_nested: ContextVar[dict[str, str]] = ContextVar("hallmark_nested_run", default={})  # noqa: B039  it is replaced
 
 
 class TrackedRun:
@@ -153,13 +153,14 @@ def open_run(tracking: Tracking, *, key: str, stage: str, params: Mapping[str, o
 
 
 @contextmanager
-def nested(run_id: str | None) -> Iterator[None]:
-    """Runs made within the block are shown below this run; None changes nothing."""
-    token = _parent.set(run_id)
+def nested(run_id: str | None, tags: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Runs made within the block are shown below this run, if it is one, and carry these tags."""
+    below = {} if run_id is None else {"mlflow.parentRunId": run_id}
+    token = _nested.set({**below, **(tags or {})})
     try:
         yield
     finally:
-        _parent.reset(token)
+        _nested.reset(token)
 
 
 def reconcile(tracking: Tracking) -> list[str]:
@@ -234,9 +235,7 @@ def _create(client: MlflowClient, experiment: str, key: str, stage: str, params:
         tags["mlflow.user"] = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         tags["mlflow.user"] = "unknown"
-    parent = _parent.get()
-    if parent is not None:
-        tags["mlflow.parentRunId"] = parent
+    tags |= _nested.get()
     run_id = str(client.create_run(experiment, tags=tags, run_name=f"{stage}-{key[:8]}").info.run_id)
     flat = [Param(name, value[:_LENGTH]) for name, value in flatten(params).items()]
     for start in range(0, len(flat), _PARAMS):

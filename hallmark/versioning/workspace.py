@@ -53,6 +53,11 @@ class Workspace:
         except DvcException as error:
             raise InputError(f"DVC cannot open {root}: {error}", remedy=REPAIR) from error
 
+    @property
+    def cache(self) -> str:
+        """The folder of DVC's cache on this machine."""
+        return str(self.repo.cache.local.path)
+
     def order(self) -> list[str]:
         """Names of all stages in the order in which ``dvc repro`` runs them."""
         with self._locked():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Clone
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_killed_study_goes_on(clone: Callable[..., Clone], digits: Path) -> No
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 500
     while trials(workspace)[1:] != ["RUNNING"]:
         assert process.poll() is None, "it was done before it could be killed"
         assert time.monotonic() < deadline

@@ -1,0 +1,229 @@
+"""``hallmark ablate``: does each step help on these data? Trained with and without it, judged on validation images.
+
+Steps of the stages before train are changed in a light copy of the workspace over the shared DVC cache; trainings share
+everything but the step and differ in the seed of train alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
+from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.experiments import ablation, interventions, pages, preparation, trial
+from hallmark.experiments.ablation import AS_IT_IS, Finding
+from hallmark.judgement.objective import describe
+from hallmark.pipeline import durable, overrides
+from hallmark.pipeline.configuration import configure, params_with
+from hallmark.pipeline.params import read
+from hallmark.tracking.runs import open_run
+from tasks import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flows.console import Console
+    from hallmark.experiments.interventions import Intervention
+    from hallmark.experiments.trial import Outcome
+
+NAME = "ablate"
+SECTIONS = ("clean", "balance", "augment", "synthesize", "train", "model")
+BEFORE_TRAIN = tuple(stage for stage in STAGES if stage.name in SECTIONS[:4])
+LINKS = tuple(Path("data") / name for name in ("ingest", "validate", "split"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for; no ``steps`` means those that are on."""
+
+    steps: tuple[str, ...]
+    file: str
+    seeds: int
+    jobs: int
+    apply: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablated:
+    """``refused`` holds, by step, what a gate said of the pipeline without (or with) it."""
+
+    objective: str
+    n_judged: int
+    seeds: list[int]
+    findings: list[Finding]
+    refused: dict[str, str]
+
+
+def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Ablated:
+    """Trains with and without each step over ``request.seeds`` seeds, and judges."""
+    document = read(root / "params.yaml")
+
+    def check(values: Mapping[str, Any]) -> dict[str, Any]:
+        return params_with(STAGES, document, values, package="tasks")
+
+    path = interventions.find(request.file, root / "conf")
+    known = interventions.read(path, document.values, sections=SECTIONS, check=check)
+    steps = interventions.choose(known, request.steps)
+
+    def work(bench: Bench) -> Ablated:
+        return _Work(bench=bench, request=request, steps=steps, check=check).run()
+
+    ablated: Ablated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
+    page = root / "reports" / "ablation.html"
+    durable.write_text(page, pages.ablation(ablated))
+    _sum_up(ablated, console, page)
+    values = ablation.to_apply(steps, ablated.findings)
+    words = " ".join(overrides.as_overrides(values))
+    if not values:
+        console.say("Apply  nothing: no step is surely better the other way")
+    elif request.apply:
+        configure(STAGES, root, overrides.as_overrides(values), package="tasks")
+        console.say(f"Applied to params.yaml: {words}")
+    else:
+        console.say(f"Apply  hallmark configure {words}")
+    return ablated
+
+
+@dataclass(kw_only=True)
+class _Work:
+    bench: Bench
+    request: Request
+    steps: Sequence[Intervention]
+    check: Any
+
+    def run(self) -> Ablated:
+        bench, params = self.bench, self.bench.params["train"]
+        seeds = [params.seed + number for number in range(self.request.seeds)]
+        trees = bench.folder / "trees"
+        durable.remove(trees)  # what a killed run left; its stages are in DVC's cache
+        facts = {"steps": [step.name for step in self.steps], "seeds": seeds, "as_it_is": dataclasses.asdict(params)}
+        key = trial.identity(TRAIN, params, bench.root, CODE, steps=facts["steps"], seeds=seeds)
+        count = (1 + len(self.steps)) * len(seeds)
+        bench.console.say(
+            f"{len(self.steps)} steps, {len(seeds)} seeds: {count} trainings, {self.request.jobs} at a time"
+        )
+        try:
+            with open_run(params.tracking, key=key, stage=NAME, params=facts) as run:
+                places, seconds, refused = self._prepare(trees)
+                outcomes = self._train(places, seeds, run.run_id, refused)
+                steps = [step for step in self.steps if step.name not in refused]
+                findings = ablation.compare(steps, outcomes, seconds)
+                for finding in findings:
+                    gain = finding.gain["value"]
+                    if gain is not None:
+                        run.metrics({f"gain/{finding.name}": gain}, step=len(seeds))
+                    run.tag(f"hallmark.verdict.{finding.name}", finding.verdict)
+        finally:
+            durable.remove(trees)
+        return Ablated(
+            objective=describe(params.objective),
+            n_judged=outcomes[AS_IT_IS][0].n_judged,
+            seeds=seeds,
+            findings=findings,
+            refused=refused,
+        )
+
+    def _prepare(self, trees: Path) -> tuple[dict[str, Path], dict[str, dict[str, float | None]], dict[str, str]]:
+        """Where the inputs of each side lie, the seconds of its stages, and what gates refused."""
+        bench, root = self.bench, self.bench.root.resolve()
+        told = json.loads((root / "reports" / "run.json").read_text(encoding="utf-8"))
+        here = {
+            stage.name: told[stage.name]["seconds"] if told.get(stage.name, {}).get("state") == "ran" else None
+            for stage in BEFORE_TRAIN
+        }
+        places, refused = {AS_IT_IS: root}, {}
+        seconds: dict[str, dict[str, float | None]] = {AS_IT_IS: here}
+        text = (root / "params.yaml").read_text(encoding="utf-8")
+
+        def prepare(step: Intervention, tree: preparation.Tree) -> None:
+            try:
+                spent = bench.wait(bench.pool.submit(preparation.prepare, tree))
+            except GateRefused as refusal:
+                refused[step.name] = str(refusal)
+                bench.console.warn(f"  {self._side(step)}: refused: {refusal}")
+                return
+            places[step.name], seconds[step.name] = tree.place, spent
+            ran = sum(value is not None for value in spent.values())
+            bench.console.say(f"  {self._side(step)}: inputs ready ({ran} of {len(spent)} stages ran)")
+
+        futures = []
+        for step in self.steps:
+            first = next((place for place, stage in enumerate(BEFORE_TRAIN) if stage.name in step.sections), None)
+            if first is None:
+                places[step.name], seconds[step.name] = root, here
+                continue
+            tree = preparation.Tree(
+                root=root,
+                place=trees / step.name,
+                package="tasks",
+                params=overrides.apply(text, overrides.as_overrides(step.other), conf=root / "conf"),
+                stages=BEFORE_TRAIN[first:],
+                known=STAGES,
+                links=(*LINKS, *(stage.place(stage.name) for stage in BEFORE_TRAIN[:first])),
+            )
+            futures.append(unit_of_work(f"inputs {step.name}", partial(prepare, step, tree)))
+        all_done(futures)
+        return places, seconds, refused
+
+    def _train(
+        self, places: Mapping[str, Path], seeds: Sequence[int], parent: str, refused: dict[str, str]
+    ) -> dict[str, list[Outcome]]:
+        """The outcome of each side and seed; a training that was finished before is not repeated.
+
+        A side that cannot be trained joins ``refused``; params.yaml as it is has to be.
+        """
+        bench = self.bench
+        sides = {AS_IT_IS: bench.params["train"]}
+        sides |= {step.name: self.check(step.other)["train"] for step in self.steps if step.name in places}
+        found: dict[tuple[str, int], Outcome] = {}
+        by_name = {step.name: step for step in self.steps}
+
+        def train(side: str, seed: int) -> None:
+            params = dataclasses.replace(sides[side], seed=seed)
+            identity = trial.identity(TRAIN, params, places[side], CODE)
+            place = bench.folder / "trials" / identity
+            known = trial.read(place) is not None
+            job = trial.Job(
+                stage=TRAIN,
+                package="tasks",
+                params=params,
+                data=places[side],
+                place=place,
+                cache=bench.cache,
+                parent=parent,
+                tags=(("hallmark.side", side), ("hallmark.seed", str(seed))),
+            )
+            try:
+                outcome = found[side, seed] = bench.train(job)
+            except InputError as error:
+                if side == AS_IT_IS:
+                    raise
+                refused[side] = str(error)
+                bench.console.warn(f"  {side:<24} seed {seed}  failed: {error}")
+                return
+            name = self._side(by_name[side]) if side in by_name else side
+            what = "known" if known else f"{outcome.seconds:.1f} s"
+            bench.console.say(f"  {name:<24} seed {seed}  {outcome.objective:.4f}  {what}")
+
+        every = [(side, seed) for seed in seeds for side in sides]
+        all_done([unit_of_work(f"{side} seed {seed}", partial(train, side, seed)) for side, seed in every])
+        return {side: [found[side, seed] for seed in seeds] for side in sides if side not in refused}
+
+    @staticmethod
+    def _side(step: Intervention) -> str:
+        return f"{'without' if step.active else 'with'} {step.name}"
+
+
+def _sum_up(ablated: Ablated, console: Console, page: Path) -> None:
+    rows = pages.ablation_rows(ablated.findings)
+    console.table(
+        f"{ablated.objective} on {ablated.n_judged} validation images, {len(ablated.seeds)} seeds",
+        pages.ABLATION_HEADINGS,
+        rows,
+    )
+    console.say(f"Page   {page}")

@@ -1,0 +1,204 @@
+"""``hallmark crossval``: how well does the pipeline do on images it has not seen, over folds of train and val?
+
+In each fold clean, balance, augment and synthesize are run anew on its training part, in a light copy of the workspace
+over the shared DVC cache. The test set is in no fold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
+from hallmark.contracts.tables import SPLIT, read_table, write_table
+from hallmark.experiments import crossvalidation, folds, pages, preparation, trial
+from hallmark.experiments.crossvalidation import OUT_OF_FOLD, Metric
+from hallmark.experiments.judging import PREDICTIONS
+from hallmark.judgement.objective import describe
+from hallmark.pipeline import durable
+from hallmark.serving import ensemble
+from hallmark.tracking import lineage, registry
+from hallmark.tracking.runs import open_run
+from tasks import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flows.console import Console
+    from hallmark.experiments.folds import Fold
+    from hallmark.experiments.trial import Outcome
+
+NAME = "crossval"
+ALIAS = "crossval"
+BEFORE_TRAIN = tuple(stage for stage in STAGES if stage.name in ("clean", "balance", "augment", "synthesize"))
+LINKS = tuple(Path("data") / name for name in ("ingest", "validate"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for."""
+
+    folds: int
+    repeats: int
+    stratified: bool
+    jobs: int
+    register: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossvalidated:
+    """``metrics`` are over all folds of all repeats; ``table`` is where the out-of-fold predictions lie."""
+
+    objective: str
+    folds: list[tuple[str, Outcome]]
+    metrics: list[Metric]
+    warnings: list[str]
+    table: Path
+    model_uri: str
+
+
+def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Crossvalidated:
+    """Trains and judges each fold; with ``request.register`` the folds' models become one registered model."""
+
+    def work(bench: Bench) -> Crossvalidated:
+        return _Work(bench=bench, request=request).run()
+
+    found: Crossvalidated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
+    page = root / "reports" / "crossvalidation.html"
+    durable.write_text(page, pages.crossvalidation(found))
+    for warning in found.warnings:
+        console.warn(f"Note: {warning}")
+    console.table(
+        f"{request.folds} folds, {request.repeats} times: each image judged by models that did not see it",
+        pages.CROSSVALIDATION_HEADINGS,
+        pages.crossvalidation_rows(found.metrics),
+    )
+    console.say(f"Out of fold  {found.table}")
+    if found.model_uri:
+        console.say(f"Model  {found.model_uri} (alias {ALIAS}), the mean of {len(found.folds)} models")
+    console.say(f"Page   {page}")
+    return found
+
+
+@dataclass(kw_only=True)
+class _Work:
+    bench: Bench
+    request: Request
+
+    def run(self) -> Crossvalidated:
+        bench, request, params = self.bench, self.request, self.bench.params
+        divided, told = self._divide()
+        trees = bench.folder / "trees"
+        durable.remove(trees)  # what a killed run left; its stages are in DVC's cache
+        asked = dataclasses.asdict(request)
+        key = trial.identity(TRAIN, params["train"], bench.root, CODE, **asked)
+        bench.console.say(f"{len(divided)} trainings, {request.jobs} at a time")
+        try:
+            with open_run(params["train"].tracking, key=key, stage=NAME, params=asked) as run:
+                outcomes, places = self._folds(divided, trees, run.run_id)
+                objective = describe(params["train"].objective)
+                metrics = crossvalidation.summarise(objective, divided, outcomes)
+                for metric in metrics:
+                    if metric.estimate["value"] is not None:
+                        name = metric.name.replace("'", "").replace(" ", "_")
+                        run.metrics({f"mean/{name}": metric.estimate["value"]}, step=len(divided))
+                table = bench.folder / OUT_OF_FOLD
+                predictions = crossvalidation.out_of_fold(divided, [place / PREDICTIONS for place in places])
+                predictions.to_parquet(table, index=False, compression="zstd")
+                run.artifact(table)
+                uri = self._register(places, table, metrics) if request.register else ""
+        finally:
+            durable.remove(trees)
+        return Crossvalidated(
+            objective=objective,
+            folds=[(fold.name, outcome) for fold, outcome in zip(divided, outcomes, strict=True)],
+            metrics=metrics,
+            warnings=told,
+            table=table,
+            model_uri=uri,
+        )
+
+    def _divide(self) -> tuple[list[Fold], list[str]]:
+        split = read_table(self.bench.root / "data" / "split" / "split.parquet", SPLIT)
+        shares = self.bench.params["split"]
+        return folds.divide(
+            split,
+            folds=self.request.folds,
+            repeats=self.request.repeats,
+            stratified=self.request.stratified,
+            val=shares.val / (1 - shares.test),
+            seed=shares.seed,
+        )
+
+    def _folds(self, divided: Sequence[Fold], trees: Path, parent: str) -> tuple[list[Outcome], list[Path]]:
+        """The outcome of each fold and the folder of its trial; a training finished before is not repeated."""
+        bench, root = self.bench, self.bench.root.resolve()
+        params = bench.params["train"]
+        text = (root / "params.yaml").read_text(encoding="utf-8")
+        found: dict[str, tuple[Outcome, Path]] = {}
+
+        def fold_work(fold: Fold) -> None:
+            given = trees / f"{fold.name}.parquet"
+            trees.mkdir(exist_ok=True)
+            write_table(fold.table, SPLIT, given)
+            tree = preparation.Tree(
+                root=root,
+                place=trees / fold.name,
+                package="tasks",
+                params=text,
+                stages=BEFORE_TRAIN,
+                known=STAGES,
+                links=LINKS,
+                given=((given, Path("data/split/split.parquet")),),
+            )
+            bench.wait(bench.pool.submit(preparation.prepare, tree))
+            place = bench.folder / "trials" / trial.identity(TRAIN, params, tree.place, CODE)
+            known = trial.read(place) is not None
+            job = trial.Job(
+                stage=TRAIN,
+                package="tasks",
+                params=params,
+                data=tree.place,
+                place=place,
+                cache=bench.cache,
+                parent=parent,
+                tags=(("hallmark.repeat", str(fold.repeat)), ("hallmark.fold", str(fold.number))),
+                judged=fold.held_out,
+                keep=True,
+            )
+            outcome = bench.train(job)
+            found[fold.name] = outcome, place
+            durable.remove(tree.place)
+            what = "known" if known else f"{outcome.seconds:.1f} s"
+            images = f"{outcome.n_judged} images judged, {outcome.n_train} to train on"
+            bench.console.say(f"  fold {fold.name}  {outcome.objective:.4f}  {what}  {images}")
+
+        all_done([unit_of_work(f"fold {fold.name}", partial(fold_work, fold)) for fold in divided])
+        pairs = [found[fold.name] for fold in divided]
+        return [outcome for outcome, _ in pairs], [place for _, place in pairs]
+
+    def _register(self, places: Sequence[Path], table: Path, metrics: Sequence[Metric]) -> str:
+        """The ensemble as a version under its own alias: what was not judged on the test set is no champion."""
+        bench, params = self.bench, self.bench.params["register"]
+        members = [place / "data" / "train" for place in places]
+        values = {f"crossval_{metric.name}": metric.estimate["value"] for metric in metrics[:1]}
+        version = registry.register(
+            params.tracking,
+            name=params.model_name,
+            digest=ensemble.digest(members),
+            package=partial(ensemble.export, members),
+            weights=members[0] / "model.safetensors",
+            extras={
+                f"evaluation/{OUT_OF_FOLD}": table,
+                "lineage/augmentation.json": bench.root / "data" / "augment" / "policy.json",
+                "lineage/params.yaml": bench.root / "params.yaml",
+            },
+            tags={**lineage.tags(bench.root), "hallmark.ensemble": str(len(members))},
+            metrics={name: value for name, value in values.items() if value is not None},
+            against=None,
+        )
+        registry.point(params.model_name, ALIAS, version)
+        return f"models:/{params.model_name}/{version}"

@@ -1,0 +1,103 @@
+"""What an ablation found: for each step, runs with it against runs without it, seed by seed."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.judgement import paired
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hallmark.experiments.interventions import Intervention
+    from hallmark.experiments.trial import Outcome
+
+AS_IT_IS = "as it is"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One step: ``gain`` and ``worst_gain`` are with minus without, of the objective and of the worst class's recall.
+
+    ``cost`` is in seconds of one run, training and stages; ``stages_known`` says whether the stages' are in it (one
+    restored from DVC's cache did not run). ``same`` where the step changes nothing on these data.
+    """
+
+    name: str
+    active: bool
+    with_it: float
+    without: float
+    gain: dict[str, Any]
+    worst_gain: dict[str, Any]
+    cost: float
+    stages_known: bool
+    same: bool
+    verdict: str
+
+
+def compare(
+    steps: Sequence[Intervention],
+    outcomes: Mapping[str, Sequence[Outcome]],
+    seconds: Mapping[str, Mapping[str, float | None]],
+) -> list[Finding]:
+    """The finding of each step that was trained both ways.
+
+    ``outcomes`` holds the runs of :data:`AS_IT_IS` and of each step's other side by its name, in the order of the
+    seeds; ``seconds`` the stages' of each.
+    """
+    findings = []
+    for step in steps:
+        if step.name not in outcomes:
+            continue
+        one, other = (AS_IT_IS, step.name) if step.active else (step.name, AS_IT_IS)
+        present, absent = outcomes[one], outcomes[other]
+        gains = paired.differences([run.objective for run in present], [run.objective for run in absent])
+        worst = paired.differences([run.worst_recall for run in present], [run.worst_recall for run in absent])
+        gain = paired.interval(gains)
+        cost, known = _cost(seconds.get(one, {}), seconds.get(other, {}))
+        findings.append(
+            Finding(
+                name=step.name,
+                active=step.active,
+                with_it=statistics.fmean(run.objective for run in present),
+                without=statistics.fmean(run.objective for run in absent),
+                gain=gain,
+                worst_gain=paired.interval(worst),
+                cost=statistics.fmean(run.seconds for run in present)
+                - statistics.fmean(run.seconds for run in absent)
+                + cost,
+                stages_known=known,
+                same=all(
+                    a.objective == b.objective and a.recall == b.recall for a, b in zip(present, absent, strict=True)
+                ),
+                verdict=paired.verdict(gain),
+            )
+        )
+    return findings
+
+
+def to_apply(steps: Sequence[Intervention], findings: Sequence[Finding]) -> dict[str, Any]:
+    """The values by key that the verdicts ask for: what hurts is left out, what is off and gains is put in."""
+    by_name = {step.name: step for step in steps}
+    values: dict[str, Any] = {}
+    for finding in findings:
+        step = by_name[finding.name]
+        if (finding.active and finding.verdict == paired.DROP) or (
+            not finding.active and finding.verdict == paired.KEEP
+        ):
+            values |= step.other
+    return values
+
+
+def _cost(one: Mapping[str, float | None], other: Mapping[str, float | None]) -> tuple[float, bool]:
+    """Seconds that the stages of ``one`` took more than those of ``other``, of the stages known on both sides."""
+    total, known = 0.0, True
+    for stage in {*one, *other}:
+        a, b = one.get(stage), other.get(stage)
+        if a is None or b is None:
+            known = False
+        else:
+            total += a - b
+    return total, known

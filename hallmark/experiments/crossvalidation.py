@@ -1,0 +1,74 @@
+"""What a cross-validation found: each metric over the folds, and the out-of-fold predictions as one table."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.judgement import paired
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.experiments.folds import Fold
+    from hallmark.experiments.trial import Outcome
+
+OUT_OF_FOLD = "out_of_fold.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Over all folds of all repeats; ``estimate`` is the mean with its corrected 95 % interval."""
+
+    name: str
+    estimate: dict[str, Any]
+    spread: float | None
+    low: float | None
+    high: float | None
+
+
+def summarise(objective: str, folds: Sequence[Fold], outcomes: Sequence[Outcome]) -> list[Metric]:
+    """The objective and the published metrics; intervals are corrected for overlapping training sets."""
+    overlap = statistics.fmean(outcome.n_judged / outcome.n_train for outcome in outcomes)
+    values: dict[str, list[float | None]] = {objective: [outcome.objective for outcome in outcomes]}
+    for name in outcomes[0].metrics:
+        values.setdefault(name.replace("_", " "), [outcome.metrics[name] for outcome in outcomes])
+    values["worst class's recall"] = [outcome.worst_recall for outcome in outcomes]
+    assert len(folds) == len(outcomes)
+    return [_metric(name, found, overlap) for name, found in values.items()]
+
+
+def _metric(name: str, found: Sequence[float | None], overlap: float) -> Metric:
+    known = [value for value in found if value is not None]
+    whole = len(known) == len(found) and len(known) > 1
+    return Metric(
+        name=name,
+        estimate=paired.interval(found, overlap=overlap),
+        spread=statistics.stdev(known) if whole else None,
+        low=min(known, default=None),
+        high=max(known, default=None),
+    )
+
+
+def out_of_fold(folds: Sequence[Fold], tables: Sequence[Path]) -> pd.DataFrame:
+    """``path, repeat, fold, label, predicted`` and a probability per class, of every image judged, by repeat and path.
+
+    A class that a fold's model does not know has probability 0 there.
+    """
+    import pandas as pd
+
+    parts = []
+    for fold, path in zip(folds, tables, strict=True):
+        part = pd.read_parquet(path)
+        part.insert(1, "repeat", fold.repeat)
+        part.insert(2, "fold", fold.number)
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    probabilities = sorted(table.columns[5:])
+    table[probabilities] = table[probabilities].fillna(0.0)
+    columns = [*table.columns[:5], *probabilities]
+    return table[columns].sort_values(["repeat", "path"], ignore_index=True)

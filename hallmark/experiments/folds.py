@@ -1,0 +1,114 @@
+"""Folds for cross-validation: of the training and validation images, whole by group and duplicate cluster.
+
+The images of the test set are in no fold. What a fold holds out is neither trained on nor chosen by: the epoch is
+chosen on validation images carved out of the rest. Assignment after scikit-learn's stratified grouped k-fold.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hallmark.contracts.errors import InputError
+from hallmark.contracts.seeds import derive
+from hallmark.splitting.units import find_units
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fold:
+    """``table`` is SPLIT's with this fold's splits: what it holds out is ``test`` there, beside the real test images.
+
+    ``held_out`` are the paths it holds out; ``n_train`` the images that are left to train on. Numbers count from 1.
+    """
+
+    repeat: int
+    number: int
+    table: pd.DataFrame
+    held_out: tuple[str, ...]
+    n_train: int
+
+    @property
+    def name(self) -> str:
+        """As text."""
+        return f"{self.repeat}-{self.number}"
+
+
+def divide(
+    split: pd.DataFrame, *, folds: int, repeats: int, stratified: bool, val: float, seed: int
+) -> tuple[list[Fold], list[str]]:
+    """All folds of all repeats, and warnings. ``split`` is SPLIT's table, ``val`` the share carved out of the rest.
+
+    Raises InputError where there are fewer units of images than folds.
+    """
+    pool = split[split["split"].isin(["train", "val"])].reset_index(drop=True)
+    unit, _ = find_units(cluster=pool["cluster"], group=pool["group"], content=pool["path"], seed=seed)
+    labels = pool["label"].to_numpy(dtype=object)
+    units = len(np.unique(unit))
+    if units < folds:
+        raise InputError(
+            f"--folds is {folds}, but train and val hold only {units} units (groups and duplicate clusters are whole)",
+            remedy=f"give at most {units}",
+        )
+    told = []
+    per_class = pool.assign(unit=unit).groupby("label")["unit"].nunique()
+    few = per_class[per_class < folds]
+    if stratified and len(few):
+        told.append(f"fewer units than folds, so that some fold has none to judge: {', '.join(map(str, few.index))}")
+    made = []
+    for repeat in range(repeats):
+        number = _assign(labels, unit, folds, stratified=stratified, seed=derive(seed, "crossval", repeat))
+        for fold in range(folds):
+            held = number == fold
+            rest = np.flatnonzero(~held)
+            inner = np.zeros(len(pool), bool)
+            if val > 0:
+                parts = max(2, round(1 / val))
+                if len(np.unique(unit[rest])) < parts:
+                    raise InputError(
+                        f"there are too few images for {folds} folds and a validation share of {val:g}",
+                        remedy="give fewer --folds or more images",
+                    )
+                carved = _assign(
+                    labels[rest], unit[rest], parts, stratified=stratified, seed=derive(seed, "crossval", repeat, fold)
+                )
+                inner[rest[carved == 0]] = True
+            splits = np.select([held, inner], ["test", "val"], "train")
+            table = split.set_index("path")
+            table.loc[pool["path"].tolist(), "split"] = splits.tolist()
+            made.append(
+                Fold(
+                    repeat=repeat + 1,
+                    number=fold + 1,
+                    table=table.reset_index(),
+                    held_out=tuple(pool["path"][held].astype(str)),
+                    n_train=int((splits == "train").sum()),
+                )
+            )
+    return made, told
+
+
+def _assign(
+    labels: NDArray[Any], unit: NDArray[np.int64], folds: int, *, stratified: bool, seed: int
+) -> NDArray[np.int64]:
+    """The fold of each image, [n]; the images of a unit share theirs."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    kind: Any = StratifiedGroupKFold if stratified else GroupKFold
+    splitter = kind(n_splits=folds, shuffle=True, random_state=seed % 2**32)
+    number = np.zeros(len(labels), np.int64)
+    with warnings.catch_warnings():
+        # a class with fewer units than folds: told by the caller in its own words
+        warnings.filterwarnings("ignore", message="The least populated class in y has only")
+        try:
+            for place, (_, held) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups=unit)):
+                number[held] = place
+        except ValueError as error:
+            raise InputError(f"--folds is {folds}: {error}", remedy="give fewer --folds or more images") from error
+    return number

@@ -1,0 +1,117 @@
+"""Interventions: the steps of the pipeline that can be left out, and the values of params.yaml that do so.
+
+conf/ablation/<name>.yaml names each with the values that switch it ``off`` and those that switch it ``on``:
+
+    ema:
+      off: {train.ema: 0.0}
+      on: {train.ema: auto}
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline.params import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+FOLDER = "ablation"
+SIDES = ("off", "on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """``off`` and ``on`` are values by key; ``active``: whether params.yaml has it on."""
+
+    name: str
+    off: dict[str, Any]
+    on: dict[str, Any]
+    active: bool
+
+    @property
+    def other(self) -> dict[str, Any]:
+        """The values that make params.yaml differ in this alone."""
+        return self.off if self.active else self.on
+
+    @property
+    def sections(self) -> set[str]:
+        """The sections of params.yaml that its other values touch."""
+        return {key.partition(".")[0] for key in self.other}
+
+
+def read(
+    path: Path, current: Mapping[str, Any], *, sections: Sequence[str], check: Callable[[Mapping[str, Any]], object]
+) -> list[Intervention]:
+    """The interventions of a file, in its order. ``current`` is params.yaml; ``check`` as for search spaces.
+
+    Raises InputError that lists all faults of the file, with their lines.
+    """
+    document = Document(path.read_text(encoding="utf-8"), name=path.name)
+    faults = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
+    found = []
+    for name, content in document.values.items():
+        if not isinstance(content, dict) or set(content) != set(SIDES):
+            faults.append(f"{document.where(name)}: {name} must hold 'off' and 'on', each a section of values")
+            continue
+        before = len(faults)
+        for side in SIDES:
+            faults.extend(
+                f"{document.where(f'{name}.{side}')}: {name}.{side}: {fault}"
+                for fault in _faults(content[side], sections, check)
+            )
+        if len(faults) == before:
+            active = any(_value(current, key) != value for key, value in content["off"].items())
+            found.append(Intervention(name=str(name), off=content["off"], on=content["on"], active=active))
+    if faults:
+        head = "" if len(faults) == 1 else f"{document.name} has {len(faults)} faults:\n  "
+        raise InputError(head + "\n  ".join(faults))
+    return found
+
+
+def find(name: str, conf: Path) -> Path:
+    """The file of that name in conf/ablation. Raises InputError that lists what there is."""
+    known = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
+    if name not in known:
+        raise InputError(f"there is no file conf/{FOLDER}/{name}.yaml", remedy=f"give one of: {', '.join(known)}")
+    return conf / FOLDER / f"{name}.yaml"
+
+
+def choose(found: Sequence[Intervention], names: Sequence[str]) -> list[Intervention]:
+    """Those of ``names``, or those that are on. Raises InputError for a name there is not."""
+    if not names:
+        return [each for each in found if each.active]
+    known = {each.name: each for each in found}
+    faults = []
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            faults.append(f"there is no step '{name}' to leave out; {hint}choose of: {', '.join(known)}")
+    if faults:
+        raise InputError("\n  ".join(faults))
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _faults(values: Any, sections: Sequence[str], check: Callable[[Mapping[str, Any]], object]) -> list[str]:
+    if not isinstance(values, dict) or not values:
+        return [f"is {values!r}, but must be a section of values by key"]
+    strange = [key for key in values if str(key).partition(".")[0] not in sections]
+    if strange:
+        return [f"{', '.join(strange)}: only values of {', '.join(sections)} can change here"]
+    try:
+        check(values)
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+def _value(current: Mapping[str, Any], key: str) -> Any:
+    place: Any = current
+    for part in key.split("."):
+        place = place[part]
+    return place

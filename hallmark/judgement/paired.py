@@ -1,0 +1,58 @@
+"""Is a change a gain? Differences of runs that share everything but the change, and figures of cross-validation.
+
+Differences that share a seed are compared in pairs by the t interval (Student 1908). The folds of a cross-validation
+train on overlapping images, so that the spread over folds is too small: its variance is corrected after Nadeau and
+Bengio (2003), J being folds x repeats: (1/J + n_test/n_train) s^2, with J - 1 degrees of freedom.
+
+>>> interval([0.01, 0.02, 0.03])["value"]
+0.02
+>>> verdict(interval([0.01, 0.02, 0.03])), verdict(interval([0.01, 0.02, 0.015, 0.012, 0.018]))
+('cannot tell', 'keep')
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from hallmark.judgement.intervals import undefined
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hallmark.judgement.intervals import Estimate
+
+KEEP, DROP, CANNOT_TELL = "keep", "drop", "cannot tell"
+DIGITS = 12  # of a difference: what is beyond is the rounding of floats
+
+
+def interval(values: Sequence[float | None], *, overlap: float = 0.0) -> Estimate:
+    """The mean with its 95 % t interval; undefined with fewer than two values or one that is None.
+
+    ``overlap`` is n_test / n_train of a cross-validation, 0 for independent repeats.
+    """
+    numbers = [value for value in values if value is not None and math.isfinite(value)]
+    if len(numbers) < 2 or len(numbers) < len(values):
+        return undefined()
+    mean = round(float(np.mean(numbers)), DIGITS)
+    error = float(np.std(numbers, ddof=1)) * math.sqrt(1 / len(numbers) + overlap)
+    half = float(stats.t.ppf(0.975, len(numbers) - 1)) * error
+    return {"value": mean, "ci95": [round(mean - half, DIGITS), round(mean + half, DIGITS)]}
+
+
+def differences(one: Sequence[float | None], other: Sequence[float | None]) -> list[float | None]:
+    """``one`` minus ``other``, pair by pair; None where either is."""
+    return [a - b if a is not None and b is not None else None for a, b in zip(one, other, strict=True)]
+
+
+def verdict(gain: dict[str, Any]) -> str:
+    """``keep`` where the whole interval of a gain is above 0, ``drop`` where it is below, else ``cannot tell``."""
+    low, high = gain["ci95"]
+    if low is None or high is None:
+        return CANNOT_TELL
+    if low > 0:
+        return KEEP
+    return DROP if high < 0 else CANNOT_TELL

@@ -1,0 +1,71 @@
+"""Several trained networks as one package: it answers with the mean of their probabilities.
+
+To whoever serves it, it is a package like any other (:mod:`hallmark.serving.classifier`); ``model-<n>.safetensors``
+hold the members' weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.serving import package
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+
+def digest(members: Sequence[Path]) -> str:
+    """SHA-256 of what decides every answer, the members in order."""
+    total = hashlib.sha256(b"ensemble")
+    for member in members:
+        total.update(package.digest(member).encode())
+    return total.hexdigest()
+
+
+def export(members: Sequence[Path], folder: Path) -> None:
+    """Writes the package of the models in ``members`` into ``folder``, which exists.
+
+    Raises InputError where they do not know the same classes or see images of different sizes, HallmarkError where
+    the exported network answers otherwise than the members' mean.
+    """
+    from hallmark.models import weights
+
+    described = [weights.describe(member) for member in members]
+    first = described[0]
+    for each in described[1:]:
+        same_size = all(each["input"][name] == first["input"][name] for name in ("height", "width", "channels"))
+        if each["classes"] != first["classes"] or not same_size:
+            raise InputError(
+                "the folds' models differ in their classes or image size and cannot be one",
+                remedy="set model.image_size and model.channels, and see that each class has images in every fold",
+            )
+    for number, member in enumerate(members):
+        shutil.copyfile(member / "model.safetensors", folder / f"model-{number}.safetensors")
+    about = {**first, "name": "ensemble", "members": described}
+    (folder / "model.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    package.copy_code(folder)
+    package.to_onnx(_mean([weights.load(member) for member in members]), first["input"], folder)
+
+
+def _mean(networks: Sequence[nn.Module]) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class Mean(nn.Module):
+        """Images to the mean of the members' probabilities."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.members = nn.ModuleList([package.with_softmax(network) for network in networks])
+
+        def forward(self, images: Any) -> Any:
+            return torch.stack([member(images) for member in self.members]).mean(dim=0)
+
+    return Mean().eval()
