@@ -142,7 +142,7 @@ class _Work:
 
         def prepare(step: Intervention, tree: preparation.Tree) -> None:
             try:
-                spent = bench.wait(bench.pool.submit(preparation.prepare, tree))
+                spent = bench.prepare(tree)
             except GateRefused as refusal:
                 refused[step.name] = str(refusal)
                 bench.console.warn(f"  {self._side(step)}: refused: {refusal}")

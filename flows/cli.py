@@ -90,10 +90,11 @@ def tune(
     study: Annotated[str | None, typer.Option(help="The study's name. Default: of the space, data and params.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="Start no trial after so many seconds.")] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Search for quality against latency.")] = False,
+    folds: Annotated[int, typer.Option(min=0, help="Judge by cross-validation over so many folds.")] = 0,
     baseline: Annotated[bool, typer.Option(help="Train params.yaml as it is too, to compare with.")] = True,
     apply: Annotated[bool, typer.Option("--apply", help="Write the best values to params.yaml.")] = False,
 ) -> None:
-    """Search for better values of train and model, on the validation images; the test set stays closed.
+    """Search for better values of train and model, on validation images or folds; the test set stays closed.
 
     A study that was stopped or killed goes on where it was. Examples: hallmark tune --trials 30 --jobs 2;
     hallmark tune quick --sampler grid --apply; hallmark tune architecture --latency
@@ -116,6 +117,7 @@ def tune(
         study=study,
         seconds=seconds,
         latency=latency,
+        folds=folds,
         baseline=baseline,
         apply=apply,
     )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
 from hallmark.contracts.tables import SPLIT, read_table, write_table
-from hallmark.experiments import crossvalidation, folds, pages, preparation, trial
+from hallmark.experiments import crossvalidation, pages, preparation, trial
+from hallmark.experiments import folds as dividing
 from hallmark.experiments.crossvalidation import OUT_OF_FOLD, Metric
 from hallmark.experiments.judging import PREDICTIONS
 from hallmark.judgement.objective import describe
@@ -83,6 +84,32 @@ def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, conso
     return found
 
 
+def divide(bench: Bench, *, folds: int, repeats: int, stratified: bool) -> tuple[list[Fold], list[str]]:
+    """The folds of the workspace's training and validation images, and warnings."""
+    split = read_table(bench.root / "data" / "split" / "split.parquet", SPLIT)
+    shares = bench.params["split"]
+    carved = shares.val / (1 - shares.test)
+    return dividing.divide(split, folds=folds, repeats=repeats, stratified=stratified, val=carved, seed=shares.seed)
+
+
+def fold_tree(bench: Bench, fold: Fold, trees: Path) -> preparation.Tree:
+    """The tree below ``trees`` in which a fold's stages before train run; its split table is written beside it."""
+    root = bench.root.resolve()
+    given = trees / f"{fold.name}.parquet"
+    trees.mkdir(exist_ok=True)
+    write_table(fold.table, SPLIT, given)
+    return preparation.Tree(
+        root=root,
+        place=trees / fold.name,
+        package="tasks",
+        params=(root / "params.yaml").read_text(encoding="utf-8"),
+        stages=BEFORE_TRAIN,
+        known=STAGES,
+        links=LINKS,
+        given=((given, Path("data/split/split.parquet")),),
+    )
+
+
 @dataclass(kw_only=True)
 class _Work:
     bench: Bench
@@ -90,7 +117,7 @@ class _Work:
 
     def run(self) -> Crossvalidated:
         bench, request, params = self.bench, self.request, self.bench.params
-        divided, told = self._divide()
+        divided, told = divide(bench, folds=request.folds, repeats=request.repeats, stratified=request.stratified)
         trees = bench.folder / "trees"
         durable.remove(trees)  # what a killed run left; its stages are in DVC's cache
         asked = dataclasses.asdict(request)
@@ -121,40 +148,14 @@ class _Work:
             model_uri=uri,
         )
 
-    def _divide(self) -> tuple[list[Fold], list[str]]:
-        split = read_table(self.bench.root / "data" / "split" / "split.parquet", SPLIT)
-        shares = self.bench.params["split"]
-        return folds.divide(
-            split,
-            folds=self.request.folds,
-            repeats=self.request.repeats,
-            stratified=self.request.stratified,
-            val=shares.val / (1 - shares.test),
-            seed=shares.seed,
-        )
-
     def _folds(self, divided: Sequence[Fold], trees: Path, parent: str) -> tuple[list[Outcome], list[Path]]:
         """The outcome of each fold and the folder of its trial; a training finished before is not repeated."""
-        bench, root = self.bench, self.bench.root.resolve()
-        params = bench.params["train"]
-        text = (root / "params.yaml").read_text(encoding="utf-8")
+        bench, params = self.bench, self.bench.params["train"]
         found: dict[str, tuple[Outcome, Path]] = {}
 
         def fold_work(fold: Fold) -> None:
-            given = trees / f"{fold.name}.parquet"
-            trees.mkdir(exist_ok=True)
-            write_table(fold.table, SPLIT, given)
-            tree = preparation.Tree(
-                root=root,
-                place=trees / fold.name,
-                package="tasks",
-                params=text,
-                stages=BEFORE_TRAIN,
-                known=STAGES,
-                links=LINKS,
-                given=((given, Path("data/split/split.parquet")),),
-            )
-            bench.wait(bench.pool.submit(preparation.prepare, tree))
+            tree = fold_tree(bench, fold, trees)
+            bench.prepare(tree)
             place = bench.folder / "trials" / trial.identity(TRAIN, params, tree.place, CODE)
             known = trial.read(place) is not None
             job = trial.Job(

@@ -25,7 +25,7 @@ from flows.adapters import Run
 from flows.training import advance, reconcile, workspace_tags
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
-from hallmark.experiments import trial, workers
+from hallmark.experiments import preparation, trial, workers
 from hallmark.pipeline.lock import exclusive
 from hallmark.tracking import address, runs
 from hallmark.versioning.health import mend
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
 
     from flows.console import Console
+    from hallmark.experiments.preparation import Tree
     from hallmark.experiments.trial import Job, Outcome
 
 TRAIN = next(stage for stage in STAGES if stage.name == "train")
@@ -66,6 +67,11 @@ class Bench:
                 future = self.under_way[job.place] = self.pool.submit(trial.run, job)
         outcome: Outcome = self.wait(future)
         return outcome
+
+    def prepare(self, tree: Tree) -> dict[str, float | None]:
+        """Brings a tree's stages up to date in one of the processes; the seconds of each that ran."""
+        seconds: dict[str, float | None] = self.wait(self.pool.submit(preparation.prepare, tree))
+        return seconds
 
     def wait(self, future: Future[Any]) -> Any:
         """The result of what runs in a process, as :meth:`train` says."""

@@ -1,10 +1,12 @@
-"""``hallmark tune``: values of params.yaml searched for on the validation images; the test set stays closed."""
+"""``hallmark tune``: values of params.yaml searched for on validation images or folds; the test set stays closed."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -12,7 +14,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 from prefect.states import Completed, Failed
 
-from flows.experiments import CODE, TRAIN, Bench, conduct
+from flows.crossvalidation import divide, fold_tree
+from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import pages, space, trial
@@ -25,7 +28,7 @@ from hallmark.tracking.runs import open_run
 from tasks import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from flows.console import Console
@@ -49,6 +52,7 @@ class Request:
     study: str | None
     seconds: float | None
     latency: bool
+    folds: int
     baseline: bool
     apply: bool
 
@@ -59,6 +63,7 @@ class Tuned:
 
     study: str
     objective: str
+    folds: int
     baseline: float | None
     rows: list[Row]
     front: list[Row]
@@ -78,8 +83,21 @@ def tune(root: Path, params: Mapping[str, Any], request: Request, console: Conso
     def trained_with(values: Mapping[str, Any]) -> Any:
         return params_with(STAGES, document, values, package="tasks")["train"]
 
+    if request.folds == 1:
+        raise InputError("--folds is 1", remedy="give 2 or more, or 0 to judge on the validation images")
+    if request.folds and request.pruner != "none":
+        raise InputError(
+            f"--pruner {request.pruner} and --folds do not go together: the folds of a trial end apart",
+            remedy="leave out one of them",
+        )
+
     def work(bench: Bench) -> Tuned:
-        return _search(bench, searched, request, trained_with)
+        trees = bench.folder / "trees"
+        durable.remove(trees)  # what a killed run left; its stages are in DVC's cache
+        try:
+            return _search(bench, searched, request, trained_with, _inputs(bench, request, trees))
+        finally:
+            durable.remove(trees)
 
     tuned: Tuned = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "tuning.html"
@@ -93,10 +111,31 @@ def tune(root: Path, params: Mapping[str, Any], request: Request, console: Conso
     return tuned
 
 
-def _search(bench: Bench, searched: Space, request: Request, trained_with: Any) -> Tuned:
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a trial trains on and is judged by: paths below ``data``, None for the validation images."""
+
+    data: Path
+    judged: tuple[str, ...] | None
+
+
+def _inputs(bench: Bench, request: Request, trees: Path) -> list[Inputs]:
+    """The workspace's own, or those of each fold, prepared."""
+    if not request.folds:
+        return [Inputs(data=bench.root.resolve(), judged=None)]
+    divided, told = divide(bench, folds=request.folds, repeats=1, stratified=True)
+    for warning in told:
+        bench.console.warn(f"Note: {warning}")
+    made = [(fold, fold_tree(bench, fold, trees)) for fold in divided]
+    work = [partial(bench.prepare, tree) for _, tree in made]
+    all_done([unit_of_work(f"inputs {fold.name}", body) for (fold, _), body in zip(made, work, strict=True)])
+    return [Inputs(data=tree.place, judged=fold.held_out) for fold, tree in made]
+
+
+def _search(bench: Bench, searched: Space, request: Request, trained_with: Any, inputs: Sequence[Inputs]) -> Tuned:
     started = time.monotonic()
     now = bench.params["train"]
-    facts = {"space": searched.facts(), "latency": request.latency}
+    facts = {"space": searched.facts(), "latency": request.latency, "folds": request.folds}
     identity = trial.identity(TRAIN, now, bench.root, CODE, **facts)
     study = Study(
         request.storage or default_storage(private(bench.root)),
@@ -114,56 +153,76 @@ def _search(bench: Bench, searched: Space, request: Request, trained_with: Any) 
     bench.console.say(f"Study  {study.name}: {study.counted()} trials done, {left} to do, {request.jobs} at a time")
     settings = {"space": searched.facts(), "sampler": request.sampler, "pruner": request.pruner}
     with open_run(now.tracking, key=f"{NAME}-{study.name}", stage=NAME, params=settings) as run:
-        baseline = _baseline(bench, study, run, now, latency=request.latency) if request.baseline else None
+        baseline = _baseline(bench, study, run, now, inputs, latency=request.latency) if request.baseline else None
         told = _Progress(bench.console, study, total=request.trials, baseline=baseline)
-        futures = [_trial(bench, study, run, trained_with, told, request, started).submit() for _ in range(left)]
+        futures = [
+            _trial(bench, study, run, trained_with, inputs, told, request, started).submit() for _ in range(left)
+        ]
         wait(futures)
         for future in futures:
             error = future.state.data if future.state.is_failed() else None
             if isinstance(error, BaseException) and not isinstance(error, InputError):
                 raise error
-        return _tuned(study, run, now, baseline, time.monotonic() - started)
+        return _tuned(study, run, now, baseline, time.monotonic() - started, request.folds)
 
 
-def _baseline(bench: Bench, study: Study, run: TrackedRun, params: Any, *, latency: bool) -> float:
+def _baseline(
+    bench: Bench, study: Study, run: TrackedRun, params: Any, inputs: Sequence[Inputs], *, latency: bool
+) -> float:
     """The quality of params.yaml as it is, trained once for the study."""
     known = study.noted("baseline")
     if known is not None:
         return float(known)
-    outcome = bench.train(_job(bench, run, params, latency=latency))
-    study.note("baseline", outcome.objective)
-    bench.console.say(f"  params.yaml as it is   {outcome.objective:.4f}   {outcome.seconds:6.1f} s")
-    return outcome.objective
+    outcomes = [bench.train(job) for job in _jobs(bench, run, params, inputs, latency=latency)]
+    quality = statistics.fmean(outcome.objective for outcome in outcomes)
+    study.note("baseline", quality)
+    bench.console.say(f"  params.yaml as it is   {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s")
+    return quality
 
 
-def _job(bench: Bench, run: TrackedRun, params: Any, *, latency: bool, follow: Any = None) -> trial.Job:
-    identity = trial.identity(TRAIN, params, bench.root, CODE, latency=latency)
-    return trial.Job(
-        stage=TRAIN,
-        package="tasks",
-        params=params,
-        data=bench.root.resolve(),
-        place=bench.folder / identity,
-        cache=bench.cache,
-        parent=run.run_id,
-        follow=follow,
-        latency=latency,
-    )
+def _jobs(
+    bench: Bench, run: TrackedRun, params: Any, inputs: Sequence[Inputs], *, latency: bool, follow: Any = None
+) -> list[trial.Job]:
+    """The trainings of a trial: one, or one a fold."""
+    return [
+        trial.Job(
+            stage=TRAIN,
+            package="tasks",
+            params=params,
+            data=each.data,
+            place=bench.folder / "trials" / trial.identity(TRAIN, params, each.data, CODE, latency=latency),
+            cache=bench.cache,
+            parent=run.run_id,
+            follow=follow,
+            judged=each.judged,
+            latency=latency,
+        )
+        for each in inputs
+    ]
 
 
 def _trial(
-    bench: Bench, study: Study, run: TrackedRun, trained_with: Any, told: _Progress, request: Request, started: float
+    bench: Bench,
+    study: Study,
+    run: TrackedRun,
+    trained_with: Any,
+    inputs: Sequence[Inputs],
+    told: _Progress,
+    request: Request,
+    started: float,
 ) -> Any:
     def body() -> Any:
         if request.seconds is not None and time.monotonic() - started >= request.seconds:
             return Completed(name="Skipped", message="the time is up")
         number, values = study.ask()
+        jobs: list[trial.Job] = []
         try:
             follow = study.follower(number)
-            job = _job(bench, run, trained_with(values), latency=request.latency, follow=follow)
-            outcome = bench.train(job)
+            jobs = _jobs(bench, run, trained_with(values), inputs, latency=request.latency, follow=follow)
+            outcomes = [bench.train(job) for job in jobs]
         except Pruned as pruned:
-            durable.remove(job.place)
+            for job in jobs:
+                durable.remove(job.place)
             study.tell_pruned(number)
             told.trial(number, values, None, f"pruned: {pruned}")
             return Completed(name="Pruned", message=str(pruned))
@@ -174,15 +233,13 @@ def _trial(
         except BaseException as error:
             study.tell_failed(number, str(error), killed=True)
             raise
-        facts = {
-            "seconds": outcome.seconds,
-            "epochs": outcome.epochs,
-            "worst_recall": outcome.worst_recall,
-            "mlflow_run": outcome.mlflow_run,
-        }
-        study.tell(number, quality=outcome.objective, latency_ms=outcome.latency_ms, facts=facts)
-        told.trial(number, values, outcome.objective, f"{outcome.seconds:6.1f} s")
-        return Completed(message=f"{outcome.objective:.4f}")
+        quality = statistics.fmean(outcome.objective for outcome in outcomes)
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        facts = {"seconds": round(seconds, 3), "mlflow_runs": [outcome.mlflow_run for outcome in outcomes]}
+        spent = [outcome.latency_ms for outcome in outcomes if outcome.latency_ms is not None]
+        study.tell(number, quality=quality, latency_ms=statistics.fmean(spent) if spent else None, facts=facts)
+        told.trial(number, values, quality, f"{seconds:6.1f} s")
+        return Completed(message=f"{quality:.4f}")
 
     return task(name="trial", cache_policy=NO_CACHE, persist_result=False)(body)
 
@@ -210,10 +267,11 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _tuned(study: Study, run: TrackedRun, params: Any, baseline: float | None, seconds: float) -> Tuned:
+def _tuned(study: Study, run: TrackedRun, params: Any, baseline: float | None, seconds: float, folds: int) -> Tuned:
     tuned = Tuned(
         study=study.name,
         objective=describe(params.objective),
+        folds=folds,
         baseline=baseline,
         rows=study.rows(),
         front=study.front(),
@@ -247,9 +305,12 @@ def _sum_up(tuned: Tuned, console: Console, page: Path) -> None:
     states = {state: sum(row.state == state for row in tuned.rows) for state in ("complete", "pruned", "failed")}
     counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
     title = "Best of quality against latency" if latency else "Best trials"
-    console.table(f"{title}, on the validation images ({counts})", headings, table)
+    where = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
+    console.table(f"{title}, {where} ({counts})", headings, table)
     if tuned.importances:
         console.say("Decides  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
+    trained = sum(row.facts.get("seconds", 0.0) for row in tuned.rows)
+    console.say(f"Took   {tuned.seconds:.1f} s in this run; all trainings of the study {trained:.1f} s")
     console.say(f"Page   {page}")
 
 

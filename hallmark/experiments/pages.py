@@ -78,8 +78,12 @@ def tuning(tuned: Any, space: Space) -> str:
                 ]
                 for row in tuned.rows
             ],
-            note="Judged on the validation images, by which the epoch is chosen too: the best value is a little too "
-            "high. The test set was not read.",
+            note=(
+                f"Judged over {tuned.folds} folds of the training and validation images. "
+                if tuned.folds
+                else "Judged on the validation images, by which the epoch is chosen too. "
+            )
+            + "The best of many is a little too high. The test set was not read.",
         )
     )
     as_it_is = "" if tuned.baseline is None else f" params.yaml as it is: {tuned.baseline:.4f}."

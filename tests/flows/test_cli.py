@@ -24,6 +24,7 @@ HEAVY = (
     "mlflow",
     "dvc",
     "great_expectations",
+    "optuna",
     "pandas",
     "numpy",
 )
@@ -51,7 +52,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--help"], 0), (["run", "--help"], 0), (["configure"], 0), (["run", "train.lrr=1"], 2)]
+    ("arguments", "code"),
+    [(["--help"], 0), (["run", "--help"], 0), (["tune", "--help"], 0), (["configure"], 0), (["run", "train.lrr=1"], 2)],
 )
 def test_help_and_a_params_error_import_nothing_heavy(
     clone: Callable[..., Clone], arguments: list[str], code: int
@@ -63,7 +65,18 @@ def test_help_and_a_params_error_import_nothing_heavy(
 def test_every_command_has_help(clone: Callable[..., Clone]) -> None:
     workspace = clone("help")
     listed = workspace.hallmark("--help").stdout
-    for command in ("run", "configure", "schedule", "predict", "serve", "report", "doctor"):
+    for command in (
+        "run",
+        "configure",
+        "tune",
+        "ablate",
+        "crossval",
+        "schedule",
+        "predict",
+        "serve",
+        "report",
+        "doctor",
+    ):
         assert command in listed
         shown = workspace.hallmark(command, "--help")
         assert shown.returncode == 0

@@ -208,3 +208,18 @@ def test_weights_and_biases_gets_a_copy(workspace: Path) -> None:
     (folder,) = (workspace / ".hallmark" / "wandb").glob("offline-run-*")
     assert folder.name.endswith(done.stdout.strip())
     assert (folder / f"run-{done.stdout.strip()}.wandb").stat().st_size > 0
+
+
+def test_runs_of_an_experiment_are_shown_below_its_run(workspace: Path) -> None:
+    with runs.open_run(TRACKING, key="study", stage="tune", params={}) as parent:
+        with (
+            runs.nested(parent.run_id, {"hallmark.seed": "3"}),
+            runs.open_run(TRACKING, key="trial", stage="train", params={}) as child,
+        ):
+            pass
+        with runs.open_run(TRACKING, key="other", stage="train", params={}) as beside:
+            pass
+    tags = {run: store.client().get_run(run).data.tags for run in (child.run_id, beside.run_id)}
+    assert tags[child.run_id]["mlflow.parentRunId"] == parent.run_id
+    assert tags[child.run_id]["hallmark.seed"] == "3"
+    assert "mlflow.parentRunId" not in tags[beside.run_id]

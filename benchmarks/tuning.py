@@ -1,0 +1,236 @@
+"""What tuning gains, and what it costs beside its trainings.
+
+    .venv/bin/python benchmarks/tuning.py --data /path/to/fashion_mnist [--images 10000] [--trials 12] [--rounds 2]
+
+On a subset of Fashion-MNIST (its official IDX files), split 70/20/10 by the pipeline:
+
+1. *Cost*: ``hallmark tune`` against Optuna on a bare loop that calls the same training, with the same sampler, seed and
+   hence the same values, alternated; ``--epochs`` epochs a trial. The ratio is of the seconds of equal trials, the
+   start of the command (interpreter, Prefect's server) apart.
+2. *Gain*: default params against tuned ones (``--trials`` trials of conf/search/default.yaml, median pruning), each
+   trained over ``--seeds`` seeds and judged on the test set, which tuning did not see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = (
+    "hallmark",
+    "tasks",
+    "flows",
+    "conf",
+    "params.yaml",
+    "dvc.yaml",
+    "data/review.csv",
+    ".dvcignore",
+    ".gitignore",
+)
+
+BARE = """
+import dataclasses, json, sys, time
+import optuna
+from pathlib import Path
+from hallmark.experiments.study import _sampler, _suggest
+from hallmark.contracts.seeds import derive
+from hallmark.experiments import space
+from hallmark.pipeline.configuration import params_with
+from hallmark.pipeline.params import read
+from hallmark.learning import checkpoints, devices, pixels, sets
+from hallmark.learning.recipe import batch_size as batch_size_for, resolve
+from hallmark.models import weights
+from hallmark.models.params import choose
+from tasks import STAGES
+import tempfile
+
+document = read(Path("params.yaml"))
+searched = space.read(space.find("default", Path("conf")), sections=("train", "model"), check=lambda _: None)
+data = Path("data")
+
+class Silent:
+    def metrics(self, values, step): pass
+    def image(self, name, pixels, step): pass
+
+def objective(trial):
+    values = {each.key: _suggest(trial, each) for each in searched.dimensions}
+    params = params_with(STAGES, document, values, package="tasks")["train"]
+    made = sets.read(**{name: data / name for name in ("ingest", "split", "clean", "balance", "synthesize")},
+                     synthetic_weight=params.synthetic_weight)
+    policy = json.loads((data / "augment" / "policy.json").read_text())
+    found = pixels.survey(made.train_items)
+    chosen = choose(params.model, images=made.n_real, classes=len(made.classes), side=found.side, grey=found.grey,
+                    batch_size=batch_size_for(params, images=made.shown))
+    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels}
+    cache = Path(".hallmark/cache/pixels")
+    images = pixels.prepared(made.train_items, **shape, cache=cache)
+    held_out = pixels.prepared(made.val_items, **shape, cache=cache)
+    mean, std = pixels.scaling("standard", pixels.opened(images)[: made.n_real])
+    description = {"name": chosen.name, "classes": made.classes, "arguments": chosen.arguments,
+                   "input": {**shape, "scaling": "standard", "mean": mean, "std": std}}
+    network = weights.network(description, seed=derive(params.seed, "train", "init"))
+    size = resolve(params, images=made.shown, network=chosen.name).batch_size
+    machine = devices.machine(params.precision, network, (size, chosen.channels, chosen.side, chosen.side))
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = sets.train(made, description, network, images=images, held_out=held_out,
+                            transforms=policy["transforms"], recipe=params, objective=params.objective,
+                            seed=params.seed, machine=machine, log=Silent(),
+                            checkpoints=checkpoints.Checkpoints(Path(folder), "k"))
+    return fitted.history[fitted.best_epoch - 1]["objective"]
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    started = time.perf_counter()
+    study = optuna.create_study(direction="maximize", sampler=_sampler("random", derive(0, "tune", 0) % 2**32))
+    study.optimize(objective, n_trials=int(sys.argv[1]))
+    print(json.dumps({"seconds": time.perf_counter() - started, "values": [t.value for t in study.trials]}))
+"""
+
+
+def call(folder: Path, *command: str) -> str:
+    """The output of a command in the workspace; ends the benchmark where it fails."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def source(data: Path, images: int, path: Path) -> None:
+    """The first ``images`` training images as one Parquet table, as Hugging Face writes it."""
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+    with gzip.open(data / "train-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:images]
+    with gzip.open(data / "train-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)[:images]
+    rows = []
+    for image in pixels:
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "PNG")
+        rows.append({"bytes": stream.getvalue(), "path": None})
+    pd.DataFrame({"image": rows, "label": labels.astype(str)}).to_parquet(path, index=False)
+
+
+def workspace(folder: Path, data: Path, images: int) -> None:
+    """A workspace of the code at hand; without synthesis, which tuning does not touch and which takes minutes."""
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    source(data, images, folder / "fashion.parquet")
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "-f"], cwd=folder, check=True)
+    call(folder, "-m", "flows.cli", "configure", "ingest.source=fashion.parquet", "synthesize.target=off")
+
+
+def cost(folder: Path, trials: int, epochs: int, rounds: int) -> None:
+    """Prints the ratio of ``hallmark tune`` to the bare loop, round by round."""
+    call(folder, "-m", "flows.cli", "configure", f"train.max_epochs={epochs}")
+    # the inputs of train, and the cache of decoded images, for both
+    call(folder, "-m", "flows.cli", "tune", "--trials", "1", "--study", "warm", "--sampler", "random", "--no-baseline")
+    ratios = []
+    for number in range(rounds):
+        shutil.rmtree(folder / ".hallmark" / "experiments")
+        (folder / ".hallmark" / "optuna.db").unlink()
+        bare = json.loads(call(folder, "-c", BARE, str(trials)).splitlines()[-1])
+        started = time.perf_counter()
+        said = call(folder, "-m", "flows.cli", "tune", "--trials", str(trials), "--sampler", "random", "--no-baseline")
+        whole = time.perf_counter() - started
+        ours = float(re.search(r"Took   ([0-9.]+) s", said)[1])
+        ratios.append(ours / bare["seconds"])
+        print(
+            f"round {number + 1}: bare {bare['seconds']:.1f} s, hallmark tune {ours:.1f} s (command {whole:.1f} s), "
+            f"ratio {ratios[-1]:.3f}; bare values {[round(value, 4) for value in bare['values']]}"
+        )
+        print("\n".join(line for line in said.splitlines() if re.match(r"[* ] +\d+/", line)))
+    print(f"cost: median ratio {statistics.median(ratios):.3f} over {rounds} rounds of {trials} trials")
+    call(folder, "-m", "flows.cli", "configure", "train.max_epochs=auto")
+
+
+def gain(folder: Path, trials: int, seeds: int, jobs: int) -> None:
+    """Prints test figures with default and with tuned params."""
+    kept = (folder / "params.yaml").read_text()
+
+    def tested() -> list[float]:
+        values = []
+        for seed in range(seeds):
+            _trained(folder, seed)
+            values.append(json.loads((folder / "reports" / "evaluate.json").read_text())["accuracy"]["value"])
+        return values
+
+    before = tested()
+    (folder / "params.yaml").write_text(kept)
+    print(
+        call(
+            folder,
+            "-m",
+            "flows.cli",
+            "tune",
+            "--trials",
+            str(trials),
+            "--pruner",
+            "median",
+            "--jobs",
+            str(jobs),
+            "--apply",
+        )
+    )
+    after = tested()
+    gains = [b - a for a, b in zip(before, after, strict=True)]
+    print(f"test accuracy, default: {before}; tuned: {after}; gain {statistics.fmean(gains):+.4f} over {seeds} seeds")
+
+
+def _trained(folder: Path, seed: int) -> None:
+    """Trains and judges with another seed of train alone, on the same split."""
+    program = (
+        "import dataclasses; from pathlib import Path; import tasks.train, tasks.evaluate\n"
+        "from tasks import STAGES; from hallmark.pipeline.configuration import stage_params\n"
+        "from hallmark.pipeline.execution import execute\n"
+        "if __name__ == '__main__':\n"
+        "    params = stage_params(STAGES, Path(), package='tasks'); by = {s.name: s for s in STAGES}\n"
+        f"    execute(by['train'], tasks.train, dataclasses.replace(params['train'], seed={seed}), Path.cwd())\n"
+        "    execute(by['evaluate'], tasks.evaluate, params['evaluate'], Path.cwd())\n"
+    )
+    call(folder, "-c", program)
+
+
+def main() -> None:
+    """Runs what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="a new folder for the workspace")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--cost-trials", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", choices=("cost", "gain"))
+    options = parser.parse_args()
+    if not options.folder.exists():
+        workspace(options.folder, options.data, options.images)
+    if options.only != "gain":
+        cost(options.folder, options.cost_trials, options.epochs, options.rounds)
+    if options.only != "cost":
+        gain(options.folder, options.trials, options.seeds, options.jobs)
+
+
+if __name__ == "__main__":
+    main()
