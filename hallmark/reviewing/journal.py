@@ -6,8 +6,6 @@ place and their text; of one path a single row is left, where its last one stood
 
 from __future__ import annotations
 
-import csv
-import io
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,7 +89,11 @@ class Journal:
             place = last - (len(before) - 1)
         elif place is None:
             place = len(others)
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *others[:place], *new, *others[place:]])
-        durable.write_text(self.path, text.getvalue())
+        lines = [COLUMNS, *others[:place], *new, *others[place:]]
+        durable.write_text(self.path, "".join(",".join(map(_quoted, line)) + "\n" for line in lines))
         return before, place
+
+
+def _quoted(text: str) -> str:
+    # csv.writer leaves a lone carriage return bare, which csv.reader then takes for the end of the row
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text

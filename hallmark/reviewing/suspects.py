@@ -180,7 +180,7 @@ def _rank(row: Mapping[Any, Any], limit: float) -> tuple[str, float]:
         # at the limit it is as sure as not
         found.append(("outlier", 0.8 * (1.0 - 0.5 * limit / row["outlier_score"])))
     if row["quarantined"]:
-        found.append(("quarantined", 0.4))
+        found.append(("quarantined", 0.35))
     if "near_duplicate" in reasons:
         found.append(("copy", 0.2))
     if "exact_duplicate" in reasons:

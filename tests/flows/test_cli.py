@@ -65,18 +65,8 @@ def test_help_and_a_params_error_import_nothing_heavy(
 def test_every_command_has_help(clone: Callable[..., Clone]) -> None:
     workspace = clone("help")
     listed = workspace.hallmark("--help").stdout
-    for command in (
-        "run",
-        "configure",
-        "tune",
-        "ablate",
-        "crossval",
-        "schedule",
-        "predict",
-        "serve",
-        "report",
-        "doctor",
-    ):
+    commands = ("run", "configure", "tune", "ablate", "crossval", "schedule", "predict", "serve", "review", "report")
+    for command in (*commands, "accept", "doctor"):
         assert command in listed
         shown = workspace.hallmark(command, "--help")
         assert shown.returncode == 0
@@ -155,5 +145,5 @@ def test_doctor_finds_health_and_mends(done: Clone) -> None:
 def test_the_shown_commands_exist() -> None:
     """The README names no command that is not there."""
     readme = (ROOT / "README.md").read_text()
-    for command in ("hallmark run", "hallmark predict", "hallmark schedule", "hallmark doctor", "hallmark report"):
-        assert command in readme
+    for command in ("run", "predict", "schedule", "doctor", "report", "review"):
+        assert f"hallmark {command}" in readme
