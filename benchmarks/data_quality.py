@@ -115,7 +115,7 @@ def hallmark_findings(workspace: Path) -> dict[str, Any]:
         "label flips": carrying({"label_issue"}),
         "exact": [list(rows) for _, rows in split.groupby(["cluster", "pixel_hash"])["path"] if len(rows) > 1],
         "near": [list(rows) for _, rows in split.groupby("cluster")["path"] if len(rows) > 1],
-        "outlier": dict(zip(decisions["path"], decisions["outlier_score"].fillna(-1.0), strict=True)),
+        "outlier": dict(zip(decisions["path"], decisions["outlier_score"].fillna(float("-inf")), strict=True)),
     }
 
 

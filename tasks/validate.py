@@ -53,13 +53,14 @@ class Thresholds:
     dark_highlight: float
     bright_shadow: float
     blurry_sharpness: float
+    blurry_share: float
     noisy_noise: float
     spread: float
 
     def __post_init__(self) -> None:
         for name in ("blank_contrast", "low_contrast"):
             require.in_range(0, 0.5, **{f"validate.thresholds.{name}": getattr(self, name)})
-        for name in ("dark_highlight", "bright_shadow", "noisy_noise"):
+        for name in ("dark_highlight", "bright_shadow", "blurry_share", "noisy_noise"):
             require.in_range(0, 1, **{f"validate.thresholds.{name}": getattr(self, name)})
         for name in ("blurry_sharpness", "spread"):
             require.at_least(0, **{f"validate.thresholds.{name}": getattr(self, name)})

@@ -4,6 +4,9 @@ Rules of size look at the image alone. Rules of light, focus and noise ask two t
 limit, below which no photo is wanted, and is it far out for this set? "Far" is ``spread`` robust standard deviations
 (1.4826 times the median absolute deviation) from the set's median. So a set that is dark throughout, like
 X-rays, is not flagged throughout, and the darkest of a hundred sound photos is not flagged for being the darkest.
+
+How sharp a sound image is depends on its size and subject, so that the limit of focus is the fixed one or a share of the
+set's median, whichever is higher. An image of next to no contrast, all of it noise, shows as little as a blank one.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ LEAST_DEVIATION = 1 / 255
 # contrast and sharpness differ by factors and are compared by their logarithms
 LEAST_DEVIATION_OF_LOG = 0.1
 LEAST_VALUE_OF_LOG = 1e-6
+# sharpness of white noise is 20; above half of it there is nothing but noise
+NOTHING_BUT_NOISE = 10.0
 # in fewer pixels, texture and noise cannot be told apart
 NOISE_LEAST_SIDE = 16
 
@@ -40,6 +45,7 @@ def flag(
     dark_highlight: float,
     bright_shadow: float,
     blurry_sharpness: float,
+    blurry_share: float,
     noisy_noise: float,
     spread: float,
 ) -> dict[str, NDArray[np.bool_]]:
@@ -54,10 +60,13 @@ def flag(
     brightness, contrast, sharpness, noise = (
         measured[name].to_numpy(np.float64) for name in ("brightness", "contrast", "sharpness", "noise")
     )
-    blank = image & (contrast <= blank_contrast)
+    empty = (contrast <= low_contrast / 2) & (sharpness >= NOTHING_BUT_NOISE)
+    blank = image & ((contrast <= blank_contrast) | empty)
     too_small = image & (short < min_side)
     # an image of nothing, or of next to no pixels, has no light, focus and noise to speak of
     telling = image & ~blank & ~too_small
+    usual = float(np.median(sharpness[telling])) if telling.any() else 0.0
+    soft = max(blurry_sharpness, blurry_share * usual)
     highlight, shadow = brightness + 2 * contrast, brightness - 2 * contrast
     return {
         "too_small": too_small,
@@ -68,7 +77,7 @@ def flag(
         "too_dark": telling & (highlight < dark_highlight) & (standing(highlight, telling) < -spread),
         "too_bright": telling & (shadow > bright_shadow) & (standing(shadow, telling) > spread),
         "low_contrast": telling & (contrast < low_contrast) & (standing(contrast, telling, log=True) < -spread),
-        "blurry": telling & (sharpness < blurry_sharpness) & (standing(sharpness, telling, log=True) < -spread),
+        "blurry": telling & (sharpness < soft) & (standing(sharpness, telling, log=True) < -spread),
         "noisy": telling & (short >= NOISE_LEAST_SIDE) & (noise > noisy_noise) & (standing(noise, telling) > spread),
     }
 

@@ -1,9 +1,14 @@
-"""Images unlike all others: the mean distance to the nearest neighbours, and a threshold from its own tail.
+"""Images unlike all others: how far from its neighbours, and from what the components can show; a threshold from the tail.
 
-The score is that of Kuan and Mueller's and others' kNN detectors: far from all training images in the principal
-components of the pixels. The threshold follows peaks over threshold (Pickands 1975): log scores beyond their 90 %
-quantile are taken as exponential, with the scale between the 90 % and the 97 % quantile so that up to 3 % of outliers
-cannot hide themselves, and continued to where fewer than the allowed number of ordinary images is expected.
+In each kind of feature the distance is the mean to the nearest neighbours (Kuan and Mueller's score, 2022) together with
+the length of what the principal components leave out, for a stranger shows what the others have no components for (as
+in ViM; Wang et al., CVPR 2022). As many neighbours are taken as a hundredth of the images: a clump of strangers
+is then not its own company. Distances become comparable as robust standard deviations of their logarithm, and the
+strangest kind counts: an odd shape is odd whatever its colours.
+
+The threshold follows peaks over threshold (Pickands 1975): scores beyond their 90 % quantile are taken as exponential,
+with the scale between the 90 % and the 97 % quantile so that up to 3 % of outliers cannot hide themselves, and continued
+to where fewer than the allowed number of ordinary images is expected.
 """
 
 from __future__ import annotations
@@ -13,20 +18,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-NEIGHBOURS = 5
+FEWEST_NEIGHBOURS, MOST_NEIGHBOURS = 5, 100
 _REFERENCE = 20_000
 _LOW, _HIGH = 0.90, 0.97
 _BLOCK = 2048
+_LEAST, _LEAST_DEVIATION = 1e-6, 0.01
+
+
+def strangeness(
+    kinds: Sequence[NDArray[np.float32]], outside: Sequence[NDArray[np.float32]], reference: NDArray[np.bool_]
+) -> Floats:
+    """Robust standard deviations from the reference's median, in the kind of feature where they are most: [images].
+
+    ``kinds`` are principal components ``[images, dimensions]``, ``outside`` the lengths ``[images]`` of what they leave
+    out. inf where there is no other reference row.
+    """
+    scores = []
+    for components, rest in zip(kinds, outside, strict=True):
+        logs = np.log(np.maximum(np.hypot(distances(components, reference), rest), _LEAST))
+        usual = logs[reference & np.isfinite(logs)]
+        if len(usual) == 0:
+            return np.full(len(reference), np.inf)
+        middle = np.median(usual)
+        deviation = 1.4826 * np.median(np.abs(usual - middle))
+        scores.append((logs - middle) / max(float(deviation), _LEAST_DEVIATION))
+    return np.asarray(np.max(scores, axis=0), np.float64)
 
 
 def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> Floats:
-    """Mean distance of each row of ``[images, dimensions]`` to its 5 nearest reference rows, itself left out.
+    """Mean distance of each row of ``[images, dimensions]`` to its nearest reference rows, itself left out.
 
-    Of more than 20 000 reference rows, evenly spaced ones serve. inf where there is no other reference row.
+    The nearest hundredth of the reference rows, but at least 5 and at most 100. Of more than 20 000 reference rows, evenly spaced ones serve. inf where there is no other reference row.
     """
     chosen = np.flatnonzero(reference)
     chosen = chosen[:: max(1, -(-len(chosen) // _REFERENCE))]
@@ -34,7 +62,7 @@ def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> F
     own = np.full(len(embedding), -1)
     own[chosen] = np.arange(len(chosen))
     length = (anchors**2).sum(axis=1)
-    k = min(NEIGHBOURS, max(len(chosen) - 1, 0))
+    k = min(max(FEWEST_NEIGHBOURS, min(len(chosen) // 100, MOST_NEIGHBOURS)), max(len(chosen) - 1, 0))
     out = np.full(len(embedding), np.inf)
     if k == 0:
         return out
@@ -51,12 +79,12 @@ def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> F
 def threshold(scores: Floats, *, false_alarms: float) -> float:
     """The score above which about ``false_alarms`` of ``[images]`` ordinary ones are expected; inf if none can be told.
 
-    Scores of 0 (copies) do not count.
+    ``scores`` are on the scale of a logarithm, as :func:`strangeness` gives them.
     """
-    logs = np.log(scores[np.isfinite(scores) & (scores > 0)])
+    logs = scores[np.isfinite(scores)]
     if len(logs) < 20:
         return float("inf")
     low, high = np.quantile(logs, [_LOW, _HIGH])
     scale = (high - low) / np.log((1 - _LOW) / (1 - _HIGH))
     beyond = max((1 - _LOW) * len(logs) / false_alarms, 1.0)
-    return float(np.exp(low + scale * np.log(beyond)))
+    return float(low + scale * np.log(beyond))

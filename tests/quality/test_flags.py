@@ -21,6 +21,7 @@ LIMITS: dict[str, Any] = {
     "dark_highlight": 0.15,
     "bright_shadow": 0.85,
     "blurry_sharpness": 0.03,
+    "blurry_share": 0.08,
     "noisy_noise": 0.06,
     "spread": 4.0,
 }
