@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
-from hallmark.learning.pixels import opened
 from hallmark.sampling.order import epoch_order
 from hallmark.transforms import draws
 
@@ -117,7 +116,7 @@ class Batches(Dataset[Batch]):
     def pixels(self) -> NDArray[np.uint8]:
         """All images, uint8 [n, height, width, channels], memory-mapped."""
         if self._opened is None:
-            self._opened = opened(self._path)
+            self._opened = np.load(self._path, mmap_mode="r")
         return self._opened
 
     def __getitem__(self, key: Key) -> Batch:

@@ -130,7 +130,9 @@ class Muon(Optimizer):
 def orthogonalised(matrix: Tensor, *, steps: int = 5) -> Tensor:
     """A matrix [rows, columns] with its singular values pulled near 1, by a quintic Newton-Schulz iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.bfloat16() if matrix.is_cuda else matrix.float()
+    # the iteration forgives rounding; on a CPU without units for bf16 that would only be slower
+    short = matrix.is_cuda or (matrix.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+    x = matrix.bfloat16() if short else matrix.float()
     x = x / (x.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x

@@ -10,7 +10,7 @@ from hallmark.contracts.errors import InputError
 from hallmark.models.params import PRETRAINED
 
 SCALINGS = ("auto", "unit", "symmetric", "standard")
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "muon")
+OPTIMIZERS = ("auto", "sgd", "adam", "adamw", "rmsprop", "muon")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
 LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
@@ -21,6 +21,7 @@ FEWEST_EPOCHS, MOST_EPOCHS = 12, 40
 DRAWN, UNDER, WHOLE = "drawn", "under", "whole"  # weights all drawn anew; trained under a new head; all trained
 GENTLER = 2  # trained weights learn with the learning rate divided by this,
 FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
+WORTH_MUON = 4_000  # images an epoch: with fewer, batches are small and orthogonalising costs as much as the gradients
 
 #: (learning rate, weight decay); the decay of sgd, adam and rmsprop is L2, of adamw and muon decoupled
 DEFAULTS = {
@@ -106,6 +107,7 @@ class Resolved:
 
     epochs: int
     batch_size: int
+    optimizer: str
     lr: float
     weight_decay: float
     ema: float
@@ -117,7 +119,7 @@ def batch_size(recipe: Recipe, *, images: int) -> int:
     """Images in a batch: what is asked for, else growing with the data, so that small sets still get many steps."""
     if not isinstance(recipe.batch_size, str):
         return min(recipe.batch_size, images)
-    for size, below in ((32, 4_000), (64, 16_000), (128, 100_000)):
+    for size, below in ((32, 4_000), (64, 8_000), (128, 100_000)):
         if images < below:
             return min(size, images)
     return 256
@@ -136,7 +138,10 @@ def resolve(
         epochs = recipe.max_epochs
     else:
         epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SHOWN / images)))
-    rate, decay = DEFAULTS[recipe.optimizer]
+    optimizer = recipe.optimizer
+    if optimizer == "auto":
+        optimizer = "muon" if images >= WORTH_MUON and network in ("cnn", "resnet") and weights == DRAWN else "adamw"
+    rate, decay = DEFAULTS[optimizer]
     if network in ("vit", "convnext", PRETRAINED):
         rate /= 2
     if weights != DRAWN:
@@ -147,6 +152,7 @@ def resolve(
     return Resolved(
         epochs=epochs,
         batch_size=size,
+        optimizer=optimizer,
         lr=rate if isinstance(recipe.lr, str) else recipe.lr,
         weight_decay=decay if recipe.weight_decay == "auto" else recipe.weight_decay,
         # an average over the last twentieth of the steps

@@ -52,7 +52,7 @@ class Stepper:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.matrices = optimizers.decayed(self.network)
         self._optimizers = optimizers.build(
-            recipe.optimizer,
+            resolved.optimizer,
             self.network,
             lr=resolved.lr,
             momentum=recipe.momentum,

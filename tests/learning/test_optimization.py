@@ -29,7 +29,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(24, 1, 8, 8, generator=generator), torch.arange(24) % 3
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "auto"])
 def test_every_optimizer_learns_a_batch_by_heart(name: str) -> None:
     model, (images, labels) = network(), batch()
     resolved = resolve(replace(RECIPE, optimizer=name), images=1000, network="cnn")
@@ -44,7 +44,7 @@ def test_every_optimizer_learns_a_batch_by_heart(name: str) -> None:
     assert float(functional.cross_entropy(model(images), labels).detach()) < 0.2
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "auto"])
 def test_each_parameter_is_given_once_and_only_matrices_decay(name: str) -> None:
     model = network()
     made = optimizers.build(name, model, lr=0.1, momentum=0.9, weight_decay=0.5, fused=False)
@@ -165,6 +165,23 @@ def test_automatic_values_follow_the_data() -> None:
     asked = resolve(replace(RECIPE, lr=0.5, ema=0.0, batch_size=7, max_epochs=3), images=1000, network="vit")
     assert (asked.lr, asked.ema, asked.batch_size, asked.epochs) == (0.5, 0.0, 7, 3)
     assert resolve(RECIPE, images=5, network="cnn").batch_size == 5
+
+
+def test_the_automatic_optimizer_follows_images_and_network() -> None:
+    auto = replace(RECIPE, optimizer="auto")
+    chosen = {
+        (images, network): resolve(auto, images=images, network=network).optimizer
+        for images in (1000, 10_000)
+        for network in ("cnn", "vit")
+    }
+    assert chosen == {
+        (1000, "cnn"): "adamw", (1000, "vit"): "adamw", (10_000, "cnn"): "muon", (10_000, "vit"): "adamw"
+    }  # fmt: skip
+    assert (
+        resolve(auto, images=10_000, network="cnn").lr
+        == resolve(replace(RECIPE, optimizer="muon"), images=10_000, network="cnn").lr
+    )
+    assert resolve(RECIPE, images=10_000, network="cnn").optimizer == RECIPE.optimizer
 
 
 @pytest.mark.parametrize(

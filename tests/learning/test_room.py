@@ -92,6 +92,20 @@ def test_small_networks_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
     assert devices.threads(network, (5, 1, 8, 8)) == 2
 
 
+@pytest.mark.parametrize(("amx", "short"), [(True, False), (False, True), (False, False)])
+def test_half_precision_is_taken_where_the_cpu_multiplies_it_faster(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, short: bool
+) -> None:
+    monkeypatch.setenv("HALLMARK_DEVICE", "cpu")
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: short)
+    network = build("cnn", classes=10, height=8, width=8, channels=1, mean=[0], std=[1], units=8, depth=1)
+    assert devices.machine("auto", network, (1, 1, 8, 8)).precision == "fp32"
+    expected = "bf16" if amx or short else "fp32"
+    assert devices.machine("auto", network, (100_000, 1, 8, 8)).precision == expected
+    assert devices.machine("bf16", network, (1, 1, 8, 8)).precision == "bf16"
+
+
 def test_fabric_is_imported_without_torchmetrics() -> None:
     code = (
         "import sys, torch\n"
