@@ -192,6 +192,8 @@ def _rank(row: Mapping[Any, Any], limit: float) -> tuple[str, float]:
 
 def _suspect(path: str, row: Mapping[Any, Any], kind: str, severity: float, clusters: Mapping[Any, Any]) -> Suspect:
     quality, score = row["label_quality"], row["outlier_score"]
+    # of a picture of something else, the classifier's best class means nothing
+    told = kind in ("conflict", "label") and row["suggested_label"] != row["label"]
     return Suspect(
         path=path,
         content_hash=row["sha256"],
@@ -199,7 +201,7 @@ def _suspect(path: str, row: Mapping[Any, Any], kind: str, severity: float, clus
         severity=round(float(severity), 6),
         label=row["label"],
         used_label=row["used_label"],
-        suggested_label=row["suggested_label"] if row["suggested_label"] != row["label"] else "",
+        suggested_label=row["suggested_label"] if told else "",
         split=row["split"],
         fate=row["fate"],
         reasons=row["reasons"],

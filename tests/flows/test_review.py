@@ -141,8 +141,8 @@ def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> N
     assert "excluded_by_review" in str(after.loc[paths[0], "reasons"]).split(";")
     assert after.loc[paths[1], "fate"] == "relabelled"
     assert "relabelled_by_review" in str(after.loc[paths[1], "reasons"]).split(";")
-    assert after.loc[paths[2], ["fate", "reasons"]].tolist() == ["kept", ""]
-    assert after.loc[paths[3], "fate"] == before.loc[paths[3], "fate"]
+    assert dict(after.loc[paths[2], ["fate", "reasons"]]) == {"fate": "kept", "reasons": ""}
+    assert dict(after.loc[paths[3], ["fate"]]) == dict(before.loc[paths[3], ["fate"]])
     said_of = json.loads((cleaned.root / "reports" / "clean.json").read_text())["review"]
     assert said_of["applied"] == {"keep": 1, "drop": 1, "relabel": 1}
     assert said_of["stale"] == []

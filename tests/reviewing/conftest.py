@@ -86,5 +86,5 @@ def _detect(path: Path) -> None:
             table.loc[row, "outlier_score"] = 2.0
         else:
             table.loc[row, "label_quality"] = 0.02 if name == "wrong" else 0.3
-            table.loc[row, "suggested_label"] = "dog & co"
+        table.loc[row, "suggested_label"] = "dog & co"
     write_table(table, DECISIONS, path)

@@ -35,6 +35,7 @@ def test_the_worst_come_first_and_what_cannot_be_decided_is_left_out(workspace: 
     assert len(found.files) == 34
     by_path = {one.path: one for one in found.suspects}
     assert by_path["a/wrong.png"].suggested_label == "dog & co"
+    assert by_path["a/strange.png"].suggested_label == ""
     assert by_path["a/conflict.png"].copies == ("b/conflict.png",)
     assert by_path["a/copy.png"].copies == ("a/00.png",)
     assert by_path["a/blank.png"].size == (9, 9)
