@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/data_quality.py --data FOLDER_OR_ZIP --truth CSV
 
-Hallmark runs ingest, validate, split and clean with the params of this workspace. The peers run with default settings in
-an environment of their own (``--peers``, made with uv where it is missing) and are given what they can take: files that
-Pillow reads, for CleanVision none with grey + alpha. Datalab has no encoder: it gets our features and our out-of-fold
-probabilities of the same images. ``benchmarks/faults.py`` makes such data with its truth.
+Hallmark runs ingest, validate, split and clean with the params of this workspace. The peers run with default settings
+in an environment of their own (``--peers``, made with uv where it is missing) and are given what they can take: files
+that Pillow reads, for CleanVision none with grey + alpha. Datalab has no encoder: it gets our features and our
+out-of-fold probabilities of the same images. ``benchmarks/faults.py`` makes such data with its truth.
 
 A file planted with another fault that changes the picture counts neither for nor against (see scoring.py). Seconds and
 peak memory (proportional set size of all processes, sampled) are of one run each.

@@ -58,8 +58,9 @@ def measure(count: int, distance: int, seed: int) -> None:
     found = int((cluster[count - copies :] == cluster[originals]).sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{count:>9} hashes, distance {distance:>2}: {seconds:6.1f} s ({worked:.1f} s of one core), peak {peak:.0f} MiB "
-        f"({before:.0f} before), {found} of {copies} planted copies found, {count - clusters} hashes joined to others"
+        f"{count:>9} hashes, distance {distance:>2}: {seconds:6.1f} s ({worked:.1f} s of one core), "
+        f"peak {peak:.0f} MiB ({before:.0f} before), {found} of {copies} planted copies found, "
+        f"{count - clusters} hashes joined to others"
     )
 
 

@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/faults.py --data FOLDER_OF_IDX_FILES --foreign ANOTHER --to FOLDER --seed 1
 
-``--data`` and ``--foreign`` hold IDX files as MNIST's and Fashion-MNIST's are given out (``*-images-idx3-ubyte.gz`` with
-``*-labels-idx1-ubyte.gz``); out-of-distribution images are taken from the foreign set. Writes class folders of PNGs and
-JPEGs to FOLDER, and FOLDER.csv with a row per file: what it is, what is planted in it, and its partner where it is a
-copy. The same arguments give the same bytes. The truth is for judging alone and never an input of the pipeline.
+``--data`` and ``--foreign`` hold IDX files as MNIST's and Fashion-MNIST's are given out (``*-images-idx3-ubyte.gz``
+with ``*-labels-idx1-ubyte.gz``); out-of-distribution images are taken from the foreign set.
+Writes class folders of PNGs and JPEGs to FOLDER, and FOLDER.csv with a row per file: what it is, what is planted in it,
+and its partner where it is a copy. The same arguments give the same bytes. The truth is for judging alone and never an
+input of the pipeline.
 
 ``--strength`` scales how far dark, light, blurred and noisy images are spoilt: 1 is plain to see, 0.5 is subtle.
 """
@@ -297,7 +298,7 @@ def _nearly(copy: File, picture: Picture, number: int, random: np.random.Generat
     match number % 4:
         case 0:
             quality = int(random.integers(60, 91))
-            detail: dict[str, Any] = {"how": "reencode", "quality": quality}
+            detail: dict[str, Any] = {"how": "re-encode", "quality": quality}
             data = _encoded(picture, "JPEG", quality=quality)
             return replace(copy, suffix=".jpg", data=data, detail=detail)
         case 1:

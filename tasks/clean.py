@@ -141,14 +141,13 @@ def _detect(
     where = table[["path"]].merge(manifest[["path", "shard", "row"]], on="path", validate="one_to_one")
     small = thumbnails.load(ingest, where[["shard", "row"]].to_numpy(np.int64), side=embedding.SIDE, workers=workers())
     colours, gradients = embedding.colours(small), embedding.gradients(small)
-    components = [embedding.Components.fit(kind[certain]) for kind in (gradients, colours)]
-    shapes, looks = (one.of(kind) for one, kind in zip(components, (gradients, colours), strict=True))
+    looks = embedding.Components.fit(colours[certain]).of(colours)
+    shapes = embedding.Components.fit(gradients[certain]).of(gradients)
     spared = 0
 
     strange = np.zeros(len(table), bool)
     if params.outliers != "off":
-        outside = [one.outside(kind) for one, kind in zip(components, (gradients, colours), strict=True)]
-        score = outliers.strangeness([shapes, looks], outside, certain)
+        score = outliers.strangeness([shapes, looks], certain)
         limit = outliers.threshold(score[certain], false_alarms=params.outlier_false_alarms)
         table["outlier_score"] = np.where(np.isfinite(score), score, np.nan)
         strange = np.isfinite(score) & (score > limit)

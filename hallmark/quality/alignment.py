@@ -28,6 +28,7 @@ _FLAT = 1.5  # deviation in grey levels below which an image shows nothing to co
 _GAIN = (0.6, 1.6)
 _SOFTER = (1, 2, 4)  # passes of the smoothing mask tried on either picture
 _WORTH = 0.35  # residual above which no smoothing of one picture makes it the other
+_WORTH_REFINING = 0.2  # residual at half the side above which a warp is not refined
 _ROUGH = 0.5  # the same for whatever a copy may differ in, of the coarse light
 _BLOCK = 512
 
@@ -108,11 +109,15 @@ def _aligned(a: Pictures, b: Pictures) -> Floats:
     move = np.zeros((len(a), 4), np.float32)  # shift and stretch along x, then along y, in pixels
     for _ in range(_COARSE_STEPS):
         move = _step(_half(a), _half(b), move)
-    move = 2 * move
+    rim = slice(1, side // 2 - 1)
+    out = _explain(_warp(_half(a)[..., None], move)[:, rim, rim], _half(b)[:, rim, rim])
+    fine = np.flatnonzero(out <= _WORTH_REFINING)
+    a, b, move = a[fine], b[fine], 2 * move[fine]
     for _ in range(_FINE_STEPS):
         move = _step(a.mean(axis=3), b.mean(axis=3), move)
     rim = slice(2, side - 2)
-    return _explain(_warp(a, move)[:, rim, rim], b[:, rim, rim])
+    out[fine] = _explain(_warp(a, move)[:, rim, rim], b[:, rim, rim])
+    return out
 
 
 def _step(a: Pictures, b: Pictures, move: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ _CHUNK = 1 << 22  # pairs compared at once: 32 MiB a column
 _CROWD = 24  # images of one hash beyond which only neighbours in brightness and contrast are compared
 # the shorter side in pixels below which a crop by one pixel is a matter of percents
 _SMALL = 64
-_NEIGHBOURS = 2
+_NEAREST, _NEIGHBOURS = 16, 2
 _NEIGHBOUR_SIDE = 16
 _UNLIKE = 0.1  # 1 - cosine of two coarse pictures beyond which none is a crop of the other
 _EXACT_SEARCH = 8192  # images up to which every pair is looked at; of more, those that share a nearby anchor
@@ -149,48 +149,65 @@ def coarse(thumbnails: Thumbnails) -> NDArray[np.float32]:
     """Unit vectors float32 ``[images, 256]`` of smoothed 16x16 light, the mean left out; zero for a flat image."""
     n, side = thumbnails.shape[:2]
     step = side // _NEIGHBOUR_SIDE
-    light = thumbnails.reshape(n, _NEIGHBOUR_SIDE, step, _NEIGHBOUR_SIDE, step, 3).mean(
-        axis=(2, 4, 5), dtype=np.float32
-    )
-    light = smooth(light).reshape(n, -1)
+    parts = thumbnails.reshape(n, _NEIGHBOUR_SIDE, step, _NEIGHBOUR_SIDE, step, 3)
+    light = smooth(parts.mean(axis=(2, 4, 5), dtype=np.float32)).reshape(n, -1)
     light -= light.mean(axis=1, keepdims=True)
     length = np.sqrt((light**2).mean(axis=1, keepdims=True))
     return np.where(length < 1, 0, light / np.maximum(length * _NEIGHBOUR_SIDE, 1e-6)).astype(np.float32)
 
 
 def neighbours(vectors: NDArray[np.float32]) -> tuple[Indices, Indices]:
-    """Each unit vector with its two nearest by cosine, where they are near at all: pairs i < j, sorted.
+    """Each coarse picture with the two that it is likeliest a crop of, where they are near at all: pairs i < j, sorted.
 
-    Of more than 8 192, only vectors are compared that have one of their three nearest anchors in common; anchors are
-    evenly spaced rows. Copies are so much nearer than the anchors are to each other that they rarely have none.
+    Of the 16 nearest, those two whose difference a small shift or stretch explains best (tangent distance; Simard et
+    al. 1993): where many pictures are alike, a crop is not among the very nearest. Of more than 8 192, only vectors are
+    compared that have one of their three nearest anchors in common; anchors are evenly spaced rows.
     """
     n = len(vectors)
     if n <= _EXACT_SEARCH:
         cells = [np.arange(n)]
     else:
         anchors = vectors[:: max(1, n // int(2 * np.sqrt(n)))]
-        nearest = np.concatenate(
-            [
-                np.argpartition(-(vectors[begin : begin + 4096] @ anchors.T), _CELLS, axis=1)[:, :_CELLS]
-                for begin in range(0, n, 4096)
-            ]
-        )
+        blocks = (vectors[begin : begin + 4096] @ anchors.T for begin in range(0, n, 4096))
+        nearest = np.concatenate([np.argpartition(-like, _CELLS, axis=1)[:, :_CELLS] for like in blocks])
         order = np.argsort(nearest.ravel(), kind="stable")
         cells = np.split(order // _CELLS, np.cumsum(np.bincount(nearest.ravel(), minlength=len(anchors)))[:-1])
     found = [np.zeros((2, 0), np.int64)]
     for cell in cells:
         inside = vectors[cell]
-        k = min(_NEIGHBOURS, len(cell) - 1)
-        for begin in range(0, len(cell) if k > 0 else 0, 2048):
-            like = inside[begin : begin + 2048] @ inside.T
-            rows = np.arange(len(like))
-            like[rows, rows + begin] = -1
-            best = np.argpartition(-like, k - 1, axis=1)[:, :k]
-            near = like[rows[:, None], best] >= 1 - _UNLIKE
-            which, rank = np.nonzero(near)
-            found.append(np.stack([cell[which + begin], cell[best[which, rank]]]))
+        for begin in range(0, len(cell) if len(cell) > 1 else 0, 1024):
+            rows = slice(begin, begin + 1024)
+            which, partner = _likeliest(inside[rows], inside, begin)
+            found.append(np.stack([cell[which + begin], cell[partner]]))
     pairs = np.unique(np.sort(np.concatenate(found, axis=1), axis=0), axis=1)
     return pairs[0], pairs[1]
+
+
+def _likeliest(block: NDArray[np.float32], inside: NDArray[np.float32], begin: int) -> tuple[Indices, Indices]:
+    """Rows of the block and their partners among ``inside``, of which the block starts at ``begin``."""
+    like = block @ inside.T
+    rows = np.arange(len(block))
+    like[rows, rows + begin] = -1
+    k = min(_NEAREST, len(inside) - 1)
+    best = np.argpartition(-like, k - 1, axis=1)[:, :k]
+    difference = inside[best] - block[:, None]
+    explained = ((difference @ _tangents(block)) ** 2).sum(axis=2)
+    rest = (difference**2).sum(axis=2) - explained
+    rest[like[rows[:, None], best] < 1 - _UNLIKE] = np.inf
+    chosen = np.argsort(rest, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    which, rank = np.nonzero(np.isfinite(rest[rows[:, None], chosen]))
+    return which, best[which, chosen[which, rank]]
+
+
+def _tangents(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Orthonormal directions in which shifts, stretches and gain move coarse pictures: float32 ``[images, 256, 5]``."""
+    side = _NEIGHBOUR_SIDE
+    light = vectors.reshape(-1, side, side)
+    grid = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / (side / 2)
+    gy, gx = np.gradient(light, axis=1), np.gradient(light, axis=2)
+    ways = np.stack([light, gx, gy, grid * gx, grid[:, None] * gy], axis=3).reshape(len(vectors), side * side, 5)
+    # the least noise keeps a flat picture's directions defined
+    return np.asarray(np.linalg.qr(ways + 1e-6 * np.eye(side * side, 5, dtype=np.float32))[0], np.float32)
 
 
 def find_clusters(

@@ -80,12 +80,6 @@ class Components:
         """float32 ``[images, dimensions]``."""
         return np.asarray(((features - self.mean) @ self.axes) * self.scale, np.float32)
 
-    def outside(self, features: Features) -> Features:
-        """Length of what the components leave out, in the units of :meth:`of`: float32 ``[images]``."""
-        centred = features - self.mean
-        rest = (centred**2).sum(axis=1) - ((centred @ self.axes) ** 2).sum(axis=1)
-        return np.asarray(np.sqrt(rest.clip(min=0)) * self.scale, np.float32)
-
 
 def join(shapes: Features, looks: Features) -> Features:
     """Both kinds side by side, shapes counting more: what is shown tells a class better than how it is lit."""

@@ -5,8 +5,8 @@ limit, below which no photo is wanted, and is it far out for this set? "Far" is 
 (1.4826 times the median absolute deviation) from the set's median. So a set that is dark throughout, like
 X-rays, is not flagged throughout, and the darkest of a hundred sound photos is not flagged for being the darkest.
 
-How sharp a sound image is depends on its size and subject, so that the limit of focus is the fixed one or a share of the
-set's median, whichever is higher. An image of next to no contrast, all of it noise, shows as little as a blank one.
+How sharp a sound image is depends on its size and subject, so that the limit of focus is the fixed one or a share of
+the set's median, whichever is higher. An image of next to no contrast, all of it noise, shows as little as a blank one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # the least robust deviation a set is taken to have: one of 256 greys, or a tenth of a factor of e
 LEAST_DEVIATION = 1 / 255
-# contrast and sharpness differ by factors and are compared by their logarithms
+# contrast, sharpness and darkness differ by factors and are compared by their logarithms
 LEAST_DEVIATION_OF_LOG = 0.1
 LEAST_VALUE_OF_LOG = 1e-6
 # sharpness of white noise is 20; above half of it there is nothing but noise
@@ -74,7 +74,7 @@ def flag(
         "extreme_aspect": image & (long > max_aspect * np.maximum(short, 1)),
         "multi_frame": image & (measured["frames"] > 1).to_numpy(),
         "blank": blank,
-        "too_dark": telling & (highlight < dark_highlight) & (standing(highlight, telling) < -spread),
+        "too_dark": telling & (highlight < dark_highlight) & (standing(highlight, telling, log=True) < -spread),
         "too_bright": telling & (shadow > bright_shadow) & (standing(shadow, telling) > spread),
         "low_contrast": telling & (contrast < low_contrast) & (standing(contrast, telling, log=True) < -spread),
         "blurry": telling & (sharpness < soft) & (standing(sharpness, telling, log=True) < -spread),

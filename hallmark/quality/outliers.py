@@ -1,14 +1,13 @@
-"""Images unlike all others: how far from its neighbours, and from what the components can show; a threshold from the tail.
+"""Images unlike all others: how far from their neighbours, and a threshold from the tail of the scores.
 
-In each kind of feature the distance is the mean to the nearest neighbours (Kuan and Mueller's score, 2022) together with
-the length of what the principal components leave out, for a stranger shows what the others have no components for (as
-in ViM; Wang et al., CVPR 2022). As many neighbours are taken as a hundredth of the images: a clump of strangers
-is then not its own company. Distances become comparable as robust standard deviations of their logarithm, and the
-strangest kind counts: an odd shape is odd whatever its colours.
+In each kind of feature the score is the mean distance to the nearest neighbours (as in Kuan and Mueller, 2022) in
+Mahalanobis's metric: a stranger is odd in directions in which the others hardly vary. As many neighbours are taken as a
+hundredth of the images, so that a clump of strangers is not its own company. Distances become comparable as robust
+standard deviations of their logarithm, and are added up over the kinds.
 
 The threshold follows peaks over threshold (Pickands 1975): scores beyond their 90 % quantile are taken as exponential,
-with the scale between the 90 % and the 97 % quantile so that up to 3 % of outliers cannot hide themselves, and continued
-to where fewer than the allowed number of ordinary images is expected.
+with the scale between the 90 % and the 97 % quantile so that up to 3 % of outliers cannot hide themselves, and
+continued to where fewer than the allowed number of ordinary images is expected.
 """
 
 from __future__ import annotations
@@ -29,32 +28,34 @@ _REFERENCE = 20_000
 _LOW, _HIGH = 0.90, 0.97
 _BLOCK = 2048
 _LEAST, _LEAST_DEVIATION = 1e-6, 0.01
+_SHRINK = 0.05
 
 
-def strangeness(
-    kinds: Sequence[NDArray[np.float32]], outside: Sequence[NDArray[np.float32]], reference: NDArray[np.bool_]
-) -> Floats:
-    """Robust standard deviations from the reference's median, in the kind of feature where they are most: [images].
+def strangeness(kinds: Sequence[NDArray[np.float32]], reference: NDArray[np.bool_]) -> Floats:
+    """Sum over the kinds of how many robust standard deviations each of ``[images]`` is beyond the reference's median.
 
-    ``kinds`` are principal components ``[images, dimensions]``, ``outside`` the lengths ``[images]`` of what they leave
-    out. inf where there is no other reference row.
+    ``kinds`` are principal components ``[images, dimensions]``. inf where there is no other reference row.
     """
-    scores = []
-    for components, rest in zip(kinds, outside, strict=True):
-        logs = np.log(np.maximum(np.hypot(distances(components, reference), rest), _LEAST))
+    total = np.zeros(len(reference))
+    for components in kinds:
+        variance = components[reference].var(axis=0, dtype=np.float64)
+        # a share of the mean keeps directions of mere noise from counting like the others
+        scale = 1 / np.sqrt(np.maximum(variance + _SHRINK * variance.mean(), _LEAST))
+        logs = np.log(np.maximum(distances((components * scale).astype(np.float32), reference), _LEAST))
         usual = logs[reference & np.isfinite(logs)]
         if len(usual) == 0:
             return np.full(len(reference), np.inf)
         middle = np.median(usual)
         deviation = 1.4826 * np.median(np.abs(usual - middle))
-        scores.append((logs - middle) / max(float(deviation), _LEAST_DEVIATION))
-    return np.asarray(np.max(scores, axis=0), np.float64)
+        total += (logs - middle) / max(float(deviation), _LEAST_DEVIATION)
+    return total
 
 
 def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> Floats:
     """Mean distance of each row of ``[images, dimensions]`` to its nearest reference rows, itself left out.
 
-    The nearest hundredth of the reference rows, but at least 5 and at most 100. Of more than 20 000 reference rows, evenly spaced ones serve. inf where there is no other reference row.
+    The nearest hundredth of the reference rows, but at least 5 and at most 100. Of more than 20 000 reference rows,
+    evenly spaced ones serve. inf where there is no other reference row.
     """
     chosen = np.flatnonzero(reference)
     chosen = chosen[:: max(1, -(-len(chosen) // _REFERENCE))]

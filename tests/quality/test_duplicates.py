@@ -146,8 +146,8 @@ def test_neighbours_beyond_the_exact_search_still_find_copies(monkeypatch: pytes
     from hallmark.quality import duplicates
 
     random = np.random.default_rng(0)
-    points = random.normal(size=(600, 16))
-    points = np.concatenate([points, points[:100] + 0.02 * random.normal(size=(100, 16))])
+    points = random.normal(size=(600, 256))
+    points = np.concatenate([points, points[:100] + 0.02 * random.normal(size=(100, 256))])
     vectors = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     wanted = {(n, 600 + n) for n in range(100)}
     i, j = neighbours(vectors)

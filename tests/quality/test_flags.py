@@ -81,3 +81,26 @@ def test_reasons_are_joined_once_and_in_the_closed_order() -> None:
     after = add(before, {"too_dark": np.array([True, True, False]), "blurry": np.array([True, False, False])})
     assert after.tolist() == ["too_dark;blurry", "too_dark", "stray_file"]
     assert having(after, ["blurry", "blank"]).tolist() == [True, False, False]
+
+
+def made_rows(**changed: list[float]) -> pd.DataFrame:
+    count = len(next(iter(changed.values())))
+    sound = {"width": 28, "height": 28, "frames": 1, "brightness": 0.3, "contrast": 0.3, "sharpness": 1.6, "noise": 0.0}
+    return pd.DataFrame({**{name: [value] * count for name, value in sound.items()}, **changed})
+
+
+def test_a_dark_image_is_told_in_a_set_of_very_different_light() -> None:
+    light = np.linspace(0.05, 0.6, 40).tolist()
+    found = flag(made_rows(brightness=[*light, 0.02], contrast=[*(0.2 + 0.3 * np.array(light)), 0.015]), **LIMITS)
+    assert found["too_dark"].tolist() == [False] * 40 + [True]
+
+
+def test_focus_is_judged_by_the_set_where_images_are_small_and_sharp() -> None:
+    sharp = np.random.default_rng(0).lognormal(np.log(1.7), 0.3, 40)
+    found = flag(made_rows(sharpness=[*sharp, 0.09, 0.3]), **LIMITS)
+    assert found["blurry"].tolist() == [False] * 40 + [True, False]
+
+
+def test_next_to_no_contrast_that_is_all_noise_is_blank() -> None:
+    found = flag(made_rows(contrast=[0.3] * 10 + [0.008, 0.008], sharpness=[1.6] * 10 + [20.0, 1.6]), **LIMITS)
+    assert found["blank"].tolist() == [False] * 10 + [True, False]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hallmark.quality.outliers import distances, threshold
+from hallmark.quality.outliers import distances, strangeness, threshold
 
 
 def test_distances_are_means_to_the_nearest_others() -> None:
@@ -34,3 +34,15 @@ def test_the_threshold_finds_strangers_and_spares_ordinary_images(seed: int) -> 
 
 def test_too_few_images_have_no_threshold() -> None:
     assert threshold(np.ones(10), false_alarms=0.5) == np.inf
+
+
+def test_a_clump_in_a_direction_that_hardly_varies_is_strange() -> None:
+    random = np.random.default_rng(0)
+    ordinary = random.normal(size=(1200, 8)) * np.array([10, 5, 3, 2, 1, 0.2, 0.2, 0.2])
+    # six alike, far out only where the others hardly vary: five plain neighbours would be each other
+    clump = random.normal(size=(6, 8)) * 0.01 + np.array([0, 0, 0, 0, 0, 8, 0, 0])
+    kind = np.concatenate([ordinary, clump]).astype(np.float32)
+    everyone = np.ones(len(kind), bool)
+    score = strangeness([kind, kind[:, ::-1]], everyone)
+    assert score[1200:].min() > score[:1200].max()
+    assert np.isinf(strangeness([kind[:1]], everyone[:1])).all()
