@@ -339,7 +339,7 @@ def _other(label: str, classes: list[str], random: np.random.Generator) -> str:
 
 
 def _bytes(light: NDArray[Any]) -> Picture:
-    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(light), 0, 255), np.uint8)
 
 
 def _encoded(picture: Picture | Image.Image, form: str = "PNG", **options: object) -> bytes:
