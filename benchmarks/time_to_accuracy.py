@@ -1,0 +1,197 @@
+"""How soon a training from scratch reaches an accuracy on Fashion-MNIST's test images: Hallmark and its peers.
+
+    .venv/bin/python benchmarks/time_to_accuracy.py --data PATH/fashion_mnist --train-images 10000 --minutes 5
+
+Each runs in a process of its own, one after the other. Hallmark's is the stage train with the values of params.yaml, on
+PNG images as ingest stores them, with no cache: the clock starts before its imports. It chooses no weights by the test
+images (train.keep is last, and it never stops early); they stand in the place of the validation images, so that its
+accuracy is known after each epoch. The peers read the IDX files as arrays or the same PNG images. ``hand`` is an fp32
+loop as in torch's tutorials, with the same network, and flips and shifts by hand.
+Wall times tell of this machine with whatever else runs on it, so CPU seconds stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+LEVELS = (0.90, 0.92, 0.923, 0.935, 0.94)
+PEERS = ("hand",)
+
+
+def hallmark(data: Path, images: int, minutes: float) -> None:
+    """In a process of its own: the stage train, with a line for each time the test images are judged."""
+    started = time.perf_counter()
+    from hallmark.contracts import runtime
+
+    runtime.prepare()
+    sys.path[:0] = [str(ROOT), str(HERE)]
+    from measured import default_recipe
+
+    from hallmark.learning.validation import Validation
+    from tasks import train
+
+    judge = Validation.judge
+
+    def judged(self: Any, *arguments: Any, **named: Any) -> Any:
+        out = judge(self, *arguments, **named)
+        tell(started, out.accuracy)
+        if time.perf_counter() - started > minutes * 60:
+            sys.exit(0)
+        return out
+
+    Validation.judge = judged  # type: ignore[method-assign]
+    places = json.loads(Path("places.json").read_text())
+    report = train.run(default_recipe(keep="last", patience=0), **{name: Path(place) for name, place in places.items()})
+    print("NOTE", f"{report.model}, {report.n_parameters} parameters, {report.epochs} epochs", flush=True)
+
+
+def hand(data: Path, images: int, minutes: float) -> None:
+    """In a process of its own: a loop in fp32 as one would write it first, 12 epochs of Adam and one cycle."""
+    started = time.perf_counter()
+    import numpy as np
+    import torch
+
+    sys.path[:0] = [str(ROOT), str(HERE)]
+    import fashion_mnist
+    from torch import nn
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+
+    def planes(pixels: Any) -> torch.Tensor:
+        return torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float().div_(255).sub_(0.286).div_(0.353)
+
+    pixels, classes = fashion_mnist.chosen(data, images)
+    inputs, labels = planes(pixels), torch.from_numpy(classes.copy())
+    test_pixels, test_classes = fashion_mnist.read(data, "t10k")
+    tests, answers = planes(test_pixels), torch.from_numpy(test_classes.copy())
+
+    def block(size: int, out: int, *, halve: bool) -> list[nn.Module]:
+        layers: list[nn.Module] = [nn.Conv2d(size, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        return [nn.MaxPool2d(2), *layers] if halve else layers
+
+    network = nn.Sequential(
+        *block(1, 32, halve=False), *block(32, 32, halve=True), *block(32, 64, halve=False),
+        *block(64, 64, halve=True), *block(64, 128, halve=False), *block(128, 128, halve=True),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10),
+    )  # fmt: skip
+    epochs, size = 12, 128
+    steps = epochs * -(-images // size)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(epochs):
+        network.train()
+        for chosen in torch.randperm(images).split(size):
+            batch = inputs[chosen]
+            flipped = torch.rand(len(batch)) < 0.5
+            batch[flipped] = batch[flipped].flip(3)
+            across, down = np.random.default_rng().integers(-2, 3, 2)
+            batch = batch.roll((int(down), int(across)), (2, 3))
+            loss = functional.cross_entropy(network(batch), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        network.eval()
+        with torch.no_grad():
+            guesses = torch.cat([network(part).argmax(1) for part in tests.split(500)])
+        tell(started, float((guesses == answers).float().mean()))
+        if time.perf_counter() - started > minutes * 60:
+            break
+
+
+def tell(started: float, accuracy: float) -> None:
+    print("AT", f"{time.perf_counter() - started:.2f} {time.process_time():.2f} {accuracy:.5f}", flush=True)
+
+
+def folders(root: Path, data: Path, images: int) -> None:
+    """The stages' folders for Hallmark, in ``root``; their paths in places.json."""
+    sys.path[:0] = [str(ROOT), str(HERE)]
+    import fashion_mnist
+
+    from hallmark.transforms import presets
+
+    made = fashion_mnist.stages(
+        root / "data", data, images=images, transforms=presets.resolve("standard", where="preset")
+    )
+    made |= {"train": root / "data/train", "plots": root / "plots"}
+    for name in ("train", "plots"):
+        made[name].mkdir()
+    (root / "places.json").write_text(json.dumps({name: str(place) for name, place in made.items()}))
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The curve of one contestant: (wall seconds, CPU seconds, test accuracy) in order, and a note."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        if name == "hallmark":
+            folders(root, options.data, options.train_images)
+        script = [str(Path(__file__).resolve()), "--run", name]
+        arguments = ["--data", str(options.data), "--train-images", str(options.train_images)]
+        arguments += ["--minutes", str(options.minutes)]
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
+        limit = options.minutes * 60 + 120
+        try:
+            done = subprocess.run(
+                [sys.executable, *script, *arguments], cwd=root, env=environment, capture_output=True, text=True,
+                timeout=limit, check=False,
+            )  # fmt: skip
+            out, err, code = done.stdout, done.stderr, done.returncode
+        except subprocess.TimeoutExpired as error:
+            out, err, code = (error.stdout or b"").decode(), f"stopped after {limit:.0f} s", 0
+    curve = [tuple(map(float, line.split()[1:])) for line in out.splitlines() if line.startswith("AT ")]
+    notes = [line[5:] for line in out.splitlines() if line.startswith("NOTE ")]
+    if code and not curve:
+        notes.append(f"failed: {err.strip().splitlines()[-1] if err.strip() else code}")
+    return {"name": name, "curve": curve, "note": "; ".join(notes)}
+
+
+def row(found: dict[str, Any]) -> str:
+    """One line of the table."""
+    curve = found["curve"]
+
+    def reached(level: float) -> str:
+        return next((f"{wall:.0f}/{cpu:.0f}" for wall, cpu, accuracy in curve if accuracy >= level), "-")
+
+    def by(minutes: float) -> str:
+        seen = [accuracy for wall, _, accuracy in curve if wall <= minutes * 60]
+        return f"{seen[-1]:.2%}" if seen else "-"
+
+    cells = [f"{found['name']:<10}", *(f"{reached(level):>9}" for level in LEVELS)]
+    last = f"{curve[-1][2]:.2%} {curve[-1][0]:.0f}/{curve[-1][1]:.0f}" if curve else "-"
+    return " ".join([*cells, f"{by(1):>8} {by(5):>8} {by(15):>8} {last:>17}  {found['note']}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of Fashion-MNIST's IDX files")
+    parser.add_argument("--train-images", type=int, default=60_000)
+    parser.add_argument("--minutes", type=float, default=15.0, help="wall time that each may take")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=["hand"])
+    parser.add_argument("--run", choices=("hallmark", "hand"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.data = options.data.resolve()
+    if options.run:
+        {"hallmark": hallmark, "hand": hand}[options.run](options.data, options.train_images, options.minutes)
+        return
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}")
+    print(f"{options.train_images} training images; wall seconds / CPU seconds to an accuracy; accuracy by minutes")
+    levels = " ".join(f"{level:>9.1%}" for level in LEVELS)
+    print(f"{'':<10} {levels} {'1 min':>8} {'5 min':>8} {'15 min':>8} {'last':>17}")
+    for name in ("hallmark", *options.peers):
+        print(row(measure(name, options)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
