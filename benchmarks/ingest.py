@@ -139,8 +139,8 @@ def files_of(folder: Path) -> dict[str, int]:
     return {name: sum(path.is_file() for path in (folder / "data" / name).rglob("*")) for name in STAGES}
 
 
-def peer(scratch: Path, images: Path, count: int) -> float | None:
-    """Images a second of CleanVision, in an environment of its own, on some of the images."""
+def peer(scratch: Path, images: Path, count: int) -> Cost:
+    """What one image costs CleanVision, in an environment of its own, on some of the images."""
     home = scratch / "peer"
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
     python = str(home / "bin" / "python")
@@ -156,8 +156,9 @@ def peer(scratch: Path, images: Path, count: int) -> float | None:
     for path in sorted(part.iterdir())[:50]:
         os.link(path, few / path.name)
     # its start and imports are not what is compared
-    start = cost([python, str(scratch / "peer.py"), str(few), str(WORKERS)], scratch).wall
-    return (count - 50) / max(cost(command, scratch).wall - start, 1e-9)
+    start = cost([python, str(scratch / "peer.py"), str(few), str(WORKERS)], scratch)
+    whole = cost(command, scratch)
+    return Cost((whole.wall - start.wall) / (count - 50), (whole.cpu - start.cpu) / (count - 50), whole.peak)
 
 
 def measure(images: int, scratch: Path, *, with_peer: bool) -> None:
@@ -199,8 +200,12 @@ def measure(images: int, scratch: Path, *, with_peer: bool) -> None:
     for name, one in small.items():
         print(f"peak of {name:<9} {one.peak:5.0f} MiB at {images // 4} images")
     if with_peer:
-        rate = peer(scratch, source, min(images, 2000))
-        print(f"CleanVision 0.3.7: {rate:.0f} images/s without its start; ours {images / whole.wall / rate:.1f} x")
+        other = peer(scratch, source, min(images, 2000))
+        print(
+            f"CleanVision 0.3.7: {1 / other.wall:.0f} images/s, {other.cpu * 1e3:.2f} ms of CPU an image, without its "
+            f"start; ours with our start is {other.wall * images / whole.wall:.1f} x as fast by wall, "
+            f"{other.cpu * images / whole.cpu:.1f} x by CPU time"
+        )
 
 
 def _fact(folder: Path, name: str) -> object:

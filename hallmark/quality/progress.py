@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
 # less than this is done before a bar could be read
 WORTH_SHOWING = 5_000
-EVERY = 64
+# seconds between two looks at the clock: results come in bursts, whose rate alone says nothing
+EVERY = 0.25
 
 
 @contextlib.contextmanager
@@ -33,8 +35,12 @@ def bar(title: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=None, visible=False, rate=0.0)
 
+        told = time.monotonic()
+
         def tell(done: int, total: int) -> None:
-            if done % EVERY == 0 or done == total:
+            nonlocal told
+            if time.monotonic() - told >= EVERY or done == total:
+                told = time.monotonic()
                 speed = progress.tasks[0].speed or 0.0
                 progress.update(task, completed=done, total=total, visible=total >= WORTH_SHOWING, rate=speed)
 
