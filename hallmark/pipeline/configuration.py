@@ -65,7 +65,8 @@ def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: 
     from hallmark.images.watched import folder_of_images
 
     folder = folder_of_images(params["ingest"].source, root)
-    return None if folder == params["ingest"].images else f"ingest.images='{folder}'"
+    quoted = folder.replace("'", "\\'")
+    return None if folder == params["ingest"].images else f"ingest.images='{quoted}'"
 
 
 def check_source(source: str, root: Path) -> None:
