@@ -73,7 +73,7 @@ def _ray() -> Iterator[Runner]:
     if started:
         try:
             ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, **_ray_size())
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises a bare Exception where a node of its own does not start
             raise MachineError(
                 f"{runtime.RUNNER} is ray, but Ray does not start: {error}",
                 remedy="mend RAY_ADDRESS, or unset it to have workers started here",
