@@ -58,7 +58,10 @@ class Stepper:
             momentum=recipe.momentum,
             weight_decay=resolved.weight_decay,
             # a fused optimiser unscales by itself the gradients that Fabric has unscaled to clip them
-            fused=self._scaler is None and where.type in ("cpu", "cuda"),
+            # and the fused SGD fails where of the weights of a group some had no gradient at first
+            fused=self._scaler is None
+            and where.type in ("cpu", "cuda")
+            and not (recipe.optimizer == "sgd" and resolved.freeze > 0),
             scales=optimizers.layer_scales(transfer.layers(self.network), resolved.layer_decay)
             if resolved.layer_decay != 1.0
             else None,

@@ -69,6 +69,13 @@ def test_frozen_norms_keep_their_statistics_and_thaw() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_takes_weights_that_had_no_gradient_at_first(tmp_path: Path, name: str) -> None:
+    recipe = replace(RECIPE, optimizer=name, max_epochs=2, batch_size=48, freeze=0.5, layer_decay=1.0)
+    fitted = run(tmp_path, recipe, arguments={"units": 8, "depth": 2})
+    assert fitted.history[-1]["gradient_balance"] is not None
+
+
 def test_the_backbone_learns_from_its_share_of_the_steps_on(tmp_path: Path) -> None:
     """6 steps an epoch: with a third of 3 epochs frozen, the first convolution stands still for just one."""
     start = build("cnn", classes=10, height=8, width=8, channels=1, mean=[0.3], std=[0.4], units=8, depth=2)
