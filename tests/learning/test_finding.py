@@ -59,7 +59,8 @@ def test_labels_that_nothing_explains_are_told(tmp_path: Path) -> None:
             self.layer = nn.Linear(1, 10)
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return 0 * self.layer(images.mean(dim=(1, 2, 3)).view(-1, 1))
+            logits: torch.Tensor = self.layer(images.mean(dim=(1, 2, 3)).view(-1, 1))
+            return 0 * logits
 
     with pytest.raises(InputError, match=r"train\.lr is find, but no rate .* made the loss fall"):
         searched(tmp_path, Deaf())
