@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from flows.summary import Summary
 
+WIDEST = 240  # characters of a table's line
+
 
 class Console:
     """Prints to standard output; without a terminal, plain lines."""
@@ -46,11 +48,12 @@ class Console:
         """A table, its first column to the left, the others to the right."""
         made = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for number, heading in enumerate(headings):
-            made.add_column(heading, justify="right" if number else "left")
+            made.add_column(heading, justify="right" if number else "left", no_wrap=True)
         for row in rows:
             made.add_row(*row)
         self.rich.print()
-        self.rich.print(made)
+        # a cut figure is worse than a line that the terminal wraps
+        self.rich.print(made, width=WIDEST)
         self.rich.print()
 
     def sum_up(self, result: Summary, root: Path) -> None:

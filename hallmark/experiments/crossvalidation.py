@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hallmark.experiments.trial import Outcome
 
 OUT_OF_FOLD = "out_of_fold.parquet"
+UNBOUNDED = ("log loss", "cost")  # every other metric is a share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,12 @@ def summarise(objective: str, folds: Sequence[Fold], outcomes: Sequence[Outcome]
 def _metric(name: str, found: Sequence[float | None], overlap: float) -> Metric:
     known = [value for value in found if value is not None]
     whole = len(known) == len(found) and len(known) > 1
+    estimate = paired.interval(found, overlap=overlap)
+    if estimate["value"] is not None and name not in UNBOUNDED:
+        estimate["ci95"] = [min(1.0, max(0.0, edge)) for edge in estimate["ci95"]]
     return Metric(
         name=name,
-        estimate=paired.interval(found, overlap=overlap),
+        estimate=estimate,
         spread=statistics.stdev(known) if whole else None,
         low=min(known, default=None),
         high=max(known, default=None),

@@ -43,7 +43,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path
     shutil.copytree(digits, source)
     for number in (1, 2):
         (source / "0" / f"{number:03d}.png").rename(source / "1" / f"wrong{number}.png")
-    made = make_clone(folder / "workspace", home, "preset=quick", f"ingest.source={source}", "train.lr=1e-6")
+    made = make_clone(
+        folder / "workspace", home, "preset=quick", f"ingest.source={source}", "train.lr=1e-6", "train.max_epochs=15"
+    )
     (made.root / "conf" / "ablation" / "mine.yaml").write_text(BAD)
     return made
 
