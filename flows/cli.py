@@ -272,7 +272,7 @@ def report(
         Path | None, typer.Option(help="Instead: write the original files that were quarantined to this new folder.")
     ] = None,
 ) -> None:
-    """Say where the page of the last run is: the report, or a gate's refusal if there is one."""
+    """Say where the page of the last run is (the report, or a gate's refusal), and those of experiments."""
     from hallmark.contracts.errors import InputError
 
     root = _root()
@@ -295,6 +295,9 @@ def report(
             import webbrowser
 
             webbrowser.open(page.resolve().as_uri())
+    for name in ("tuning", "ablation", "crossvalidation"):
+        if (root / "reports" / f"{name}.html").exists():
+            typer.echo(str(root / "reports" / f"{name}.html"))
 
 
 @app.command()

@@ -6,6 +6,7 @@ such a trial does not count. Nothing here trains: :meth:`Study.ask` gives values
 
 from __future__ import annotations
 
+import json
 import threading
 import warnings
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from optuna.trial import TrialState
 from hallmark.contracts import require
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.seeds import derive
-from hallmark.tracking import process
+from hallmark.tracking import address, process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 SAMPLERS = ("tpe", "gp", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
 STARTUP = 5  # trials before the sampler models, and before the median prunes
-KILLED, PROCESS, FACTS, WHY = "killed", "process", "facts", "why"
+KILLED, PROCESS, FACTS, WHY, SPACE = "killed", "process", "facts", "why", "space"
 GRACE = timedelta(minutes=1)
 
 
@@ -53,8 +54,8 @@ class Row:
 class Study:
     """The study ``name`` in the database at ``storage`` (an SQLAlchemy URL), made if there is none.
 
-    Raises InputError for settings that do not go together or an existing study of other objectives, MachineError
-    where the database cannot be reached.
+    Raises InputError for settings that do not go together or an existing study of other objectives or another space,
+    MachineError where the database cannot be reached.
     """
 
     def __init__(
@@ -74,6 +75,10 @@ class Study:
         self._study = opened(storage, name, directions)
         if [each.name.lower() for each in self._study.directions] != directions:
             raise InputError(f"the study '{name}' has other objectives", remedy="give another --study")
+        facts = json.dumps(space.facts(), sort_keys=True)
+        if self._study.user_attrs.get(SPACE, facts) != facts:
+            raise InputError(f"the study '{name}' searched another space", remedy="give another --study")
+        self._study.set_user_attr(SPACE, facts)
         self._study.sampler = _sampler(sampler, derive(seed, "tune", len(self._study.trials)) % 2**32)
         self.name, self.pruner = name, pruner
         if sampler == "grid":
@@ -220,7 +225,7 @@ class Follower:
 
 def default_storage(state: Path) -> str:
     """The database of a workspace whose private folder is ``state``."""
-    return f"sqlite:///{(state / 'optuna.db').resolve()}"
+    return address.sqlite_uri((state / "optuna.db").resolve())
 
 
 def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 COPIED = ("dvc.yaml", "dvc.lock", ".dvcignore", ".dvc/config", "data/review.csv")
 CONFIG = """[core]
     no_scm = true
-    site_cache_dir = {site}
+    site_cache_dir = "{site}"
 [cache]
-    dir = {cache}
+    dir = "{cache}"
 """
 
 

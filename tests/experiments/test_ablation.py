@@ -99,14 +99,14 @@ def test_gain_is_with_minus_without_whichever_way_the_step_stands() -> None:
 
 def test_folds_are_summed_up_with_the_correction() -> None:
     made = [folds.Fold(repeat=1, number=number, table=None, held_out=(), n_train=80) for number in (1, 2, 3)]  # type: ignore[arg-type]
-    metrics = crossvalidation.summarise("accuracy", made, [run(value) for value in (0.8, 0.9, 0.7)])
+    metrics = crossvalidation.summarise("accuracy", made, [run(value) for value in (0.8, 0.81, 0.79)])
     assert [metric.name for metric in metrics] == ["accuracy", "log loss", "worst class's recall"]
     first = metrics[0]
     assert first.estimate["value"] == pytest.approx(0.8)
-    assert (first.low, first.high) == (0.7, 0.9)
-    assert first.spread == pytest.approx(0.1)
+    assert (first.low, first.high) == (0.79, 0.81)
+    assert first.spread == pytest.approx(0.01)
     # t(0.975, 2) = 4.303; sqrt(1/3 + 20/80) = 0.7638
-    assert first.estimate["ci95"][1] == pytest.approx(0.8 + 4.3027 * 0.1 * 0.76376, abs=1e-4)
+    assert first.estimate["ci95"][1] == pytest.approx(0.8 + 4.3027 * 0.01 * 0.76376, abs=1e-5)
     # a share's interval ends where shares do
     steep = crossvalidation.summarise("accuracy", made, [run(value) for value in (0.1, 0.9, 0.99)])[0]
     assert steep.estimate["ci95"] == [0.0, 1.0]

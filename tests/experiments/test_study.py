@@ -88,6 +88,14 @@ def test_a_trial_that_falls_behind_is_pruned(tmp_path: Path, pruner: str) -> Non
     assert sum(row.state == "pruned" for row in made.rows()) == pruned
 
 
+def test_a_study_of_another_space_is_told(tmp_path: Path) -> None:
+    (tmp_path / "with space").mkdir()
+    study(tmp_path / "with space")
+    other = space.parse(Document("train.mixup: {choices: [0.0, 0.1]}", name="s.yaml"))
+    with pytest.raises(InputError, match="searched another space; give another --study"):
+        Study(default_storage(tmp_path / "with space"), "s", other, sampler="tpe", pruner="none", latency=False, seed=0)
+
+
 def test_quality_and_latency_have_a_front(tmp_path: Path) -> None:
     made = study(tmp_path, latency=True)
     for quality, ms in ((0.9, 5.0), (0.8, 1.0), (0.7, 2.0)):
