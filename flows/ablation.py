@@ -7,7 +7,6 @@ everything but the step and differ in the seed of train alone.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -131,11 +130,7 @@ class _Work:
     def _prepare(self, trees: Path) -> tuple[dict[str, Path], dict[str, dict[str, float | None]], dict[str, str]]:
         """Where the inputs of each side lie, the seconds of its stages, and what gates refused."""
         bench, root = self.bench, self.bench.root.resolve()
-        told = json.loads((root / "reports" / "run.json").read_text(encoding="utf-8"))
-        here = {
-            stage.name: told[stage.name]["seconds"] if told.get(stage.name, {}).get("state") == "ran" else None
-            for stage in BEFORE_TRAIN
-        }
+        here = {stage.name: bench.stage_seconds.get(stage.name) for stage in BEFORE_TRAIN}
         places, refused = {AS_IT_IS: root}, {}
         seconds: dict[str, dict[str, float | None]] = {AS_IT_IS: here}
         text = (root / "params.yaml").read_text(encoding="utf-8")

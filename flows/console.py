@@ -53,7 +53,7 @@ class Console:
             made.add_row(*row)
         self.rich.print()
         # a cut figure is worse than a line that the terminal wraps
-        self.rich.print(made, width=WIDEST)
+        Rich(highlight=False, width=max(WIDEST, self.rich.width)).print(made)
         self.rich.print()
 
     def sum_up(self, result: Summary, root: Path) -> None:

@@ -6,6 +6,7 @@ the task runner decides how many run at once and its page shows them.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from concurrent.futures.process import BrokenProcessPool
@@ -46,13 +47,17 @@ CODE = tuple(Path(__file__).resolve().parents[1] / name for name in ("hallmark",
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where an experiment works: the root, the params, a folder of its own, processes that train, who is told."""
+    """Where an experiment works: the root, the params, a folder of its own, processes that train, who is told.
+
+    ``stage_seconds`` are of the workspace's stages whose last run is on record.
+    """
 
     root: Path
     params: Mapping[str, Any]
     folder: Path
     pool: ProcessPoolExecutor
     console: Console
+    stage_seconds: Mapping[str, float]
     under_way: dict[Path, Future[Outcome]] = field(default_factory=dict)
     _submitting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -113,12 +118,21 @@ def conduct(
             assert own is not None, "a flow's function runs inside a flow run"
             assert own.flow_run is not None
             reconcile(root, keep=str(own.flow_run.id))
+            ran = _ran(root)
             failed = _inputs(root, params, console)
             if failed is not None:
                 return failed
             with trainers(jobs, folder) as pool:
                 try:
-                    result.append(work(Bench(root=root, params=params, folder=folder, pool=pool, console=console)))
+                    bench = Bench(
+                        root=root,
+                        params=params,
+                        folder=folder,
+                        pool=pool,
+                        console=console,
+                        stage_seconds=ran | _ran(root),
+                    )
+                    result.append(work(bench))
                 except HallmarkError as error:
                     return Failed(message=str(error), data=error)
                 except BaseException:
@@ -151,6 +165,13 @@ def unit_of_work(name: str, body: Callable[[], Any]) -> Any:
     """Submits a Prefect task that runs ``body``; its future."""
     work: Any = task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(body)
     return work.submit()
+
+
+def _ran(root: Path) -> dict[str, float]:
+    """The seconds of the stages that ran when they were last asked for; one found unchanged took none to speak of."""
+    path = root / "reports" / "run.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {name: facts["seconds"] for name, facts in told.items() if facts["state"] == "ran"}
 
 
 def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:

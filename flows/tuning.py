@@ -308,7 +308,7 @@ def _sum_up(tuned: Tuned, console: Console, page: Path) -> None:
     where = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
     console.table(f"{title}, {where} ({counts})", headings, table)
     if tuned.importances:
-        console.say("Decides  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
+        console.say("Matters  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
     trained = sum(row.facts.get("seconds", 0.0) for row in tuned.rows)
     console.say(f"Took   {tuned.seconds:.1f} s in this run; all trainings of the study {trained:.1f} s")
     console.say(f"Page   {page}")

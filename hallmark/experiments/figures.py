@@ -25,12 +25,12 @@ STYLE: Any = {
 
 
 def importances(shares: Mapping[str, float]) -> str:
-    """A bar a value: how much of the quality it decides."""
+    """A bar a value: how much it matters for being among the best."""
     names = list(shares)[::-1]
     with _drawing(height=0.7 + 0.32 * len(names)) as (axes, out):
         axes.barh(names, [shares[name] for name in names], color=INK, height=0.6)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("share of the differences in quality (PED-ANOVA)")
+        axes.set_xlabel("importance for being among the best trials (PED-ANOVA)")
     return out[0]
 
 

@@ -38,7 +38,7 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def tuning(tuned: Any, space: Space) -> str:
-    """The page of a study: its history, what decides, the values of the trials, all trials."""
+    """The page of a study: its history, what matters, the values of the trials, all trials."""
     done = [row for row in tuned.rows if row.quality is not None]
     latency = any(row.latency_ms is not None for row in done)
     keys = [dimension.key for dimension in space.dimensions]
@@ -53,7 +53,7 @@ def tuning(tuned: Any, space: Space) -> str:
             trials = [(row.latency_ms, row.quality, row.number in on) for row in done]
             sections.append(Section(title="Quality against latency", figure=figures.front(trials, tuned.objective)))
         if tuned.importances:
-            sections.append(Section(title="What decides", figure=figures.importances(tuned.importances)))
+            sections.append(Section(title="What matters", figure=figures.importances(tuned.importances)))
         values = [(row.values, row.quality) for row in done]
         sections.append(
             Section(title="The values of the trials", figure=figures.parallel(values, space, tuned.objective))

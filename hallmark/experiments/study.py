@@ -173,7 +173,10 @@ class Study:
         return sorted(rows, key=lambda row: (-(row.quality or 0.0), row.number))
 
     def importances(self) -> dict[str, float]:
-        """How much of the quality each value decides, adding up to 1 (PED-ANOVA); empty with fewer than 4 trials."""
+        """How much each value matters for being among the best trials, adding up to 1; empty with fewer than 4 trials.
+
+        After PED-ANOVA (Watanabe et al. 2023).
+        """
         done = [row for row in self.rows() if row.quality is not None]
         if len(done) < 4 or len({row.quality for row in done}) < 2:
             return {}
