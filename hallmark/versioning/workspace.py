@@ -83,6 +83,7 @@ class Workspace:
         ``cached``: nothing changed; ``restored``: its outputs were brought back from the run cache and recorded;
         ``stale``: it has to run.
         """
+        from dvc.exceptions import ConfirmRemoveError
         from dvc.stage.cache import RunCacheNotFoundError
 
         with self._locked():
@@ -93,6 +94,10 @@ class Workspace:
                 self.repo.stage_cache.restore(stage)
             except RunCacheNotFoundError:
                 return "stale"
+            except ConfirmRemoveError:
+                # a report that Git brought, in no cache: DVC's own run, too, removes outputs before it restores
+                stage.remove_outs(ignore_remove=False)
+                self.repo.stage_cache.restore(stage)
             self._record(stage)
             return "restored"
 

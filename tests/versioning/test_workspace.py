@@ -53,22 +53,39 @@ def test_what_follows_the_stages_stays(tmp_path: Path) -> None:
     assert lock == by_dvc(path, "two", entry(1))
 
 
-# pygtrie's, from inside DVC
-@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
-def test_data_added_to_dvc_by_hand_is_no_stage_of_ours(tmp_path: Path) -> None:
+def dvc(folder: Path, *arguments: str) -> None:
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, "-m", "dvc", *arguments, "-q"], cwd=folder, check=True, env=environment)
 
-    def dvc(*arguments: str) -> None:
-        subprocess.run([sys.executable, "-m", "dvc", *arguments, "-q"], cwd=tmp_path, check=True, env=environment)
 
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    dvc("init")
+    dvc(tmp_path, "init")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "x").write_text("x")
-    dvc("add", "images")
-    (tmp_path / "dvc.yaml").write_text(
-        "stages:\n  copy:\n    cmd: cp images/x y\n    deps: [images/x]\n    outs: [y]\n"
-    )
-    workspace = Workspace(tmp_path)
+    stage = "cmd: cp images/x y\n    deps: [images/x]\n    outs: [y]"
+    (tmp_path / "dvc.yaml").write_text(f"stages:\n  copy:\n    {stage}\n")
+    return tmp_path
+
+
+# pygtrie's, from inside DVC
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_data_added_to_dvc_by_hand_is_no_stage_of_ours(repository: Path) -> None:
+    dvc(repository, "add", "images")
+    workspace = Workspace(repository)
     assert workspace.order() == ["copy"]
     assert workspace.changed() == ["copy"]
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_what_git_brought_gives_way_to_what_the_run_cache_holds(repository: Path) -> None:
+    dvc(repository, "repro")
+    (repository / "dvc.lock").unlink()
+    (repository / "y").unlink()
+    (repository / "y").write_text("of another commit, in no cache")
+    workspace = Workspace(repository)
+    assert workspace.settle("copy") == "restored"
+    assert (repository / "y").read_text() == "x"
+    assert workspace.settle("copy") == "cached"
