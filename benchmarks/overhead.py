@@ -102,21 +102,25 @@ def main() -> None:
     for name, seconds, against, base in rows:
         print(f"{name:<20} {seconds:7.2f}   {against:<55} {base:7.2f}   {seconds / base:6.2f}")
     if options.full:
-        print(full_flow(quiet, flow))
+        print(full_flow(quiet, local))
 
 
-def full_flow(environment: dict[str, str], trivial: float) -> str:
-    """The whole flow in a fresh clone: wall time less the stages' own, against the trivial flow."""
+def full_flow(environment: dict[str, str], local: dict[str, str]) -> str:
+    """The whole flow in a fresh clone: wall time less the stages' own, against the trivial flow on a fresh home too."""
     with tempfile.TemporaryDirectory() as scratch:
+        fresh = {**local, "PREFECT_HOME": str(Path(scratch) / "prefect")}
+        trivial = timed([sys.executable, "-c", TRIVIAL_FLOW], ROOT, fresh, 1)
         copy = Path(scratch) / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
+        # making the built-in data is a stage of DVC's, and no part of what the flow adds
+        subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "demo"], cwd=copy, env=environment, check=True)
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "flows.cli", "run"], cwd=copy, env=environment, check=True)
         wall = time.perf_counter() - started
         clock = json.loads((copy / "reports" / "run.json").read_text())
     stages = sum(entry["seconds"] for entry in clock.values())
-    beside = wall - stages
-    return f"full flow {wall:.1f} s, stages {stages:.1f} s, beside them {beside:.1f} s; trivial flow {trivial:.1f} s"
+    beside = f"beside them {wall - stages:.1f} s; trivial flow on a fresh home {trivial:.1f} s"
+    return f"full flow {wall:.1f} s, stages {stages:.1f} s, {beside}"
 
 
 if __name__ == "__main__":
