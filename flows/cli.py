@@ -23,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+STOPPED = "stopped; what was finished is kept, and the same command goes on from there"
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -63,7 +65,7 @@ def run(
     params = apply(STAGES, root, overrides or [], package="tasks")
     from flows.launch import launch
 
-    with interruptible():
+    with interruptible(STOPPED):
         launch(root, params, Console())
 
 
@@ -121,7 +123,7 @@ def tune(
         baseline=baseline,
         apply=apply,
     )
-    with interruptible():
+    with interruptible(STOPPED):
         search(root, params, request, Console())
 
 
@@ -150,7 +152,7 @@ def ablate(
     from flows.environment import interruptible
 
     request = Request(steps=tuple(steps or ()), file=file, seeds=seeds, jobs=jobs, apply=apply)
-    with interruptible():
+    with interruptible(STOPPED):
         compare(root, params, request, Console())
 
 
@@ -177,7 +179,7 @@ def crossval(
     from flows.environment import interruptible
 
     request = Request(folds=folds, repeats=repeats, stratified=stratified, jobs=jobs, register=register)
-    with interruptible():
+    with interruptible(STOPPED):
         crossvalidate(root, params, request, Console())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,8 +51,11 @@ def users_have_server() -> bool:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl+C does, so that what runs can save its state; both exit with 128 + the signal."""
+def interruptible(words: str = "") -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl+C does, so that what runs can save its state; both exit with 128 + the signal.
+
+    ``words`` are then said on standard error.
+    """
 
     def stop(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -60,6 +64,8 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if words:
+            sys.stderr.write(f"hallmark: {words}\n")
         raise SystemExit(128 + signal.SIGINT) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
