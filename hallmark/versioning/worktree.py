@@ -8,7 +8,8 @@ restored in the next copy, after a kill too. Git is not asked, so that it works 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,8 +17,7 @@ from hallmark.pipeline import durable
 from hallmark.versioning.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hallmark.pipeline.stage import Stage
 
@@ -50,7 +50,8 @@ def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, place / name)
     (place / "params.yaml").write_text(params, encoding="utf-8")
-    for link in links:
+    watched = _watched(yaml.safe_load(params), [dep for stage in stages for dep in declared[stage.name]["deps"]])
+    for link in sorted({*map(Path, links), *watched}):
         (place / link).parent.mkdir(parents=True, exist_ok=True)
         (place / link).symlink_to((root / link).resolve(), target_is_directory=True)
     (place / ".hallmark").mkdir()
@@ -60,3 +61,10 @@ def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links
     shared = Workspace(root).cache
     text = CONFIG.format(site=(place / ".dvc" / "site").resolve(), cache=shared)
     (place / ".dvc" / "config.local").write_text(text, encoding="utf-8")
+
+
+def _watched(values: Mapping[str, Any], deps: Iterable[str]) -> set[Path]:
+    """The dependencies that params.yaml names (``${section.key}``), those that are given relative to the root."""
+    named = (dep.removeprefix("${").removesuffix("}").split(".") for dep in deps if dep.startswith("${"))
+    paths = {Path(values[section][key]) for section, key in named}
+    return {path for path in paths if not path.is_absolute()}

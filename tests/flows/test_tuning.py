@@ -79,7 +79,7 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
     after = (workspace.root / "params.yaml").read_text()
-    assert "lr: 0.01 " in after or "lr: 0.003 " in after, "a rate of 1e-5 should have lost"
+    assert "  lr: 0.01\n" in after or "  lr: 0.003\n" in after, "a rate of 1e-5 should have lost"
     assert len(after.splitlines()) == len(before.splitlines())
     assert "# peak learning rate; auto" in after
     # no output of the pipeline is touched
