@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import TagsContext
 from prefect.states import Completed, Failed
 
 from hallmark.contracts.errors import HallmarkError
@@ -71,6 +72,14 @@ def _is_passing_fault(_task: Task[..., Any], _run: Any, state: State[Any]) -> bo
     """A retry helps against the network and against a locked database, never against wrong input."""
     error = state.data if isinstance(state.data, BaseException) else None
     return isinstance(error, ConnectionError | TimeoutError) or "database is locked" in str(error)
+
+
+def untagged() -> TagsContext:
+    """Tasks called in the block do not carry the flow run's tags.
+
+    For a task with tags Prefect asks its server for concurrency slots, which takes up to two seconds a task.
+    """
+    return TagsContext(current_tags=set())
 
 
 def as_task(stage: Stage, run: Run) -> Task[[], Any]:

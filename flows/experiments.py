@@ -22,7 +22,7 @@ from prefect.futures import wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.adapters import Run
+from flows.adapters import Run, untagged
 from flows.training import advance, reconcile, workspace_tags
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
@@ -164,7 +164,8 @@ def all_done(futures: Sequence[Any]) -> None:
 def unit_of_work(name: str, body: Callable[[], Any]) -> Any:
     """Submits a Prefect task that runs ``body``; its future."""
     work: Any = task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(body)
-    return work.submit()
+    with untagged():
+        return work.submit()
 
 
 def _ran(root: Path) -> dict[str, float]:

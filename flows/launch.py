@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.console import Console
+    from hallmark.versioning.workspace import Workspace
 
 DEMO = "data/demo"
 
@@ -39,14 +40,14 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
             console.say("Nothing to do: every stage is up to date.")
             outcomes = {stage.name: ("cached", 0.0) for stage in STAGES}
         else:
-            outcomes = _run_flow(root, params, console)
+            outcomes = _run_flow(workspace, params, console)
     result = summary.read(root, outcomes)
     console.sum_up(result, root)
     if result.refused:
         raise GateRefused(f"the model was refused: {result.refused}", remedy="reports/index.html shows why")
 
 
-def _run_flow(root: Path, params: Mapping[str, Any], console: Console) -> dict[str, tuple[str, float]]:
+def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console) -> dict[str, tuple[str, float]]:
     """What each stage did: ('ran' | 'cached' | 'restored', seconds). Raises the error of the stage that failed."""
     outcomes: dict[str, tuple[str, float]] = {}
 
@@ -57,13 +58,13 @@ def _run_flow(root: Path, params: Mapping[str, Any], console: Console) -> dict[s
     console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
     from flows.training import run_here
 
-    state = run_here(root, params, announce)
+    state = run_here(workspace, params, announce)
     if state.is_completed() or state.name == "Refused":
         return outcomes
     error = state.result(raise_on_failure=False)
     if isinstance(error, HallmarkError):
         if isinstance(error, GateRefused):
-            console.warn(f"The full story: {root / '.hallmark' / 'refusals'}")
+            console.warn(f"The full story: {workspace.root / '.hallmark' / 'refusals'}")
         raise error
     if isinstance(error, BaseException):
         raise error

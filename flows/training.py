@@ -23,7 +23,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Crashed, Failed
 
-from flows.adapters import Run, as_task
+from flows.adapters import Run, as_task, untagged
 from flows.artifacts import publish
 from hallmark.contracts.errors import GateRefused, HallmarkError
 from hallmark.pipeline.configuration import check_source, configure
@@ -57,19 +57,21 @@ def training(source: str | None = None, overrides: list[str] | None = None) -> S
                 if finding.mended:
                     get_run_logger().warning("%s: %s; %s", finding.what, finding.detail, finding.mended)
             params = configure(STAGES, root, changes, package="tasks")
-            return walk(root, params, lambda *_: None)
+            return walk(Workspace(root), params, lambda *_: None)
 
     return _final(work)
 
 
-def run_here(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
+def run_here(
+    workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]
+) -> State[Any]:
     """The flow in this process, for a caller that holds the workspace; an error is the final state's data."""
 
     @flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
     def here() -> State[Any]:
-        return _final(lambda: walk(root, params, announce))
+        return _final(lambda: walk(workspace, params, announce))
 
-    with tags(*workspace_tags(root)):
+    with tags(*workspace_tags(workspace.root)):
         state: State[Any] = here(return_state=True)
     return state
 
@@ -83,13 +85,13 @@ def _final(work: Callable[[], State[Any]]) -> State[Any]:
         return Failed(message=str(error), data=error)
 
 
-def walk(root: Path, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
+def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
     """All stages, inside a flow run that holds the workspace. The final state carries the error, if any, as data."""
     own = FlowRunContext.get()
     assert own is not None, "walk runs inside a flow run"
     assert own.flow_run is not None
-    reconcile(root, keep=str(own.flow_run.id))
-    run = Run(root=root, workspace=Workspace(root), params=params, announce=announce)
+    reconcile(workspace.root, keep=str(own.flow_run.id))
+    run = Run(root=workspace.root, workspace=workspace, params=params, announce=announce)
     failed = advance(run)
     if failed is not None:
         return failed
@@ -110,7 +112,8 @@ def advance(run: Run, *, until: str | None = None) -> State[Any] | None:
             if name == "demo":
                 check_source(run.params["ingest"].source, run.root)
             continue
-        state = as_task(by_name[name], run)(return_state=True)
+        with untagged():
+            state = as_task(by_name[name], run)(return_state=True)
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             return Failed(message=f"{name}: {state.message}", data=error)
