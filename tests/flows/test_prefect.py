@@ -26,7 +26,12 @@ NAMES = [stage.name for stage in STAGES]
 def ask(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
     import httpx
 
-    answer = httpx.post(f"{address}/{path}", json=body or {}, timeout=30)
+    for _ in range(20):
+        answer = httpx.post(f"{address}/{path}", json=body or {}, timeout=30)
+        # its database is locked for a moment under load: Prefect's own client tries again, too
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(1)
     answer.raise_for_status()
     return answer.json()
 
