@@ -3,7 +3,8 @@
 A worker lives under a limit of memory (what it may allocate over what it holds at its start) and a limit of seconds for
 each image. A file that hits the latter, or crashes a decoder, ends its worker; the images of the chunk it was in are
 then measured again one by one in a fresh worker, and the file that ends that worker too is ``corrupt``. All other
-images get the same measurements as if it had not been there, whatever the number of workers.
+images get the same measurements as if it had not been there, whatever the number of workers. Raises MachineError where
+workers end without any file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import os
 from collections import deque
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from hallmark.contracts.errors import MachineError
 from hallmark.quality.measurement import Measured, measure
 
 if TYPE_CHECKING:
@@ -217,5 +220,13 @@ class _Crew:
             return self._solo.submit(measure_guarded, [data], self._limits, self._measure_one).result()[0]
         except BrokenProcessPool:
             self._solo.shutdown(wait=False)
-            self._solo = None
+            self._solo = _pool(1, self._limits)
+            try:
+                self._solo.submit(os.getpid).result()
+            except BrokenProcessPool:
+                # no file did this: every one would be called corrupt
+                raise MachineError(
+                    "the processes that decode images end at their start",
+                    remedy=f"raise validate.memory_mib ({self._limits.memory_mib}), or free some memory",
+                ) from None
             return Measured(failure="corrupt")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hallmark.contracts.errors import MachineError
 from hallmark.quality import isolation
 from hallmark.quality.isolation import Limits, chunks, measure_all
 from hallmark.quality.measurement import Measured
@@ -57,6 +58,12 @@ def test_no_file_takes_the_run_or_its_neighbours_down() -> None:
 def test_our_own_mistake_is_not_blamed_on_a_file() -> None:
     with pytest.raises(ZeroDivisionError, match="our own mistake"):
         list(measure_all([b"x"] * 9, LIMITS, workers=1, measure_one=mistaken))
+
+
+def test_workers_that_cannot_start_are_not_blamed_on_the_files() -> None:
+    limits = Limits(max_pixels=100, seconds=1.0, memory_mib=2**60)  # which ends a worker at its start
+    with pytest.raises(MachineError, match="end at their start"):
+        list(measure_all([b"II fine"], limits, workers=1))
 
 
 def test_a_small_set_of_small_files_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
