@@ -76,9 +76,13 @@ def server(root: Path, say: Callable[[str], None]) -> Iterator[None]:
         )
         try:
             _wait(process, f"{address}/api/health", log)
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            # for the processes of the runs; Prefect here has read its settings, and would start a second server
             os.environ["PREFECT_API_URL"] = f"{address}/api"
-            say(f"Prefect server with its page: {address}")
-            yield
+            with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+                say(f"Prefect server with its page: {address}")
+                yield
         finally:
             process.terminate()
             try:

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tasks import STAGES
@@ -125,6 +126,39 @@ def test_a_scheduled_run_completes(clone: Callable[..., Clone], digits: Path, pr
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     assert (workspace.root / "reports" / "index.html").exists()
+
+
+def test_a_schedule_starts_one_server_and_sigterm_ends_both(clone: Callable[..., Clone]) -> None:
+    workspace = clone("own")
+    environment = {name: value for name, value in workspace.environment.items() if name != "PREFECT_API_URL"}
+    log = workspace.root / "schedule.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "flows.cli", "schedule", "--cron", "0 3 * * *"],
+            cwd=workspace.root,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 200
+        while "Deployment training/scheduled" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        time.sleep(10)  # what the deployment would start comes now
+        children = psutil.Process(process.pid).children(recursive=True)
+        lines = [" ".join(child.cmdline()) for child in children]
+        assert [line for line in lines if "prefect server start" in line]
+        assert not [line for line in lines if "create_app" in line], "a second server"
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_a_wrong_cron_line_is_refused(clone: Callable[..., Clone]) -> None:
