@@ -157,7 +157,9 @@ def test_a_schedule_starts_one_server_and_sigterm_ends_both(clone: Callable[...,
         assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()  # its server has a process group of its own
+            process.kill()
             process.wait()
 
 
