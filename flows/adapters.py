@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -72,6 +72,12 @@ def _is_passing_fault(_task: Task[..., Any], _run: Any, state: State[Any]) -> bo
     """A retry helps against the network and against a locked database, never against wrong input."""
     error = state.data if isinstance(state.data, BaseException) else None
     return isinstance(error, ConnectionError | TimeoutError) or "database is locked" in str(error)
+
+
+def raise_error(state: State[Any]) -> NoReturn:
+    """Raises what a flow or a task that is not Completed ended with."""
+    error = state.result(raise_on_failure=False)
+    raise error if isinstance(error, BaseException) else HallmarkError(f"it ended as {state.name}: {state.message}")
 
 
 def untagged() -> TagsContext:

@@ -22,7 +22,7 @@ from prefect.futures import wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.adapters import Run, untagged
+from flows.adapters import Run, raise_error, untagged
 from flows.training import advance, reconcile, workspace_tags
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
@@ -104,7 +104,7 @@ def conduct(
     with exclusive(root, f"hallmark {name}"):
         for finding in mend(root):
             if finding.mended:
-                console.warn(f"{finding.what}: {finding.detail}; {finding.mended}")
+                console.warn(finding.words)
         runs.reconcile(params["train"].tracking)
         folder = (private(root) / "experiments" / name).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,10 +146,7 @@ def conduct(
             state: Any = experiment(return_state=True)
         if state.is_completed():
             return result[0]
-        error = state.result(raise_on_failure=False)
-        if isinstance(error, BaseException):
-            raise error
-        raise HallmarkError(f"the flow ended as {state.name}: {state.message}")
+        raise_error(state)
 
 
 def all_done(futures: Sequence[Any]) -> None:
@@ -157,8 +154,7 @@ def all_done(futures: Sequence[Any]) -> None:
     wait(list(futures))
     for future in futures:
         if not future.state.is_completed():
-            error = future.state.result(raise_on_failure=False)
-            raise error if isinstance(error, BaseException) else HallmarkError(str(future.state.message))
+            raise_error(future.state)
 
 
 def unit_of_work(name: str, body: Callable[[], Any]) -> Any:

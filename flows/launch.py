@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import summary
 from flows.environment import prepare
-from hallmark.contracts.errors import GateRefused, HallmarkError
+from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_source
 from hallmark.pipeline.lock import exclusive
 from tasks import STAGES
@@ -31,7 +31,7 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
 
         for finding in mend(root):
             if finding.mended:
-                console.warn(f"{finding.what}: {finding.detail}; {finding.mended}")
+                console.warn(finding.words)
         source = params["ingest"].source
         if source != DEMO:
             check_source(source, root)
@@ -56,16 +56,14 @@ def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console)
         console.announce(stage, what, seconds)
 
     console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
+    from flows.adapters import raise_error
     from flows.training import run_here
 
     state = run_here(workspace, params, announce)
     if state.is_completed() or state.name == "Refused":
         return outcomes
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, HallmarkError):
-        if isinstance(error, GateRefused):
-            console.warn(f"The full story: {workspace.root / '.hallmark' / 'refusals'}")
-        raise error
-    if isinstance(error, BaseException):
-        raise error
-    raise HallmarkError(f"the flow ended as {state.name}: {state.message}")
+    try:
+        raise_error(state)
+    except GateRefused:
+        console.warn(f"The full story: {workspace.root / '.hallmark' / 'refusals'}")
+        raise

@@ -55,7 +55,7 @@ def training(source: str | None = None, overrides: list[str] | None = None) -> S
         with exclusive(root, "a training flow"):
             for finding in mend(root):
                 if finding.mended:
-                    get_run_logger().warning("%s: %s; %s", finding.what, finding.detail, finding.mended)
+                    get_run_logger().warning("%s", finding.words)
             params = configure(STAGES, root, changes, package="tasks")
             return walk(Workspace(root), params, lambda *_: None)
 

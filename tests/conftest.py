@@ -44,6 +44,17 @@ class Clone:
             start_new_session=True,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts ``python ARGUMENTS`` silently, as a process group of its own that a test may kill."""
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def hallmark(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """``hallmark ARGUMENTS``."""
         return self.call("-m", "flows.cli", *arguments, **more)

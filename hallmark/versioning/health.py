@@ -27,6 +27,11 @@ class Finding:
     detail: str
     mended: str = ""
 
+    @property
+    def words(self) -> str:
+        """What was wrong and what was done, in one line."""
+        return f"{self.what}: {self.detail}; {self.mended}"
+
 
 def mend(root: Path) -> list[Finding]:
     """Looks at dvc.lock, DVC's rwlock and what killed runs left, mends them, and tells."""

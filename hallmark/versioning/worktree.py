@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hallmark.pipeline import durable
+from hallmark.pipeline.params import read
 from hallmark.versioning.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, place / name)
     (place / "params.yaml").write_text(params, encoding="utf-8")
-    watched = _watched(yaml.safe_load(params), [dep for stage in stages for dep in declared[stage.name]["deps"]])
+    watched = _watched(
+        read(place / "params.yaml").values, [dep for stage in stages for dep in declared[stage.name]["deps"]]
+    )
     for link in sorted({*map(Path, links), *watched}):
         (place / link).parent.mkdir(parents=True, exist_ok=True)
         (place / link).symlink_to((root / link).resolve(), target_is_directory=True)

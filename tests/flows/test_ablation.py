@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -52,14 +50,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path
 
 def test_a_kill_loses_no_finished_training_and_the_verdicts_are_right(workspace: Clone) -> None:
     command = ["-m", "flows.cli", "ablate", "slow", "clean", "mixup", "--file", "mine", "--seeds", "3"]
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=workspace.root,
-        env=workspace.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = workspace.start(*command)
     trials = workspace.root / ".hallmark" / "experiments" / "ablate" / "trials"
     deadline = time.monotonic() + 500
     while len(list(trials.glob("*/result.json"))) < 2:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -30,14 +29,7 @@ WATCHED = (
 
 def kill_after(clone: Clone, command: list[str], seconds: float) -> int | None:
     """Starts the command as a process group, kills the group after so many seconds; its exit code if it was done."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=clone.root,
-        env=clone.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = clone.start(*command)
     try:
         return process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -96,14 +94,7 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
 def test_a_killed_study_goes_on(clone: Callable[..., Clone], digits: Path) -> None:
     workspace = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
     command = ["-m", "flows.cli", "tune", "quick", "--sampler", "random", "--trials", "4", "--no-baseline"]
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=workspace.root,
-        env=workspace.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = workspace.start(*command)
     deadline = time.monotonic() + 500
     while trials(workspace)[1:] != ["RUNNING"]:
         assert process.poll() is None, "it was done before it could be killed"

@@ -11,7 +11,7 @@ from torch import nn
 
 from hallmark.learning import optimizers
 from hallmark.learning.freezing import Freezing
-from hallmark.learning.recipe import DRAWN, OPTIMIZERS, UNDER, WHOLE, resolve
+from hallmark.learning.recipe import DEFAULTS, DRAWN, UNDER, WHOLE, resolve
 from hallmark.models import transfer
 from hallmark.models.build import build
 from tests.learning.training import RECIPE, run
@@ -32,7 +32,7 @@ def test_rates_fall_layer_by_layer() -> None:
     assert [automatic[id(layer[0])] for layer in layers][::4] == pytest.approx([0.1, 1.0])
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "auto"])
+@pytest.mark.parametrize("name", list(DEFAULTS))
 def test_every_optimizer_keeps_its_groups_scale_and_spares_biases_and_norms(name: str) -> None:
     model = network()
     layers = transfer.layers(model)
@@ -69,7 +69,7 @@ def test_frozen_norms_keep_their_statistics_and_thaw() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "auto"])
+@pytest.mark.parametrize("name", list(DEFAULTS))
 def test_every_optimizer_takes_weights_that_had_no_gradient_at_first(tmp_path: Path, name: str) -> None:
     recipe = replace(RECIPE, optimizer=name, max_epochs=2, batch_size=48, freeze=0.5, layer_decay=1.0)
     fitted = run(tmp_path, recipe, arguments={"units": 8, "depth": 2})

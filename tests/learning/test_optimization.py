@@ -15,7 +15,7 @@ from torch.nn import functional
 from hallmark.contracts.errors import InputError
 from hallmark.learning import losses, mixing, optimizers, schedules
 from hallmark.learning.averaging import Average
-from hallmark.learning.recipe import OPTIMIZERS, SCHEDULES, resolve
+from hallmark.learning.recipe import DEFAULTS, SCHEDULES, resolve
 from hallmark.models.build import build
 from tests.learning.training import RECIPE
 
@@ -29,7 +29,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(24, 1, 8, 8, generator=generator), torch.arange(24) % 3
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "auto"])
+@pytest.mark.parametrize("name", list(DEFAULTS))
 def test_every_optimizer_learns_a_batch_by_heart(name: str) -> None:
     model, (images, labels) = network(), batch()
     resolved = resolve(replace(RECIPE, optimizer=name), images=1000, network="cnn")
@@ -44,7 +44,7 @@ def test_every_optimizer_learns_a_batch_by_heart(name: str) -> None:
     assert float(functional.cross_entropy(model(images), labels).detach()) < 0.2
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "auto"])
+@pytest.mark.parametrize("name", list(DEFAULTS))
 def test_each_parameter_is_given_once_and_only_matrices_decay(name: str) -> None:
     model = network()
     made = optimizers.build(name, model, lr=0.1, momentum=0.9, weight_decay=0.5, fused=False)
