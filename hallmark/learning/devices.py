@@ -57,7 +57,8 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int]) ->
             remedy="lower it",
         )
     chosen = precision(asked, where)
-    if asked == "auto" and where.type == "cpu" and multiplications(network, shape) < WORTH_THREADS:
+    by_itself = asked == "auto" and where.type == "cpu" and chosen != "fp32"
+    if by_itself and multiplications(network, shape) < WORTH_THREADS:
         chosen = "fp32"  # the casts take what the multiplications save
     shared = max(1, threads(network, shape) // count)
     return Machine(device=where, precision=chosen, threads=shared, processes=count)

@@ -103,11 +103,7 @@ def fit(
                 machine=machine,
             ),
             stepper=stepper,
-            batches=batches,
             validation=validation,
-            recipe=recipe,
-            resolved=resolved,
-            classes=classes,
             checkpoints=checkpoints,
             log=log,
             stop=stop,
@@ -119,28 +115,24 @@ def fit(
 class _Training:
     work: Work
     stepper: Stepper
-    batches: Batches
     validation: Validation | None
-    recipe: Recipe
-    resolved: Resolved
-    classes: int
     checkpoints: Checkpoints
     log: Log
     stop: Stop
 
     def __post_init__(self) -> None:
-        self.steps_per_epoch = -(-self.batches.per_epoch // self.recipe.accumulate)
-        self.total = self.steps_per_epoch * self.resolved.epochs
-        self.plateau = schedules.Plateau(wait=max(2, self.recipe.patience // 3))
+        self.steps_per_epoch = -(-self.work.batches.per_epoch // self.work.recipe.accumulate)
+        self.total = self.steps_per_epoch * self.work.resolved.epochs
+        self.plateau = schedules.Plateau(wait=max(2, self.work.recipe.patience // 3))
         self.place = Place()
         self.best: dict[str, Tensor] | None = None
         self.trained: dict[str, Tensor] | None = None
         self.account = Account(
-            batches=self.batches,
+            batches=self.work.batches,
             validation=self.validation,
-            classes=self.classes,
-            lr=self.resolved.lr,
-            epochs=self.resolved.epochs,
+            classes=self.work.classes,
+            lr=self.work.resolved.lr,
+            epochs=self.work.resolved.epochs,
             log=self.log,
         )
 
@@ -155,16 +147,16 @@ class _Training:
             self._train()
         assert self.trained is not None
         place = self.place
-        warnings = monitoring.warnings(place.history, classes=self.classes, lr=self.resolved.lr)
+        warnings = monitoring.warnings(place.history, classes=self.work.classes, lr=self.work.resolved.lr)
         if place.diverged:
-            warnings.insert(0, monitoring.lost(place.diverged, lr=self.resolved.lr))
+            warnings.insert(0, monitoring.lost(place.diverged, lr=self.work.resolved.lr))
         return Fitted(
             state=self.trained,
             history=place.history,
             best_epoch=place.best_epoch,
             n_parameters=sum(parameter.numel() for parameter in self.stepper.network.parameters()),
             warnings=warnings,
-            resolved=self.resolved,
+            resolved=self.work.resolved,
         )
 
     def _train(self) -> None:
@@ -178,15 +170,16 @@ class _Training:
         started, shown = time.perf_counter(), 0
         self.usage, self.begun = Usage(self.stepper.where), self.place.step
         epoch, done = divmod(self.place.step, self.steps_per_epoch)
-        where, epochs = self.stepper.where, self.resolved.epochs
-        processes = loading.workers(self.batches, epochs=epochs - epoch, where=where)
-        start = (epoch, done * self.recipe.accumulate)
+        where, epochs = self.stepper.where, self.work.resolved.epochs
+        processes = loading.workers(self.work.batches, epochs=epochs - epoch, where=where)
+        accumulate = self.work.recipe.accumulate
+        start = (epoch, done * accumulate)
         self.stepper.team.same({"stepper": self.stepper.state(), "start": start, "loaders": processes})
-        stream = loading.stream(self.batches, start=start, epochs=epochs, processes=processes, waiting=waiting)
+        stream = loading.stream(self.work.batches, start=start, epochs=epochs, processes=processes, waiting=waiting)
         with progress.bar(self.total) as advance:
             while self.place.step < self.total and not self._enough():
-                first = self.place.step % self.steps_per_epoch * self.recipe.accumulate
-                group = [next(stream) for _ in range(min(self.recipe.accumulate, self.batches.per_epoch - first))]
+                first = self.place.step % self.steps_per_epoch * accumulate
+                group = [next(stream) for _ in range(min(accumulate, self.work.batches.per_epoch - first))]
                 if self.place.step == 0:
                     self.log.image("augmented", sheet(group[0].images.cpu().numpy()), 0)
                 self._step(group)
@@ -201,12 +194,12 @@ class _Training:
                 samples_per_second=round(shown / spent, 1),
                 loader_wait=round(waiting.seconds / spent, 4),
                 loader_workers=processes,
-                augmentation=self.batches.executor,
-                images_on_device=self.batches.resident,
+                augmentation=self.work.batches.executor,
+                images_on_device=self.work.batches.resident,
                 peak_device_memory=devices.peak_memory(where),
                 **self.usage.facts(),
             )
-        last = self.recipe.keep == "last" and not self.place.diverged
+        last = self.work.recipe.keep == "last" and not self.place.diverged
         chosen = self.stepper.current() if last or self.best is None else self.best
         if chosen is not self.best:
             self.place.best_epoch = len(self.place.history)
@@ -217,21 +210,21 @@ class _Training:
         """Whether the loss is lost, or, at an epoch's end, the objective has not risen for ``patience`` epochs."""
         if self.place.diverged:
             return True
-        if not self.recipe.patience or self.validation is None or self.place.step % self.steps_per_epoch:
+        if not self.work.recipe.patience or self.validation is None or self.place.step % self.steps_per_epoch:
             return False
-        return len(self.place.history) - self.place.risen >= self.recipe.patience
+        return len(self.place.history) - self.place.risen >= self.work.recipe.patience
 
     def _step(self, group: list[loading.Batch]) -> None:
-        step, schedule, base = self.place.step, self.recipe.schedule, self.recipe.momentum
+        step, schedule, base = self.place.step, self.work.recipe.schedule, self.work.recipe.momentum
         rate = self._rate(step)
-        momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.recipe.warmup, base=base)
-        frozen = step < self.resolved.freeze * self.total
+        momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.work.recipe.warmup, base=base)
+        frozen = step < self.work.resolved.freeze * self.total
         self.stepper.team.order(Order(step, len(group), rate, momentum, frozen))
         value, norm = self.stepper.take(group, step=step, rate=rate, momentum=momentum, frozen=frozen)
         self.place.step += 1
         if self.place.step % max(1, self.steps_per_epoch // LOGGED) == 0:
             seen = float(value)
-            shown = (self.place.step - self.begun) * self.batches.shown / self.steps_per_epoch
+            shown = (self.place.step - self.begun) * self.work.batches.shown / self.steps_per_epoch
             told = {"loss": seen, "lr": rate, "gradient_norm": float(norm), **self.usage.sample(shown)}
             self.log.metrics(told, self.place.step)
             if not math.isfinite(seen):
@@ -241,19 +234,19 @@ class _Training:
             self._end_of_epoch()
 
     def _rate(self, step: int) -> float:
-        factor = schedules.factor(self.recipe.schedule, step, total=self.total, warmup=self.recipe.warmup)
-        return self.resolved.lr * factor * (self.plateau.factor if self.recipe.schedule == "plateau" else 1.0)
+        factor = schedules.factor(self.work.recipe.schedule, step, total=self.total, warmup=self.work.recipe.warmup)
+        return self.work.resolved.lr * factor * (self.plateau.factor if self.work.recipe.schedule == "plateau" else 1.0)
 
     def _lost(self) -> None:
         """The loss is no number and will be none again: what was learnt before is kept, if it beats guessing."""
         epoch = self.place.diverged = len(self.place.history) + 1
-        learnt = any(row["train_loss"] < math.log(self.classes) for row in self.place.history)
+        learnt = any(row["train_loss"] < math.log(self.work.classes) for row in self.place.history)
         if self.best is None or not learnt:
             raise InputError(
-                f"train.lr is {self.resolved.lr:g}: in epoch {epoch} the loss stopped being a number",
-                remedy=f"give a lower one, such as {self.resolved.lr / 10:g}, or set train.clip_norm to 1",
+                f"train.lr is {self.work.resolved.lr:g}: in epoch {epoch} the loss stopped being a number",
+                remedy=f"give a lower one, such as {self.work.resolved.lr / 10:g}, or set train.clip_norm to 1",
             )
-        _log.warning("epoch %d: %s", epoch, monitoring.lost(epoch, lr=self.resolved.lr))
+        _log.warning("epoch %d: %s", epoch, monitoring.lost(epoch, lr=self.work.resolved.lr))
 
     # --- the end of an epoch
 
