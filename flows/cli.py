@@ -334,8 +334,10 @@ def _params(root: Path) -> dict[str, Any]:
 def main() -> None:
     """The entry point: our errors become one message and their exit code."""
     from hallmark.contracts.errors import HallmarkError
+    from hallmark.contracts.runtime import spare_collector
     from hallmark.pipeline.execution import as_machine_error
 
+    spare_collector()
     try:
         app(standalone_mode=True)
     except HallmarkError as error:

@@ -14,9 +14,10 @@ SPREADING = ("validate",)
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 our fault, 2 wrong input or params, 3 a gate refused, 4 the machine is in the way."""
-    from hallmark.contracts.runtime import RUNNER, RUNNERS
+    from hallmark.contracts.runtime import RUNNER, RUNNERS, spare_collector
     from tasks import STAGES
 
+    spare_collector()
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage, or render dvc.yaml.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="stage")
     for stage in STAGES:

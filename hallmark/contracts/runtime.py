@@ -5,6 +5,8 @@ They come from the environment (flags of the command line set it) and are never 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from pathlib import Path
 
@@ -33,6 +35,16 @@ def prepare() -> None:
     """Sets ENVIRONMENT where the user has not: libraries neither phone home nor spin."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def spare_collector() -> None:
+    """Makes Python's garbage collector look less often, and not at all while the process ends.
+
+    For the entry points alone. What a stage imports makes 800 000 objects that are no garbage: looking through them
+    took a seventh of the imports, and 2.4 of the 2.7 seconds of the end.
+    """
+    gc.set_threshold(50_000, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)
 
 
 def workers() -> int:

@@ -31,7 +31,11 @@ def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, 
     path = root / "params.yaml"
     if not overrides:
         return stage_params(stages, root, package=package)
-    hydra.refuse(hydra.misspelt(read(path).values, overrides, conf=root / "conf"))
+    document = read(path)
+    hydra.refuse(hydra.misspelt(document.values, overrides, conf=root / "conf"))
+    plain = hydra.plain_values(overrides, conf=root / "conf")
+    if plain is not None:
+        params_with(stages, document, plain, package=package)  # a fault is told before Hydra is imported
     old = path.read_text(encoding="utf-8")
     new = hydra.apply(old, overrides, conf=root / "conf")
     params = _build(Document(new, name=path.name), stages, package)

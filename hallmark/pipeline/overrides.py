@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,34 @@ def misspelt(values: Mapping[str, Any], overrides: Sequence[str], *, conf: Path)
             _, fault = _find(values, key)
             faults.extend([fault] if fault else [])
     return faults
+
+
+_WHOLE = r"[-+]?(?:0|[1-9]\d*)"
+_NUMBER = rf"{_WHOLE}(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_PLAIN = re.compile(rf"([\w.]+)=({_NUMBER}|[A-Za-z_][\w/.-]*)")
+
+
+def plain_values(overrides: Sequence[str], *, conf: Path) -> dict[str, Any] | None:
+    """The values that overrides set, found without Hydra; None where one is no plain number or word, or a preset.
+
+    >>> from pathlib import Path
+    >>> plain_values(["train.lr=1e-3", "train.epochs=5", "model.name=vit"], conf=Path("none"))
+    {'train.lr': 0.001, 'train.epochs': 5, 'model.name': 'vit'}
+    >>> plain_values(["train.lr=[1,2]"], conf=Path("none")) is None
+    True
+    """
+    words = {"true": True, "false": False, "null": None, "inf": math.inf, "nan": math.nan}
+    values: dict[str, Any] = {}
+    for override in overrides:
+        found = _PLAIN.fullmatch(override)
+        if found is None or (conf / found[1].replace(".", "/")).is_dir():
+            return None
+        key, text = found.groups()
+        if text[0].isalpha() or text[0] == "_":
+            values[key] = words.get(text.lower(), text)
+        else:
+            values[key] = int(text) if re.fullmatch(_WHOLE, text) else float(text)
+    return values
 
 
 def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:

@@ -6,9 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hallmark.contracts.errors import InputError
-from hallmark.pipeline.overrides import apply
+from hallmark.pipeline.overrides import apply, plain_values
+from hallmark.pipeline.params import Document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +78,21 @@ def test_what_cannot_be_applied_is_refused(conf: Path, override: str, message: s
 def test_all_faults_are_told_at_once(conf: Path) -> None:
     with pytest.raises(InputError, match=r"(?s)2 faults.*lrr.*sead"):
         apply(TEXT, ["train.lrr=1", "sead=1"], conf=conf)
+
+
+PLAIN_TEXTS = st.one_of(
+    st.integers().map(str),
+    st.floats().map(repr),
+    st.floats(allow_nan=False, allow_infinity=False).map("{:+.3e}".format),
+    st.sampled_from(["true", "False", "NULL", "null", "-0", "007", "1.", ".5", "nan", "-inf", "a/b", "models:/m@c"]),
+    st.from_regex(r"[A-Za-z0-9_./+-]{1,8}", fullmatch=True),
+)
+
+
+@given(text=PLAIN_TEXTS)
+def test_a_value_found_without_hydra_is_the_one_hydra_finds(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    conf = tmp_path_factory.getbasetemp()
+    plain = plain_values([f"train.lr={text}"], conf=conf)
+    if plain is not None:
+        written = Document(apply(TEXT, [f"train.lr={text}"], conf=conf), name="params.yaml").values["train"]["lr"]
+        assert repr(plain["train.lr"]) == repr(written)
