@@ -39,6 +39,7 @@ def hallmark(data: Path, images: int, minutes: float) -> None:
     from measured import default_recipe
 
     from hallmark.learning.validation import Validation
+    from hallmark.pipeline.telemetry import collect
     from tasks import train
 
     judge = Validation.judge
@@ -52,8 +53,12 @@ def hallmark(data: Path, images: int, minutes: float) -> None:
 
     Validation.judge = judged  # type: ignore[method-assign]
     places = json.loads(Path("places.json").read_text())
-    report = train.run(default_recipe(keep="last", patience=0), **{name: Path(place) for name, place in places.items()})
+    with collect() as facts:
+        report = train.run(
+            default_recipe(keep="last", patience=0), **{name: Path(place) for name, place in places.items()}
+        )
     print("NOTE", f"{report.model}, {report.n_parameters} parameters, {report.epochs} epochs", flush=True)
+    print("NOTE", ", ".join(f"{name} {value}" for name, value in facts.items() if "run" not in name), flush=True)
 
 
 def hand(data: Path, images: int, minutes: float) -> None:

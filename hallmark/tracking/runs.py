@@ -10,6 +10,7 @@ and go out in batches, one every :data:`EVERY` seconds at most, because a batch 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import tempfile
@@ -17,13 +18,13 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hallmark.pipeline import telemetry
 from hallmark.tracking import address, lookup, process, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from mlflow.tracking import MlflowClient
@@ -41,12 +42,33 @@ _BATCH = 1000  # metrics, MLflow's limit
 _PARAMS = 100  # params in a batch, MLflow's limit
 _LENGTH = 6000  # characters of a param's value, MLflow's limit
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _log = logging.getLogger(__name__)
 _nested: ContextVar[dict[str, str]] = ContextVar("hallmark_nested_run", default={})  # noqa: B039  it is replaced
 
 
+def _clocked(method: Callable[P, R]) -> Callable[P, R]:
+    """Adds a call's time to the run's ``seconds``, once where one such method calls another."""
+
+    @functools.wraps(method)
+    def call(*arguments: P.args, **named: P.kwargs) -> R:
+        run: Any = arguments[0]
+        if run._clock_goes:
+            return method(*arguments, **named)
+        run._clock_goes, started = True, time.perf_counter()
+        try:
+            return method(*arguments, **named)
+        finally:
+            run._clock_goes = False
+            run.seconds += time.perf_counter() - started
+
+    return call
+
+
 class TrackedRun:
-    """One MLflow run. Made by :func:`open_run`."""
+    """One MLflow run, and the ``seconds`` that speaking to MLflow has taken. Made by :func:`open_run`."""
 
     def __init__(self, client: MlflowClient, run_id: str, mirror: Mirror | None, done: dict[str, int]) -> None:
         self._client = client
@@ -55,7 +77,10 @@ class TrackedRun:
         self._next = time.monotonic() + EVERY
         self._done = done  # the last step the store has of each metric, from before a kill
         self.run_id = run_id
+        self.seconds = 0.0
+        self._clock_goes = False
 
+    @_clocked
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Adds values of a step; a step that an earlier life of this run logged is left out."""
         from mlflow.entities import Metric
@@ -68,6 +93,7 @@ class TrackedRun:
         if time.monotonic() >= self._next:
             self.flush()
 
+    @_clocked
     def flush(self) -> None:
         """Sends what waits. A store that refuses is told as a warning and asked again later: training goes on."""
         from mlflow.exceptions import MlflowException
@@ -81,6 +107,7 @@ class TrackedRun:
             self._next = time.monotonic() + RETRY
             _log.warning("MLflow took none of %d metrics of run %s: %s", len(self._waiting), self.run_id, error)
 
+    @_clocked
     def tag(self, name: str, value: str) -> None:
         """Sets a tag of the run."""
         self._client.set_tag(self.run_id, name, value)
@@ -89,6 +116,7 @@ class TrackedRun:
         """Records that the run made this file, by the digest of its bytes: :func:`run_of` finds the run by it."""
         self.tag(f"{OUTPUT}.{path.name}", digest(path))
 
+    @_clocked
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
         """Keeps an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png."""
         from PIL import Image
@@ -101,6 +129,7 @@ class TrackedRun:
         if self._mirror is not None:
             self._mirror.image(name, pixels, step)
 
+    @_clocked
     def figure(self, name: str, figure: Any) -> None:
         """Keeps a matplotlib figure as figures/<name>.png."""
         with tempfile.TemporaryDirectory() as folder:
@@ -108,11 +137,13 @@ class TrackedRun:
             figure.savefig(path, metadata={"Software": None})
             self.artifact(path, "figures")
 
+    @_clocked
     def artifact(self, path: Path, folder: str = "") -> None:
         """Keeps a file, or a folder with what is in it."""
         send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         send(self.run_id, str(path), folder or None)
 
+    @_clocked
     def _close(self, status: str) -> None:
         self.flush()
         if self._waiting:
@@ -130,6 +161,7 @@ def open_run(tracking: Tracking, *, key: str, stage: str, params: Mapping[str, o
     made. Ends FINISHED, FAILED on an exception, KILLED on an interrupt; after a SIGKILL it is left RUNNING, for
     :func:`reconcile`. Nested params are flattened with dots. Raises MachineError where the store cannot be reached.
     """
+    started = time.perf_counter()
     client = store.client()
     experiment = store.experiment(client, tracking.experiment)
     run_id = _unfinished(client, experiment, key, stage)
@@ -141,6 +173,7 @@ def open_run(tracking: Tracking, *, key: str, stage: str, params: Mapping[str, o
         done = _steps(client, run_id)
     telemetry.note(mlflow_run=run_id)
     run = TrackedRun(client, run_id, _mirror(tracking, run_id, stage, params), done)
+    telemetry.note(tracking_opened_in_seconds=round(time.perf_counter() - started, 3))
     try:
         yield run
     except BaseException as error:
@@ -150,6 +183,7 @@ def open_run(tracking: Tracking, *, key: str, stage: str, params: Mapping[str, o
             _log.warning("MLflow run %s could not be closed: %s", run_id, second)
         raise
     run._close("FINISHED")
+    telemetry.note(tracking_seconds=round(run.seconds, 3))
 
 
 @contextmanager

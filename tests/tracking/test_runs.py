@@ -66,7 +66,9 @@ def test_a_run_holds_what_was_told(workspace: Path) -> None:
     assert found.info.status == "FINISHED"
     assert found.data.params == {"optimizer.lr": "0.1", "epochs": "2"}
     assert len(client.get_metric_history(run.run_id, "loss")) == 2500
-    assert notes == {"mlflow_run": run.run_id}
+    assert notes["mlflow_run"] == run.run_id
+    assert float(notes["tracking_opened_in_seconds"] or 0) > 0
+    assert 0 < float(notes["tracking_seconds"] or 0) == pytest.approx(run.seconds, abs=1e-3)
     images = workspace / "mlartifacts" / run.run_id / "artifacts" / "images"
     with Image.open(images / "worst" / "00000007.png") as image:
         assert np.array_equal(np.asarray(image), pixels)
