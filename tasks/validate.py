@@ -247,7 +247,8 @@ def _frames(
 
     short = table[["width", "height"]].min(axis=1)
     long = table[["width", "height"]].max(axis=1)
-    seen = table.assign(short_side=short, long_side=long, aspect=long / short.clip(lower=1), reasons=reasons)
+    sides = {"short_side": short, "long_side": long, "aspect": long / short.clip(lower=1)}
+    seen = table.drop(columns="sketch").assign(**sides, reasons=reasons)
     # strays and files that could not be read are ingest's word, so the manifest alone says how many are left
     beside = having(manifest["reasons"], ["stray_file", "unreadable_file"])
     files = seen[~having(seen["reasons"], ["stray_file", "unreadable_file"])]

@@ -39,6 +39,7 @@ MEASUREMENTS: Table = {
     "frames": "int32",
     "pixel_hash": "string",  # of the upright decoded pixels and their shape
     "phash": "uint64",  # 64-bit perceptual hash
+    "sketch": "object",  # bytes: 16x16 luma, row by row; empty where not decodable
     "brightness": "float64",  # mean luma in [0, 1]
     "contrast": "float64",  # standard deviation of luma in [0, 0.5]
     "sharpness": "float64",

@@ -30,19 +30,22 @@ _SOFTER = (1, 2, 4)  # passes of the smoothing mask tried on either picture
 _WORTH = 0.35  # residual above which no smoothing of one picture makes it the other
 _WORTH_REFINING = 0.2  # residual at half the side above which a warp is not refined
 _ROUGH = 0.5  # the same for whatever a copy may differ in, of the coarse light
-_BLOCK = 512
+_BLOCK = 128  # pairs at once: each holds half a MiB of intermediate pictures
 
 
-def residual(left: NDArray[np.uint8], right: NDArray[np.uint8], align: NDArray[np.bool_]) -> Floats:
+def residual(
+    pixels: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64], align: NDArray[np.bool_]
+) -> Floats:
     """Part of the right image's contrast that the left one leaves unexplained, per pair: 0 a copy, 1 unrelated.
 
-    Both are uint8 ``[pairs, side, side, 3]``; ``align`` ``[pairs]`` says which may be moved. Too few pixels cannot tell
-    such a move from another picture: align only images larger than a few dozen pixels.
+    ``left`` and ``right`` ``[pairs]`` are rows of ``pixels``, uint8 ``[images, side, side, 3]``; ``align`` ``[pairs]``
+    says which may be moved. Too few pixels cannot tell such a move from another picture: align only images larger than
+    a few dozen pixels.
     """
     out = np.empty(len(left))
     for begin in range(0, len(left), _BLOCK):
         part = slice(begin, begin + _BLOCK)
-        a, b = left[part].astype(np.float32), right[part].astype(np.float32)
+        a, b = pixels[left[part]].astype(np.float32), pixels[right[part]].astype(np.float32)
         # most candidates are told apart by their coarse light, at a tenth of the cost
         out[part] = _explain(smooth(_half(a)), smooth(_half(b)))
         alike = np.flatnonzero(out[part] <= _ROUGH)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Thumbnails = NDArray[np.uint8]
 
 SIDE = 48
-_CHUNK = 1 << 22  # pairs compared at once: 32 MiB a column
+_CHUNK = 1 << 20  # pairs compared at once: 8 MiB a column
 _CROWD = 24  # images of one hash beyond which only neighbours in brightness and contrast are compared
 # the shorter side in pixels below which a crop by one pixel is a matter of percents
 _SMALL = 64
@@ -37,6 +37,8 @@ _NEIGHBOUR_SIDE = 16
 _UNLIKE = 0.1  # 1 - cosine of two coarse pictures beyond which none is a crop of the other
 _EXACT_SEARCH = 8192  # images up to which every pair is looked at; of more, those that share a nearby anchor
 _CELLS = 3
+_HELD = 1 << 14  # thumbnails held at once: 108 MiB
+_DIFFERENT = 0.1  # 1 - cosine of two sketches beyond which none is a copy; copies of photographs stay below 0.02
 
 
 def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indices]:
@@ -210,6 +212,20 @@ def _tangents(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.linalg.qr(ways + 1e-6 * np.eye(side * side, 5, dtype=np.float32))[0], np.float32)
 
 
+def _alike(sketches: pd.Series, i: Indices, j: Indices) -> NDArray[np.bool_]:
+    """Which pairs of images look alike as far as their sketches tell: bool [pairs]."""
+    held = sketches.to_numpy(object)
+
+    def units(rows: Indices) -> NDArray[np.float32]:
+        light = np.frombuffer(b"".join(held[rows]), np.uint8).reshape(len(rows), -1).astype(np.float32)
+        light -= light.mean(axis=1, keepdims=True)
+        return light / np.maximum(np.linalg.norm(light, axis=1, keepdims=True), 1e-6)  # type: ignore[no-any-return]
+
+    blocks = [slice(begin, begin + 4096) for begin in range(0, len(i), 4096)]
+    like = [np.einsum("nd,nd->n", units(i[block]), units(j[block])) for block in blocks]
+    return np.concatenate([np.zeros(0, np.float32), *like]) >= 1 - _DIFFERENT
+
+
 def find_clusters(
     images: pd.DataFrame,
     thumbnails: Callable[[Indices], Thumbnails],
@@ -220,15 +236,17 @@ def find_clusters(
 ) -> NDArray[np.int64]:
     """The duplicate cluster of each image: numbers from 0, equal within a cluster, alone where an image has no copy.
 
-    ``images`` has the columns ``pixel_hash phash brightness contrast width height``. ``thumbnails(rows)`` gives the
-    pixels of some rows as uint8 ``[rows, 48, 48, 3]`` and is asked only for candidates. ``align_from`` is the shorter
-    side in pixels from which copies may also be cropped.
+    ``images`` has the columns ``pixel_hash phash sketch brightness contrast width height``. ``thumbnails(rows)`` gives
+    the pixels of some rows as uint8 ``[rows, 48, 48, 3]`` and is asked only for candidates. ``align_from`` is the
+    shorter side in pixels from which copies may also be cropped.
     """
     exact, _ = pd.factorize(images["pixel_hash"])
     _, first = np.unique(exact, return_index=True)  # one image per content stands for all its exact copies
     light = images[["brightness", "contrast"]].to_numpy(np.float64)[first]
     i, j = candidates(images["phash"].to_numpy(np.uint64)[first], light, distance)
     side = images[["width", "height"]].min(axis=1).to_numpy()[first]
+    alike = _alike(images["sketch"].iloc[first], i, j) | (np.minimum(side[i], side[j]) < _SMALL)
+    i, j = i[alike], j[alike]
     small = np.flatnonzero((side >= align_from) & (side < _SMALL))
     if len(small) > 1:
         # in blocks: the thumbnails of all images would not fit in memory
@@ -239,15 +257,17 @@ def find_clusters(
     aspect = np.log(images["width"].to_numpy(np.float64) / images["height"].to_numpy(np.float64))[first]
     likely = np.abs(aspect[i] - aspect[j]) <= 3 * LARGEST_STRETCH
     i, j = i[likely], j[likely]
-    needed, position = np.unique(np.concatenate([i, j]), return_inverse=True)
-    pixels = thumbnails(first[needed])
-    accepted = []
-    for begin in range(0, len(i), 4096):
-        part = slice(begin, begin + 4096)
-        left, right = position[: len(i)][part], position[len(i) :][part]
-        align = np.minimum(side[i[part]], side[j[part]]) >= align_from
-        accepted.append(residual(pixels[left], pixels[right], align) <= max_residual)
-    keep = np.concatenate(accepted) if accepted else np.zeros(0, bool)
+    align = np.minimum(side[i], side[j]) >= align_from
+    # all candidates at once where memory allows it, else some pairs at a time: then an image may be read more than once
+    together = max(len(i), 1) if len(np.unique(np.concatenate([i, j]))) <= _HELD else _HELD // 2
+    accepted = [np.zeros(0, bool)]
+    for begin in range(0, len(i), together):
+        part = slice(begin, begin + together)
+        needed, position = np.unique(np.stack([i[part], j[part]]), return_inverse=True)
+        left, right = position.reshape(2, -1)
+        pixels = thumbnails(first[needed])
+        accepted.append(residual(pixels, left, right, align[part]) <= max_residual)
+    keep = np.concatenate(accepted)
     graph = coo_array((np.ones(keep.sum(), np.int8), (i[keep], j[keep])), shape=(len(first), len(first)))
     _, component = connected_components(graph, directed=False)
     cluster: NDArray[np.int64] = component[exact].astype(np.int64)

@@ -103,7 +103,7 @@ def _types() -> dict[str, str]:
     text = dict.fromkeys(("format", "mode", "pixel_hash", "failure"), "str")
     whole = dict.fromkeys(("width", "height", "frames"), "int32")
     real = dict.fromkeys(("brightness", "contrast", "sharpness", "noise"), "float64")
-    return text | whole | real | {"phash": "uint64"}
+    return text | whole | real | {"phash": "uint64", "sketch": "object"}
 
 
 def _load(path: Path) -> pd.DataFrame:

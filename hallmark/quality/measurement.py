@@ -12,6 +12,7 @@ noise          standard deviation of the noise in [0, 1]: the mask of Immerkaer 
                CVIU 1996) with a low quantile in place of the mean, so that edges and texture do not count
 phash          64 signs of the low DCT frequencies of the luma brought to 32x32 px, the mean left out: it holds
                through re-encoding, resizing and a change of light
+sketch         256 bytes: the luma brought to 16x16 px, to tell unlike images apart without decoding them again
 pixel_hash     SHA-256 of the upright pixels and their shape, cut to 128 bits; RGB with three equal channels is grey
 =============  ==============================================================================================
 """
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 NORMAL_SIDE = 256
 NOISE_SIDE = 64
 HASH_SIDE = 32
+SKETCH_SIDE = 16
 # the quantile of |N(0, 1)| that the estimate of noise divides by
 NOISE_QUANTILE, NOISE_NORMAL = 0.3, 0.38532
 # Immerkaer's mask, along each axis in turn: its response to white noise of deviation 1 has deviation 6, to a plane none
@@ -54,6 +56,7 @@ class Measured:
     frames: int = 0
     pixel_hash: str = ""
     phash: int = 0
+    sketch: bytes = b""
     brightness: float = math.nan
     contrast: float = math.nan
     sharpness: float = math.nan
@@ -86,6 +89,7 @@ def _measured(decoded: Decoded) -> Measured:
     light = luma(decoded.pixels)
     brightness, contrast = mean_and_deviation(light)
     sharpness, noise = texture(light)
+    small = cv2.resize(light, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
     return Measured(
         format=decoded.format,
         mode=decoded.mode,
@@ -93,7 +97,8 @@ def _measured(decoded: Decoded) -> Measured:
         height=light.shape[0],
         frames=decoded.frames,
         pixel_hash=pixel_hash(decoded.pixels),
-        phash=perceptual_hash(light),
+        phash=perceptual_hash(small),
+        sketch=cv2.resize(small, (SKETCH_SIDE, SKETCH_SIDE), interpolation=cv2.INTER_AREA).tobytes(),
         brightness=brightness,
         contrast=contrast,
         sharpness=sharpness,
@@ -154,10 +159,9 @@ def _cosines() -> NDArray[np.float64]:
     return rows  # type: ignore[no-any-return]
 
 
-def perceptual_hash(light: NDArray[np.uint8]) -> int:
-    """64-bit hash of uint8 luma; the Hamming distance of two hashes grows with how different two images look."""
-    small = cv2.resize(light, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
-    frequencies = _cosines() @ small @ _cosines().T
+def perceptual_hash(small: NDArray[np.uint8]) -> int:
+    """64-bit hash of uint8 luma [32, 32]; the Hamming distance of two hashes grows with how different they look."""
+    frequencies = _cosines() @ small.astype(np.float64) @ _cosines().T
     # 63 of the lowest 8x8 frequencies without the mean, and one more: the mean's sign is no information
     values = np.append(frequencies[:8, :8].ravel()[1:], frequencies[0, 8])
     bits = values > np.sort(values)[31:33].mean()

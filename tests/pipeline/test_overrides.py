@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 from hallmark.contracts.errors import InputError
 from hallmark.pipeline.overrides import apply, plain_values
 from hallmark.pipeline.params import Document
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXT = """\
 # the seed of all
@@ -90,8 +87,8 @@ PLAIN_TEXTS = st.one_of(
 
 
 @given(text=PLAIN_TEXTS)
-def test_a_value_found_without_hydra_is_the_one_hydra_finds(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    conf = tmp_path_factory.getbasetemp()
+def test_a_value_found_without_hydra_is_the_one_hydra_finds(text: str) -> None:
+    conf = Path("no/such/folder")
     plain = plain_values([f"train.lr={text}"], conf=conf)
     if plain is not None:
         written = Document(apply(TEXT, [f"train.lr={text}"], conf=conf), name="params.yaml").values["train"]["lr"]

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def rest(left: NDArray[np.uint8], right: NDArray[np.uint8], align: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The residual of pairs of pictures, uint8 [pairs, side, side, 3] each."""
+    rows = np.arange(len(left))
+    return residual(np.concatenate([left, right]), rows, len(left) + rows, align)
+
+
 def clusters_of(files: list[bytes]) -> NDArray[np.int64]:
     frame = pd.DataFrame([measure(data, 10**8).row() for data in files])
 
@@ -49,6 +55,26 @@ def test_repeated_hashes_and_wild_distances_are_refused() -> None:
         near_pairs(np.array([1, 1], np.uint64), 4)
     with pytest.raises(ValueError, match="distance is 13"):
         near_pairs(np.array([1, 2], np.uint64), 13)
+
+
+def test_unlike_photos_of_one_hash_are_told_apart_without_decoding_them_again() -> None:
+    frame = pd.DataFrame([measure(encoded(picture(seed, 96)), 10**8).row() for seed in range(6)]).assign(phash=0)
+    asked: list[int] = []
+
+    def thumbnails(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        asked.extend(rows.tolist())
+        return np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
+
+    assert len(set(find_clusters(frame, thumbnails, distance=8, max_residual=0.12, align_from=24))) == 6
+    assert asked == []
+
+
+def test_clusters_do_not_depend_on_how_many_thumbnails_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [encoded(picture(seed, 96), "JPEG", quality=quality) for seed in range(5) for quality in (95, 85, 75)]
+    whole = clusters_of(files)
+    monkeypatch.setattr("hallmark.quality.duplicates._HELD", 2)
+    assert len(set(whole.tolist())) == 5
+    assert clusters_of(files).tolist() == whole.tolist()
 
 
 def test_a_crowd_of_one_hash_gives_linear_pairs() -> None:
@@ -108,14 +134,14 @@ def test_another_colour_is_another_picture() -> None:
     pixels = picture(3)
     turned = pixels[..., ::-1].copy()
     thumbs = np.stack([pixels, turned])
-    assert residual(thumbs[:1], thumbs[1:], np.array([True]))[0] > 0.2
+    assert rest(thumbs[:1], thumbs[1:], np.array([True]))[0] > 0.2
 
 
 def test_flat_pictures_match_by_their_level() -> None:
     flat = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 1, 128)])
-    off = residual(flat[[0, 0]], flat[[1, 2]], np.array([True, True]))
+    off = rest(flat[[0, 0]], flat[[1, 2]], np.array([True, True]))
     assert off.tolist() == [0.0, 1.0]
-    assert residual(flat[:1], picture(0, SIDE)[None], np.array([True]))[0] == 1.0
+    assert rest(flat[:1], picture(0, SIDE)[None], np.array([True]))[0] == 1.0
 
 
 def test_one_image_alone() -> None:
@@ -137,9 +163,9 @@ def test_a_softer_copy_explains_but_another_picture_does_not() -> None:
     sharp = np.stack([picture(number, SIDE) for number in range(8)])
     soft = np.stack([gaussian_filter(one, (1, 1, 0)) for one in sharp])
     off = np.zeros(8, bool)
-    assert residual(sharp, soft, off).max() < 0.12
-    assert residual(soft, sharp, off).max() < 0.12
-    assert residual(sharp, np.roll(soft, 1, axis=0), ~off).min() > 0.2
+    assert rest(sharp, soft, off).max() < 0.12
+    assert rest(soft, sharp, off).max() < 0.12
+    assert rest(sharp, np.roll(soft, 1, axis=0), ~off).min() > 0.2
 
 
 def test_neighbours_beyond_the_exact_search_still_find_copies(monkeypatch: pytest.MonkeyPatch) -> None:
