@@ -24,6 +24,7 @@ SUSPECTS = 40
 @dataclass(frozen=True, kw_only=True)
 class Params:
     seed: int
+    backbone: str | None
     duplicates: str
     outliers: str
     outlier_false_alarms: float
@@ -139,10 +140,15 @@ def _detect(
         return 0, facts
 
     where = table[["path"]].merge(manifest[["path", "shard", "row"]], on="path", validate="one_to_one")
-    small = thumbnails.load(ingest, where[["shard", "row"]].to_numpy(np.int64), side=embedding.SIDE, workers=workers())
-    colours, gradients = embedding.colours(small), embedding.gradients(small)
+    places = where[["shard", "row"]].to_numpy(np.int64)
+    small = thumbnails.load(ingest, places, side=embedding.SIDE, workers=workers())
+    colours = embedding.colours(small)
+    if params.backbone is None:
+        shown, facts["encoder"] = embedding.gradients(small), None
+    else:
+        shown, facts["encoder"] = _seen_by(params.backbone, ingest, places)
     looks = embedding.Components.fit(colours[certain]).of(colours)
-    shapes = embedding.Components.fit(gradients[certain]).of(gradients)
+    shapes = embedding.Components.fit(shown[certain]).of(shown)
     spared = 0
 
     strange = np.zeros(len(table), bool)
@@ -185,6 +191,23 @@ def _detect(
     facts["estimated_label_errors"] = labels.estimated_errors(label[fit], out_of_fold)
     facts["label_issues"] = _per_split(table, wrong)
     return spared, facts
+
+
+def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """What a trained network sees in the images, float32 [images, features], and which network it is."""
+    import tempfile
+    from pathlib import Path
+
+    from hallmark.contracts.runtime import workers
+    from hallmark.images.shards import Reader
+    from hallmark.learning import devices
+    from hallmark.models import features
+    from hallmark.tracking import backbones
+
+    with tempfile.TemporaryDirectory() as scratch, Reader(ingest) as reader:
+        found = backbones.named(backbone, Path(scratch), where="clean.backbone")
+        images = reader.rows([(int(shard), int(row)) for shard, row in places])
+        return features.extract(found, images, device=devices.device(), workers=workers()), dict(found.told())
 
 
 def _act(

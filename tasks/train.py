@@ -92,13 +92,15 @@ def run(
     from hallmark.learning import checkpoints, devices, finding, record, sets, starting
     from hallmark.models import weights
     from hallmark.pipeline import telemetry
+    from hallmark.tracking import backbones
     from hallmark.tracking.runs import open_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
     data = sets.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((augment / "policy.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
-        backbone = _backbone(params.model, Path(scratch))
+        named = params.model.backbone
+        backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
         cache = state() / "cache" / "pixels"
         start = starting.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone)
     name = start.description["name"]
@@ -137,24 +139,6 @@ def run(
         tracked.figure("learning_curves", record.curves(fitted))
     record.write(fitted, train=train, plots=plots)
     return _report(params, data, start, backbone, fitted)
-
-
-def _backbone(model: Model, scratch: Path) -> Backbone | None:
-    """What the training starts from, None where from nothing."""
-    from pathlib import Path
-
-    from hallmark.models import backbone, hub
-    from hallmark.tracking import model_uri
-
-    if model.backbone is None:
-        return None
-    if model.backbone.startswith("models:"):
-        folder, version = model_uri.package(model.backbone, scratch, where=BACKBONE)
-        return backbone.read(folder, source=model.backbone, revision=str(version.number))
-    folder, revision = hub.fetched(model.backbone)
-    # of a folder its name alone: where it lies is this machine's affair
-    source = model.backbone if revision is not None else Path(model.backbone).name
-    return backbone.read(folder, source=source, revision=revision)
 
 
 def _report(params: Params, data: Sets, start: Start, backbone: Backbone | None, fitted: Fitted) -> Report:

@@ -42,6 +42,7 @@ class Backbone:
     std: tuple[float, ...]
     description: dict[str, Any] | None = field(default=None)
     config: dict[str, Any] | None = field(default=None)
+    where: str = BACKBONE  # the param that names it
 
     def told(self) -> dict[str, str | None]:
         """What model.json and the report say of it."""
@@ -52,21 +53,22 @@ class Backbone:
         return self.description is not None and list(self.description["classes"]) == list(classes)
 
 
-def read(folder: Path, *, source: str, revision: str | None = None) -> Backbone:
+def read(folder: Path, *, source: str, revision: str | None = None, where: str = BACKBONE) -> Backbone:
     """The backbone in a folder. Raises InputError where it holds none, or one without safetensors weights."""
     files = sorted(folder.glob(WEIGHTS))
     if not files:
         raise InputError(
-            f"{BACKBONE} '{source}' has no weights in safetensors",
+            f"{where} '{source}' has no weights in safetensors",
             remedy="save it anew with save_pretrained of a current transformers; pickled weights are not read",
         )
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
             digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    shared: dict[str, Any] = {"folder": folder, "source": source, "revision": revision, "digest": digest.hexdigest()}
+    shared: dict[str, Any] = {"folder": folder, "source": source, "revision": revision, "where": where}
+    shared["digest"] = digest.hexdigest()
     if (folder / "model.json").is_file():
-        description = _json(folder / "model.json", source)
+        description = _json(folder / "model.json", source, where)
         seen = description["input"]
         return Backbone(
             **shared,
@@ -78,20 +80,20 @@ def read(folder: Path, *, source: str, revision: str | None = None) -> Backbone:
         )
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"{BACKBONE} '{source}' holds neither config.json nor model.json",
+            f"{where} '{source}' holds neither config.json nor model.json",
             remedy="give a folder that save_pretrained wrote, a hub id, or models:/<name>@<alias>",
         )
     return _of_transformers(folder, shared)
 
 
 def _of_transformers(folder: Path, shared: dict[str, Any]) -> Backbone:
-    config = _json(folder / "config.json", shared["source"])
+    config = _json(folder / "config.json", shared["source"], shared["where"])
     place = folder / "preprocessor_config.json"
-    preprocessing = _json(place, shared["source"]) if place.is_file() else {}
+    preprocessing = _json(place, shared["source"], shared["where"]) if place.is_file() else {}
     channels = int(config.get("num_channels", 3))
     if channels not in (1, 3):
         raise InputError(
-            f"{BACKBONE} '{shared['source']}' takes images of {channels} channels", remedy="choose one of 1 or 3"
+            f"{shared['where']} '{shared['source']}' takes images of {channels} channels", remedy="choose one of 1 or 3"
         )
     normalises = bool(preprocessing.get("do_normalize", "image_mean" in preprocessing))
     mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
@@ -169,9 +171,9 @@ def _refuse(name: str, value: object, remedy: str) -> None:
     )
 
 
-def _json(path: Path, source: str) -> dict[str, Any]:
+def _json(path: Path, source: str, where: str) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{BACKBONE} '{source}': {path.name} is not JSON ({error})", remedy="save it anew") from error
+        raise InputError(f"{where} '{source}': {path.name} is not JSON ({error})", remedy="save it anew") from error
     return values

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from hallmark.contracts.errors import InputError
 from hallmark.models.hub import needed
-from hallmark.models.params import BACKBONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +44,7 @@ def pretrained(*, classes: int, height: int, width: int, channels: int, config: 
         network = made._from_config(settings)
     if not hasattr(network, network.base_model_prefix):
         raise InputError(
-            f"{BACKBONE} is of type '{config['model_type']}', whose head cannot be told from its body",
+            f"the backbone is of type '{config['model_type']}', whose head cannot be told from its body",
             remedy="choose a backbone such as vit, deit, dinov2, swin, resnet, convnext or mobilenet_v2",
         )
     return Pretrained(network.float())
@@ -61,13 +60,13 @@ def kind_of(config: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind == "timm_wrapper" or kind not in CONFIG_MAPPING:
         raise InputError(
-            f"{BACKBONE} is of type '{kind}', which transformers cannot build by itself",
+            f"the backbone is of type '{kind}', which transformers cannot build by itself",
             remedy="choose a backbone of transformers' own, such as vit, dinov2, resnet or convnext",
         )
     settings = CONFIG_MAPPING[kind].from_dict({**config, **changes})
     if type(settings) not in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
         raise InputError(
-            f"{BACKBONE} is of type '{kind}', which classifies no images",
+            f"the backbone is of type '{kind}', which classifies no images",
             remedy="choose one that does, such as vit, dinov2, resnet or convnext",
         )
     made = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(settings)]

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from hallmark.contracts.errors import InputError
 from hallmark.models import weights
-from hallmark.models.params import BACKBONE
 from hallmark.models.pretrained import Pretrained, kind_of, quiet
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def initial(backbone: Backbone, description: Mapping[str, Any], *, seed: int) ->
     """
     network = weights.network(description, seed=seed)
     drawn = network.state_dict()
-    fresh = () if backbone.keeps_head(description["classes"]) else _head(network)
+    fresh = () if backbone.keeps_head(description["classes"]) else _of_head(network)
     found = load_file(backbone.folder / weights.WEIGHTS) if backbone.description is not None else _converted(backbone)
     taken: dict[str, Tensor] = {}
     for name, value in drawn.items():
@@ -39,7 +38,7 @@ def initial(backbone: Backbone, description: Mapping[str, Any], *, seed: int) ->
             given = _resampled(given, value)
         if given is None or given.shape != value.shape:
             raise InputError(
-                f"{BACKBONE} '{backbone.source}' does not fit: {name} is "
+                f"{backbone.where} '{backbone.source}' does not fit: {name} is "
                 + ("missing" if given is None else f"{list(given.shape)} there and {list(value.shape)} here"),
                 remedy="set model.image_size to auto; else the backbone is incomplete: save it anew",
             )
@@ -56,7 +55,7 @@ def layers(network: nn.Module) -> list[list[nn.Parameter]]:
     body = network.body
     assert isinstance(body, nn.Module)
     found: dict[int, list[nn.Parameter]] = {}
-    head = set(_head(network))
+    head = set(_of_head(network))
     named = dict(network.named_parameters())
     place = _places(body)
     for name, parameter in named.items():
@@ -92,7 +91,13 @@ def _blocks(base: nn.Module) -> list[nn.Module]:
     return list(largest) if largest is not None else [base]
 
 
-def _head(network: nn.Module) -> tuple[str, ...]:
+def head(network: nn.Module) -> nn.Module:
+    """The layer that answers for the classes, from what the network saw."""
+    first = next(name for name in _of_head(network) if name.endswith(".weight"))
+    return network.get_submodule(first.removesuffix(".weight"))
+
+
+def _of_head(network: nn.Module) -> tuple[str, ...]:
     """The names of the parameters that answer for the classes."""
     body = network.body
     assert isinstance(body, nn.Module)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+import torch
 
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.tables import DECISIONS, SPLIT, read_table, write_table
@@ -25,6 +26,7 @@ HEADER = "path,content_hash,decision,label,note,when"
 def params(**changed: Any) -> clean.Params:
     values = {
         "seed": 1,
+        "backbone": None,
         "duplicates": "remove",
         "outliers": "remove",
         "outlier_false_alarms": 0.5,
@@ -281,3 +283,46 @@ def test_a_dropped_representative_is_replaced_by_a_copy(tmp_path: Path) -> None:
 def test_params_are_checked(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         params(**changed)
+
+
+def test_a_backbone_that_knows_the_domain_finds_more_wrong_labels(
+    demo: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """Trained on digits with right labels, its features part the classes better than gradients do."""
+    from sklearn.datasets import load_digits
+
+    from hallmark.models import weights
+
+    digits = load_digits()
+    description = {
+        "name": "mlp",
+        "classes": [str(number) for number in range(10)],
+        "arguments": {"depth": 1, "units": 64},
+        "input": {"height": 8, "width": 8, "channels": 1, "scaling": "unit", "mean": [0.3], "std": [0.37]},
+    }
+    torch.manual_seed(0)
+    network = weights.network(description, seed=0)
+    pixels = torch.from_numpy(digits.images / 16).float()[:, None]
+    labels = torch.from_numpy(digits.target)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss: Any = torch.nn.functional.cross_entropy(network(pixels), labels)
+        loss.backward()
+        optimizer.step()
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    weights.save_model(folder, description, network.state_dict())
+
+    decisions, _, report = execute(tmp_path / "run", demo, backbone=str(folder))
+    assert report.detectors["encoder"]["source"] == "digits"
+    assert str(tmp_path) not in json.dumps(report.detectors)
+    train = decisions.join(truth().set_index("path")[["fault"]], how="left").query("split == 'train'")
+    flipped, found = train["fault"] == "label_flip", has(train, "label_issue")
+    assert (flipped & found).sum() / flipped.sum() >= 0.95
+    assert (flipped & found).sum() / found.sum() >= 0.95
+
+
+def test_a_backbone_that_is_not_there_is_told_by_its_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"clean\.backbone: no folder './nowhere'"):
+        execute(tmp_path, demo, backbone="./nowhere")

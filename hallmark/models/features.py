@@ -1,0 +1,91 @@
+"""What a trained network sees in images: the input of its last layer, for comparing images rather than naming them.
+
+Images are brought to the network's own side and channels, and normalised as its own preprocessing does.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hallmark.images.decoding import prepare
+from hallmark.models import params, transfer
+from hallmark.models.backbone import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from hallmark.models.backbone import Backbone
+
+_BATCH = 64
+_ANY = params.Model(
+    name=params.PRETRAINED,
+    backbone="any",
+    image_size="auto",
+    channels="auto",
+    width="auto",
+    depth="auto",
+    activation="auto",
+    norm="auto",
+    dropout=0.0,
+    stochastic_depth=0.0,
+)
+
+
+def extract(backbone: Backbone, images: Iterable[bytes], *, device: torch.device, workers: int) -> NDArray[np.float32]:
+    """float32 ``[images, features]`` of one or more encoded images, in their order.
+
+    Raises InputError where the backbone is broken.
+    """
+    network = _network(backbone).to(device)
+    seen: list[torch.Tensor] = []
+    transfer.head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1).float().cpu()))
+    found: list[NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for batch in _batches(images, backbone, workers):
+            network(batch.to(device).float().div_(255))
+            found.append(seen.pop().numpy())
+    return np.concatenate(found)
+
+
+def _network(backbone: Backbone) -> nn.Module:
+    classes = backbone.description["classes"] if backbone.description is not None else ["one", "two"]
+    chosen = choose(backbone, _ANY, classes=classes)
+    description: dict[str, Any] = {
+        "name": chosen.name,
+        "classes": classes,
+        "arguments": chosen.arguments,
+        "input": {
+            "height": chosen.side,
+            "width": chosen.side,
+            "channels": chosen.channels,
+            "mean": list(backbone.mean),
+            "std": list(backbone.std),
+        },
+    }
+    return transfer.initial(backbone, description, seed=0).eval()
+
+
+def _batches(images: Iterable[bytes], backbone: Backbone, workers: int) -> Iterator[torch.Tensor]:
+    """uint8 ``[batch, channels, side, side]``."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[bytes] = []
+
+        def decoded() -> torch.Tensor:
+            side, channels = backbone.side, backbone.channels
+            pixels = np.stack(list(pool.map(lambda data: prepare(data, side, side, channels), waiting)))
+            waiting.clear()
+            return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+        for data in images:
+            waiting.append(data)
+            if len(waiting) == _BATCH:
+                yield decoded()
+        if waiting:
+            yield decoded()
