@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from benchmarks import scoring  # noqa: E402
+from benchmarks import ingest, scoring  # noqa: E402
 
 PEERS = ("cleanvision==0.3.7", "cleanlab[datalab]==2.9.0")
 STAGES = ("ingest", "validate", "split", "clean")
@@ -84,13 +83,7 @@ def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
 
 def run_hallmark(source: Path, workspace: Path) -> Cost:
     """The four stages in a workspace of their own, as ``dvc repro`` runs them."""
-    shutil.copytree(ROOT / "conf", workspace / "conf")
-    (workspace / "data").mkdir()
-    shutil.copy(ROOT / "data" / "review.csv", workspace / "data")
-    text = (ROOT / "params.yaml").read_text()
-    ours = "  source: data/demo "
-    assert text.count(ours) == 1, "params.yaml has another default source"
-    (workspace / "params.yaml").write_text(text.replace(ours, f"  source: {json.dumps(str(source))} "))
+    ingest.workspace(workspace, source)
     costs = [measured([sys.executable, "-m", "tasks", stage], workspace) for stage in STAGES]
     return Cost(sum(cost.seconds for cost in costs), max(cost.peak_mib for cost in costs))
 
@@ -242,8 +235,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = options.keep or Path(scratch)
         workspace, beside = place / "workspace", place / "peers"
-        workspace.mkdir(parents=True)
-        beside.mkdir()
+        beside.mkdir(parents=True)
         costs = {"Hallmark": run_hallmark(options.data.absolute(), workspace)}
         ours = hallmark_findings(workspace)
         paths = set(pd.read_csv(workspace / "reports" / "ledger.csv", keep_default_na=False)["path"])
