@@ -12,6 +12,8 @@ from hallmark.sampling.names import SCHEMES, STRATEGIES
 if TYPE_CHECKING:
     from pathlib import Path
 
+DOUBTS = frozenset(("label_issue", "conflicting_duplicate"))  # reasons of clean and split that doubt a label
+
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
@@ -57,6 +59,7 @@ class Report:
     imbalance_before: float  # images of the largest class for one of the smallest
     imbalance_after: float  # the same as an epoch shows them; loss weights are told apart, in `classes`
     down_weighted: int  # images whose loss clean had lowered
+    doubted: int  # images whose label clean doubts: not shown, drawn or weighed more than one of the largest class
     classes: list[dict[str, Any]]  # label, before, after, left_out, weight, share
 
 
@@ -76,6 +79,12 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
             remedy="give more images per class, or loosen the section clean of params.yaml",
             story={"training_images": len(kept), "classes": sorted(kept["label"].unique())},
         )
+    open_to_doubt = kept[kept["fate"] != "relabelled"]
+    doubted = {
+        path
+        for path, reasons in zip(open_to_doubt["path"], open_to_doubt["reasons"], strict=True)
+        if DOUBTS.intersection(reasons.split(";"))
+    }
     plan = make(
         kept[["path", "label", "weight"]],
         strategy=params.strategy,
@@ -90,6 +99,7 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
         auto_mild=params.auto_mild,
         auto_severe=params.auto_severe,
         seed=params.seed,
+        doubted=doubted,
     )
     plan.write(balance)
 
@@ -119,5 +129,6 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
         imbalance_before=float(before.max() / before.min()),
         imbalance_after=max(shares) / min(shares),
         down_weighted=int((kept["weight"] < 1.0).sum()),
+        doubted=len(doubted),
         classes=classes,
     )

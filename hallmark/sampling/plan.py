@@ -3,6 +3,10 @@
 ``weight`` is the whole loss weight of an image: clean's weight times its class's weight. ``class_weights`` repeats the
 latter per class for images that have no row here (synthetic ones); to multiply both would count the class twice.
 ``class_priors`` are the shares of the classes as an epoch shows them, the priors that logit adjustment needs.
+
+An image whose label is in doubt is shown no more often, drawn no likelier and weighed no more than one of the largest
+class: a rare class has few images, so that a wrong label among them, repeated until the class is as large as the
+others, would teach the error as often as the class.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from hallmark.contracts.tables import PLAN, conform, read_table, write_table
 from hallmark.sampling import strategies
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
 
@@ -68,14 +73,18 @@ def make(
     auto_mild: float,
     auto_severe: float,
     seed: int,
+    doubted: AbstractSet[str] = frozenset(),
 ) -> Plan:
     """A plan for training images: columns ``path``, ``label``, ``weight`` (clean's loss weight), at least one row.
+
+    ``doubted`` are the paths of those whose label may be wrong.
 
     Raises AssertionError for an unknown strategy or no images: params and the stage check both before.
     """
     assert len(images) > 0, "no training images to plan for"
     images = images.sort_values("path", kind="stable", ignore_index=True)
     labels, paths = images["label"].astype(str).tolist(), images["path"].astype(str).tolist()
+    doubt = images["path"].isin(doubted).to_numpy(dtype=bool)
     counts = dict(sorted(Counter(labels).items()))
     reason = "chosen by balance.strategy"
     if strategy == "auto":
@@ -90,20 +99,19 @@ def make(
         case "class_weights":
             weights = strategies.class_weights(counts, scheme=scheme, beta=beta)
         case "oversample":
-            repeats = strategies.repeats_to(
-                labels, paths, strategies.oversampled(counts, max_repeats=max_repeats), seed=seed
-            )
+            targets = strategies.oversampled(counts, max_repeats=max_repeats)
+            repeats = strategies.repeats_to(labels, paths, targets, seed=seed, once=doubt)
         case "undersample":
             repeats = strategies.repeats_to(
                 labels, paths, strategies.undersampled(counts, min_images=min_images), seed=seed
             )
         case "weighted_sampler":
             sampler = "weighted"
-            probability = strategies.probabilities(labels, counts, power=sampler_power)
+            probability = strategies.probabilities(labels, counts, power=sampler_power, doubt=doubt)
         case "repeat_factor":
             factors = strategies.repeat_factors(counts, threshold=repeat_threshold, max_repeats=max_repeats)
             targets = {label: round(factors[label] * count) for label, count in counts.items()}
-            repeats = strategies.repeats_to(labels, paths, targets, seed=seed)
+            repeats = strategies.repeats_to(labels, paths, targets, seed=seed, once=doubt)
         case "logit_adjustment":
             loss = "logit_adjusted"
         case "focal":
@@ -113,13 +121,15 @@ def make(
     if probability is None:
         probability = repeats / repeats.sum()
 
+    by_class = np.array([weights[label] for label in labels])
+    by_class[doubt] = np.minimum(by_class[doubt], min(weights.values()))
     table = conform(
         pd.DataFrame(
             {
                 "path": paths,
                 "label": labels,
                 "repeats": repeats,
-                "weight": images["weight"].to_numpy(dtype=np.float64) * np.array([weights[label] for label in labels]),
+                "weight": images["weight"].to_numpy(dtype=np.float64) * by_class,
                 "probability": probability,
             }
         ),

@@ -74,11 +74,18 @@ def class_weights(counts: Mapping[str, int], *, scheme: str, beta: float) -> dic
 
 
 def repeats_to(
-    labels: Sequence[str], paths: Sequence[str], targets: Mapping[str, int], *, seed: int
+    labels: Sequence[str],
+    paths: Sequence[str],
+    targets: Mapping[str, int],
+    *,
+    seed: int,
+    once: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int32]:
     """Repeats per image, int32 [n], such that those of each class sum to its target and differ by at most one.
 
-    Which images get the odd repeat follows from (seed, path) alone, so that an added image changes few others.
+    Images of ``once``, bool [n], are shown once at most; the others of their class are repeated no more often for it,
+    and the class then stays below its target. Which images get the odd repeat follows from (seed, path) alone, so that
+    an added image changes few others.
     """
     repeats = np.zeros(len(labels), dtype=np.int32)
     order = sorted(range(len(paths)), key=lambda row: (_rank(seed, paths[row]), paths[row]))
@@ -89,7 +96,7 @@ def repeats_to(
         whole, odd = divmod(targets[label], len(rows))
         repeats[rows] = whole
         repeats[rows[:odd]] += 1
-    return repeats
+    return repeats if once is None else np.where(once, np.minimum(repeats, 1), repeats).astype(np.int32)
 
 
 def oversampled(counts: Mapping[str, int], *, max_repeats: int) -> Counts:
@@ -116,13 +123,18 @@ def repeat_factors(counts: Mapping[str, int], *, threshold: float | None, max_re
     }
 
 
-def probabilities(labels: Sequence[str], counts: Mapping[str, int], *, power: float) -> NDArray[np.float64]:
+def probabilities(
+    labels: Sequence[str], counts: Mapping[str, int], *, power: float, doubt: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """Probability of each image being drawn, float64 [n], summing to 1.
 
     A class is drawn in proportion to count ** (1 - power): 1 gives every class the same share, 0.5 square-root
-    sampling, 0 the shares as they are (Mahajan et al. 2018).
+    sampling, 0 the shares as they are (Mahajan et al. 2018). Images of ``doubt``, bool [n], are drawn as one of the
+    largest class is.
     """
     raw = np.array([counts[label] ** -power for label in labels], dtype=np.float64)
+    if doubt is not None:
+        raw[doubt] = max(counts.values()) ** -power
     share: NDArray[np.float64] = raw / raw.sum()
     return share
 

@@ -165,3 +165,24 @@ def test_a_written_plan_reads_back_and_its_bytes_repeat(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(again.table, made.table)
     keys = {"strategy", "sampler", "loss", "class_weights", "class_priors"}
     assert keys <= set(json.loads((tmp_path / "a" / "plan.json").read_text()))
+
+
+@pytest.mark.parametrize("strategy", ["oversample", "repeat_factor", "weighted_sampler", "class_weights"])
+def test_a_doubted_label_counts_no_more_than_one_of_the_largest_class(strategy: str) -> None:
+    frame = images([40, 4])
+    doubted = {"c1/0001.png", "c1/0003.png"}
+    arguments = {**ARGUMENTS, "strategy": strategy}
+    raised = "weight" if strategy == "class_weights" else "probability"
+
+    def figures(column: str, **more: Any) -> dict[str, float]:
+        table = make(frame, **arguments, **more).table
+        assert table["probability"].sum() == pytest.approx(1.0)
+        return dict(zip(table["path"], table[column].astype(float), strict=True))
+
+    for column in ("repeats", "weight", "probability"):
+        found = figures(column, doubted=doubted)
+        assert [found[path] for path in doubted] == pytest.approx([found["c0/0000.png"]] * 2), column
+    found, plain = figures(raised, doubted=doubted), figures(raised)
+    for path in ("c1/0000.png", "c1/0002.png"):
+        assert found[path] > 1.1 * found["c0/0000.png"], "the others of the class lost theirs"
+    assert min(plain[path] for path in doubted) > 1.1 * plain["c0/0000.png"]
