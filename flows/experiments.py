@@ -6,6 +6,7 @@ the task runner decides how many run at once and its page shows them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import threading
@@ -66,6 +67,7 @@ class Bench:
 
         Raises what the training raised, MachineError where its process died.
         """
+        job = dataclasses.replace(job, params=trial.located(job.params, self.root))
         with self._submitting:
             future = self.under_way.get(job.place)
             if future is None or future.done():

@@ -5,6 +5,13 @@ conf/ablation/<name>.yaml names each with the values that switch it ``off`` and 
     ema:
       off: {train.ema: 0.0}
       on: {train.ema: auto}
+
+``needs`` names a value without which there is nothing to leave out; where params.yaml has it null, there is no step:
+
+    transfer:
+      needs: model.backbone
+      off: {model.name: auto, model.backbone: null}
+      on: {model.name: pretrained}
 """
 
 from __future__ import annotations
@@ -22,16 +29,21 @@ if TYPE_CHECKING:
 
 FOLDER = "ablation"
 SIDES = ("off", "on")
+NEEDS = "needs"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """``off`` and ``on`` are values by key; ``active``: whether params.yaml has it on."""
+    """``off`` and ``on`` are values by key; ``active``: whether params.yaml has it on.
+
+    ``lacks`` is the value that it needs and params.yaml does not set, None where nothing is wanting.
+    """
 
     name: str
     off: dict[str, Any]
     on: dict[str, Any]
     active: bool
+    lacks: str | None = None
 
     @property
     def other(self) -> dict[str, Any]:
@@ -55,18 +67,26 @@ def read(
     faults = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
     found = []
     for name, content in document.values.items():
-        if not isinstance(content, dict) or set(content) != set(SIDES):
+        if not isinstance(content, dict) or set(content) - {NEEDS} != set(SIDES):
             faults.append(f"{document.where(name)}: {name} must hold 'off' and 'on', each a section of values")
             continue
         before = len(faults)
-        for side in SIDES:
+        needs = content.get(NEEDS)
+        try:
+            lacks = needs if needs is not None and _value(current, str(needs)) is None else None
+        except (KeyError, TypeError):
+            where = document.where(f"{name}.{NEEDS}")
+            faults.append(f"{where}: {name}.{NEEDS}: params.yaml has no value {needs}")
+            continue
+        # what `on` says can only be checked together with the value that is wanting
+        for side in SIDES if lacks is None else SIDES[:1]:
             faults.extend(
                 f"{document.where(f'{name}.{side}')}: {name}.{side}: {fault}"
                 for fault in _faults(content[side], sections, check)
             )
         if len(faults) == before:
-            active = any(_value(current, key) != value for key, value in content["off"].items())
-            found.append(Intervention(name=str(name), off=content["off"], on=content["on"], active=active))
+            active = lacks is None and any(_value(current, key) != value for key, value in content["off"].items())
+            found.append(Intervention(name=str(name), off=content["off"], on=content["on"], active=active, lacks=lacks))
     if faults:
         head = "" if len(faults) == 1 else f"{document.name} has {len(faults)} faults:\n  "
         raise InputError(head + "\n  ".join(faults))
@@ -82,7 +102,7 @@ def find(name: str, conf: Path) -> Path:
 
 
 def choose(found: Sequence[Intervention], names: Sequence[str]) -> list[Intervention]:
-    """Those of ``names``, or those that are on. Raises InputError for a name there is not."""
+    """Those of ``names``, or those that are on. Raises InputError for a name there is not, or that lacks a value."""
     if not names:
         return [each for each in found if each.active]
     known = {each.name: each for each in found}
@@ -92,6 +112,8 @@ def choose(found: Sequence[Intervention], names: Sequence[str]) -> list[Interven
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             faults.append(f"there is no step '{name}' to leave out; {hint}choose of: {', '.join(known)}")
+        elif known[name].lacks is not None:
+            faults.append(f"'{name}' cannot be left out: {known[name].lacks} is null; set it, or leave '{name}' out")
     if faults:
         raise InputError("\n  ".join(faults))
     return [known[name] for name in dict.fromkeys(names)]

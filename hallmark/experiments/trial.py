@@ -139,6 +139,15 @@ def digest(values: Mapping[str, Any], files: Sequence[Path], code: Sequence[Path
     return total.hexdigest()
 
 
+def located(params: Any, root: Path) -> Any:
+    """Params of train that mean the same from any folder: a backbone given as a folder of the workspace by its path."""
+    backbone = params.model.backbone
+    if backbone is None or not (root / backbone).is_dir():
+        return params
+    model = dataclasses.replace(params.model, backbone=str((root / backbone).resolve()))
+    return dataclasses.replace(params, model=model)
+
+
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
     """The block with ``folder`` as the working directory: relative places of a stage are then its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,32 @@ def test_what_is_on_follows_from_params_yaml() -> None:
     assert interventions.choose(known(), []) == [each for each in known() if each.active]
     with pytest.raises(InputError, match="no step 'augmnt' to leave out; did you mean 'augment'"):
         interventions.choose(known(), ["augmnt"])
+
+
+def test_transfer_is_a_step_only_where_there_is_a_backbone() -> None:
+    (transfer,) = [each for each in known() if each.name == "transfer"]
+    assert not transfer.active
+    with pytest.raises(InputError, match=r"'transfer' cannot be left out: model\.backbone is null"):
+        interventions.choose(known(), ["transfer"])
+
+    begun = copy.deepcopy(DOCUMENT)
+    begun.values["model"] |= {"name": "pretrained", "backbone": "some/folder"}
+
+    def check_begun(values: Any) -> Any:
+        return params_with(STAGES, begun, values, package="tasks")
+
+    path = interventions.find("default", ROOT / "conf")
+    found = interventions.read(path, begun.values, sections=SECTIONS, check=check_begun)
+    (transfer,) = [each for each in interventions.choose(found, []) if each.name == "transfer"]
+    scratch = check_begun(transfer.other)["train"].model
+    assert (scratch.name, scratch.backbone) == ("auto", None)
+
+
+def test_a_value_needed_that_there_is_not_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("a:\n  needs: model.back_bone\n  off: {train.ema: 0.0}\n  on: {train.ema: auto}\n")
+    with pytest.raises(InputError, match=r"line 2: a\.needs: params\.yaml has no value model\.back_bone"):
+        interventions.read(path, DOCUMENT.values, sections=SECTIONS, check=check)
 
 
 def test_faults_of_a_list_are_told_at_once(tmp_path: Path) -> None:

@@ -117,3 +117,11 @@ def test_the_identity_follows_values_inputs_and_code(tmp_path: Path) -> None:
 
 def _never(epoch: int, objective: float) -> None:
     raise AssertionError("it was trained again")
+
+
+def test_a_backbone_that_is_a_folder_of_the_workspace_is_found_from_the_trial(tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    begun = replace(FAST, model=replace(FAST.model, name="pretrained", backbone="known"))
+    assert trial.located(begun, tmp_path).model.backbone == str(tmp_path / "known")
+    for untouched in (FAST, replace(FAST, model=replace(FAST.model, name="pretrained", backbone="facebook/dinov2"))):
+        assert trial.located(untouched, tmp_path) is untouched
