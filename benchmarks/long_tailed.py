@@ -1,0 +1,96 @@
+"""Long-tailed sources for benchmarks: few images of some classes, as many of each to be tested on.
+
+Of ``ratio`` 50 the commonest class has 50 times the images of the rarest, the others lie between on an exponential
+curve (Cui et al. 2019). Which class is rare is drawn anew with the images, so that no figure hangs on one class being
+easy. The images are given as ``train/<class>/`` and ``test/<class>/``; validation images are for the pipeline to carve
+out of train, as a user's own would be: of the rarest classes there are one or two.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import fashion_mnist
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SETS = ("fashion_mnist", "sign_digits")
+HEADS = {"fashion_mnist": 400, "sign_digits": 150}
+TESTED = {"fashion_mnist": 100, "sign_digits": 50}
+SIGN_SIDE = 32  # pixels to which hand signs are shrunk: at their 100 a training takes minutes
+TAIL = 3  # classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """``counts`` are the training and validation images by class, the commonest first."""
+
+    counts: dict[str, int]
+
+    @property
+    def tail(self) -> list[str]:
+        """The rarest classes."""
+        return list(self.counts)[-TAIL:]
+
+
+def draw(name: str, data: Path, out: Path, *, seed: int, ratio: float, head: int, tested: int) -> Drawn:
+    """Writes a source folder below ``out``; another seed gives other images and other rare classes."""
+    random = np.random.default_rng([seed, SETS.index(name)])
+    known, unseen = _sets(name, data, random)
+    classes = [str(label) for label in random.permutation(sorted(known))]
+    counts = {label: max(1, round(head * ratio ** (-rank / (len(classes) - 1)))) for rank, label in enumerate(classes)}
+    for label, count in counts.items():
+        rest = unseen[label] if unseen else known[label][count:]
+        if len(known[label]) < count or len(rest) < tested:
+            raise SystemExit(f"{name}: class {label} has too few images for {count} to train and {tested} to test on")
+        for part, images in (("train", known[label][:count]), ("test", rest[:tested])):
+            folder = out / part / label
+            folder.mkdir(parents=True)
+            for number, image in enumerate(images):
+                (folder / f"{number:04d}.png").write_bytes(_png(image))
+    return Drawn(counts=counts)
+
+
+def _sets(
+    name: str, data: Path, random: np.random.Generator
+) -> tuple[dict[str, list[NDArray[np.uint8]]], dict[str, list[NDArray[np.uint8]]]]:
+    """Shuffled images by class: those to train on, and those to test on where the set has a test set of its own."""
+    if name == "sign_digits":
+        by_class: dict[str, list[NDArray[np.uint8]]] = {}
+        with zipfile.ZipFile(data / "sign_digits.zip") as archive:
+            for member in sorted(archive.namelist()):
+                if member.endswith("/"):
+                    continue
+                with Image.open(io.BytesIO(archive.read(member))) as image:
+                    small = image.convert("RGB").resize((SIGN_SIDE, SIGN_SIDE), Image.Resampling.LANCZOS)
+                by_class.setdefault(member.split("/")[-2], []).append(np.asarray(small))
+        return {label: _shuffled(images, random) for label, images in by_class.items()}, {}
+    parts = []
+    for part in ("train", "t10k"):
+        images, labels = fashion_mnist.read(data / name, part)
+        parts.append(
+            {
+                str(label): [images[row, :, :, 0] for row in random.permutation(np.flatnonzero(labels == label))[:6000]]
+                for label in range(10)
+            }
+        )
+    return parts[0], parts[1]
+
+
+def _shuffled(images: list[NDArray[np.uint8]], random: np.random.Generator) -> list[NDArray[np.uint8]]:
+    return [images[row] for row in random.permutation(len(images))]
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
