@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hallmark.tracking.runs import TrackedRun
 
 NAME = "tune"
+BASELINE_MS = "baseline_ms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +60,14 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """A study as it stands. ``baseline`` is the quality of params.yaml as it is, None where it was not asked for."""
+    """A study as it stands. ``baseline`` is the quality of params.yaml as it is, None where it was not asked for;
+    ``baseline_ms`` its milliseconds an image, None where they were not measured."""
 
     study: str
     objective: str
     folds: int
     baseline: float | None
+    baseline_ms: float | None
     rows: list[Row]
     front: list[Row]
     importances: dict[str, float]
@@ -175,6 +178,9 @@ def _baseline(
         return float(known)
     outcomes = [bench.train(job) for job in _jobs(bench, run, params, inputs, latency=latency)]
     quality = statistics.fmean(outcome.objective for outcome in outcomes)
+    spent = [outcome.latency_ms for outcome in outcomes if outcome.latency_ms is not None]
+    if spent:
+        study.note(BASELINE_MS, statistics.fmean(spent))
     study.note("baseline", quality)
     bench.console.say(f"  params.yaml as it is   {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s")
     return quality
@@ -273,6 +279,7 @@ def _tuned(study: Study, run: TrackedRun, params: Any, baseline: float | None, s
         objective=describe(params.objective),
         folds=folds,
         baseline=baseline,
+        baseline_ms=study.noted(BASELINE_MS) if baseline is not None else None,
         rows=study.rows(),
         front=study.front(),
         importances=study.importances(),
@@ -297,7 +304,8 @@ def _sum_up(tuned: Tuned, console: Console, page: Path) -> None:
     table = []
     if tuned.baseline is not None:
         blank = ["as it is" for _ in keys]
-        table.append(["params.yaml", f"{tuned.baseline:.4f}", *(["–"] if latency else []), *blank])
+        ms = [pages.number(tuned.baseline_ms, 3)] if latency else []
+        table.append(["params.yaml", f"{tuned.baseline:.4f}", *ms, *blank])
     for row in shown:
         values = [_short(row.values[key]) for key in keys]
         ms = [f"{row.latency_ms:.3f}"] if latency else []

@@ -86,7 +86,9 @@ def tuning(tuned: Any, space: Space) -> str:
             + "The best of many is a little too high. The test set was not read.",
         )
     )
-    as_it_is = "" if tuned.baseline is None else f" params.yaml as it is: {tuned.baseline:.4f}."
+    as_it_is = "" if tuned.baseline is None else f" params.yaml as it is: {tuned.baseline:.4f}"
+    as_it_is += "" if tuned.baseline_ms is None else f", {tuned.baseline_ms:.3f} ms an image"
+    as_it_is += "." if as_it_is else ""
     best = f" Best: {tuned.front[0].quality:.4f}." if tuned.front else ""
     return render(f"Tuning: {tuned.study}", f"{len(tuned.rows)} trials, {tuned.objective}.{as_it_is}{best}", sections)
 

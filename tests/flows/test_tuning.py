@@ -91,6 +91,21 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     assert "--pruner is 'x'" in again.stderr
 
 
+def test_gaussian_processes_hyperband_and_latency(workspace: Clone) -> None:
+    assert workspace.hallmark("configure", "train.max_epochs=6").returncode == 0
+    done = workspace.hallmark("tune", "--sampler", "gp", "--pruner", "hyperband", "--trials", "8", "--no-baseline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    complete, pruned = (done.stdout.count(f" {word}") for word in ("s  lr", "pruned: epoch"))
+    assert (complete + pruned, pruned > 0) == (8, True), done.stdout
+
+    done = workspace.hallmark("tune", "quick", "--latency", "--sampler", "gp", "--trials", "3", "--study", "fast")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Best of quality against latency" in done.stdout
+    shown = next(line.split() for line in done.stdout.splitlines() if line.startswith("params.yaml  "))
+    assert float(shown[2]) > 0, "params.yaml as it is has no milliseconds to compare with"
+    assert "ms an image" in (workspace.root / "reports" / "tuning.html").read_text()
+
+
 def test_a_killed_study_goes_on(clone: Callable[..., Clone], digits: Path) -> None:
     workspace = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
     command = ["-m", "flows.cli", "tune", "quick", "--sampler", "random", "--trials", "4", "--no-baseline"]
