@@ -35,29 +35,33 @@ COPIED = (
     "params.yaml",
     "dvc.yaml",
     "data/review.csv",
+    "data/accepted.json",
+    "data/ablation.json",
+    "data/none",
     ".dvcignore",
     ".gitignore",
 )
 
 BARE = """
-import dataclasses, json, sys, time
-import optuna
+import json, sys, tempfile, time
 from pathlib import Path
-from hallmark.experiments.study import _sampler, _suggest
+import optuna
+from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
 from hallmark.experiments import space
+from hallmark.experiments.study import _sampler, _suggest
+from hallmark.learning import checkpoints, devices, sets, starting
+from hallmark.learning.recipe import resolve
+from hallmark.models import weights
 from hallmark.pipeline.configuration import params_with
 from hallmark.pipeline.params import read
-from hallmark.learning import checkpoints, devices, pixels, sets
-from hallmark.learning.recipe import batch_size as batch_size_for, resolve
-from hallmark.models import weights
-from hallmark.models.params import choose
 from tasks import STAGES
-import tempfile
 
+runtime.prepare()
 document = read(Path("params.yaml"))
 searched = space.read(space.find("default", Path("conf")), sections=("train", "model"), check=lambda _: None)
 data = Path("data")
+folders = {name: data / name for name in ("ingest", "split", "clean", "balance", "synthesize")}
 
 class Silent:
     def metrics(self, values, step): pass
@@ -66,27 +70,17 @@ class Silent:
 def objective(trial):
     values = {each.key: _suggest(trial, each) for each in searched.dimensions}
     params = params_with(STAGES, document, values, package="tasks")["train"]
-    made = sets.read(**{name: data / name for name in ("ingest", "split", "clean", "balance", "synthesize")},
-                     synthetic_weight=params.synthetic_weight)
+    made = sets.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((data / "augment" / "policy.json").read_text())
-    found = pixels.survey(made.train_items)
-    chosen = choose(params.model, images=made.n_real, classes=len(made.classes), side=found.side, grey=found.grey,
-                    batch_size=batch_size_for(params, images=made.shown))
-    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels}
-    cache = Path(".hallmark/cache/pixels")
-    images = pixels.prepared(made.train_items, **shape, cache=cache)
-    held_out = pixels.prepared(made.val_items, **shape, cache=cache)
-    mean, std = pixels.scaling("standard", pixels.opened(images)[: made.n_real])
-    description = {"name": chosen.name, "classes": made.classes, "arguments": chosen.arguments,
-                   "input": {**shape, "scaling": "standard", "mean": mean, "std": std}}
-    network = weights.network(description, seed=derive(params.seed, "train", "init"))
-    size = resolve(params, images=made.shown, network=chosen.name).batch_size
-    machine = devices.machine(params.precision, network, (size, chosen.channels, chosen.side, chosen.side))
+    cache = runtime.state() / "cache" / "pixels"
+    start = starting.prepare(params.model, made, recipe=params, seed=params.seed, cache=cache, backbone=None)
+    resolved = resolve(params, images=made.shown, network=start.description["name"], weights=start.weights)
+    machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
     with tempfile.TemporaryDirectory() as folder:
-        fitted = sets.train(made, description, network, images=images, held_out=held_out,
-                            transforms=policy["transforms"], recipe=params, objective=params.objective,
-                            seed=params.seed, machine=machine, log=Silent(),
+        fitted = sets.train(made, start, transforms=policy["transforms"], recipe=params, resolved=resolved,
+                            objective=params.objective, seed=params.seed, machine=machine, log=Silent(),
                             checkpoints=checkpoints.Checkpoints(Path(folder), "k"))
+        weights.save_model(Path(folder), start.description, fitted.state)
     return fitted.history[fitted.best_epoch - 1]["objective"]
 
 if __name__ == "__main__":

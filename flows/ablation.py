@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
 from hallmark.contracts.errors import GateRefused, InputError
-from hallmark.experiments import ablation, interventions, pages, preparation, trial
+from hallmark.experiments import ablation, interventions, pages, preparation, record, trial
 from hallmark.experiments.ablation import AS_IT_IS, Finding
 from hallmark.judgement.objective import describe
 from hallmark.pipeline import durable, overrides
@@ -75,6 +75,15 @@ def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Con
     ablated: Ablated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "ablation.html"
     durable.write_text(page, pages.ablation(ablated))
+    record.write(
+        root / "data" / "ablation.json",
+        objective=ablated.objective,
+        n_judged=ablated.n_judged,
+        seeds=ablated.seeds,
+        findings=ablated.findings,
+        refused=ablated.refused,
+        folders={name: root / "data" / name for name in TRAIN.inputs},
+    )
     _sum_up(ablated, console, page)
     values = ablation.to_apply(steps, ablated.findings)
     words = " ".join(overrides.as_overrides(values))

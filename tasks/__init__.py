@@ -67,6 +67,7 @@ STAGES = (
             "register",
             "ledger",
             "reports",
+            "ablation",
         ),
         outputs=("page",),
     ),

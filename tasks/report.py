@@ -52,6 +52,7 @@ def run(
     register: Path,
     ledger: Path,
     reports: Path,
+    ablation: Path,
     page: Path,
 ) -> Report:
     """Writes the page."""
@@ -72,7 +73,7 @@ def run(
         "evaluate": evaluate,
         "register": register,
     }
-    inputs = load(folders, ledger, reports)
+    inputs = load(folders, ledger, reports, ablation)
     text = render(inputs, title=params.title, gallery=params.gallery, mistakes=params.mistakes, side=params.thumbnail)
     page.write_text(text, encoding="utf-8")
     fates = inputs.files["fate"].value_counts()

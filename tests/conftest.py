@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CODE = [
     *("hallmark", "tasks", "flows", "conf", "pyproject.toml", "params.yaml", "dvc.yaml"),
-    *("data/review.csv", "data/accepted.json", "data/none"),
+    *("data/review.csv", "data/accepted.json", "data/ablation.json", "data/none"),
     *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 ]
 

@@ -249,8 +249,8 @@ def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
         shown = f"{head.partition('://')[0]}://…@{tail}" if mark else storage
         raise MachineError(
             f"--storage {shown} does not open ({str(error).splitlines()[0]})",
-            remedy="give the URL of a database that answers, such as postgresql+psycopg://user:password@host/name, "
-            "with its driver installed",
+            remedy="give the URL of a database that answers, such as postgresql+pg8000://user:password@host/name, with "
+            "its driver installed (hallmark[postgresql] has that one)",
         ) from error
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import HallmarkError
+from hallmark.experiments.record import INPUTS
 from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from hallmark.pipeline.stage import Stage
 
 RESULT = "result.json"
-INPUTS = (
-    "ingest/manifest.parquet",
-    "split/split.parquet",
-    "clean/decisions.parquet",
-    "balance/plan.parquet",
-    "balance/plan.json",
-    "augment/policy.json",
-    "synthesize/manifest.parquet",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

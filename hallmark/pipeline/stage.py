@@ -32,6 +32,8 @@ class Stage:
                 return Path("data/review.csv")
             case "accepted":
                 return Path("data/accepted.json")
+            case "ablation":
+                return Path("data/ablation.json")
             case "ledger":
                 return Path("reports/ledger.csv")
             case "plots":

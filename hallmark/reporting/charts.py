@@ -110,6 +110,33 @@ def shares(parts: Sequence[tuple[str, int, str]]) -> Markup:
     )
 
 
+def gains(rows: Sequence[tuple[str, float, float, float, str]], *, title: str) -> Markup:
+    """A dot with its interval a row, about an upright line at zero; ``rows`` hold (name, value, low, high, verdict)."""
+    ink = {"keep": "var(--good)", "drop": "var(--bad)"}
+    left, row, top = 150.0, 24.0, 8.0
+    low, high = _nice(min(0.0, *(each[2] for each in rows)), max(0.0, *(each[3] for each in rows)))
+    foot = top + row * len(rows)
+
+    def x(value: float) -> float:
+        return left + (value - low) / ((high - low) or 1.0) * (WIDTH - left - RIGHT)
+
+    parts = [
+        f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{foot:.1f}"/>'
+        f'<text x="{x(tick):.1f}" y="{foot + 16:.1f}" text-anchor="middle">{tick:+g}</text>'
+        for tick in _ticks(low, high)
+    ]
+    parts.append(f'<line class="mark" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{foot:.1f}"/>')
+    for place, (name, value, least, most, verdict) in enumerate(rows):
+        y, colour = top + row * (place + 0.5), ink.get(verdict, "var(--muted)")
+        parts.append(
+            f'<text x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>'
+            f'<line x1="{x(least):.1f}" x2="{x(most):.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" '
+            f'stroke-width="2"/><circle cx="{x(value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
+        )
+    parts.append(f'<text class="note" x="{WIDTH - RIGHT}" y="{foot + 34:.1f}" text-anchor="end">{escape(title)}</text>')
+    return _svg(parts, title, height=foot + 42)
+
+
 class _Frame:
     """Data coordinates to the drawing's."""
 
@@ -144,9 +171,9 @@ def _markup(text: str) -> Markup:
     return Markup(text)  # noqa: S704  every word of the data in it was escaped where it was put in
 
 
-def _svg(parts: Sequence[str], title: str) -> Markup:
+def _svg(parts: Sequence[str], title: str, *, height: float = HEIGHT) -> Markup:
     return _markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}">'
+        f'<svg class="chart" viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hallmark.contracts import tables
+from hallmark.experiments import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +34,11 @@ class Inputs:
     history: pd.DataFrame
     audit: pd.DataFrame
     synthetic: pd.DataFrame
+    ablation: Json
 
 
-def load(folders: Mapping[str, Path], ledger: Path, reports: Path) -> Inputs:
-    """Reads the folders (by stage), the ledger and the reports of all stages but ``report``."""
+def load(folders: Mapping[str, Path], ledger: Path, reports: Path, ablation: Path) -> Inputs:
+    """Reads the folders (by stage), the ledger, the reports of all stages but ``report``, and the last ablation."""
     manifest = tables.read_table(folders["ingest"] / "manifest.parquet", tables.MANIFEST)
     split = tables.read_table(folders["split"] / "split.parquet", tables.SPLIT)
     decisions = tables.read_table(folders["clean"] / "decisions.parquet", tables.DECISIONS)
@@ -61,6 +63,7 @@ def load(folders: Mapping[str, Path], ledger: Path, reports: Path) -> Inputs:
         history=pd.read_parquet(folders["train"] / "history.parquet"),
         audit=pd.read_parquet(folders["augment"] / "audit.parquet"),
         synthetic=tables.read_table(folders["synthesize"] / "manifest.parquet", tables.SYNTHETIC),
+        ablation=record.read(ablation),
     )
 
 

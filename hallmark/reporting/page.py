@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hallmark.images.shards import Reader
+from hallmark.reporting.ablation_section import ablation_section
 from hallmark.reporting.data_section import data_section
 from hallmark.reporting.judgement_section import headline, judgement_section
 from hallmark.reporting.lineage_section import what_ran
@@ -19,6 +20,7 @@ CONTENTS = (
     ("summary", "In short"),
     ("data", "Data"),
     ("training", "Training"),
+    ("ablation", "Steps"),
     ("judgement", "Test"),
     ("lineage", "Lineage"),
 )
@@ -33,6 +35,7 @@ def render(inputs: Inputs, *, title: str, gallery: int, mistakes: int, side: int
             "contents": CONTENTS,
             "data": data_section(inputs, reader, most=gallery, side=side),
             "training": training_section(inputs),
+            "ablation": ablation_section(inputs),
             "judgement": judgement_section(inputs, reader, most=mistakes, side=side),
             "ran": what_ran(inputs),
             "source_digest": inputs.reports["ingest"]["digest"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -62,7 +63,8 @@ def test_a_kill_loses_no_finished_training_and_the_verdicts_are_right(workspace:
     finished = {path: path.stat().st_mtime_ns for path in trials.glob("*/result.json")}
     assert (workspace.root / ".hallmark" / "experiments" / "ablate" / "trees").exists()
     params = (workspace.root / "params.yaml").read_bytes()
-    before = {name: data for name, data in workspace.outputs().items() if not name.endswith(".html")}
+    written = ("reports/ablation.html", "data/ablation.json")
+    before = {name: data for name, data in workspace.outputs().items() if name not in written}
     lock = (workspace.root / "dvc.lock").read_bytes()
 
     done = workspace.hallmark(*command[2:])
@@ -76,12 +78,14 @@ def test_a_kill_loses_no_finished_training_and_the_verdicts_are_right(workspace:
     # nothing of the workspace is touched, nothing is left
     assert (workspace.root / "params.yaml").read_bytes() == params
     assert (workspace.root / "dvc.lock").read_bytes() == lock
-    after = {name: data for name, data in workspace.outputs().items() if not name.endswith(".html")}
+    after = {name: data for name, data in workspace.outputs().items() if name not in written}
     assert after == before
     assert not (workspace.root / ".hallmark" / "experiments" / "ablate" / "trees").exists()
     page = (workspace.root / "reports" / "ablation.html").read_text()
     assert page.count("<svg") == 2
     assert "<script" not in page
+    found = json.loads((workspace.root / "data" / "ablation.json").read_text())
+    assert {each["name"]: each["verdict"] for each in found["findings"]}["slow"] == "drop"
 
     with sqlite3.connect(workspace.root / "mlflow.db") as connection:
         found = connection.execute("SELECT run_uuid, status FROM runs").fetchall()

@@ -43,7 +43,14 @@ def build(root: Path, *, hostile: str = HOSTILE, synthetic: bool = False, privac
     (reports / "evaluate.json").write_text(json.dumps(found), encoding="utf-8")
     ledger.to_csv(reports / "ledger.csv", index=False)
     places = {name: root / name for name in STAGES}
-    return {**places, "ledger": reports / "ledger.csv", "reports": reports, "page": reports / "index.html"}
+    (root / "ablation.json").write_text("{}")
+    return {
+        **places,
+        "ablation": root / "ablation.json",
+        "ledger": reports / "ledger.csv",
+        "reports": reports,
+        "page": reports / "index.html",
+    }
 
 
 def _ledger(root: Path, classes: list[str]) -> pd.DataFrame:

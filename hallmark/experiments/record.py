@@ -1,0 +1,74 @@
+"""data/ablation.json: what the last ablation found, kept in Git and an input of the report; ``{}`` before the first.
+
+It names by a digest the inputs of train that it was found on, so that a page of other data or other plans can say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+INPUTS = (
+    "ingest/manifest.parquet",
+    "split/split.parquet",
+    "clean/decisions.parquet",
+    "balance/plan.parquet",
+    "balance/plan.json",
+    "augment/policy.json",
+    "synthesize/manifest.parquet",
+)
+KEYS = ("objective", "n_judged", "seeds", "inputs", "findings", "refused")
+
+
+def inputs_digest(folders: Mapping[str, Path]) -> str:
+    """16 hexadecimal digits of the tables that train reads; ``folders`` by stage."""
+    total = hashlib.sha256()
+    for name in INPUTS:
+        stage, _, file = name.partition("/")
+        with (folders[stage] / file).open("rb") as stream:
+            total.update(f"{name}={hashlib.file_digest(stream, 'sha256').hexdigest()}\x1f".encode())
+    return total.hexdigest()[:16]
+
+
+def write(
+    path: Path,
+    *,
+    objective: str,
+    n_judged: int,
+    seeds: Sequence[int],
+    findings: Sequence[Any],
+    refused: Mapping[str, str],
+    folders: Mapping[str, Path],
+) -> None:
+    """Writes the findings of an ablation whose inputs of train lie in ``folders``."""
+    content = {
+        "objective": objective,
+        "n_judged": n_judged,
+        "seeds": list(seeds),
+        "inputs": inputs_digest(folders),
+        "findings": [asdict(finding) | {"cost": round(finding.cost, 1)} for finding in findings],
+        "refused": dict(refused),
+    }
+    durable.write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What :func:`write` wrote; empty before the first. Raises InputError."""
+    remedy = "write {} into it, or take it from Git, or run hallmark ablate again"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"data/ablation.json is no JSON ({error})", remedy=remedy) from error
+    if found != {} and (not isinstance(found, dict) or set(found) != set(KEYS)):
+        raise InputError("data/ablation.json was not written by hallmark ablate", remedy=remedy)
+    result: dict[str, Any] = found
+    return result
