@@ -1,14 +1,15 @@
 """What tuning gains, and what it costs beside its trainings.
 
-    .venv/bin/python benchmarks/tuning.py --data /path/to/fashion_mnist [--images 10000] [--trials 12] [--rounds 2]
+    .venv/bin/python benchmarks/tuning.py --data /path/to/fashion_mnist --folder /new/folder [--images 10000]
 
 On a subset of Fashion-MNIST (its official IDX files), split 70/20/10 by the pipeline:
 
 1. *Cost*: ``hallmark tune`` against Optuna on a bare loop that calls the same training, with the same sampler, seed and
-   hence the same values, alternated; ``--epochs`` epochs a trial. The ratio is of the seconds of equal trials, the
-   start of the command (interpreter, Prefect's server) apart.
+   hence the same values, alternated; ``--cost-epochs`` epochs a trial. Two ratios: of the seconds from the end of the
+   first trial to the end of the last (what a trial costs), and of the two whole commands (starting, importing,
+   Prefect's server and MLflow's database included, which do not grow with the trials).
 2. *Gain*: default params against tuned ones (``--trials`` trials of conf/search/default.yaml, median pruning), each
-   trained over ``--seeds`` seeds and judged on the test set, which tuning did not see.
+   trained over ``--seeds`` seeds and judged on the test set, which tuning did not see; ``--epochs`` on both sides.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +45,10 @@ COPIED = (
     ".gitignore",
 )
 
+BEFORE_TRAIN = ("ingest", "validate", "split", "clean", "balance", "augment", "synthesize")
+
 BARE = """
-import json, sys, tempfile, time
+import json, sys, tempfile
 from pathlib import Path
 import optuna
 from hallmark.contracts import runtime
@@ -85,10 +90,10 @@ def objective(trial):
 
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    started = time.perf_counter()
     study = optuna.create_study(direction="maximize", sampler=_sampler("random", derive(0, "tune", 0) % 2**32))
     study.optimize(objective, n_trials=int(sys.argv[1]))
-    print(json.dumps({"seconds": time.perf_counter() - started, "values": [t.value for t in study.trials]}))
+    ends = [trial.datetime_complete for trial in study.trials]
+    print(json.dumps({"seconds": (ends[-1] - ends[0]).total_seconds(), "values": [t.value for t in study.trials]}))
 """
 
 
@@ -138,27 +143,45 @@ def cost(folder: Path, trials: int, epochs: int, rounds: int) -> None:
     call(folder, "-m", "flows.cli", "configure", f"train.max_epochs={epochs}")
     # the inputs of train, and the cache of decoded images, for both
     call(folder, "-m", "flows.cli", "tune", "--trials", "1", "--study", "warm", "--sampler", "random", "--no-baseline")
-    ratios = []
+    trials_alone, whole = [], []
     for number in range(rounds):
         shutil.rmtree(folder / ".hallmark" / "experiments")
         (folder / ".hallmark" / "optuna.db").unlink()
-        bare = json.loads(call(folder, "-c", BARE, str(trials)).splitlines()[-1])
         started = time.perf_counter()
+        bare = json.loads(call(folder, "-c", BARE, str(trials)).splitlines()[-1])
+        between = time.perf_counter()
         said = call(folder, "-m", "flows.cli", "tune", "--trials", str(trials), "--sampler", "random", "--no-baseline")
-        whole = time.perf_counter() - started
-        ours = float(re.search(r"Took   ([0-9.]+) s", said)[1])
-        ratios.append(ours / bare["seconds"])
+        commands = (time.perf_counter() - between, between - started)
+        ours = _between_ends(folder)
+        trials_alone.append(ours / bare["seconds"])
+        whole.append(commands[0] / commands[1])
         print(
-            f"round {number + 1}: bare {bare['seconds']:.1f} s, hallmark tune {ours:.1f} s (command {whole:.1f} s), "
-            f"ratio {ratios[-1]:.3f}; bare values {[round(value, 4) for value in bare['values']]}"
+            f"round {number + 1}: {trials - 1} trials after the first: bare {bare['seconds']:.1f} s, hallmark tune "
+            f"{ours:.1f} s, ratio {trials_alone[-1]:.3f}; whole command: {commands[1]:.1f} s, {commands[0]:.1f} s, "
+            f"ratio {whole[-1]:.3f}; bare values {[round(value, 4) for value in bare['values']]}"
         )
-        print("\n".join(line for line in said.splitlines() if re.match(r"[* ] +\d+/", line)))
-    print(f"cost: median ratio {statistics.median(ratios):.3f} over {rounds} rounds of {trials} trials")
-    call(folder, "-m", "flows.cli", "configure", "train.max_epochs=auto")
+        print("\n".join(line for line in said.splitlines() if re.match(r"[* ] +\d+/", line)), flush=True)
+    print(
+        f"cost over {rounds} rounds of {trials} trials, medians: a trial {statistics.median(trials_alone):.3f}, "
+        f"the whole command {statistics.median(whole):.3f} of the bare loop"
+    )
 
 
-def gain(folder: Path, trials: int, seeds: int, jobs: int) -> None:
+def _between_ends(folder: Path) -> float:
+    """Seconds from the end of a study's first trial to the end of its last, as Optuna's database has them."""
+    with sqlite3.connect(folder / ".hallmark" / "optuna.db") as connection:
+        rows = connection.execute("SELECT datetime_complete FROM trials ORDER BY number").fetchall()
+    ends = [datetime.fromisoformat(end) for (end,) in rows]
+    return (ends[-1] - ends[0]).total_seconds()
+
+
+def gain(folder: Path, trials: int, seeds: int, jobs: int, epochs: str) -> None:
     """Prints test figures with default and with tuned params."""
+    from hallmark.judgement import paired
+
+    call(folder, "-m", "flows.cli", "configure", f"train.max_epochs={epochs}")
+    for stage in BEFORE_TRAIN:
+        call(folder, "-m", "tasks", stage)
     kept = (folder / "params.yaml").read_text()
 
     def tested() -> list[float]:
@@ -186,8 +209,8 @@ def gain(folder: Path, trials: int, seeds: int, jobs: int) -> None:
         )
     )
     after = tested()
-    gains = [b - a for a, b in zip(before, after, strict=True)]
-    print(f"test accuracy, default: {before}; tuned: {after}; gain {statistics.fmean(gains):+.4f} over {seeds} seeds")
+    gained = paired.interval(paired.differences(after, before))
+    print(f"test accuracy, default: {before}; tuned: {after}; gain {gained['value']}, 95 % interval {gained['ci95']}")
 
 
 def _trained(folder: Path, seed: int) -> None:
@@ -212,18 +235,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--cost-trials", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--cost-epochs", type=int, default=3)
+    parser.add_argument("--epochs", default="auto")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", choices=("cost", "gain"))
     options = parser.parse_args()
     if not options.folder.exists():
         workspace(options.folder, options.data, options.images)
     if options.only != "gain":
-        cost(options.folder, options.cost_trials, options.epochs, options.rounds)
+        cost(options.folder, options.cost_trials, options.cost_epochs, options.rounds)
     if options.only != "cost":
-        gain(options.folder, options.trials, options.seeds, options.jobs)
+        gain(options.folder, options.trials, options.seeds, options.jobs, options.epochs)
 
 
 if __name__ == "__main__":
