@@ -87,23 +87,37 @@ def number(value: float | int | None, digits: int = 3) -> str:
 def pairs(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested JSON values as (name, text) pairs.
 
-    >>> pairs({"noise_scale": {"first": 0.51234}, "unit": "image"})
-    [('noise scale first', '0.5123'), ('unit', 'image')]
+    >>> pairs({"noise_scale": {"first": 0.51234}, "gain_ci95": [0.1, 0.2]})
+    [('noise scale first', '0.5123'), ('gain, 95 % interval', '0.1 to 0.2')]
     """
     found = []
     for name, inner in value.items():
         title = f"{prefix} {name}".strip().replace("_", " ")
         if isinstance(inner, dict):
             found.extend(pairs(inner, title))
+        elif title.endswith("ci95"):
+            found.append((f"{title.removesuffix('ci95').strip()}, 95 % interval", " to ".join(map(plain, inner))))
         else:
             found.append((title, plain(inner)))
     return found
 
 
 def plain(value: Any) -> str:
-    """A JSON value as text."""
+    """A JSON value as text; an entry of a list goes by its first value.
+
+    >>> plain([{"label": "8", "made": 123, "passed": True}, {"label": "9", "made": 126, "passed": True}])
+    '8 (made 123, passed yes), 9 (made 126, passed yes)'
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(_entry(item) if isinstance(item, dict) and len(item) > 1 else plain(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {plain(inner)}" for name, inner in value.items())
+        return ", ".join(f"{str(name).replace('_', ' ')}: {plain(inner)}" for name, inner in value.items())
     return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    first, *rest = entry
+    told = ", ".join(f"{name.replace('_', ' ')} {plain(entry[name])}" for name in rest)
+    return f"{plain(entry[first])} ({told})"

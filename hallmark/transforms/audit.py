@@ -194,7 +194,7 @@ class _Trial:
         finding = asked[0]["finding"]
         if finding == "keeps_label":
             return self._told(
-                1.0, "kept", f"the judge agrees with {_percent(asked[0])} of the labels it agrees with untouched", asked
+                1.0, "kept", f"the judge is right {_percent(asked[0])} as often as about untouched images", asked
             )
         if finding == "cannot_tell":
             return self._told(1.0, "cannot_tell", _doubt(asked[0], self.rule), asked)
