@@ -39,6 +39,7 @@ _EXACT_SEARCH = 8192  # images up to which every pair is looked at; of more, tho
 _CELLS = 3
 _HELD = 1 << 14  # thumbnails held at once: 108 MiB
 _DIFFERENT = 0.1  # 1 - cosine of two sketches beyond which none is a copy; copies of photographs stay below 0.02
+_ROUNDING = 2.0  # grey levels by which two sketches may differ whatever their cosine
 
 
 def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indices]:
@@ -216,14 +217,18 @@ def _alike(sketches: pd.Series, i: Indices, j: Indices) -> NDArray[np.bool_]:
     """Which pairs of images look alike as far as their sketches tell: bool [pairs]."""
     held = sketches.to_numpy(object)
 
-    def units(rows: Indices) -> NDArray[np.float32]:
-        light = np.frombuffer(b"".join(held[rows]), np.uint8).reshape(len(rows), -1).astype(np.float32)
-        light -= light.mean(axis=1, keepdims=True)
-        return light / np.maximum(np.linalg.norm(light, axis=1, keepdims=True), 1e-6)  # type: ignore[no-any-return]
+    def light(rows: Indices) -> NDArray[np.float32]:
+        values = np.frombuffer(b"".join(held[rows]), np.uint8).reshape(len(rows), -1).astype(np.float32)
+        return np.asarray(values - values.mean(axis=1, keepdims=True), np.float32)
 
-    blocks = [slice(begin, begin + 4096) for begin in range(0, len(i), 4096)]
-    like = [np.einsum("nd,nd->n", units(i[block]), units(j[block])) for block in blocks]
-    return np.concatenate([np.zeros(0, np.float32), *like]) >= 1 - _DIFFERENT
+    found = [np.zeros(0, bool)]
+    for begin in range(0, len(i), 4096):
+        a, b = light(i[begin : begin + 4096]), light(j[begin : begin + 4096])
+        length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        alike: NDArray[np.bool_] = np.einsum("nd,nd->n", a, b) >= (1 - _DIFFERENT) * length
+        # where there is hardly any contrast, rounding alone turns a sketch in any direction
+        found.append(alike | (np.sqrt(((a - b) ** 2).mean(axis=1)) <= _ROUNDING))
+    return np.concatenate(found)
 
 
 def find_clusters(

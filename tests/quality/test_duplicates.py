@@ -17,6 +17,8 @@ from hallmark.quality.measurement import measure
 from tests.quality.made_source import encoded, picture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -26,13 +28,16 @@ def rest(left: NDArray[np.uint8], right: NDArray[np.uint8], align: NDArray[np.bo
     return residual(np.concatenate([left, right]), rows, len(left) + rows, align)
 
 
-def clusters_of(files: list[bytes]) -> NDArray[np.int64]:
-    frame = pd.DataFrame([measure(data, 10**8).row() for data in files])
-
+def pixels_of(files: list[bytes]) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
     def thumbnails(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.stack([prepare(files[row], SIDE, SIDE, 3) for row in rows] or [np.zeros((SIDE, SIDE, 3), np.uint8)])
 
-    return find_clusters(frame, thumbnails, distance=8, max_residual=0.12, align_from=24)
+    return thumbnails
+
+
+def clusters_of(files: list[bytes]) -> NDArray[np.int64]:
+    frame = pd.DataFrame([measure(data, 10**8).row() for data in files])
+    return find_clusters(frame, pixels_of(files), distance=8, max_residual=0.12, align_from=24)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 12))
@@ -67,6 +72,16 @@ def test_unlike_photos_of_one_hash_are_told_apart_without_decoding_them_again() 
 
     assert len(set(find_clusters(frame, thumbnails, distance=8, max_residual=0.12, align_from=24))) == 6
     assert asked == []
+
+
+def test_copies_of_a_picture_with_hardly_any_contrast_are_found() -> None:
+    grain = (
+        np.random.default_rng(0).normal(0, 0.4, (2, 16, 16, 1)).repeat(6, axis=1).repeat(6, axis=2).repeat(3, axis=3)
+    )
+    files = [encoded(np.rint(200 + one).astype(np.uint8)) for one in grain]
+    frame = pd.DataFrame([measure(data, 10**8).row() for data in files]).assign(phash=0)
+    found = find_clusters(frame, pixels_of(files), distance=8, max_residual=0.12, align_from=24)
+    assert len(set(found.tolist())) == 1
 
 
 def test_clusters_do_not_depend_on_how_many_thumbnails_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
