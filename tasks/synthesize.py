@@ -71,7 +71,7 @@ class Params:
 class Report:
     """reports/synthesize.json."""
 
-    decision: str  # kept, refused, skipped (images too large), not_needed, off
+    decision: str  # kept, refused, skipped (images too large), too_few (real ones), not_needed, off
     verdict: str  # the decision in words
     target: str | dict[str, int]
     generator: str
@@ -127,7 +127,7 @@ def run(
         )
     batch: Batch | None = None
     shape: tuple[int, int, int] | None = None
-    decision, table = "off" if asked == "off" else "not_needed", batches.empty()
+    decision, table = "off" if asked == "off" else "too_few" if wants else "not_needed", batches.empty()
     origin = EXTERNAL if params.external != NO_FOLDER else params.generator
     if any(want.wanted for want in wants):
         with shards.Reader(ingest) as reader:
@@ -156,7 +156,7 @@ def run(
         )
     return Report(
         decision=decision,
-        verdict=batches.verdict(decision, batch, shape=shape, max_side=params.max_side),
+        verdict=batches.verdict(decision, batch, wants, shape=shape, max_side=params.max_side),
         target=asked,
         generator=origin,
         preset=params.preset,

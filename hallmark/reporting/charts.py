@@ -113,16 +113,16 @@ def shares(parts: Sequence[tuple[str, int, str]]) -> Markup:
 def gains(rows: Sequence[tuple[str, float, float, float, str]], *, title: str) -> Markup:
     """A dot with its interval a row, about an upright line at zero; ``rows`` hold (name, value, low, high, verdict)."""
     ink = {"keep": "var(--good)", "drop": "var(--bad)"}
-    left, row, top = 150.0, 24.0, 8.0
+    left, right, row, top = 150.0, 30.0, 24.0, 8.0
     low, high = _nice(min(0.0, *(each[2] for each in rows)), max(0.0, *(each[3] for each in rows)))
     foot = top + row * len(rows)
 
     def x(value: float) -> float:
-        return left + (value - low) / ((high - low) or 1.0) * (WIDTH - left - RIGHT)
+        return left + (value - low) / ((high - low) or 1.0) * (WIDTH - left - right)
 
     parts = [
         f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{foot:.1f}"/>'
-        f'<text x="{x(tick):.1f}" y="{foot + 16:.1f}" text-anchor="middle">{tick:+g}</text>'
+        f'<text x="{x(tick):.1f}" y="{foot + 16:.1f}" text-anchor="middle">{tick:g}</text>'
         for tick in _ticks(low, high)
     ]
     parts.append(f'<line class="mark" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{foot:.1f}"/>')

@@ -84,7 +84,9 @@ def empty() -> pd.DataFrame:
     return pd.DataFrame(columns=["path", "label", "shard", "row", "origin", "nearest_distance", "agreement"])
 
 
-def verdict(decision: str, batch: Batch | None, *, shape: Sequence[int] | None, max_side: int) -> str:
+def verdict(
+    decision: str, batch: Batch | None, wants: Sequence[Want], *, shape: Sequence[int] | None, max_side: int
+) -> str:
     """The decision in a sentence."""
     if batch is None:
         if decision == "skipped" and shape is not None:
@@ -92,6 +94,9 @@ def verdict(decision: str, batch: Batch | None, *, shape: Sequence[int] | None, 
                 f"Skipped: the images are {shape[1]} × {shape[0]} pixels, and the generator makes none with a side "
                 f"above {max_side} (synthesize.max_side); made smaller they would be blurred beside real ones."
             )
+        if decision == "too_few":
+            rare = ", ".join(f"{want.label} ({want.real})" for want in wants)
+            return f"Nothing made: rare classes have too few real images to learn from (synthesize.min_real): {rare}."
         return {
             "off": "Off: synthesize.target asks for no images.",
             "not_needed": "Not needed: no class is as rare as synthesize.target and synthesize.classes mean.",

@@ -192,7 +192,7 @@ def test_images_made_elsewhere_pass_the_same_gates(
         ({"target": False}, "off", "asks for no images"),
         ({"rare_below": 0.1}, "not_needed", "no class is as rare"),
         ({"target": {"0": 10}}, "not_needed", "no class is as rare"),
-        ({"min_real": 21}, "not_needed", "no class is as rare"),
+        ({"min_real": 21}, "too_few", "too few real images to learn from (synthesize.min_real)"),
     ],
 )
 def test_where_nothing_is_made_the_report_says_why(
