@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 from prefect.states import Completed, Failed
 
+from flows.adapters import untagged
 from flows.crossvalidation import divide, fold_tree
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
 from hallmark.contracts.errors import InputError
@@ -158,9 +159,10 @@ def _search(bench: Bench, searched: Space, request: Request, trained_with: Any, 
     with open_run(now.tracking, key=f"{NAME}-{study.name}", stage=NAME, params=settings) as run:
         baseline = _baseline(bench, study, run, now, inputs, latency=request.latency) if request.baseline else None
         told = _Progress(bench.console, study, total=request.trials, baseline=baseline)
-        futures = [
-            _trial(bench, study, run, trained_with, inputs, told, request, started).submit() for _ in range(left)
-        ]
+        with untagged():
+            futures = [
+                _trial(bench, study, run, trained_with, inputs, told, request, started).submit() for _ in range(left)
+            ]
         wait(futures)
         for future in futures:
             error = future.state.data if future.state.is_failed() else None
