@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hallmark.experiments.trial import working_in
+from hallmark.experiments.trial import place_of, working_in
 from hallmark.pipeline.configuration import stage_params
 from hallmark.versioning import worktree
 
@@ -52,6 +53,8 @@ def prepare(tree: Tree) -> dict[str, float | None]:
     seconds: dict[str, float | None] = {}
     with working_in(tree.place):
         params = stage_params(tree.known, tree.place, package=tree.package)
+        cleaned = params["clean"]
+        params["clean"] = dataclasses.replace(cleaned, backbone=place_of(cleaned.backbone, tree.root))
         workspace = Workspace(tree.place)
         for stage in tree.stages:
             if workspace.settle(stage.name) != "stale":

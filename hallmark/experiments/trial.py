@@ -133,11 +133,17 @@ def digest(values: Mapping[str, Any], files: Sequence[Path], code: Sequence[Path
 
 def located(params: Any, root: Path) -> Any:
     """Params of train that mean the same from any folder: a backbone given as a folder of the workspace by its path."""
-    backbone = params.model.backbone
-    if backbone is None or not (root / backbone).is_dir():
+    backbone = place_of(params.model.backbone, root)
+    if backbone == params.model.backbone:
         return params
-    model = dataclasses.replace(params.model, backbone=str((root / backbone).resolve()))
-    return dataclasses.replace(params, model=model)
+    return dataclasses.replace(params, model=dataclasses.replace(params.model, backbone=backbone))
+
+
+def place_of(backbone: str | None, root: Path) -> str | None:
+    """A backbone's name; of one that is a folder of the workspace the whole path, for another working directory."""
+    if backbone is None or not (root / backbone).is_dir():
+        return backbone
+    return str((root / backbone).resolve())
 
 
 @contextmanager
