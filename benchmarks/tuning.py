@@ -20,6 +20,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import sqlite3
 import statistics
@@ -147,18 +148,24 @@ def cost(folder: Path, trials: int, epochs: int, rounds: int) -> None:
     for number in range(rounds):
         shutil.rmtree(folder / ".hallmark" / "experiments")
         (folder / ".hallmark" / "optuna.db").unlink()
-        started = time.perf_counter()
+        started, spent = time.perf_counter(), [_processor_seconds()]
         bare = json.loads(call(folder, "-c", BARE, str(trials)).splitlines()[-1])
         between = time.perf_counter()
+        spent.append(_processor_seconds())
         said = call(folder, "-m", "flows.cli", "tune", "--trials", str(trials), "--sampler", "random", "--no-baseline")
         commands = (time.perf_counter() - between, between - started)
-        ours = _between_ends(folder)
+        spent.append(_processor_seconds())
+        ours, idle = _between_ends(folder)
         trials_alone.append(ours / bare["seconds"])
         whole.append(commands[0] / commands[1])
+        print(f"round {number + 1}, {trials} trials: bare values {[round(value, 4) for value in bare['values']]}")
         print(
-            f"round {number + 1}: {trials - 1} trials after the first: bare {bare['seconds']:.1f} s, hallmark tune "
-            f"{ours:.1f} s, ratio {trials_alone[-1]:.3f}; whole command: {commands[1]:.1f} s, {commands[0]:.1f} s, "
-            f"ratio {whole[-1]:.3f}; bare values {[round(value, 4) for value in bare['values']]}"
+            f"  after the first: bare {bare['seconds']:.1f} s, hallmark tune {ours:.1f} s ({idle:.2f} s of it between "
+            f"trials), ratio {trials_alone[-1]:.3f}"
+        )
+        print(
+            f"  whole command: bare {commands[1]:.1f} s, hallmark tune {commands[0]:.1f} s, ratio {whole[-1]:.3f}; "
+            f"CPU seconds {spent[1] - spent[0]:.1f}, {spent[2] - spent[1]:.1f}"
         )
         print("\n".join(line for line in said.splitlines() if re.match(r"[* ] +\d+/", line)), flush=True)
     print(
@@ -167,12 +174,19 @@ def cost(folder: Path, trials: int, epochs: int, rounds: int) -> None:
     )
 
 
-def _between_ends(folder: Path) -> float:
-    """Seconds from the end of a study's first trial to the end of its last, as Optuna's database has them."""
+def _processor_seconds() -> float:
+    """CPU seconds of all processes that were waited for, and of theirs."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def _between_ends(folder: Path) -> tuple[float, float]:
+    """Seconds from the end of a study's first trial to the end of its last, and those of them in which none ran."""
     with sqlite3.connect(folder / ".hallmark" / "optuna.db") as connection:
-        rows = connection.execute("SELECT datetime_complete FROM trials ORDER BY number").fetchall()
-    ends = [datetime.fromisoformat(end) for (end,) in rows]
-    return (ends[-1] - ends[0]).total_seconds()
+        rows = connection.execute("SELECT datetime_start, datetime_complete FROM trials ORDER BY number").fetchall()
+    begins, ends = ([datetime.fromisoformat(each) for each in column] for column in zip(*rows, strict=True))
+    idle = sum((begin - end).total_seconds() for begin, end in zip(begins[1:], ends[:-1], strict=True))
+    return (ends[-1] - ends[0]).total_seconds(), idle
 
 
 def gain(folder: Path, trials: int, seeds: int, jobs: int, epochs: str) -> None:
