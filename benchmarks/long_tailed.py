@@ -3,7 +3,7 @@
 Of ``ratio`` 50 the commonest class has 50 times the images of the rarest, the others lie between on an exponential
 curve (Cui et al. 2019). Which class is rare is drawn anew with the images, so that no figure hangs on one class being
 easy. The images are given as ``train/<class>/`` and ``test/<class>/``; validation images are for the pipeline to carve
-out of train, as a user's own would be: of the rarest classes there are one or two.
+out of train (a fifth of all images), as a user's own would be: of the rarest classes there are few.
 """
 
 from __future__ import annotations
