@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,7 +16,6 @@ from tests.conftest import make_clone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Clone
 
@@ -72,6 +72,10 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     assert None not in parents, "the trials' runs are not below the study's"
     assert [stage for stage, _, _ in kinds].count("train") == 10
     assert {status for _, status, _ in kinds} == {"FINISHED"}
+    with sqlite3.connect(Path(workspace.environment["PREFECT_HOME"]) / "prefect.db") as connection:
+        tags = connection.execute("SELECT tags FROM task_run WHERE name LIKE 'trial-%'").fetchall()
+    # for a task with tags Prefect asks for concurrency slots, two seconds a trial
+    assert tags == [("[]",)] * 9
     page = (workspace.root / "reports" / "tuning.html").read_text()
     assert page.count("<svg") == 3
     assert "http://" not in page.replace("http://www.w3.org", "")
