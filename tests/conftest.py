@@ -23,6 +23,10 @@ CODE = [
     *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 ]
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell that started the suite in the background: processes that tests stop by Ctrl+C would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clone:
