@@ -102,7 +102,7 @@ def prepared(
         grey=channels == 1,
         batch_size=batch_size(recipe, images=count),
     )
-    mean, std = pixels.scaling(recipe.scaling, images)
+    mean, std = pixels.scaling("standard" if recipe.scaling == "auto" else recipe.scaling, images)
     shape = {"height": side, "width": side, "channels": channels}
     description = {"name": choice.name, "classes": classes, **shape, "mean": mean, "std": std, **choice.arguments}
     resolved = resolve(recipe, images=count, network=choice.name)

@@ -105,8 +105,10 @@ def run(
         start = starting.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone)
     name = start.description["name"]
     resolved = resolve(params, images=data.shown, network=name, weights=start.weights)
-    machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
-    telemetry.note(device=str(machine.device), precision=machine.precision, threads=machine.threads)
+    shape = (resolved.batch_size, *start.shape)
+    machine = devices.machine(params.precision, start.network, shape, compiled=params.compile)
+    telemetry.note(device=str(machine.device), precision=machine.precision)
+    telemetry.note(threads=machine.threads, lanes=machine.lanes)
 
     # what follows the training only does not change it
     told = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}

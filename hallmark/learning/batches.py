@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from hallmark.learning.lanes import Lanes
+
     Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]
 
 TOGETHER = 1 << 20  # values of images made at once where no worker makes them: fixed costs are shared by many batches
@@ -93,6 +95,13 @@ class Batches(Dataset[Batch]):
                 self.reside(device)
 
     @property
+    def by_threads(self) -> bool:
+        """Whether several threads may make batches at once: albumentations keeps a state for all of them."""
+        if self.resident or self.executor == "per_image":
+            return False
+        return self.executor == "none" or bool(getattr(self._augmenter(), "whole", False))
+
+    @property
     def values_per_batch(self) -> int:
         """Pixels times channels that a batch holds at most."""
         return -(-self.shown // self.per_epoch) * int(np.prod(self.pixels.shape[1:]))
@@ -152,6 +161,9 @@ class Batches(Dataset[Batch]):
         return order[start:end], np.arange(start, end), derive(self._seed, "train", "augment", epoch)
 
     def _augmented(self, images: Tensor, marks: NDArray[np.uint64]) -> Tensor:
+        return self._augmenter()(images, marks)
+
+    def _augmenter(self) -> Augment:
         if self._augment is None:
             height, width, channels = self.pixels.shape[1:]
             shape = {"height": height, "width": width, "channels": channels}
@@ -161,7 +173,7 @@ class Batches(Dataset[Batch]):
                 self._augment = batched.build(self._transforms, **shape)
             else:
                 self._augment = _one_by_one(self._transforms, **shape)
-        return self._augment(images, marks)
+        return self._augment
 
     def cost(self) -> float:
         """Seconds that augmenting one image takes, by trial; 0 without augmentation or where a GPU does it."""
@@ -206,9 +218,12 @@ class Waiting:
     seconds: float = 0.0
 
 
-def workers(batches: Batches, *, epochs: int, where: torch.device) -> int:
-    """Worker processes worth their start. Changes no batch: only the time they take."""
-    if batches.resident:
+def workers(batches: Batches, *, epochs: int, where: torch.device, lanes: int = 1) -> int:
+    """Worker processes worth their start. Changes no batch: only the time they take.
+
+    None where the lanes of the training make the batches: they share the cores without taking them from each other.
+    """
+    if batches.resident or (lanes > 1 and batches.by_threads):
         return 0
     spare = runtime.workers() - (1 if where.type == "cpu" else 0)
     if batches.cost() * batches.shown * epochs < WORTH_WORKERS:
@@ -216,17 +231,23 @@ def workers(batches: Batches, *, epochs: int, where: torch.device) -> int:
     return max(0, spare)
 
 
-def stream(batches: Batches, *, start: Key, epochs: int, processes: int, waiting: Waiting) -> Iterator[Batch]:
-    """All batches from ``start`` to the end of the last epoch, in order."""
+def stream(
+    batches: Batches, *, start: Key, epochs: int, processes: int, waiting: Waiting, lanes: Lanes | None = None
+) -> Iterator[Batch]:
+    """All batches from ``start`` to the end of the last epoch, in order, made by ``processes`` or by ``lanes``."""
     keys = [(start[0], number) for number in range(start[1], batches.per_epoch)]
     keys += [(epoch, number) for epoch in range(start[0] + 1, epochs) for number in range(batches.per_epoch)]
     if not processes:
-        together = max(1, TOGETHER // max(1, batches.values_per_batch))
-        for first in range(0, len(keys), together):
+        parts = len(lanes) if lanes is not None and batches.by_threads else 1
+        each = max(1, TOGETHER // max(1, batches.values_per_batch))
+        for first in range(0, len(keys), each * parts):
             started = time.perf_counter()
-            made = batches.__getitems__(keys[first : first + together])
+            shares = [keys[begin : begin + each] for begin in range(first, min(first + each * parts, len(keys)), each)]
+            work = batches.__getitems__
+            made = lanes.map(work, shares) if lanes is not None and parts > 1 else [work(share) for share in shares]
             waiting.seconds += time.perf_counter() - started
-            yield from made
+            for group in made:
+                yield from group
         return
     with warnings.catch_warnings():
         # how many workers there are is for the person who set HALLMARK_WORKERS to say

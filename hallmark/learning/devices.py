@@ -21,34 +21,38 @@ from torch import nn
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.learning.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORDS = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 WORTH_THREADS = 200_000_000  # multiplications in a batch's forward pass
+LEAST = 16  # images of a batch in a lane
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What of the machine the weights depend on: the device, the precision (fp32, bf16, fp16), threads of a kernel,
-    processes that train together (see :mod:`hallmark.learning.team`).
+    processes that train together (see :mod:`hallmark.learning.team`), parts of a batch that are computed side by side
+    (see :mod:`hallmark.learning.lanes`).
     """
 
     device: torch.device
     precision: str
     threads: int
     processes: int = 1
+    lanes: int = 1
 
     def facts(self) -> dict[str, object]:
         """As plain values, with the version of torch: a training is taken up by its like alone."""
         facts = {"device": self.device.type, "precision": self.precision, "threads": self.threads}
-        several = {"processes": self.processes} if self.processes > 1 else {}
-        return {**facts, **several, "torch": torch.__version__}
+        several = {"processes": self.processes, "lanes": self.lanes}
+        return {**facts, **{name: n for name, n in several.items() if n > 1}, "torch": torch.__version__}
 
 
-def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int]) -> Machine:
-    """For a precision (or ``auto``), a network on the CPU and batches [b, c, h, w]."""
+def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *, compiled: bool = False) -> Machine:
+    """For a precision (or ``auto``), a network on the CPU, to be compiled or not, and batches [b, c, h, w]."""
     where, count = device(), runtime.processes()
     if (where.type == "mps" and count > 1) or (where.type == "cuda" and count > torch.cuda.device_count()):
         raise MachineError(
@@ -61,7 +65,10 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int]) ->
     if by_itself and multiplications(network, shape) < WORTH_THREADS:
         chosen = "fp32"  # the casts take what the multiplications save
     shared = max(1, threads(network, shape) // count)
-    return Machine(device=where, precision=chosen, threads=shared, processes=count)
+    lanes = 1
+    if where.type == "cpu" and not compiled and not draws(network):
+        lanes = max(1, min(shared, shape[0] // count // LEAST))
+    return Machine(device=where, precision=chosen, threads=shared // lanes, processes=count, lanes=lanes)
 
 
 def device() -> torch.device:
@@ -96,6 +103,23 @@ def precision(asked: str, where: torch.device) -> str:
     if asked == "tf32" and (where.type != "cuda" or torch.cuda.get_device_capability(where) < (8, 0)):
         raise InputError("train.precision is tf32, which only recent NVIDIA GPUs have", remedy="use auto")
     return asked
+
+
+def placing(machine: Machine, scaler: Any = None) -> Any:
+    """What places a training on the machine: Fabric, or :class:`Plain` on a CPU, which needs nothing of Fabric."""
+    return Plain(machine.precision) if machine.device.type == "cpu" else fabric(machine, scaler)
+
+
+def draws(network: nn.Module) -> bool:
+    """Whether it may draw random numbers in training, which it does from a generator that all threads share."""
+    ours = ("torch.nn.", "hallmark.", "einops.")
+    for module in network.modules():
+        if not type(module).__module__.startswith(ours):
+            return True
+        chances = (getattr(module, name, 0.0) for name in ("p", "rate", "dropout"))
+        if any(isinstance(chance, float) and chance > 0 for chance in chances):
+            return True
+    return False
 
 
 def fabric(machine: Machine, scaler: Any = None) -> Any:

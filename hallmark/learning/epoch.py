@@ -106,4 +106,4 @@ class Account:
                 stuck = monitoring.inactive_units(network, probe)
             if self._validation is None:
                 return stuck, None
-            return stuck, self._validation.judge(network, stepper.where, stepper.fabric)
+            return stuck, self._validation.judge(network, stepper.where, stepper.fabric, stepper.lanes)

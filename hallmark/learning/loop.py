@@ -171,11 +171,14 @@ class _Training:
         self.usage, self.begun = Usage(self.stepper.where), self.place.step
         epoch, done = divmod(self.place.step, self.steps_per_epoch)
         where, epochs = self.stepper.where, self.work.resolved.epochs
-        processes = loading.workers(self.work.batches, epochs=epochs - epoch, where=where)
+        lanes = self.stepper.lanes
+        processes = loading.workers(self.work.batches, epochs=epochs - epoch, where=where, lanes=len(lanes))
         accumulate = self.work.recipe.accumulate
         start = (epoch, done * accumulate)
         self.stepper.team.same({"stepper": self.stepper.state(), "start": start, "loaders": processes})
-        stream = loading.stream(self.work.batches, start=start, epochs=epochs, processes=processes, waiting=waiting)
+        stream = loading.stream(
+            self.work.batches, start=start, epochs=epochs, processes=processes, waiting=waiting, lanes=lanes
+        )
         with progress.bar(self.total) as advance:
             while self.place.step < self.total and not self._enough():
                 first = self.place.step % self.steps_per_epoch * accumulate

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Map = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterable[Tensor]]
 
 AUXILIARY = 0.1  # Muon's learning rate times this is AdamW's, for what Muon cannot take
 FIRST_LAYER = 0.1  # learning rate of the first layer of a pretrained network by that of its head
@@ -44,6 +46,7 @@ def build(
     weight_decay: float,
     fused: bool,
     scales: Mapping[int, float] | None = None,
+    spread: Map = map,
 ) -> list[Optimizer]:
     """One optimiser, or for ``muon`` two: Muon for the matrices, AdamW for the input, the output and the vectors.
 
@@ -84,7 +87,10 @@ def build(
             auxiliary = AdamW(slower, lr=lr * AUXILIARY, betas=betas, fused=fused)
             if not inner:
                 return [auxiliary]
-            return [Muon(grouped(inner, weight_decay), lr=lr, momentum=momentum, weight_decay=weight_decay), auxiliary]
+            muon = Muon(
+                grouped(inner, weight_decay), lr=lr, momentum=momentum, weight_decay=weight_decay, spread=spread
+            )
+            return [muon, auxiliary]
     raise AssertionError(f"unknown optimizer {name!r}")
 
 
@@ -105,13 +111,24 @@ class Muon(Optimizer):
     Kernels [out, in, h, w] are taken as matrices [out, in h w]. torch's own takes two-dimensional parameters alone.
     """
 
-    def __init__(self, params: Iterable[dict[str, Any]], *, lr: float, momentum: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        spread: Map = map,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._spread = spread
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Updates every parameter that has a gradient."""
         assert closure is None, "Muon takes no closure"
+        todo: list[tuple[dict[str, Any], Tensor]] = []
+        ahead: list[Tensor] = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -120,11 +137,22 @@ class Muon(Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
                 buffer = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                looked_ahead = parameter.grad.lerp(buffer, group["momentum"])
-                update = orthogonalised(looked_ahead.reshape(len(parameter), -1)).reshape(parameter.shape)
-                rows, columns = len(parameter), parameter.numel() // len(parameter)
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+                todo.append((group, parameter))
+                ahead.append(parameter.grad.lerp(buffer, group["momentum"]))
+        # the largest first, so that none of those that work side by side is left with it at the end
+        order = sorted(range(len(todo)), key=lambda place: -ahead[place].numel())
+        updates = self._spread(orthogonal_kernel, [ahead[place] for place in order])
+        for place, update in zip(order, updates, strict=True):
+            group, parameter = todo[place]
+            rows, columns = len(parameter), parameter.numel() // len(parameter)
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.add_(update, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+
+
+@torch.no_grad()
+def orthogonal_kernel(kernel: Tensor) -> Tensor:
+    """:func:`orthogonalised` of a kernel [out, in, h, w] as a matrix [out, in h w]; of the kernel's shape."""
+    return orthogonalised(kernel.reshape(len(kernel), -1)).reshape(kernel.shape)
 
 
 def orthogonalised(matrix: Tensor, *, steps: int = 5) -> Tensor:

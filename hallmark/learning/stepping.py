@@ -11,6 +11,7 @@ from hallmark.contracts.seeds import derive
 from hallmark.learning import devices, mixing, optimizers
 from hallmark.learning.averaging import Average
 from hallmark.learning.freezing import Freezing
+from hallmark.learning.lanes import Lanes
 from hallmark.learning.team import Team
 from hallmark.learning.validation import on_device
 from hallmark.models import transfer
@@ -46,11 +47,13 @@ class Stepper:
         self.where = where = machine.device
         self.team = team or Team()
         self._scaler = torch.amp.GradScaler("cuda") if machine.precision == "fp16" else None
-        self.fabric = devices.fabric(machine, self._scaler)
+        self.fabric = devices.placing(machine, self._scaler)
         self.network = network.to(where)
         if where.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.matrices = optimizers.decayed(self.network)
+        self.lanes = Lanes(self.network, machine.lanes)
+        self._penalised = [optimizers.decayed(each) for each in self.lanes.networks] if recipe.l1 else []
         self._optimizers = optimizers.build(
             resolved.optimizer,
             self.network,
@@ -65,8 +68,9 @@ class Stepper:
             scales=optimizers.layer_scales(transfer.layers(self.network), resolved.layer_decay)
             if resolved.layer_decay != 1.0
             else None,
+            spread=self.lanes.map,
         )
-        self._freezing = Freezing(self.network) if resolved.freeze else None
+        self._freezing = [Freezing(each) for each in self.lanes.networks] if resolved.freeze else []
         if recipe.compile:
             self.network.compile()  # in place: the weights keep their names
         self._wrapped, *rest = self.fabric.setup(self.network, *self._optimizers)
@@ -83,8 +87,8 @@ class Stepper:
         ``frozen``: the head alone learns.
         """
         recipe = self._recipe
-        if self._freezing is not None:
-            self._freezing.apply(frozen=frozen)
+        for each in self._freezing:
+            each.apply(frozen=frozen)
         devices.reseed(self.where, derive(self._seed, "train", "step", step, *self.team.seeds()))
         optimizers.set_rates(self._optimizers, lr=rate, momentum=momentum)
         for optimizer in self._optimizers:
@@ -98,16 +102,8 @@ class Stepper:
             targets = functional.one_hot(labels, self._classes).to(torch.float32)
             mixed = derive(self._seed, "train", "mix", step, part)
             images, targets = mixing.mix(images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=mixed)
-            logits = self._wrapped(images)
-            value = self._loss(logits, targets, batch.weights.to(self.where, non_blocking=True))
-            penalised = value
-            if recipe.l1:
-                penalised = value + recipe.l1 * sum(parameter.abs().sum() for parameter in self.matrices)
-            self.fabric.backward(penalised * (share / len(group)))
-            value = value.detach()
-            self.sums[0] += value * len(labels)
-            self.sums[1] += (logits.detach().argmax(dim=1) == labels).sum()
-            self.sums[2] += len(labels)
+            weights = batch.weights.to(self.where, non_blocking=True)
+            value = self._learn(images, targets, labels, weights, share=share / len(group))
         if before is not None:
             seen = self.sums[:3] - before[:3]
             self.team.add_up([seen, *(parameter.grad for parameter in self.network.parameters())])
@@ -122,6 +118,34 @@ class Stepper:
         if self._average is not None:
             self._average.update(self.network, step)
         return value, norm
+
+    def _learn(self, images: Tensor, targets: Tensor, labels: Tensor, weights: Tensor, *, share: float) -> Tensor:
+        """Adds the gradients of ``share`` times the loss, and to the sums; the loss."""
+        parts = self.lanes.parts(images, targets, labels, weights)
+        whole = weights.sum().clamp_min(1e-12) if len(parts) > 1 else None
+
+        def one(lane: int) -> tuple[Tensor, Tensor]:
+            images, targets, labels, weights = parts[lane]
+            network = self.lanes.networks[lane] if lane else self._wrapped
+            with self.fabric.autocast():
+                logits = network(images)
+            value = self._loss(logits, targets, weights)
+            if whole is not None:
+                value = value * (weights.sum() / whole)
+            penalised = value
+            if self._recipe.l1:
+                part = self._recipe.l1 / len(parts)
+                penalised = value + part * sum(parameter.abs().sum() for parameter in self._penalised[lane])
+            self.fabric.backward(penalised * share)
+            return value.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+        values, right = zip(*self.lanes.map(one, range(len(parts))), strict=True)
+        self.lanes.gather()
+        value: Tensor = sum(values[1:], start=values[0])
+        self.sums[0] += value * len(labels)
+        self.sums[1] += sum(right[1:], start=right[0])
+        self.sums[2] += len(labels)
+        return value
 
     def _clip(self) -> Tensor:
         """Clips as the recipe says; the gradients' norm before."""
@@ -161,6 +185,7 @@ class Stepper:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes up a saved state."""
         self.network.load_state_dict(state["network"])
+        self.lanes.spread()
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         if self._average is not None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from hallmark.learning.lanes import Lanes
+
 BATCH = 256
 
 
@@ -52,15 +54,25 @@ class Validation:
     objective: Objective
     classes: Sequence[str]
 
-    def judge(self, network: nn.Module, where: torch.device, fabric: Any = None) -> Validated:
-        """The network's standing, in evaluation mode and ``fabric``'s precision, if given; its mode is put back."""
+    def judge(
+        self, network: nn.Module, where: torch.device, fabric: Any = None, lanes: Lanes | None = None
+    ) -> Validated:
+        """The network's standing, in evaluation mode and ``fabric``'s precision, if given; its mode is put back.
+
+        ``lanes`` lend their threads; they change nothing.
+        """
         training = network.training
         network.eval()
-        parts = []
-        with torch.no_grad(), nullcontext() if fabric is None else fabric.autocast():
-            for start in range(0, len(self.images), BATCH):
-                batch = torch.from_numpy(np.array(self.images[start : start + BATCH]))
-                parts.append(network(on_device(batch, where)).float().cpu())
+
+        def one(start: int) -> Tensor:
+            batch = torch.from_numpy(np.array(self.images[start : start + BATCH]))
+            # what a block sets is its thread's own
+            with torch.no_grad(), nullcontext() if fabric is None else fabric.autocast():
+                logits: Tensor = network(on_device(batch, where))
+            return logits.float().cpu()
+
+        starts = range(0, len(self.images), BATCH)
+        parts = [one(start) for start in starts] if lanes is None else lanes.map(one, starts)
         network.train(training)
         logs = torch.cat(parts).double().log_softmax(dim=1).numpy()
         if not np.isfinite(logs).all():
