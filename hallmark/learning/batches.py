@@ -170,7 +170,8 @@ class Batches(Dataset[Batch]):
             if self.executor == "batched":
                 from hallmark.transforms import batched
 
-                self._augment = batched.build(self._transforms, **shape)
+                # the stage augment built it from the params
+                self._augment = batched.build(self._transforms, **shape, known_good=True)
             else:
                 self._augment = _one_by_one(self._transforms, **shape)
         return self._augment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
 AUXILIARY = 0.1  # Muon's learning rate times this is AdamW's, for what Muon cannot take
 FIRST_LAYER = 0.1  # learning rate of the first layer of a pretrained network by that of its head
+
+
+def _eager(kind: type[Optimizer]) -> Any:
+    """The optimiser without what prepares it for torch's compiler, which no optimiser here is compiled by.
+
+    torch imports the compiler with an optimiser's first step, which takes more than a second of a training's start.
+    """
+    for name in ("add_param_group", "state_dict", "load_state_dict"):
+        method = getattr(getattr(kind, name), "__wrapped__", None)
+        if method is not None and getattr(method, "__dynamo_disable", None) is None:
+            # where torch finds its own mark, it need not import the compiler to make it
+            method.__dict__["__dynamo_disable"] = method
+    return type(kind.__name__, (kind,), {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def decayed(network: nn.Module) -> list[nn.Parameter]:
@@ -72,19 +86,19 @@ def build(
     betas = (momentum, 0.999)
     match name:
         case "sgd":
-            return [SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused)]
+            return [_eager(SGD)(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused)]
         case "adam":
-            return [Adam(groups, lr=lr, betas=betas, fused=fused)]
+            return [_eager(Adam)(groups, lr=lr, betas=betas, fused=fused)]
         case "adamw":
-            return [AdamW(groups, lr=lr, betas=betas, fused=fused)]
+            return [_eager(AdamW)(groups, lr=lr, betas=betas, fused=fused)]
         case "rmsprop":
-            return [RMSprop(groups, lr=lr, alpha=0.99, momentum=momentum)]
+            return [_eager(RMSprop)(groups, lr=lr, alpha=0.99, momentum=momentum)]
         case "muon":
             outer = {id(matrices[0]), id(matrices[-1])}
             inner = [parameter for parameter in matrices if id(parameter) not in outer]
             ends = [parameter for parameter in matrices if id(parameter) in outer]
             slower = grouped(ends, weight_decay, AUXILIARY) + grouped(vectors, 0.0, AUXILIARY)
-            auxiliary = AdamW(slower, lr=lr * AUXILIARY, betas=betas, fused=fused)
+            auxiliary = _eager(AdamW)(slower, lr=lr * AUXILIARY, betas=betas, fused=fused)
             if not inner:
                 return [auxiliary]
             muon = Muon(

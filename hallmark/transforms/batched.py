@@ -94,9 +94,15 @@ class Batched:
         return out
 
 
-def build(transforms: list[dict[str, Any]], *, height: int, width: int, channels: int) -> Batched:
-    """As :func:`policy.build`, which raises InputError for the same faults."""
-    policy.build(transforms, height=height, width=width, channels=channels)
+def build(
+    transforms: list[dict[str, Any]], *, height: int, width: int, channels: int, known_good: bool = False
+) -> Batched:
+    """As :func:`policy.build`, which raises InputError for the same faults.
+
+    ``known_good`` policies were built before: albumentations is imported only for what has no equivalent here.
+    """
+    if not known_good:
+        policy.build(transforms, height=height, width=width, channels=channels)
     checked = check(transforms, where="policy")
     made = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
     return Batched([step for step in made if step], height=height, width=width, channels=channels)

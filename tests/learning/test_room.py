@@ -201,3 +201,24 @@ def test_stuck_units_are_counted() -> None:
         layer.bias.mul_(9)
     assert monitoring.inactive_units(nn.Sequential(layer, nn.Sigmoid()), x) == pytest.approx(1.0)
     assert monitoring.inactive_units(nn.Sequential(layer, nn.GELU()), x) is None
+
+
+def test_optimisers_do_not_import_the_compiler() -> None:
+    """That would be more than a second of every start."""
+    code = (
+        "import sys, torch\n"
+        "from hallmark.learning import optimizers\n"
+        "for name in ('sgd', 'adam', 'adamw', 'rmsprop', 'muon'):\n"
+        "    network = torch.nn.Sequential(*[torch.nn.Linear(3, 3) for _ in range(4)])\n"
+        "    network(torch.ones(1, 3)).sum().backward()\n"
+        "    before = [each.detach().clone() for each in network.parameters()]\n"
+        "    for each in optimizers.build(name, network, lr=0.1, momentum=0.9, weight_decay=0.1, fused=True):\n"
+        "        each.zero_grad(set_to_none=False)\n"
+        "        for parameter in network.parameters(): parameter.grad.fill_(1)\n"
+        "        each.step()\n"
+        "        each.load_state_dict(each.state_dict())\n"
+        "    assert all(not torch.equal(b, p) for b, p in zip(before, network.parameters())), name\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+        "assert 'lightning_fabric' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
