@@ -218,7 +218,7 @@ class _Training:
         return len(self.place.history) - self.place.risen >= self.work.recipe.patience
 
     def _step(self, group: list[loading.Batch]) -> None:
-        step, schedule, base = self.place.step, self.work.recipe.schedule, self.work.recipe.momentum
+        step, schedule, base = self.place.step, self.work.resolved.schedule, self.work.recipe.momentum
         rate = self._rate(step)
         momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.work.recipe.warmup, base=base)
         frozen = step < self.work.resolved.freeze * self.total
@@ -237,8 +237,10 @@ class _Training:
             self._end_of_epoch()
 
     def _rate(self, step: int) -> float:
-        factor = schedules.factor(self.work.recipe.schedule, step, total=self.total, warmup=self.work.recipe.warmup)
-        return self.work.resolved.lr * factor * (self.plateau.factor if self.work.recipe.schedule == "plateau" else 1.0)
+        factor = schedules.factor(self.work.resolved.schedule, step, total=self.total, warmup=self.work.recipe.warmup)
+        return (
+            self.work.resolved.lr * factor * (self.plateau.factor if self.work.resolved.schedule == "plateau" else 1.0)
+        )
 
     def _lost(self) -> None:
         """The loss is no number and will be none again: what was learnt before is kept, if it beats guessing."""

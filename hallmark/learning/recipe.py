@@ -11,13 +11,16 @@ from hallmark.models.params import PRETRAINED
 
 SCALINGS = ("auto", "unit", "symmetric", "standard")
 OPTIMIZERS = ("auto", "sgd", "adam", "adamw", "rmsprop", "muon")
-SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
+SCHEDULES = ("auto", "constant", "step", "cosine", "one_cycle", "warm_restart", "plateau")
 LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 KEPT = ("best", "last")
 
 SHOWN = 80_000  # images an automatic number of epochs shows in all
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 40
+SHOWN_CHEAPLY = 1_500_000  # images that an automatic number of epochs may show a network whose steps cost little,
+CHEAP_EPOCHS = 24  # which takes it up to this many epochs
+WORTH_RESTART = 20_000  # images an epoch, of which one cycle takes minutes: a short one before it gives an early answer
 DRAWN, UNDER, WHOLE = "drawn", "under", "whole"  # weights all drawn anew; trained under a new head; all trained
 GENTLER = 2  # trained weights learn with the learning rate divided by this,
 FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
@@ -113,6 +116,7 @@ class Resolved:
     ema: float
     layer_decay: float | None
     freeze: float
+    schedule: str
 
 
 def batch_size(recipe: Recipe, *, images: int) -> int:
@@ -137,7 +141,8 @@ def resolve(
     if recipe.max_epochs != "auto":
         epochs = recipe.max_epochs
     else:
-        epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SHOWN / images)))
+        cheap = min(CHEAP_EPOCHS, round(SHOWN_CHEAPLY / images)) if network == "cnn" else 0
+        epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, cheap, round(SHOWN / images)))
     optimizer = recipe.optimizer
     if optimizer == "auto":
         optimizer = "muon" if images >= WORTH_MUON and network in ("cnn", "resnet") and weights == DRAWN else "adamw"
@@ -147,6 +152,9 @@ def resolve(
     if weights != DRAWN:
         rate /= GENTLER
     steps = epochs * -(-images // (size * recipe.accumulate))
+    schedule = recipe.schedule
+    if schedule == "auto":
+        schedule = "warm_restart" if images >= WORTH_RESTART and weights == DRAWN else "one_cycle"
     layer_decay = 1.0 if weights == DRAWN else None
     freeze = FROZEN if weights == UNDER else 0.0
     return Resolved(
@@ -159,4 +167,5 @@ def resolve(
         ema=min(0.9999, max(0.0, 1 - 20 / steps)) if recipe.ema == "auto" else recipe.ema,
         layer_decay=layer_decay if recipe.layer_decay == "auto" else recipe.layer_decay,
         freeze=freeze if recipe.freeze == "auto" else recipe.freeze,
+        schedule=schedule,
     )

@@ -135,7 +135,7 @@ def test_every_model_learns_a_few_images_by_heart(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "logit_adjusted"])
-@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle", "plateau"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle", "warm_restart", "plateau"])
 def test_every_loss_and_schedule_learns(tmp_path: Path, loss: str, schedule: str) -> None:
     recipe = replace(RECIPE, loss=loss, schedule=schedule, max_epochs=12, lr=0.01)
     fitted = run(tmp_path, recipe, held_out=validation())

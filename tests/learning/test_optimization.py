@@ -15,7 +15,7 @@ from torch.nn import functional
 from hallmark.contracts.errors import InputError
 from hallmark.learning import losses, mixing, optimizers, schedules
 from hallmark.learning.averaging import Average
-from hallmark.learning.recipe import DEFAULTS, SCHEDULES, resolve
+from hallmark.learning.recipe import DEFAULTS, SCHEDULES, UNDER, resolve
 from hallmark.models.build import build
 from tests.learning.training import RECIPE
 
@@ -70,15 +70,25 @@ def test_orthogonalised_pulls_singular_values_near_one() -> None:
     assert singular.max() < 1.4
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "auto"])
 def test_schedules_stay_between_nothing_and_their_peak(name: str) -> None:
     factors = [schedules.factor(name, step, total=100, warmup=0.1) for step in range(100)]
     assert max(factors) == pytest.approx(1.0)
     assert min(factors) > 0
-    assert factors[:10] == sorted(factors[:10])
+    if name != "warm_restart":
+        assert factors[:10] == sorted(factors[:10])
     if name in ("cosine", "one_cycle", "step"):
         assert factors[10:] == sorted(factors[10:], reverse=True)
         assert factors[-1] < 0.02
+
+
+def test_a_warm_restart_is_a_short_cycle_and_a_long_one() -> None:
+    def rates(name: str, total: int) -> list[float]:
+        return [schedules.factor(name, step, total=total, warmup=0.2) for step in range(total)]
+
+    assert rates("warm_restart", 240) == rates("one_cycle", 30) + rates("one_cycle", 210)
+    momenta = [schedules.momentum("warm_restart", step, total=240, warmup=0.2, base=0.9) for step in range(240)]
+    assert min(momenta[:30]) == min(momenta[30:]) == pytest.approx(0.8)
 
 
 def test_one_cycle_moves_momentum_against_the_rate() -> None:
@@ -158,9 +168,13 @@ def test_the_average_lags_and_counters_are_copied() -> None:
 
 
 def test_automatic_values_follow_the_data() -> None:
-    small, large = (resolve(RECIPE, images=images, network="cnn") for images in (1000, 60_000))
+    auto = replace(RECIPE, schedule="auto")
+    small, large = (resolve(auto, images=images, network="cnn") for images in (1000, 60_000))
     assert (small.batch_size, small.epochs) == (32, 40)
-    assert (large.batch_size, large.epochs) == (128, 12)
+    assert (large.batch_size, large.epochs, large.schedule) == (128, 24, "warm_restart")
+    huge, photos = resolve(auto, images=10**6, network="cnn"), resolve(auto, images=60_000, network="resnet")
+    assert (huge.epochs, photos.epochs, small.schedule) == (12, 12, "one_cycle")
+    assert resolve(auto, images=60_000, network="cnn", weights=UNDER).schedule == "one_cycle"
     assert 0.9 < small.ema < large.ema < 1
     asked = resolve(replace(RECIPE, lr=0.5, ema=0.0, batch_size=7, max_epochs=3), images=1000, network="vit")
     assert (asked.lr, asked.ema, asked.batch_size, asked.epochs) == (0.5, 0.0, 7, 3)
