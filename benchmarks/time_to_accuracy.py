@@ -83,12 +83,12 @@ def hand(data: Path, images: int, minutes: float) -> None:
     tests, answers = planes(test_pixels), torch.from_numpy(test_classes.copy())
 
     def block(size: int, out: int, *, halve: bool) -> list[nn.Module]:
-        layers: list[nn.Module] = [nn.Conv2d(size, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-        return [nn.MaxPool2d(2), *layers] if halve else layers
+        pool: list[nn.Module] = [nn.MaxPool2d(2)] if halve else []
+        return [nn.Conv2d(size, out, 3, padding=1, bias=False), *pool, nn.BatchNorm2d(out), nn.ReLU()]
 
     network = nn.Sequential(
-        *block(1, 32, halve=False), *block(32, 32, halve=True), *block(32, 64, halve=False),
-        *block(64, 64, halve=True), *block(64, 128, halve=False), *block(128, 128, halve=True),
+        *block(1, 32, halve=True), *block(32, 32, halve=False), *block(32, 64, halve=True),
+        *block(64, 64, halve=False), *block(64, 128, halve=True), *block(128, 128, halve=False),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10),
     )  # fmt: skip
     epochs, size = 12, 128

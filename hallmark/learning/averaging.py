@@ -23,14 +23,14 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Takes the weights after ``step`` (from 0); early on the average is short."""
+        """Takes the weights after ``step`` (from 0); it reaches back over a twentieth of the steps so far at most."""
         if self._followed is None or self._followed[0] is not network:
             # a network's tensors are changed in place: they are looked up once, which else takes 4 % of a small step
             live = network.state_dict()
             others = [(value, live[name]) for name, value in self.state.items() if not value.is_floating_point()]
             self._followed = (network, [live[name].detach() for name in self._floats], others)
         _, floats, counters = self._followed
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (20 + step))
         torch._foreach_lerp_(self._mine, floats, 1 - decay)
         for mine, theirs in counters:
             mine.copy_(theirs)

@@ -24,8 +24,8 @@ def _eager(kind: type[Optimizer]) -> Any:
 
     torch imports the compiler with an optimiser's first step, which takes more than a second of a training's start.
     """
-    for name in ("add_param_group", "state_dict", "load_state_dict"):
-        method = getattr(getattr(kind, name), "__wrapped__", None)
+    for each in vars(Optimizer).values():
+        method = getattr(each, "__wrapped__", None)
         if method is not None and getattr(method, "__dynamo_disable", None) is None:
             # where torch finds its own mark, it need not import the compiler to make it
             method.__dict__["__dynamo_disable"] = method
