@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WORDS = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 WORTH_THREADS = 200_000_000  # multiplications in a batch's forward pass
-LEAST = 16  # images of a batch in a lane
+LANES, LEAST = 2, 16  # parts of a batch on a CPU, whatever it is: batch norms see a part; and the fewest images of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class Machine:
     threads: int
     processes: int = 1
     lanes: int = 1
+    side_by_side: int = 1  # lanes at a time, which changes nothing
 
     def facts(self) -> dict[str, object]:
         """As plain values, with the version of torch: a training is taken up by its like alone."""
@@ -66,9 +67,13 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *,
         chosen = "fp32"  # the casts take what the multiplications save
     shared = max(1, threads(network, shape) // count)
     lanes = 1
-    if where.type == "cpu" and not compiled and not draws(network):
-        lanes = max(1, min(shared, shape[0] // count // LEAST))
-    return Machine(device=where, precision=chosen, threads=shared // lanes, processes=count, lanes=lanes)
+    large = multiplications(network, shape) >= WORTH_THREADS
+    if where.type == "cpu" and large and not compiled and not draws(network):
+        lanes = max(1, min(LANES, shape[0] // count // LEAST))
+    each = max(1, shared // lanes)
+    return Machine(
+        device=where, precision=chosen, threads=each, processes=count, lanes=lanes, side_by_side=min(lanes, shared)
+    )
 
 
 def device() -> torch.device:

@@ -1,10 +1,10 @@
 """A batch's gradients computed side by side on a CPU: each lane takes its part of every batch in a thread of its own.
 
 Small kernels gain little by several threads each, since they start and end together; parts of a batch meet but once a
-step. Two threads a kernel left a third of two
-cores idle at 28 pixels; two lanes keep both busy, and took a fifth less of their time. A lane's sums are its own
-and are added up in the lanes' order, so that which thread was sooner changes nothing. Batch norm sees a lane's part
-(ghost batches, Hoffer et al. 2017); its running statistics are the mean over the lanes.
+step. Two threads a kernel left a third of two cores idle at 28 pixels; two lanes keep both busy, and took a fifth less
+of their time. A lane's sums are its own and are added up in the lanes' order, so that which thread was sooner changes
+nothing. Batch norm sees a lane's part (ghost batches, Hoffer et al. 2017), so the number of lanes follows from network
+and batch, never from the machine; its running statistics are the mean over the lanes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ R = TypeVar("R")
 class Lanes:
     """``count`` copies of a network with the same weights, one of which is the network itself.
 
-    Each has its own gradients and its own buffers. The threads end with this object.
+    Each has its own gradients and its own buffers. How many ``threads`` work changes nothing; they end
+    with this object.
     """
 
-    def __init__(self, network: nn.Module, count: int) -> None:
+    def __init__(self, network: nn.Module, count: int, *, threads: int) -> None:
         self.networks = [network, *(copy.deepcopy(network) for _ in range(count - 1))]
         self._parameters = [list(each.parameters()) for each in self.networks]
         for others in self._parameters[1:]:
@@ -41,14 +42,15 @@ class Lanes:
                 theirs.data = mine.data  # changed in place from now on, by the optimisers and when a state is loaded
         self._buffers = [_running(each) for each in self.networks]
         # every thread has its own number of threads a kernel, and takes it when it starts
-        threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(count, "lane", torch.set_num_threads, (threads,)) if count > 1 else None
+        kernel = torch.get_num_threads()
+        several = min(count, threads) > 1
+        self._pool = ThreadPoolExecutor(threads, "lane", torch.set_num_threads, (kernel,)) if several else None
 
     def __len__(self) -> int:
         return len(self.networks)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """The function of every item, at most as many at once as there are lanes, in the order of the items."""
+        """The function of every item, as many at once as there are threads, in the order of the items."""
         if self._pool is None:
             return [function(item) for item in items]
         return list(self._pool.map(function, items))

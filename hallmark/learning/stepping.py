@@ -52,7 +52,7 @@ class Stepper:
         if where.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.matrices = optimizers.decayed(self.network)
-        self.lanes = Lanes(self.network, machine.lanes)
+        self.lanes = Lanes(self.network, machine.lanes, threads=machine.side_by_side)
         self._penalised = [optimizers.decayed(each) for each in self.lanes.networks] if recipe.l1 else []
         self._optimizers = optimizers.build(
             resolved.optimizer,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-TWO = replace(CPU, lanes=2)
+TWO = replace(CPU, lanes=2, side_by_side=2)
 SHORT = replace(RECIPE, max_epochs=2, batch_size=16)
 GROUPED: dict[str, Any] = {"units": 8, "depth": 2, "norm": "group", "dropout": 0.0}
 BATCHED: dict[str, Any] = {"units": 8, "depth": 2, "norm": "batch", "dropout": 0.0}
@@ -39,7 +39,7 @@ def test_lanes_give_the_weights_of_a_whole_batch_where_no_norm_sees_it(tmp_path:
     whole = run(tmp_path / "a", recipe, arguments=GROUPED, data=batches(tmp_path), held_out=validation())
     data, held_out = batches(tmp_path), validation()
     for lanes in (2, 3):
-        machine, root = replace(CPU, lanes=lanes), tmp_path / str(lanes)
+        machine, root = replace(CPU, lanes=lanes, side_by_side=lanes), tmp_path / str(lanes)
         shared = run(root, recipe, arguments=GROUPED, data=data, held_out=held_out, machine=machine)
         for name, value in whole.state.items():
             torch.testing.assert_close(shared.state[name], value, rtol=1e-3, atol=1e-5)
@@ -53,10 +53,10 @@ def test_lanes_give_the_same_weights_again_also_after_a_kill(tmp_path: Path, opt
     """Which thread is sooner changes nothing, and running statistics are the network's own."""
     recipe, policy = replace(SHORT, optimizer=optimizer, max_epochs=3), presets.resolve("standard", where="preset")
 
-    def train(name: str, log: Recorded | None = None) -> Any:
+    def train(name: str, log: Recorded | None = None, machine: devices.Machine = TWO) -> Any:
         return run(
             tmp_path / name, recipe, arguments=BATCHED, data=batches(tmp_path, transforms=policy),
-            held_out=validation(), machine=TWO, log=log,
+            held_out=validation(), machine=machine, log=log,
             checkpoints=Checkpoints(tmp_path / f"{name}-kept", "key", every=1e-9),
         )  # fmt: skip
 
@@ -68,6 +68,7 @@ def test_lanes_give_the_same_weights_again_also_after_a_kill(tmp_path: Path, opt
 
     first = train("first")
     assert same(first, train("again"))
+    assert same(first, train("in turn", machine=replace(TWO, side_by_side=1)))
     with pytest.raises(KeyboardInterrupt):
         train("killed", Killed())
     assert same(first, train("killed"))
@@ -75,7 +76,7 @@ def test_lanes_give_the_same_weights_again_also_after_a_kill(tmp_path: Path, opt
 
 def test_batch_norms_of_all_lanes_count() -> None:
     network = torch.nn.BatchNorm2d(1)
-    lanes = Lanes(network, 2)
+    lanes = Lanes(network, 2, threads=2)
     images = torch.cat([torch.zeros(4, 1, 2, 2), torch.full((4, 1, 2, 2), 10.0)])
     for number, (part,) in enumerate(lanes.parts(images)):
         lanes.networks[number](part).sum().backward()
@@ -94,7 +95,7 @@ def test_lanes_make_the_batches_that_a_training_alone_makes(tmp_path: Path, monk
     data = batches(tmp_path, transforms=presets.resolve("light", where="preset"))
     monkeypatch.setattr("hallmark.learning.batches.TOGETHER", 2048)
     alone = stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting())
-    lanes = Lanes(torch.nn.Linear(1, 1), 3)
+    lanes = Lanes(torch.nn.Linear(1, 1), 3, threads=3)
     shared = stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting(), lanes=lanes)
     count = 0
     for one, other in zip(alone, shared, strict=True):
@@ -110,12 +111,13 @@ def test_lanes_make_the_batches_that_a_training_alone_makes(tmp_path: Path, monk
 def test_a_machine_has_lanes_for_large_batches_of_networks_that_draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALLMARK_DEVICE", "cpu")
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    monkeypatch.setattr(devices, "WORTH_THREADS", 1000)
 
     def machine(name: str, batch: int, *, compiled: bool = False, **arguments: Any) -> devices.Machine:
         network = build(name, classes=2, height=16, width=16, channels=1, mean=[0], std=[1], **arguments)
         return devices.machine("fp32", network, (batch, 1, 16, 16), compiled=compiled)
 
-    assert (machine("cnn", 96).lanes, machine("cnn", 96).threads) == (6, 1)
+    assert (machine("cnn", 96).lanes, machine("cnn", 96).threads) == (2, 3)
     assert (machine("cnn", 32).lanes, machine("cnn", 32).threads) == (2, 3)
     assert (machine("cnn", 31).lanes, machine("cnn", 31).threads) == (1, 6)
     drawing = [
@@ -125,6 +127,10 @@ def test_a_machine_has_lanes_for_large_batches_of_networks_that_draw_nothing(mon
         machine("cnn", 96, compiled=True),
     ]
     assert [each.lanes for each in drawing] == [1] * 4
-    assert machine("vit", 96).lanes == machine("resnet", 96).lanes == 6
+    assert machine("vit", 96).lanes == machine("resnet", 96).lanes == 2
     assert "lanes" not in machine("cnn", 16).facts()
-    assert machine("cnn", 96).facts()["lanes"] == 6
+    assert machine("cnn", 96).facts()["lanes"] == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the same network on a machine of one core learns the same
+    assert (machine("cnn", 96).lanes, machine("cnn", 96).side_by_side) == (2, 1)
+    monkeypatch.setattr(devices, "WORTH_THREADS", 10**12)
+    assert machine("cnn", 96).lanes == 1
