@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -62,6 +64,27 @@ class Clone:
     def hallmark(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """``hallmark ARGUMENTS``."""
         return self.call("-m", "flows.cli", *arguments, **more)
+
+    def killed(self, *arguments: str, when: Callable[[], bool]) -> list[str]:
+        """Starts ``hallmark ARGUMENTS`` and kills that process alone once ``when`` holds.
+
+        The command lines of those of its children that outlive it by 20 s; they are ended, for Prefect's server does
+        not notice.
+        """
+        process = self.start("-m", "flows.cli", *arguments)
+        deadline = time.monotonic() + 500
+        while not when():
+            assert process.poll() is None, "it was done before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        _, left = psutil.wait_procs(children, timeout=20)
+        outlived = [" ".join(child.cmdline()) for child in left]
+        for child in left:
+            child.kill()
+        return outlived
 
     def dvc(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """``dvc ARGUMENTS``."""

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -87,18 +86,7 @@ def states(database: str) -> list[str]:
 def test_a_killed_study_goes_on(database: str, clone: Callable[..., Clone], digits: Path) -> None:
     workspace = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
     command = ["tune", "quick", "--sampler", "random", "--trials", "3", "--no-baseline", "--storage", database]
-    process = workspace.start("-m", "flows.cli", *command)
-    deadline = time.monotonic() + 500
-    while states(database)[1:] != ["RUNNING"]:
-        assert process.poll() is None, "it was done before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    _, left = psutil.wait_procs(children, timeout=20)
-    for child in left:  # Prefect's server does not notice
-        child.kill()
+    workspace.killed(*command, when=lambda: states(database)[1:] == ["RUNNING"])
 
     done = workspace.hallmark(*command)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from tests.conftest import make_clone
@@ -112,23 +108,12 @@ def test_gaussian_processes_hyperband_and_latency(workspace: Clone) -> None:
 
 def test_a_killed_study_goes_on(clone: Callable[..., Clone], digits: Path) -> None:
     workspace = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
-    command = ["-m", "flows.cli", "tune", "quick", "--sampler", "random", "--trials", "4", "--no-baseline"]
-    process = workspace.start(*command)
-    deadline = time.monotonic() + 500
-    while trials(workspace)[1:] != ["RUNNING"]:
-        assert process.poll() is None, "it was done before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)  # the process alone: those that train have to notice
-    process.wait()
-    _, left = psutil.wait_procs(children, timeout=20)
-    trainers = [child for child in left if "spawn_main" in " ".join(child.cmdline())]
-    for child in left:  # Prefect's server does not notice
-        child.kill()
+    command = ["tune", "quick", "--sampler", "random", "--trials", "4", "--no-baseline"]
+    outlived = workspace.killed(*command, when=lambda: trials(workspace)[1:] == ["RUNNING"])
+    trainers = [line for line in outlived if "spawn_main" in line]
     assert trainers == [], "a process that trains has outlived the one that started it"
 
-    done = workspace.hallmark(*command[2:])
+    done = workspace.hallmark(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 trials of a killed process are tried again" in done.stdout
     states = trials(workspace)
