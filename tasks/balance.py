@@ -12,7 +12,7 @@ from hallmark.sampling.names import SCHEMES, STRATEGIES
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOUBTS = frozenset(("label_issue", "conflicting_duplicate"))  # reasons of clean and split that doubt a label
+DOUBTS = ("label_issue", "conflicting_duplicate")  # reasons of clean and split that doubt a label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,7 @@ class Report:
 def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
     """Writes plan.parquet and plan.json. Raises GateRefused where there is nothing to train on."""
     from hallmark.contracts.tables import DECISIONS, SPLIT, read_table
+    from hallmark.quality.flags import having
     from hallmark.sampling.plan import make
 
     table = read_table(split / "split.parquet", SPLIT)
@@ -80,11 +81,7 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
             story={"training_images": len(kept), "classes": sorted(kept["label"].unique())},
         )
     open_to_doubt = kept[kept["fate"] != "relabelled"]
-    doubted = {
-        path
-        for path, reasons in zip(open_to_doubt["path"], open_to_doubt["reasons"], strict=True)
-        if DOUBTS.intersection(reasons.split(";"))
-    }
+    doubted = set(open_to_doubt["path"][having(open_to_doubt["reasons"], DOUBTS)])
     plan = make(
         kept[["path", "label", "weight"]],
         strategy=params.strategy,

@@ -107,8 +107,9 @@ def run(
     resolved = resolve(params, images=data.shown, network=name, weights=start.weights)
     shape = (resolved.batch_size, *start.shape)
     machine = devices.machine(params.precision, start.network, shape, compiled=params.compile)
-    telemetry.note(device=str(machine.device), precision=machine.precision)
-    telemetry.note(threads=machine.threads, lanes=machine.lanes)
+    telemetry.note(
+        device=str(machine.device), precision=machine.precision, threads=machine.threads, lanes=machine.lanes
+    )
 
     # what follows the training only does not change it
     told = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}

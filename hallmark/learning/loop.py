@@ -237,10 +237,9 @@ class _Training:
             self._end_of_epoch()
 
     def _rate(self, step: int) -> float:
-        factor = schedules.factor(self.work.resolved.schedule, step, total=self.total, warmup=self.work.recipe.warmup)
-        return (
-            self.work.resolved.lr * factor * (self.plateau.factor if self.work.resolved.schedule == "plateau" else 1.0)
-        )
+        resolved = self.work.resolved
+        factor = schedules.factor(resolved.schedule, step, total=self.total, warmup=self.work.recipe.warmup)
+        return resolved.lr * factor * (self.plateau.factor if resolved.schedule == "plateau" else 1.0)
 
     def _lost(self) -> None:
         """The loss is no number and will be none again: what was learnt before is kept, if it beats guessing."""

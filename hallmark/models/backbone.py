@@ -143,11 +143,7 @@ def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choic
     if model.channels not in ("auto", backbone.channels):
         _refuse("channels", model.channels, f"{backbone.channels}, as the backbone has, or auto")
     side = backbone.side if model.image_size == "auto" else model.image_size
-    if backbone.description is not None:
-        name, arguments = backbone.description["name"], backbone.description["arguments"]
-    else:
-        assert backbone.config is not None
-        name, arguments = PRETRAINED, {"config": _adapted(backbone.config, side)}
+    name, arguments = built(backbone, side)
     head = "its head kept" if backbone.keeps_head(classes) else "its head replaced"
     why = (
         f"{name}: pretrained, starting from {backbone.source} with {head}; {side} x {side} pixels: "
@@ -155,6 +151,14 @@ def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choic
         + f"; {'grey' if backbone.channels == 1 else 'colour'} as it was trained"
     )
     return Choice(name=name, side=side, channels=backbone.channels, arguments=arguments, why=why)
+
+
+def built(backbone: Backbone, side: int) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of ``models.build`` for the backbone's network on images of ``side`` pixels."""
+    if backbone.description is not None:
+        return backbone.description["name"], backbone.description["arguments"]
+    assert backbone.config is not None
+    return PRETRAINED, {"config": _adapted(backbone.config, side)}
 
 
 def _adapted(config: dict[str, Any], side: int) -> dict[str, Any]:

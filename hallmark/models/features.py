@@ -6,14 +6,15 @@ Images are brought to the network's own side and channels, and normalised as its
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from hallmark.images.decoding import prepare
-from hallmark.models import params, transfer
-from hallmark.models.backbone import choose
+from hallmark.models import transfer
+from hallmark.models.backbone import built
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
     from hallmark.models.backbone import Backbone
 
 _BATCH = 64
-_ANY = params.Model(
-    name=params.PRETRAINED,
-    backbone="any",
-    image_size="auto",
-    channels="auto",
-    width="auto",
-    depth="auto",
-    activation="auto",
-    norm="auto",
-    dropout=0.0,
-    stochastic_depth=0.0,
-)
 
 
 def extract(backbone: Backbone, images: Iterable[bytes], *, device: torch.device, workers: int) -> NDArray[np.float32]:
@@ -56,15 +45,15 @@ def extract(backbone: Backbone, images: Iterable[bytes], *, device: torch.device
 
 def _network(backbone: Backbone) -> nn.Module:
     classes = backbone.description["classes"] if backbone.description is not None else ["one", "two"]
-    chosen = choose(backbone, _ANY, classes=classes)
+    name, arguments = built(backbone, backbone.side)
     description: dict[str, Any] = {
-        "name": chosen.name,
+        "name": name,
         "classes": classes,
-        "arguments": chosen.arguments,
+        "arguments": arguments,
         "input": {
-            "height": chosen.side,
-            "width": chosen.side,
-            "channels": chosen.channels,
+            "height": backbone.side,
+            "width": backbone.side,
+            "channels": backbone.channels,
             "mean": list(backbone.mean),
             "std": list(backbone.std),
         },
@@ -74,18 +63,8 @@ def _network(backbone: Backbone) -> nn.Module:
 
 def _batches(images: Iterable[bytes], backbone: Backbone, workers: int) -> Iterator[torch.Tensor]:
     """uint8 ``[batch, channels, side, side]``."""
+    side, channels, stream = backbone.side, backbone.channels, iter(images)
     with ThreadPoolExecutor(workers) as pool:
-        waiting: list[bytes] = []
-
-        def decoded() -> torch.Tensor:
-            side, channels = backbone.side, backbone.channels
-            pixels = np.stack(list(pool.map(lambda data: prepare(data, side, side, channels), waiting)))
-            waiting.clear()
-            return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-        for data in images:
-            waiting.append(data)
-            if len(waiting) == _BATCH:
-                yield decoded()
-        if waiting:
-            yield decoded()
+        while group := list(islice(stream, _BATCH)):
+            pixels = np.stack(list(pool.map(lambda data: prepare(data, side, side, channels), group)))
+            yield torch.from_numpy(pixels).permute(0, 3, 1, 2)
