@@ -222,12 +222,13 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:
     from hallmark.images.shards import Reader
     from hallmark.pipeline.runners import runner
+    from hallmark.quality.expectations import imported_meanwhile
     from hallmark.quality.isolation import Limits
     from hallmark.quality.measured_set import measure_set
     from hallmark.quality.progress import bar
 
     limits = Limits(max_pixels=params.max_pixels, seconds=params.seconds_per_image, memory_mib=params.memory_mib)
-    with Reader(ingest) as reader, bar("measuring images") as progress, runner() as where:
+    with Reader(ingest) as reader, bar("measuring images") as progress, runner() as where, imported_meanwhile():
         return measure_set(
             manifest,
             reader.rows,

@@ -21,7 +21,7 @@ import contextlib
 import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,7 +81,8 @@ class _Writer:
     def __init__(self, path: Path) -> None:
         self.size = 0
         self._rows = 0
-        self._pending: list[dict[str, Any]] = []
+        self._images: list[bytes] = []
+        self._paths: list[str] = []
         self._pending_bytes = 0
         # images are compressed already, and statistics of them would double the smallest ones
         self._parquet = pq.ParquetWriter(path, SCHEMA, compression="NONE", use_dictionary=False, write_statistics=False)
@@ -98,18 +99,21 @@ class _Writer:
 
     def add(self, path: str, data: bytes) -> int:
         """Adds an image; its row."""
-        self._pending.append({"bytes": data, "path": path})
+        self._images.append(data)
+        self._paths.append(path)
         self._pending_bytes += len(data)
         self.size += len(data)
-        if self._pending_bytes >= GROUP_BYTES or len(self._pending) >= GROUP_ROWS:
+        if self._pending_bytes >= GROUP_BYTES or len(self._images) >= GROUP_ROWS:
             self._flush()
         self._rows += 1
         return self._rows - 1
 
     def _flush(self) -> None:
-        if self._pending:
-            self._parquet.write_table(pa.Table.from_arrays([pa.array(self._pending, _IMAGE)], schema=SCHEMA))
-            self._pending, self._pending_bytes = [], 0
+        if self._images:
+            columns = [pa.array(self._images, pa.binary()), pa.array(self._paths, pa.string())]
+            images = pa.StructArray.from_arrays(columns, fields=list(_IMAGE))
+            self._parquet.write_table(pa.Table.from_arrays([images], schema=SCHEMA))
+            self._images, self._paths, self._pending_bytes = [], [], 0
 
 
 class Reader:

@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -275,6 +276,15 @@ def _great_expectations() -> ModuleType:
         # the library and those it imports use what Python and others have marked as going away
         warnings.simplefilter("ignore")
         return importlib.import_module("great_expectations")
+
+
+@contextlib.contextmanager
+def imported_meanwhile() -> Iterator[None]:
+    """Has Great Expectations imported by the end of a block whose work other processes or libraries do."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(_great_expectations)
+        yield
+        coming.result()
 
 
 @contextlib.contextmanager
