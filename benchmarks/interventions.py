@@ -16,6 +16,11 @@ epoch by the objective on validation images are judged on test images of which e
 the draw too, so that the paired intervals (Student's t) speak of other draws of these sets. ``tail`` is the mean recall
 of the three rarest classes. What is finished is kept in ``--folder`` and not repeated.
 
+``--peer fastai=PEER/bin/python`` (or autogluon, ludwig) adds one that has an environment of its own
+(benchmarks/training_peers.py says how to make it): it gets the same training, validation and test images as files, and
+for its training alone, without imports, as many seconds as all of ``default``'s stages took, or ``LEAST`` if those are
+more.
+
 The default sizes are for about a quarter of an hour on two busy cores; ``--head 1000 --epochs auto`` for larger ones.
 """
 
@@ -28,6 +33,7 @@ import multiprocessing
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,6 +41,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +84,8 @@ ARMS: dict[str, dict[str, Any]] = {
     **{f"no_{name}": values for name, values in STEPS.items()},
 }
 MEASURED = (BARE, "recipe", "clean", "balance", "augment", "synthesize", DEFAULT)
-MADE = ("stages", "trained", "cache", "source")
+LEAST = 20.0  # seconds of a peer's training, below which one may have no more than an epoch
+MADE = ("stages", "trained", "cache", "source", "peers")
 FIRST = ("ingest", "validate", "split")
 THEN = ("clean", "balance", "augment", "synthesize")
 
@@ -95,6 +104,7 @@ class Task:
     epochs: int | str
     arms: tuple[str, ...]
     values: Mapping[str, Any]
+    peers: Mapping[str, str]
 
 
 def measured(task: Task) -> dict[str, Any]:
@@ -109,7 +119,7 @@ def measured(task: Task) -> dict[str, Any]:
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{task.place.parent / f'mlflow-{task.name}-{task.seed}.db'}"
     result = task.place / "result.json"
     found: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {"arms": {}}
-    if set(task.arms) <= set(found["arms"]):
+    if {*task.arms, *task.peers} <= set(found["arms"]):
         return found
     source = task.place / "source"
     for name in MADE:
@@ -150,9 +160,56 @@ def measured(task: Task) -> dict[str, Any]:
             "stages": facts,
         }
         durable.write_text(result, json.dumps(found, indent=2) + "\n")
+    place = _staged(task.place, _params(document, shared), done)[0] if task.peers else source
+    for name, python in task.peers.items():
+        if name not in found["arms"]:
+            found["arms"][name] = _peer(task, name, python, place, source, found)
+            durable.write_text(result, json.dumps(found, indent=2) + "\n")
     for name in MADE:
         durable.remove(task.place / name)
     return found
+
+
+def _peer(task: Task, name: str, python: str, place: Path, source: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A peer's balanced accuracy and tail recall on the images that split set apart in the stages' folder ``place``."""
+    from hallmark.contracts.tables import SPLIT, read_table
+
+    table = read_table(place / "data" / "split" / "split.parquet", SPLIT)
+    parts = {
+        wanted: [
+            (str(source / path), str(label))
+            for path, label, split in zip(table["path"], table["label"], table["split"], strict=True)
+            if split == part
+        ]
+        for wanted, part in (("train", "train"), ("valid", "val"), ("test", "test"))
+    }
+    ours = found["arms"][DEFAULT]
+    with Image.open(parts["train"][0][0]) as image:
+        side = image.width
+    work = task.place / "peers" / name
+    work.mkdir(parents=True)
+    seconds = max(LEAST, ours["train_seconds"] + ours["stage_seconds"])
+    given = {**parts, "side": side, "seconds": seconds, "whole": False, "out": str(work / "out.json")}
+    (work / "given.json").write_text(json.dumps(given))
+    script = str(ROOT / "benchmarks" / "training_peers.py")
+    done = subprocess.run(
+        [python, script, name, str(work / "given.json")], cwd=work, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{name}, {task.name}, seed {task.seed}: {done.stderr[-2000:]}")
+    out = json.loads((work / "out.json").read_text())
+    answers = [label for _, label in parts["test"]]
+    pairs = list(zip(answers, out["predicted"], strict=True))
+    recall = {
+        label: statistics.fmean(guess == label for each, guess in pairs if each == label) for label in set(answers)
+    }
+    return {
+        "balanced_accuracy": statistics.fmean(recall.values()),
+        "tail": statistics.fmean(recall[label] for label in found["tail"]),
+        "recall": recall,
+        "train_seconds": out["seconds"],
+        "stage_seconds": 0.0,
+    }
 
 
 def _params(document: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,6 +325,7 @@ def said(found: Sequence[Mapping[str, Any]], arm: str) -> str:
 def main() -> None:
     """Measures, and prints the tables."""
     from benchmarks import long_tailed
+    from hallmark.judgement import paired
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -286,8 +344,10 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="changes params.yaml for all arms"
     )
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="adds one, and default")
     options = parser.parse_args()
-    arms = tuple(dict.fromkeys((BARE, *options.arms)))
+    peers = dict(each.split("=", 1) for each in options.peer)
+    arms = tuple(dict.fromkeys((BARE, *options.arms, *((DEFAULT,) if peers else ()))))
     values = {key: json.loads(value) for key, _, value in (each.partition("=") for each in options.set)}
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="interventions-"))).resolve()
     started = time.perf_counter()
@@ -304,6 +364,7 @@ def main() -> None:
             epochs=options.epochs,
             arms=arms,
             values=values,
+            peers=peers,
         )
         for name in options.sets
         for seed in range(options.first_seed, options.first_seed + options.seeds)
@@ -315,13 +376,18 @@ def main() -> None:
             found[task.name].append(result)
             print(
                 f"  {task.name} seed {task.seed}: "
-                + ", ".join(f"{arm} {result['arms'][arm]['balanced_accuracy']:.3f}" for arm in arms),
+                + ", ".join(f"{arm} {result['arms'][arm]['balanced_accuracy']:.3f}" for arm in (*arms, *peers)),
                 flush=True,
             )
     for name, results in found.items():
         counts = " ".join(str(count) for count in results[0]["counts"].values())
         print(f"\n{name}, {len(results)} seeds, training and validation images by class: {counts}\n")
-        print(table(results, arms))
+        print(table(results, (*arms, *peers)))
+        for peer in peers:
+            for figure in ("balanced_accuracy", "tail"):
+                ours, theirs = ([each["arms"][arm][figure] for each in results] for arm in (DEFAULT, peer))
+                gain = _points(paired.interval(paired.differences(ours, theirs)))
+                print(f"  {DEFAULT} against {peer}, {figure}: {gain}")
         print(said(results, DEFAULT if DEFAULT in arms else arms[-1]))
     print(f"\n{time.perf_counter() - started:.0f} s, load {os.getloadavg()[0]:.1f}")
 

@@ -6,7 +6,9 @@ Each runs in a process of its own, one after the other. Hallmark's is the stage 
 PNG images as ingest stores them, with no cache: the clock starts before its imports. It chooses no weights by the test
 images (train.keep is last, and it never stops early); they stand in the place of the validation images, so that its
 accuracy is known after each epoch. The peers read the IDX files as arrays or the same PNG images. ``hand`` is an fp32
-loop as in torch's tutorials, with the same network, and flips and shifts by hand.
+loop as in torch's tutorials, with the same network, and flips and shifts by hand. ``--peer fastai=PEER/bin/python`` (or
+autogluon, ludwig) adds one that has an environment of its own: benchmarks/training_peers.py says how to make it and
+what it trains. What the peers' processes that load images took counts among their CPU seconds.
 Wall times tell of this machine with whatever else runs on it, so CPU seconds stand beside them.
 """
 
@@ -136,21 +138,43 @@ def folders(root: Path, data: Path, images: int) -> None:
     (root / "places.json").write_text(json.dumps({name: str(place) for name, place in made.items()}))
 
 
+def files(root: Path, data: Path, images: int) -> dict[str, list[tuple[str, str]]]:
+    """Training and test images as PNG files below ``root``, with their labels."""
+    sys.path[:0] = [str(ROOT), str(HERE)]
+    import fashion_mnist
+    from PIL import Image
+
+    made: dict[str, list[tuple[str, str]]] = {"valid": []}
+    for part, (pixels, labels) in (
+        ("train", fashion_mnist.chosen(data, images)),
+        ("test", fashion_mnist.read(data, "t10k")),
+    ):
+        (root / part).mkdir()
+        made[part] = [(str(root / part / f"{number:05d}.png"), str(label)) for number, label in enumerate(labels)]
+        for (place, _), image in zip(made[part], pixels, strict=True):
+            Image.fromarray(image[:, :, 0]).save(place, compress_level=1)
+    return made
+
+
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The curve of one contestant: (wall seconds, CPU seconds, test accuracy) in order, and a note."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        if name == "hallmark":
-            folders(root, options.data, options.train_images)
-        script = [str(Path(__file__).resolve()), "--run", name]
-        arguments = ["--data", str(options.data), "--train-images", str(options.train_images)]
-        arguments += ["--minutes", str(options.minutes)]
+        if name in options.peer:
+            given = root / "given.json"
+            seconds = {"side": 28, "seconds": options.minutes * 60, "whole": True, "out": str(root / "out.json")}
+            given.write_text(json.dumps(files(root, options.data, options.train_images) | seconds))
+            command = [options.peer[name], str(HERE / "training_peers.py"), name, str(given)]
+        else:
+            if name == "hallmark":
+                folders(root, options.data, options.train_images)
+            command = [sys.executable, str(Path(__file__).resolve()), "--run", name, "--data", str(options.data)]
+            command += ["--train-images", str(options.train_images), "--minutes", str(options.minutes)]
         environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
         limit = options.minutes * 60 + 120
         try:
             done = subprocess.run(
-                [sys.executable, *script, *arguments], cwd=root, env=environment, capture_output=True, text=True,
-                timeout=limit, check=False,
+                command, cwd=root, env=environment, capture_output=True, text=True, timeout=limit, check=False,
             )  # fmt: skip
             out, err, code = done.stdout, done.stderr, done.returncode
         except subprocess.TimeoutExpired as error:
@@ -184,9 +208,14 @@ def main() -> None:
     parser.add_argument("--train-images", type=int, default=60_000)
     parser.add_argument("--minutes", type=float, default=15.0, help="wall time that each may take")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=["hand"])
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="with an environment of its own"
+    )
+    parser.add_argument("--no-hallmark", action="store_true", help="the peers alone")
     parser.add_argument("--run", choices=("hallmark", "hand"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.data = options.data.resolve()
+    options.peer = dict(each.split("=", 1) for each in options.peer)
     if options.run:
         {"hallmark": hallmark, "hand": hand}[options.run](options.data, options.train_images, options.minutes)
         return
@@ -194,7 +223,7 @@ def main() -> None:
     print(f"{options.train_images} training images; wall seconds / CPU seconds to an accuracy; accuracy by minutes")
     levels = " ".join(f"{level:>9.1%}" for level in LEVELS)
     print(f"{'':<10} {levels} {'1 min':>8} {'5 min':>8} {'15 min':>8} {'last':>17}")
-    for name in ("hallmark", *options.peers):
+    for name in (*(() if options.no_hallmark else ("hallmark",)), *options.peers, *options.peer):
         print(row(measure(name, options)), flush=True)
 
 

@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/training.py --data PATH/fashion_mnist
 
 The two loops have the same network, images, augmentation, optimiser, schedule, clipping, weight average, label
-smoothing, precision and threads, and train in turns in one process: the ratio of a round weighs other work on the
-machine alike.
+smoothing and precision, and train in turns in one process: the ratio of a round weighs other work on the machine alike.
+Both have as many threads: by hand for each kernel, as torch does by itself; Hallmark for the parts of a batch, where
+it takes them side by side (hallmark/learning/lanes.py), so that its batch norms see such a part.
 The loop by hand is what a practitioner would write: no checkpoints, no monitoring, no resume, no seeds per step.
 The second measurement starts the stage train in a process of its own on the same images as PNG, with no cache, and
 stops its clock at the first optimiser step; importing torch alone is timed beside it.
@@ -74,7 +75,8 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
         optimizer, resolved.lr, total_steps=per_epoch * resolved.epochs + 1, pct_start=recipe.warmup
     )
     before = torch.get_num_threads()
-    torch.set_num_threads(machine.threads)
+    # a kernel has here what Hallmark's lanes have together
+    torch.set_num_threads(machine.threads * machine.side_by_side)
     wall, cpu, total = time.perf_counter(), time.process_time(), 0.0
     for epoch in range(resolved.epochs):
         order = epoch_order(plan, seed=0, epoch=epoch, sampler="sequential")
