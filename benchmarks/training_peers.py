@@ -22,8 +22,8 @@ for while it is imported, which no image classifier calls.
 
 No weights can be fetched here, so that all train from scratch, on images of their own size:
 
-fastai     ``vision_learner`` with resnet18, ``aug_transforms``, batches of 64, ``fit_one_cycle`` at the default rate,
-           of as many epochs as a part of one says that the time allows
+fastai     ``vision_learner`` with resnet18, ``aug_transforms``, batches of 64 (128 from 5 000 images on), ``fit_one_cycle``
+           at the default rate, of as many epochs as eight steps say that the time allows
 autogluon  ``MultiModalPredictor`` with gluon_resnet18_v1b of its own list; its rate for pretrained weights (0.0001,
            less for each lower layer) is raised to 0.001 for all, batches of 128 without accumulation; the rest as by
            default: TrivialAugment, 20 epochs of a cosine, early stopping, the greedy soup of the three best. Without
@@ -99,7 +99,8 @@ def fastai(given: dict[str, Any]) -> list[str]:
         def after_epoch(self) -> None:
             tell(float(self.recorder.values[-1][-1]))
 
-    count, size = len(given["train"]), 64
+    count = len(given["train"])
+    size = 64 if count < 5000 else 128
     data = ImageDataLoaders.from_df(
         frame, path="/", fn_col="path", label_col="label", valid_col="judged", bs=min(size, count),
         batch_tfms=aug_transforms(size=given["side"]),
@@ -108,7 +109,7 @@ def fastai(given: dict[str, Any]) -> list[str]:
     def made() -> Any:
         return vision_learner(data, resnet18, pretrained=False, metrics=accuracy)
 
-    share = min(1.0, max(0.1, 20 * size / count))
+    share = min(1.0, 8 * size / count)
     probe = made()
     with probe.no_bar(), probe.no_logging():
         probe.fit(1, cbs=ShortEpochCallback(pct=share))  # the first has its start to pay
@@ -116,7 +117,7 @@ def fastai(given: dict[str, Any]) -> list[str]:
         probe.fit(1, cbs=ShortEpochCallback(pct=share))
         epoch = (time.perf_counter() - started) / share
     epochs = max(1, int(until(given) / epoch))
-    print("NOTE", f"resnet18, {epochs} epochs", flush=True)
+    print("NOTE", f"resnet18, {epochs} epochs of {epoch:.1f} s by the probe", flush=True)
     learner = made()
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(epochs, cbs=[] if given["valid"] else [Tell()])
