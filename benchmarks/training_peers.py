@@ -22,8 +22,8 @@ for while it is imported, which no image classifier calls.
 
 No weights can be fetched here, so that all train from scratch, on images of their own size:
 
-fastai     ``vision_learner`` with resnet18, ``aug_transforms``, batches of 64 (128 from 5 000 images on), ``fit_one_cycle``
-           at the default rate, of as many epochs as eight steps say that the time allows
+fastai     ``vision_learner`` with resnet18, ``aug_transforms``, batches of 64 (128 from 5 000 images on),
+           ``fit_one_cycle`` at the default rate, of as many epochs as eight steps say that the time allows
 autogluon  ``MultiModalPredictor`` with gluon_resnet18_v1b of its own list; its rate for pretrained weights (0.0001,
            less for each lower layer) is raised to 0.001 for all, batches of 128 without accumulation; the rest as by
            default: TrivialAugment, 20 epochs of a cosine, early stopping, the greedy soup of the three best. Without
