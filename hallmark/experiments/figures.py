@@ -104,21 +104,6 @@ def front(rows: Sequence[tuple[float, float, bool]], quality: str) -> str:
     return out[0]
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, *, zero: bool = True) -> str:
-    """A dot and its interval a row; ``rows`` hold (name, value, low, high, ``keep``, ``drop`` or anything else)."""
-    with _drawing(width=7.5, height=0.8 + 0.34 * len(rows)) as (axes, out):
-        for place, (_, value, low, high, verdict) in enumerate(reversed(rows)):
-            colour = {"keep": GOOD, "drop": BAD}.get(verdict, INK)
-            axes.plot([low, high], [place, place], color=colour, linewidth=2)
-            axes.plot([value], [place], "o", color=colour, markersize=5)
-        axes.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)])
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        if zero:
-            axes.axvline(0, color=FAINT, linewidth=1, zorder=0)
-        axes.set_xlabel(label)
-    return out[0]
-
-
 def _height(dimension: Any, value: Any) -> float:
     if dimension.choices:
         return float(dimension.choices.index(value) / max(1, len(dimension.choices) - 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hallmark.experiments import figures
+from hallmark.reporting import charts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +146,7 @@ def ablation(ablated: Any) -> str:
     sections = [
         Section(
             title="Gain of each step",
-            figure=figures.intervals(bars, f"{ablated.objective}: with the step minus without it") if bars else "",
+            figure=charts.intervals(bars, title=f"{ablated.objective}: with the step minus without it") if bars else "",
             headings=ABLATION_HEADINGS,
             rows=ablation_rows(ablated.findings),
             note="Intervals: paired t over the seeds of training, 95 % for each step by itself. They speak of other "
@@ -156,7 +157,8 @@ def ablation(ablated: Any) -> str:
     if worst:
         sections.append(
             Section(
-                title="Recall of the worst class", figure=figures.intervals(worst, "with the step minus without it")
+                title="Recall of the worst class",
+                figure=charts.intervals(worst, title="with the step minus without it"),
             )
         )
     if ablated.refused:
@@ -204,7 +206,7 @@ def crossvalidation(found: Any) -> str:
     sections = [
         Section(
             title="Metrics over the folds",
-            figure=figures.intervals(bars, "mean and 95 % interval", zero=False) if bars else "",
+            figure=charts.intervals(bars, title="mean and 95 % interval", about_zero=False) if bars else "",
             headings=CROSSVALIDATION_HEADINGS,
             rows=crossvalidation_rows(found.metrics),
             note="Intervals: Nadeau and Bengio's corrected t, as the folds train on overlapping images. Each fold's "

@@ -29,5 +29,7 @@ def ablation_section(inputs: Inputs) -> dict[str, Any] | None:
         "rows": rows,
         "refused": found["refused"],
         "current": found["inputs"] == inputs_digest(inputs.folders),
-        "figure": charts.gains(known, title=f"{found['objective']}: with the step minus without it") if known else "",
+        "figure": charts.intervals(known, title=f"{found['objective']}: with the step minus without it")
+        if known
+        else "",
     }

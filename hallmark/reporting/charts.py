@@ -110,11 +110,16 @@ def shares(parts: Sequence[tuple[str, int, str]]) -> Markup:
     )
 
 
-def gains(rows: Sequence[tuple[str, float, float, float, str]], *, title: str) -> Markup:
-    """A dot with its interval a row, about an upright line at zero; ``rows`` hold (name, value, low, high, verdict)."""
+def intervals(rows: Sequence[tuple[str, float, float, float, str]], *, title: str, about_zero: bool = True) -> Markup:
+    """A dot with its interval a row; ``rows`` hold (name, value, low, high, ``keep``, ``drop`` or anything else).
+
+    ``about_zero``: gains, on a scale that holds zero, marked by an upright line.
+    """
     ink = {"keep": "var(--good)", "drop": "var(--bad)"}
-    left, right, row, top = 150.0, 30.0, 24.0, 8.0
-    low, high = _nice(min(0.0, *(each[2] for each in rows)), max(0.0, *(each[3] for each in rows)))
+    low, high = min(each[2] for each in rows), max(each[3] for each in rows)
+    low, high = _nice(min(0.0, low), max(0.0, high)) if about_zero else _nice(low, high)
+    # room for the names as narrow screens show them, and for half of the last number
+    left, right, row, top = 16 + 10.2 * max(len(each[0]) for each in rows), 30.0, 24.0, 8.0
     foot = top + row * len(rows)
 
     def x(value: float) -> float:
@@ -122,19 +127,20 @@ def gains(rows: Sequence[tuple[str, float, float, float, str]], *, title: str) -
 
     parts = [
         f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{foot:.1f}"/>'
-        f'<text x="{x(tick):.1f}" y="{foot + 16:.1f}" text-anchor="middle">{tick:g}</text>'
+        f'<text x="{x(tick):.1f}" y="{foot + 18:.1f}" text-anchor="middle">{tick:g}</text>'
         for tick in _ticks(low, high)
     ]
-    parts.append(f'<line class="mark" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{foot:.1f}"/>')
+    if about_zero:
+        parts.append(f'<line class="mark" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{foot:.1f}"/>')
     for place, (name, value, least, most, verdict) in enumerate(rows):
         y, colour = top + row * (place + 0.5), ink.get(verdict, "var(--muted)")
         parts.append(
-            f'<text x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>'
+            f'<text x="{left - 10:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>'
             f'<line x1="{x(least):.1f}" x2="{x(most):.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" '
             f'stroke-width="2"/><circle cx="{x(value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
         )
-    parts.append(f'<text class="note" x="{WIDTH - RIGHT}" y="{foot + 34:.1f}" text-anchor="end">{escape(title)}</text>')
-    return _svg(parts, title, height=foot + 42)
+    parts.append(f'<text class="note" x="{WIDTH - RIGHT}" y="{foot + 38:.1f}" text-anchor="end">{escape(title)}</text>')
+    return _svg(parts, title, height=foot + 44)
 
 
 class _Frame:

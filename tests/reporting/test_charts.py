@@ -53,3 +53,20 @@ def test_reliability_draws_every_bin() -> None:
     rows = [{"confidence": 0.6, "accuracy": 0.5, "low": 0.2, "high": 0.8}] * 3
     svg = drawing(charts.reliability(rows))
     assert len(svg.findall("circle")) == 3
+
+
+def test_gains_stand_about_a_line_at_zero_and_means_where_they_are() -> None:
+    rows = [("ema", 0.02, 0.01, 0.03, "keep"), ("<clean>", -0.01, -0.03, 0.01, "cannot tell")]
+    svg = drawing(charts.intervals(rows, title="gain"))
+    (zero,) = [line for line in svg.findall("line") if line.attrib.get("class") == "mark"]
+    first, second = svg.findall("circle")
+    bars = [line for line in svg.findall("line") if "stroke" in line.attrib]
+    at = [float(dot.attrib["cx"]) for dot in (first, second)]
+    assert at[0] > float(zero.attrib["x1"]) > at[1]
+    assert [(float(bar.attrib["x1"]) + float(bar.attrib["x2"])) / 2 for bar in bars] == pytest.approx(at, abs=0.1)
+    assert [dot.attrib["fill"] for dot in (first, second)] == ["var(--good)", "var(--muted)"]
+    assert "&lt;clean&gt;" in charts.intervals(rows, title="gain")
+
+    means = drawing(charts.intervals([("accuracy", 0.93, 0.92, 0.94, "")], title="mean", about_zero=False))
+    assert [line for line in means.findall("line") if line.attrib.get("class") == "mark"] == []
+    assert "0" not in [text.text for text in means.findall("text")], "the scale of means has no need to begin at zero"
