@@ -56,7 +56,9 @@ class Report:
     per_split: dict[str, dict[str, int]]
     reasons: dict[str, dict[str, int]]  # reason -> fate -> files
     removed_from_train: dict[str, int]  # by what: review, duplicates, conflicts, outliers, label_issues
-    spared: int  # findings in train that max_removed_share turned into flags
+    spared: (
+        int  # findings in train only flagged: beyond max_removed_share, or a label doubted for its class's rarity alone
+    )
     train_images: dict[str, dict[str, int]]  # class -> before, after
     detectors: dict[str, Any]
     review: dict[str, Any]
@@ -181,7 +183,9 @@ def _detect(
     best = probabilities.argmax(axis=1)
     table["suggested_label"] = pd.Series(classes[best], dtype="string").where(best != label)
     wrong = labels.find_issues(label, probabilities, evidence=params.label_evidence)
-    chosen = wrong & standing
+    count = np.bincount(label[fit], minlength=len(classes))
+    rare = labels.doubted_for_rarity(label, probabilities, count, evidence=params.label_evidence)
+    chosen = wrong & standing & ~rare
     if params.label_issues == "relabel":
         chosen &= probabilities.max(axis=1) >= params.relabel_confidence
     chosen = decisions.within_share(chosen, -quality, table["label"], standing, params.max_removed_share)
@@ -190,6 +194,7 @@ def _detect(
     facts["out_of_fold_accuracy"] = round(float(right[fit].mean()), 6)
     facts["estimated_label_errors"] = labels.estimated_errors(label[fit], out_of_fold)
     facts["label_issues"] = _per_split(table, wrong)
+    facts["doubted_for_rarity"] = _per_split(table, rare)
     return spared, facts
 
 

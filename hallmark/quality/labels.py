@@ -103,6 +103,19 @@ def find_issues(label: Integers, probabilities: Floats, *, evidence: float) -> N
     return np.asarray(probabilities.max(axis=1, initial=0.0) > evidence * own, bool)
 
 
+def doubted_for_rarity(
+    label: Integers, probabilities: Floats, count: Integers, *, evidence: float
+) -> NDArray[np.bool_]:
+    """Which of :func:`find_issues` would not be found if all classes were equally common, per image.
+
+    Of a class with few images a classifier gives little probability to each, whatever the image shows. ``count``
+    ``[classes]`` are the images it was fitted on; divided by them, probabilities are those under even priors (Saerens
+    et al., Neural Computation 2002).
+    """
+    even = probabilities / np.maximum(count, 1)
+    return find_issues(label, probabilities, evidence=evidence) & ~find_issues(label, even, evidence=evidence)
+
+
 def estimated_errors(label: Integers, probabilities: Floats) -> int:
     """How many labels confident learning believes wrong (Northcutt et al., JAIR 2021): the sum beside the diagonal of
     its joint of given and true labels; ``label`` must hold two classes at least."""

@@ -41,6 +41,31 @@ def test_flipped_labels_are_found(digits: tuple[NDArray[np.float32], NDArray[np.
     assert (model.predict(features).argmax(axis=1) == true).mean() > 0.97
 
 
+def test_a_rare_class_is_not_doubted_for_being_rare(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    features, true = digits
+    random = np.random.default_rng(0)
+    # long-tailed: 170 images of the digit 0 down to 5 of the digit 9
+    kept = np.concatenate(
+        [random.permutation(np.flatnonzero(true == digit))[: round(170 * 0.67**digit)] for digit in range(10)]
+    )
+    features, true = features[kept], true[kept]
+    wrong = np.zeros(len(true), bool)
+    wrong[random.permutation(np.flatnonzero(true <= 2))[:12]] = (
+        True  # images of common classes under a rare one's label
+    )
+    label = np.where(wrong, 9, true)
+    fold = labels.folds(np.arange(len(label)), label, random.random(len(label)), 5)
+    _, probabilities = labels.fit(features, label, fold, 10)
+    count = np.bincount(label, minlength=10)
+    found = labels.find_issues(label, probabilities, evidence=15)
+    rarity = labels.doubted_for_rarity(label, probabilities, count, evidence=15)
+    assert not (rarity & ~found).any()
+    assert (found & ~wrong).sum() >= 2 * (found & ~rarity & ~wrong).sum() > 0, "rare classes' images are still removed"
+    assert (found & ~rarity & wrong).sum() >= 0.7 * wrong.sum(), "wrong labels among the rare are no longer removed"
+    even = np.full(10, 50)
+    assert not labels.doubted_for_rarity(label, probabilities, even, evidence=15).any()
+
+
 def test_beyond_the_centres_the_fit_still_holds(
     digits: tuple[NDArray[np.float32], NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
