@@ -94,6 +94,9 @@ def tune(
     latency: Annotated[bool, typer.Option("--latency", help="Search for quality against latency.")] = False,
     folds: Annotated[int, typer.Option(min=0, help="Judge by cross-validation over so many folds.")] = 0,
     baseline: Annotated[bool, typer.Option(help="Train params.yaml as it is too, to compare with.")] = True,
+    confirm: Annotated[
+        int, typer.Option(help="Before --apply: train the best and params.yaml anew over so many seeds; 0: no.")
+    ] = 5,
     apply: Annotated[bool, typer.Option("--apply", help="Write the best values to params.yaml.")] = False,
 ) -> None:
     """Search for better values of train and model, on validation images or folds; the test set stays closed.
@@ -101,6 +104,12 @@ def tune(
     A study that was stopped or killed goes on where it was. Examples: hallmark tune --trials 30 --jobs 2;
     hallmark tune quick --sampler grid --apply; hallmark tune architecture --latency
     """
+    if confirm < 0 or confirm == 1:
+        from hallmark.contracts.errors import InputError
+
+        raise InputError(
+            f"--confirm is {confirm}", remedy="give 2 seeds or more, or 0 to apply the best trial as it is"
+        )
     root = _root()
     params = _params(root)
     prepare(root)
@@ -121,6 +130,7 @@ def tune(
         latency=latency,
         folds=folds,
         baseline=baseline,
+        confirm=confirm,
         apply=apply,
     )
     with interruptible(STOPPED):

@@ -124,28 +124,30 @@ def conduct(
             failed = _inputs(root, params, console)
             if failed is not None:
                 return failed
-            with trainers(jobs, folder) as pool:
-                try:
-                    bench = Bench(
-                        root=root,
-                        params=params,
-                        folder=folder,
-                        pool=pool,
-                        console=console,
-                        stage_seconds=ran | _ran(root),
-                    )
-                    result.append(work(bench))
-                except HallmarkError as error:
-                    return Failed(message=str(error), data=error)
-                except BaseException:
-                    # the threads that wait for a training end with it
-                    workers.kill(pool)
-                    raise
+            try:
+                bench = Bench(
+                    root=root,
+                    params=params,
+                    folder=folder,
+                    pool=pool,
+                    console=console,
+                    stage_seconds=ran | _ran(root),
+                )
+                result.append(work(bench))
+            except HallmarkError as error:
+                return Failed(message=str(error), data=error)
+            except BaseException:
+                # the threads that wait for a training end with it
+                workers.kill(pool)
+                raise
             return Completed(message=f"{name} done")
 
         console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
-        with tags(*workspace_tags(root)):
-            state: Any = experiment(return_state=True)
+        with trainers(jobs, folder) as pool:
+            for _ in range(jobs):
+                pool.submit(trial.warm_up)  # beside Prefect's start
+            with tags(*workspace_tags(root)):
+                state: Any = experiment(return_state=True)
         if state.is_completed():
             return result[0]
         raise_error(state)

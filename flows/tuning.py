@@ -15,6 +15,7 @@ from prefect.futures import wait
 from prefect.states import Completed, Failed
 
 from flows.adapters import untagged
+from flows.confirmation import confirm
 from flows.crossvalidation import divide, fold_tree
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
 from hallmark.contracts.errors import InputError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.console import Console
+    from hallmark.experiments.confirmation import Confirmed
     from hallmark.experiments.space import Space
     from hallmark.experiments.study import Row
     from hallmark.tracking.runs import TrackedRun
@@ -56,13 +58,17 @@ class Request:
     latency: bool
     folds: int
     baseline: bool
+    confirm: int
     apply: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """A study as it stands. ``baseline`` is the quality of params.yaml as it is, None where it was not asked for;
-    ``baseline_ms`` its milliseconds an image, None where they were not measured."""
+    """A study as it stands; ``confirmed`` where its best was trained anew.
+
+    ``baseline`` is the quality of params.yaml as it is, None where it was not asked for; ``baseline_ms`` its
+    milliseconds an image, None where they were not measured.
+    """
 
     study: str
     objective: str
@@ -73,6 +79,7 @@ class Tuned:
     front: list[Row]
     importances: dict[str, float]
     seconds: float
+    confirmed: Confirmed | None
 
 
 def tune(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Tuned:
@@ -112,6 +119,8 @@ def tune(root: Path, params: Mapping[str, Any], request: Request, console: Conso
         _apply(root, tuned, best, console)
     elif best is not None and (tuned.baseline is None or (best.quality or 0.0) > tuned.baseline):
         console.say("Apply  hallmark configure " + " ".join(overrides.as_overrides(best.values)))
+    elif best is not None:
+        console.say("Apply  nothing: no trial was better than params.yaml as it is")
     return tuned
 
 
@@ -153,11 +162,14 @@ def _search(bench: Bench, searched: Space, request: Request, trained_with: Any, 
     revived = study.revive()
     if revived:
         bench.console.warn(f"{revived} trials of a killed process are tried again")
-    left = max(0, request.trials - study.counted())
-    bench.console.say(f"Study  {study.name}: {study.counted()} trials done, {left} to do, {request.jobs} at a time")
+    bench.console.say(
+        f"Study  {study.name}: {study.counted()} trials done, {max(0, request.trials - study.counted())} to do, "
+        f"{request.jobs} at a time"
+    )
     settings = {"space": searched.facts(), "sampler": request.sampler, "pruner": request.pruner}
     with open_run(now.tracking, key=f"{NAME}-{study.name}", stage=NAME, params=settings) as run:
         baseline = _baseline(bench, study, run, now, inputs, latency=request.latency) if request.baseline else None
+        left = max(0, request.trials - study.counted())
         told = _Progress(bench.console, study, total=request.trials, baseline=baseline)
         with untagged():
             futures = [
@@ -168,7 +180,17 @@ def _search(bench: Bench, searched: Space, request: Request, trained_with: Any, 
             error = future.state.data if future.state.is_failed() else None
             if isinstance(error, BaseException) and not isinstance(error, InputError):
                 raise error
-        return _tuned(study, run, now, baseline, time.monotonic() - started, request.folds)
+        confirmed = None
+        if request.apply and request.confirm and baseline is not None:
+            confirmed = confirm(
+                bench,
+                study.rows(),
+                baseline=baseline,
+                seeds=request.confirm,
+                trained_with=trained_with,
+                jobs_of=lambda params: _jobs(bench, run, params, inputs, latency=False),
+            )
+        return _tuned(study, run, now, baseline, time.monotonic() - started, request.folds, confirmed)
 
 
 def _baseline(
@@ -183,9 +205,26 @@ def _baseline(
     spent = [outcome.latency_ms for outcome in outcomes if outcome.latency_ms is not None]
     if spent:
         study.note(BASELINE_MS, statistics.fmean(spent))
+    known_too = study.start_from(
+        _values(study.space, params, outcomes[0]),
+        quality=quality,
+        latency_ms=statistics.fmean(spent) if spent else None,
+        why="params.yaml as it is",
+    )
     study.note("baseline", quality)
-    bench.console.say(f"  params.yaml as it is   {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s")
+    what = "  (a trial too: its values are in the space)" if known_too else ""
+    bench.console.say(f"  params.yaml as it is   {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s{what}")
     return quality
+
+
+def _values(searched: Space, params: Any, outcome: trial.Outcome) -> dict[str, Any]:
+    """The values of params.yaml by key of the space, an ``auto`` as it was trained with, where that is on record."""
+    found: dict[str, Any] = {}
+    for dimension in searched.dimensions:
+        section, _, name = dimension.key.partition(".")
+        value = getattr(params if section == "train" else params.model, name)
+        found[dimension.key] = value if value in dimension.choices else outcome.resolved.get(dimension.key, value)
+    return found
 
 
 def _jobs(
@@ -275,7 +314,15 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _tuned(study: Study, run: TrackedRun, params: Any, baseline: float | None, seconds: float, folds: int) -> Tuned:
+def _tuned(
+    study: Study,
+    run: TrackedRun,
+    params: Any,
+    baseline: float | None,
+    seconds: float,
+    folds: int,
+    confirmed: Confirmed | None,
+) -> Tuned:
     tuned = Tuned(
         study=study.name,
         objective=describe(params.objective),
@@ -286,6 +333,7 @@ def _tuned(study: Study, run: TrackedRun, params: Any, baseline: float | None, s
         front=study.front(),
         importances=study.importances(),
         seconds=seconds,
+        confirmed=confirmed,
     )
     if tuned.front:
         best = tuned.front[0]
@@ -331,5 +379,16 @@ def _apply(root: Path, tuned: Tuned, best: Row | None, console: Console) -> None
     if tuned.baseline is not None and (best.quality or 0.0) <= tuned.baseline:
         console.warn("Nothing applied: no trial was better than params.yaml as it is")
         return
-    configure(STAGES, root, overrides.as_overrides(best.values), package="tasks")
-    console.say("Applied to params.yaml: " + " ".join(overrides.as_overrides(best.values)))
+    values = best.values
+    if tuned.confirmed is not None:
+        console.table(
+            f"Trained anew over {len(tuned.confirmed.seeds)} other seeds, params.yaml {tuned.confirmed.baseline:.4f}",
+            pages.CONFIRMED_HEADINGS,
+            pages.confirmed_rows(tuned.confirmed),
+        )
+        if tuned.confirmed.winner is None:
+            console.warn("Nothing applied: no trial is surely better than params.yaml over other seeds")
+            return
+        values = tuned.confirmed.winner.values
+    configure(STAGES, root, overrides.as_overrides(values), package="tasks")
+    console.say("Applied to params.yaml: " + " ".join(overrides.as_overrides(values)))

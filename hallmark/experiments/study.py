@@ -111,6 +111,23 @@ class Study:
             trial.set_user_attr(PROCESS, process.me())
             return trial.number, {each.key: _suggest(trial, each) for each in self.space.dimensions}
 
+    def start_from(self, values: Mapping[str, Any], *, quality: float, latency_ms: float | None, why: str) -> bool:
+        """Adds a finished trial that the study did not ask for; False where its values are not in the space."""
+        if set(values) != {each.key for each in self.space.dimensions}:
+            return False
+        distributions = {each.key: _distribution(each) for each in self.space.dimensions}
+        try:
+            ended = optuna.trial.create_trial(
+                params=dict(values),
+                distributions=distributions,
+                values=[quality, latency_ms] if self.latency else [quality],  # type: ignore[list-item]
+                user_attrs={WHY: why},
+            )
+        except ValueError:  # how Optuna says that a value is in none of the distributions
+            return False
+        self._study.add_trial(ended)
+        return True
+
     def tell(self, number: int, *, quality: float, latency_ms: float | None, facts: Mapping[str, Any]) -> None:
         """Ends a trial with what it came to."""
         values = [quality, latency_ms] if self.latency else [quality]
@@ -264,6 +281,17 @@ def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:
     return trial.suggest_float(
         dimension.key, float(dimension.low), float(dimension.high), step=dimension.step, log=dimension.log
     )
+
+
+def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    """What :func:`_suggest` draws from."""
+    if dimension.choices:
+        return optuna.distributions.CategoricalDistribution(dimension.choices)
+    if dimension.whole:
+        step = int(dimension.step or 1)
+        return optuna.distributions.IntDistribution(int(dimension.low), int(dimension.high), dimension.log, step)
+    low, high = float(dimension.low), float(dimension.high)
+    return optuna.distributions.FloatDistribution(low, high, dimension.log, dimension.step)
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hallmark.pipeline.stage import Stage
 
 RESULT = "result.json"
+RESOLVED = ("batch_size", "optimizer", "lr", "weight_decay", "schedule")
+HEAVY = ("hallmark.learning.sets", "hallmark.experiments.judging", "hallmark.tracking.runs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a training came to: ``objective`` is higher for better; ``recall`` by class, None where it has no image."""
+    """What a training came to: ``objective`` is higher for better; ``recall`` by class, None where it has no image.
+
+    ``resolved`` are the values of train that were ``auto``, as they were trained with.
+    """
 
     objective: float
     recall: dict[str, float | None]
@@ -66,11 +71,21 @@ class Outcome:
     latency_ms: float | None
     metrics: dict[str, float | None]
     mlflow_run: str | None
+    resolved: dict[str, Any]
 
     @property
     def worst_recall(self) -> float | None:
         """The recall of the worst class."""
         return min((value for value in self.recall.values() if value is not None), default=None)
+
+
+def warm_up() -> None:
+    """Imports what a training needs, so that a process that waits for its first job does so meanwhile."""
+    from hallmark.contracts import runtime
+
+    runtime.prepare()
+    for name in HEAVY:
+        importlib.import_module(name)
 
 
 def run(job: Job) -> Outcome:
@@ -203,4 +218,5 @@ def _judge(job: Job, report: Mapping[str, Any], *, seconds: float, mlflow_run: s
         latency_ms=judging.latency_ms(job.place) if job.latency else None,
         metrics=found.metrics,
         mlflow_run=mlflow_run,
+        resolved={f"train.{name}": report[name] for name in RESOLVED},
     )

@@ -35,6 +35,7 @@ def run(objective: float, *, worst: float = 0.5, seconds: float = 10.0) -> Outco
     return Outcome(
         objective=objective, recall={"a": worst, "b": 1.0, "c": None}, n_judged=20, n_train=80, epochs=3, best_epoch=2,
         seconds=seconds, latency_ms=None, metrics={"accuracy": objective, "log_loss": 0.1}, mlflow_run=None,
+        resolved={},
     )  # fmt: skip
 
 

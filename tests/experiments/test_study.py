@@ -117,3 +117,21 @@ def test_a_database_that_is_not_there_is_told_without_its_password(tmp_path: Pat
     assert "--storage" in str(caught.value)
     with pytest.raises(InputError, match="--sampler is 'tpee'; did you mean 'tpe'"):
         study(tmp_path, sampler="tpee")
+
+
+def test_what_is_known_already_is_the_first_trial(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    assert not made.start_from({"train.lr": 1.0, "model.name": "mlp"}, quality=0.5, latency_ms=None, why="as it is")
+    assert not made.start_from({"train.lr": 0.01}, quality=0.5, latency_ms=None, why="as it is")
+    assert not made.start_from({"train.lr": 0.01, "model.name": "auto"}, quality=0.5, latency_ms=None, why="as it is")
+    assert made.counted() == 0
+    assert made.start_from({"train.lr": 0.01, "model.name": "mlp"}, quality=0.5, latency_ms=None, why="as it is")
+    assert (made.counted(), made.rows()[0].why) == (1, "as it is")
+    number, _ = made.ask()
+    made.tell(number, quality=0.4, latency_ms=None, facts={})
+    best = made.best()
+    assert best is not None
+    assert best.values == {"train.lr": 0.01, "model.name": "mlp"}
+    fast = study(tmp_path, latency=True, name="fast")
+    assert fast.start_from({"train.lr": 0.01, "model.name": "mlp"}, quality=0.5, latency_ms=2.0, why="as it is")
+    assert fast.front()[0].latency_ms == 2.0

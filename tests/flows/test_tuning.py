@@ -59,14 +59,18 @@ def test_a_misspelt_space_is_told_before_anything_starts(workspace: Clone) -> No
 
 def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> None:
     before = (workspace.root / "params.yaml").read_text()
-    done = workspace.hallmark("tune", "quick", "--sampler", "grid", "--trials", "9", "--jobs", "2", "--apply")
+    done = workspace.hallmark(
+        "tune", "quick", "--sampler", "grid", "--trials", "9", "--jobs", "2", "--confirm", "3", "--apply"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert trials(workspace) == ["COMPLETE"] * 9
     kinds = runs(workspace)
     parents = {parent for stage, _, parent in kinds if stage == "train"}
     assert len(parents) == 1
     assert None not in parents, "the trials' runs are not below the study's"
-    assert [stage for stage, _, _ in kinds].count("train") == 10
+    # nine trials and params.yaml as it is; then it and the two best over three other seeds
+    assert [stage for stage, _, _ in kinds].count("train") == 10 + 9
+    assert "Trained anew over 3 other seeds" in done.stdout
     assert {status for _, status, _ in kinds} == {"FINISHED"}
     with sqlite3.connect(Path(workspace.environment["PREFECT_HOME"]) / "prefect.db") as connection:
         tags = connection.execute("SELECT tags FROM task_run WHERE name LIKE 'trial-%'").fetchall()
@@ -74,6 +78,7 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     assert tags == [("[]",)] * 9
     page = (workspace.root / "reports" / "tuning.html").read_text()
     assert page.count("<svg") == 3
+    assert "The best, trained anew over 3 other seeds" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
     after = (workspace.root / "params.yaml").read_text()

@@ -1,0 +1,63 @@
+"""The best trials of a study against params.yaml as it is, over seeds that the search did not use."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flows.experiments import Bench, all_done, unit_of_work
+from hallmark.experiments import confirmation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hallmark.experiments.confirmation import Confirmed
+    from hallmark.experiments.study import Row
+    from hallmark.experiments.trial import Job
+
+BEST = 2  # trials trained anew
+
+
+def confirm(
+    bench: Bench,
+    rows: Sequence[Row],
+    *,
+    baseline: float,
+    seeds: int,
+    trained_with: Callable[[dict[str, Any]], Any],
+    jobs_of: Callable[[Any], list[Job]],
+) -> Confirmed | None:
+    """Trains both sides over ``seeds`` fresh seeds and judges; None where no trial was better than params.yaml.
+
+    ``jobs_of`` makes the trainings of one candidate from its params.
+    """
+    chosen = confirmation.candidates(rows, count=BEST, baseline=baseline)
+    if not chosen:
+        return None
+    now = bench.params["train"]
+    fresh = [now.seed + 1 + place for place in range(seeds)]
+    sides: list[tuple[int | None, Any]] = [(None, now), *((row.number, trained_with(row.values)) for row in chosen)]
+    found: dict[tuple[int | None, int], float] = {}
+    bench.console.say(f"Trained anew: params.yaml and the best {len(chosen)}, over {seeds} other seeds")
+
+    def train(number: int | None, params: Any, seed: int) -> None:
+        outcomes = [bench.train(job) for job in jobs_of(dataclasses.replace(params, seed=seed))]
+        quality = found[number, seed] = statistics.fmean(outcome.objective for outcome in outcomes)
+        name = "params.yaml as it is" if number is None else f"trial {number + 1}"
+        bench.console.say(f"  {name:<20} seed {seed}  {quality:.4f}  {sum(each.seconds for each in outcomes):6.1f} s")
+
+    every = [(number, params, seed) for seed in fresh for number, params in sides]
+    all_done(
+        [
+            unit_of_work(f"anew {number} seed {seed}", partial(train, number, params, seed))
+            for number, params, seed in every
+        ]
+    )
+    return confirmation.judge(
+        chosen,
+        fresh,
+        [found[None, seed] for seed in fresh],
+        {row.number: [found[row.number, seed] for seed in fresh] for row in chosen},
+    )
