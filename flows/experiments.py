@@ -71,13 +71,13 @@ class Bench:
         with self._submitting:
             future = self.under_way.get(job.place)
             if future is None or future.done():
-                future = self.under_way[job.place] = self.pool.submit(trial.run, job)
+                future = self.under_way[job.place] = self._begin(trial.run, job)
         outcome: Outcome = self.wait(future)
         return outcome
 
     def prepare(self, tree: Tree) -> dict[str, float | None]:
         """Brings a tree's stages up to date in one of the processes; the seconds of each that ran."""
-        seconds: dict[str, float | None] = self.wait(self.pool.submit(preparation.prepare, tree))
+        seconds: dict[str, float | None] = self.wait(self._begin(preparation.prepare, tree))
         return seconds
 
     def wait(self, future: Future[Any]) -> Any:
@@ -85,10 +85,20 @@ class Bench:
         try:
             return future.result()
         except BrokenProcessPool as error:
-            raise MachineError(
-                "a process that trained was killed, perhaps for want of memory",
-                remedy=f"run again with fewer --jobs; {self.folder / 'workers.log'} holds what it said",
-            ) from error
+            raise self._killed() from error
+
+    def _begin(self, work: Callable[..., Any], subject: Any) -> Future[Any]:
+        """Hands work to the processes, of which one may have died before, while it waited for its first."""
+        try:
+            return self.pool.submit(work, subject)
+        except BrokenProcessPool as error:
+            raise self._killed() from error
+
+    def _killed(self) -> MachineError:
+        return MachineError(
+            "a process that trained was killed, perhaps for want of memory",
+            remedy=f"run again with fewer --jobs; {self.folder / 'workers.log'} holds what it said",
+        )
 
     @property
     def cache(self) -> Path:
