@@ -18,6 +18,7 @@ from flows.adapters import untagged
 from flows.confirmation import confirm
 from flows.crossvalidation import divide, fold_tree
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
+from flows.study_lines import Progress, sum_up
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import pages, space, trial
@@ -113,7 +114,7 @@ def tune(root: Path, params: Mapping[str, Any], request: Request, console: Conso
     tuned: Tuned = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "tuning.html"
     durable.write_text(page, pages.tuning(tuned, searched))
-    _sum_up(tuned, console, page)
+    sum_up(tuned, console, page)
     best = tuned.front[0] if tuned.front else None
     if request.apply:
         _apply(root, tuned, best, console)
@@ -170,7 +171,7 @@ def _search(bench: Bench, searched: Space, request: Request, trained_with: Any, 
     with open_run(now.tracking, key=f"{NAME}-{study.name}", stage=NAME, params=settings) as run:
         baseline = _baseline(bench, study, run, now, inputs, latency=request.latency) if request.baseline else None
         left = max(0, request.trials - study.counted())
-        told = _Progress(bench.console, study, total=request.trials, baseline=baseline)
+        told = Progress(bench.console, study, total=request.trials, baseline=baseline)
         with untagged():
             futures = [
                 _trial(bench, study, run, trained_with, inputs, told, request, started).submit() for _ in range(left)
@@ -254,7 +255,7 @@ def _trial(
     run: TrackedRun,
     trained_with: Any,
     inputs: Sequence[Inputs],
-    told: _Progress,
+    told: Progress,
     request: Request,
     started: float,
 ) -> Any:
@@ -291,29 +292,6 @@ def _trial(
     return task(name="trial", cache_policy=NO_CACHE, persist_result=False)(body)
 
 
-class _Progress:
-    """A line a trial, with the best so far."""
-
-    def __init__(self, console: Console, study: Study, *, total: int, baseline: float | None) -> None:
-        self._console, self._study, self._total = console, study, total
-        best = study.best()
-        self._best = max(
-            [value for value in (baseline, best.quality if best else None) if value is not None], default=None
-        )
-
-    def trial(self, number: int, values: Mapping[str, Any], quality: float | None, what: str) -> None:
-        mark = " "
-        if quality is not None and (self._best is None or quality > self._best):
-            self._best, mark = quality, "*"
-        shown = "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
-        reached = f"{quality:.4f}" if quality is not None else "   –  "
-        self._console.say(f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {shown}")
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def _tuned(
     study: Study,
     run: TrackedRun,
@@ -341,35 +319,6 @@ def _tuned(
         run.metrics({name: value for name, value in values.items() if value is not None}, step=len(tuned.rows))
         run.tag("hallmark.best", json.dumps(best.values, sort_keys=True))
     return tuned
-
-
-def _sum_up(tuned: Tuned, console: Console, page: Path) -> None:
-    keys = list(tuned.rows[0].values) if tuned.rows else []
-    latency = any(row.latency_ms is not None for row in tuned.rows)
-    done = sorted(
-        (row for row in tuned.rows if row.quality is not None), key=lambda row: (-(row.quality or 0), row.number)
-    )
-    shown = tuned.front if latency else done[:5]
-    headings = ["trial", tuned.objective, *(["ms"] if latency else []), *keys]
-    table = []
-    if tuned.baseline is not None:
-        blank = ["as it is" for _ in keys]
-        ms = [pages.number(tuned.baseline_ms, 3)] if latency else []
-        table.append(["params.yaml", f"{tuned.baseline:.4f}", *ms, *blank])
-    for row in shown:
-        values = [_short(row.values[key]) for key in keys]
-        ms = [f"{row.latency_ms:.3f}"] if latency else []
-        table.append([str(row.number + 1), f"{row.quality:.4f}", *ms, *values])
-    states = {state: sum(row.state == state for row in tuned.rows) for state in ("complete", "pruned", "failed")}
-    counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-    title = "Best of quality against latency" if latency else "Best trials"
-    where = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
-    console.table(f"{title}, {where} ({counts})", headings, table)
-    if tuned.importances:
-        console.say("Matters  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
-    trained = sum(row.facts.get("seconds", 0.0) for row in tuned.rows)
-    console.say(f"Took   {tuned.seconds:.1f} s in this run; all trainings of the study {trained:.1f} s")
-    console.say(f"Page   {page}")
 
 
 def _apply(root: Path, tuned: Tuned, best: Row | None, console: Console) -> None:

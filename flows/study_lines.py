@@ -1,0 +1,68 @@
+"""What ``hallmark tune`` says on the terminal: a line a trial, and the table of the best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hallmark.experiments import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from flows.console import Console
+    from flows.tuning import Tuned
+    from hallmark.experiments.study import Study
+
+
+class Progress:
+    """A line a trial, with the best so far."""
+
+    def __init__(self, console: Console, study: Study, *, total: int, baseline: float | None) -> None:
+        self._console, self._study, self._total = console, study, total
+        best = study.best()
+        self._best = max(
+            [value for value in (baseline, best.quality if best else None) if value is not None], default=None
+        )
+
+    def trial(self, number: int, values: Mapping[str, Any], quality: float | None, what: str) -> None:
+        mark = " "
+        if quality is not None and (self._best is None or quality > self._best):
+            self._best, mark = quality, "*"
+        shown = "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
+        reached = f"{quality:.4f}" if quality is not None else "   –  "
+        self._console.say(f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {shown}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def sum_up(tuned: Tuned, console: Console, page: Path) -> None:
+    """The best trials, what matters, and where the page lies."""
+    keys = list(tuned.rows[0].values) if tuned.rows else []
+    latency = any(row.latency_ms is not None for row in tuned.rows)
+    done = sorted(
+        (row for row in tuned.rows if row.quality is not None), key=lambda row: (-(row.quality or 0), row.number)
+    )
+    shown = tuned.front if latency else done[:5]
+    headings = ["trial", tuned.objective, *(["ms"] if latency else []), *keys]
+    table = []
+    if tuned.baseline is not None:
+        blank = ["as it is" for _ in keys]
+        ms = [pages.number(tuned.baseline_ms, 3)] if latency else []
+        table.append(["params.yaml", f"{tuned.baseline:.4f}", *ms, *blank])
+    for row in shown:
+        values = [_short(row.values[key]) for key in keys]
+        ms = [f"{row.latency_ms:.3f}"] if latency else []
+        table.append([str(row.number + 1), f"{row.quality:.4f}", *ms, *values])
+    states = {state: sum(row.state == state for row in tuned.rows) for state in ("complete", "pruned", "failed")}
+    counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+    title = "Best of quality against latency" if latency else "Best trials"
+    where = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
+    console.table(f"{title}, {where} ({counts})", headings, table)
+    if tuned.importances:
+        console.say("Matters  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
+    trained = sum(row.facts.get("seconds", 0.0) for row in tuned.rows)
+    console.say(f"Took   {tuned.seconds:.1f} s in this run; all trainings of the study {trained:.1f} s")
+    console.say(f"Page   {page}")
