@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LOGGED = 10  # times an epoch
+SURE = 2.0  # standard errors that the best epoch must be better by
 
 
 class Log(Protocol):
@@ -202,12 +203,25 @@ class _Training:
                 peak_device_memory=devices.peak_memory(where),
                 **self.usage.facts(),
             )
-        last = self.work.recipe.keep == "last" and not self.place.diverged
-        chosen = self.stepper.current() if last or self.best is None else self.best
-        if chosen is not self.best:
+        chosen = self.best
+        if chosen is None or (not self.place.diverged and self._last_is_kept(chosen)):
+            chosen = self.stepper.current()
             self.place.best_epoch = len(self.place.history)
         self.trained = {name: value.detach().cpu().clone() for name, value in chosen.items()}
         self.checkpoints.save(self._state(), finished=True)
+
+    def _last_is_kept(self, best: dict[str, Tensor]) -> bool:
+        """What ``train.keep`` says; where it is auto, whether the best weights are not surely better than the last."""
+        if self.work.recipe.keep != "auto" or self.validation is None:
+            return self.work.recipe.keep == "last"
+        if self.place.step < self.total or self.place.best_epoch == len(self.place.history):
+            return False
+        where, fabric, lanes = self.stepper.where, self.stepper.fabric, self.stepper.lanes
+        with self.stepper.averaged() as network:
+            last = self.validation.judge(network, where, fabric, lanes)
+        with self.stepper.holding(best) as network:
+            first = self.validation.judge(network, where, fabric, lanes)
+        return first.objective - last.objective <= SURE * self.validation.difference_error(first, last)
 
     def _enough(self) -> bool:
         """Whether the loss is lost, or, at an epoch's end, the objective has not risen for ``patience`` epochs."""

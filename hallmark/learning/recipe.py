@@ -14,7 +14,7 @@ OPTIMIZERS = ("auto", "sgd", "adam", "adamw", "rmsprop", "muon")
 SCHEDULES = ("auto", "constant", "step", "cosine", "one_cycle", "warm_restart", "plateau")
 LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
-KEPT = ("best", "last")
+KEPT = ("auto", "best", "last")
 
 SHOWN = 80_000  # images an automatic number of epochs shows in all
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 40

@@ -166,7 +166,11 @@ class Stepper:
 
     def averaged(self) -> Swapped:
         """A block in which the network has the averaged weights, if an average is kept."""
-        return Swapped(self.network, self._average)
+        return Swapped(self.network, self._average.state if self._average is not None else None)
+
+    def holding(self, state: Mapping[str, Tensor]) -> Swapped:
+        """A block in which the network has the weights ``state``."""
+        return Swapped(self.network, state)
 
     def current(self) -> dict[str, Tensor]:
         """The weights that would be kept now: the average's, if one is kept. Not a copy."""
@@ -197,18 +201,18 @@ class Stepper:
 
 @final
 class Swapped:
-    """Within the block the network has the averaged weights."""
+    """Within the block the network has other weights, if any are given."""
 
-    def __init__(self, network: nn.Module, average: Average | None) -> None:
-        self._network, self._average = network, average
+    def __init__(self, network: nn.Module, state: Mapping[str, Tensor] | None) -> None:
+        self._network, self._state = network, state
         self._live: dict[str, Tensor] = {}
 
     def __enter__(self) -> nn.Module:
-        if self._average is not None:
+        if self._state is not None:
             self._live = {name: value.clone() for name, value in self._network.state_dict().items()}
-            self._network.load_state_dict(self._average.state)
+            self._network.load_state_dict(self._state)
         return self._network
 
     def __exit__(self, *_: object) -> None:
-        if self._average is not None:
+        if self._state is not None:
             self._network.load_state_dict(self._live)

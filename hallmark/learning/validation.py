@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hallmark.judgement.objective import Objective, score
+from hallmark.judgement.objective import Objective, difference_error, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,3 +85,7 @@ class Validation:
             objective=score(self.objective, self.labels, probabilities, self.classes),
             probabilities=probabilities,
         )
+
+    def difference_error(self, one: Validated, other: Validated) -> float:
+        """The standard error of the difference of their objectives on these images."""
+        return difference_error(self.objective, self.labels, one.probabilities, other.probabilities, self.classes)

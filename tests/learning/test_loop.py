@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hallmark.contracts.errors import InputError
+from hallmark.learning import schedules
 from hallmark.learning.batches import Waiting, stream, workers
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.models.build import build
@@ -27,7 +28,7 @@ SHORT = replace(RECIPE, max_epochs=3, mixup=0.2, batch_size=16)
 VARIED = [
     SHORT,
     replace(SHORT, optimizer="sgd", schedule="plateau", ema=0.0, accumulate=4),
-    replace(SHORT, optimizer="muon", schedule="cosine", l1=1e-5, cutmix=1.0),
+    replace(SHORT, optimizer="muon", schedule="cosine", l1=1e-5, cutmix=1.0, keep="auto"),
     replace(SHORT, optimizer="rmsprop", schedule="step", clip_norm=0.0, clip_value=0.1, keep="last"),
 ]
 
@@ -153,6 +154,33 @@ def test_the_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     judged = held_out.judge(network, torch.device("cpu"))
     assert judged.objective == row["objective"]
     assert judged.loss == pytest.approx(row["val_loss"], abs=1e-6)
+
+
+def test_the_last_weights_are_kept_unless_the_best_are_surely_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, held_out = replace(RECIPE, max_epochs=8, lr=0.01, ema=0.0), validation()
+    for name in ("best", "kept", "spoilt"):
+        (tmp_path / name).mkdir()
+    best = run(tmp_path / "best", recipe, held_out=held_out)
+    assert best.best_epoch < 8, "the best epoch is the last: there is nothing to choose"
+    kept = run(tmp_path / "kept", replace(recipe, keep="auto"), held_out=held_out)
+    assert kept.best_epoch == 8
+    assert kept.history == best.history
+    network = build("cnn", classes=10, height=8, width=8, channels=1, mean=[0.3], std=[0.4], units=8, depth=2)
+    network.load_state_dict(kept.state)
+    assert held_out.judge(network, torch.device("cpu")).objective == kept.history[-1]["objective"]
+
+    # in the last epoch the rate becomes so high that what was learnt is lost
+    factor = schedules.factor
+
+    def spoiling(schedule: str, step: int, *, total: int, warmup: float) -> float:
+        return 1e3 if step >= total * 7 / 8 else factor(schedule, step, total=total, warmup=warmup)
+
+    monkeypatch.setattr(schedules, "factor", spoiling)
+    spoilt = run(tmp_path / "spoilt", replace(recipe, keep="auto"), held_out=held_out)
+    assert len(spoilt.history) == 8 > spoilt.best_epoch
+    assert spoilt.history[-1]["objective"] < spoilt.history[spoilt.best_epoch - 1]["objective"] - 0.2
 
 
 def test_it_stops_early(tmp_path: Path) -> None:

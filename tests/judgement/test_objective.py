@@ -1,0 +1,66 @@
+"""The objective, and how sure a difference in it is."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from hallmark.judgement.objective import GROUPS, Objective, difference_error, score
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CLASSES = ["a", "b", "c"]
+ACCURACY = Objective(metric="accuracy")
+
+
+def certain(predicted: NDArray[np.int64]) -> NDArray[np.float64]:
+    rows: NDArray[np.float64] = np.eye(len(CLASSES))[predicted]
+    return rows
+
+
+def test_the_jackknife_gives_the_standard_error_of_a_mean() -> None:
+    """Of accuracies the difference is a mean over images: its standard error is known in closed form."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 4000)
+    one, other = (np.where(random.random(4000) < right, labels, (labels + 1) % 3) for right in (0.9, 0.8))
+    differences = (one == labels).astype(float) - (other == labels)
+    expected = differences.std(ddof=1) / math.sqrt(len(labels))
+    found = difference_error(ACCURACY, labels, certain(one), certain(other), CLASSES)
+    # of GROUPS groups the error itself is known to one part in the square root of 2 GROUPS
+    assert found == pytest.approx(expected, rel=3 / math.sqrt(2 * GROUPS))
+    # of few images each is left out alone, which is exact
+    few = slice(0, GROUPS)
+    exact = differences[few].std(ddof=1) / math.sqrt(GROUPS)
+    assert difference_error(ACCURACY, labels[few], certain(one[few]), certain(other[few]), CLASSES) == pytest.approx(
+        exact
+    )
+
+
+def test_what_a_single_image_decides_is_not_sure() -> None:
+    """Macro F1 of a class of one image jumps with that image; a hundred images tell the same jump surely."""
+    objective = Objective(metric="macro_f1")
+    for rare, sure in ((1, False), (100, True)):
+        labels = np.repeat([0, 1, 2], [400, 400, rare])
+        missed = np.where(labels == 2, 0, labels)
+        gain = score(objective, labels, certain(labels), CLASSES) - score(objective, labels, certain(missed), CLASSES)
+        error = difference_error(objective, labels, certain(labels), certain(missed), CLASSES)
+        assert (gain > 4 * error) == sure
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy", "auroc", "log_loss"])
+def test_equal_answers_differ_surely_not(metric: str) -> None:
+    labels = np.repeat([0, 1, 2], [30, 5, 2])
+    said = np.random.default_rng(0).dirichlet(np.ones(3), len(labels))
+    assert difference_error(Objective(metric=metric), labels, said, said, CLASSES) == 0
+
+
+def test_what_one_image_alone_defines_is_never_sure() -> None:
+    objective = Objective(metric="recall", class_name="c")
+    labels = np.repeat([0, 1, 2], [30, 30, 1])
+    right, wrong = certain(labels), certain(np.zeros_like(labels))
+    assert difference_error(objective, labels, right, wrong, CLASSES) == math.inf
+    assert difference_error(ACCURACY, labels[:1], right[:1], wrong[:1], CLASSES) == math.inf
