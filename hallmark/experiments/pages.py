@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hallmark.experiments import figures
+from hallmark.judgement import paired
 from hallmark.reporting import charts
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def ablation(ablated: Any) -> str:
     known = [finding for finding in ablated.findings if finding.gain["value"] is not None]
     bars = [(each.name, each.gain["value"], *each.gain["ci95"], each.verdict) for each in known]
     worst = [
-        (each.name, each.worst_gain["value"], *each.worst_gain["ci95"], each.verdict)
+        (each.name, each.worst_gain["value"], *each.worst_gain["ci95"], paired.verdict(each.worst_gain))
         for each in known
         if each.worst_gain["value"] is not None
     ]
