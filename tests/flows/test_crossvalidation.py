@@ -29,6 +29,9 @@ PROGRAM = (
 )
 
 
+COMMAND = ("crossval", "--folds", "3", "--jobs", "2", "--register")
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> Clone:
     folder = tmp_path_factory.mktemp("crossval")
@@ -39,16 +42,21 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path
     return make_clone(folder / "workspace", home, "preset=quick", f"ingest.source={source}", "clean.duplicates=flag")
 
 
-def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: Path) -> None:
-    command = ("crossval", "--folds", "3", "--jobs", "2", "--register")
-    done = workspace.hallmark(*command)
+@pytest.fixture(scope="module")
+def judged(workspace: Clone) -> str:
+    """What the command said, run once for all tests of this file, in whatever process they are."""
+    done = workspace.hallmark(*COMMAND)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "macro f1" in done.stdout
+    return done.stdout
+
+
+def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: Path, judged: str) -> None:
+    assert "macro f1" in judged
     home = workspace.root / ".hallmark" / "experiments" / "crossval"
     table = pd.read_parquet(home / "out_of_fold.parquet")
     split = pd.read_parquet(workspace.root / "data" / "split" / "split.parquet").set_index("path")
-    judged = split.loc[table["path"].tolist()]
-    assert set(judged["split"]) == {"train", "val"}, "an image of the test set was judged"
+    kept = split.loc[table["path"].tolist()]
+    assert set(kept["split"]) == {"train", "val"}, "an image of the test set was judged"
     assert table["path"].is_unique
     everyone = split[(split["split"] != "test") & split["representative"]]
     assert set(table["path"]) == set(everyone.index), "not every image was judged"
@@ -56,7 +64,7 @@ def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: P
     assert np.allclose(table[["0", "1", "2"]].sum(axis=1), 1, atol=1e-6)
     # what the table says can be computed from it
     accuracy = (table["label"] == table["predicted"]).groupby(table["fold"]).mean().mean()
-    row = next(line for line in done.stdout.splitlines() if line.startswith("accuracy"))
+    row = next(line for line in judged.splitlines() if line.startswith("accuracy"))
     assert float(row.split()[1]) == pytest.approx(accuracy, abs=6e-5)
     # nothing is left of the folds' trees, and nothing of the pipeline was touched
     assert not (home / "trees").exists()
@@ -76,7 +84,7 @@ def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: P
     answer = json.loads(loaded.stdout.splitlines()[-1])[0]
     assert sum(value for name, value in answer.items() if name.startswith("probability_")) == pytest.approx(1, abs=1e-5)
 
-    again = workspace.hallmark(*command)
+    again = workspace.hallmark(*COMMAND)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("known") == 3, again.stdout
     with sqlite3.connect(workspace.root / "mlflow.db") as connection:
@@ -84,6 +92,7 @@ def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: P
         assert connection.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone() == (0,)
 
 
+@pytest.mark.usefixtures("judged")
 def test_each_fold_cleans_and_balances_its_own_training_part(workspace: Clone) -> None:
     """The decisions of the folds remove nothing that they hold out, and the copies lie in one fold."""
     table = pd.read_parquet(workspace.root / ".hallmark" / "experiments" / "crossval" / "out_of_fold.parquet")

@@ -142,7 +142,8 @@ def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> N
     assert after.loc[paths[1], "fate"] == "relabelled"
     assert "relabelled_by_review" in str(after.loc[paths[1], "reasons"]).split(";")
     assert dict(after.loc[paths[2], ["fate", "reasons"]]) == {"fate": "kept", "reasons": ""}
-    assert dict(after.loc[paths[3], ["fate"]]) == dict(before.loc[paths[3], ["fate"]])
+    # what was taken back is left to the detectors, who have more to take now that a person has dropped another
+    assert "by_review" not in str(after.loc[paths[3], "reasons"])
     said_of = json.loads((cleaned.root / "reports" / "clean.json").read_text())["review"]
     assert said_of["applied"] == {"keep": 1, "drop": 1, "relabel": 1}
     assert said_of["stale"] == []

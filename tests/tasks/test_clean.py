@@ -84,7 +84,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     ingest, validate = write_source(root, rows)
     divided = root / "split"
     divided.mkdir()
-    split.run(split_params(), ingest=ingest, validate=validate, split=divided)
+    # by this seed some of the few conflicts lie in train
+    split.run(split_params(seed=2), ingest=ingest, validate=validate, split=divided)
     return ingest, validate, divided
 
 
