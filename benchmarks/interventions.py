@@ -172,6 +172,8 @@ def measured(task: Task) -> dict[str, Any]:
 
 def _peer(task: Task, name: str, python: str, place: Path, source: Path, found: Mapping[str, Any]) -> dict[str, Any]:
     """A peer's balanced accuracy and tail recall on the images that split set apart in the stages' folder ``place``."""
+    from sklearn.metrics import recall_score
+
     from hallmark.contracts.tables import SPLIT, read_table
 
     table = read_table(place / "data" / "split" / "split.parquet", SPLIT)
@@ -199,10 +201,9 @@ def _peer(task: Task, name: str, python: str, place: Path, source: Path, found: 
         raise SystemExit(f"{name}, {task.name}, seed {task.seed}: {done.stderr[-2000:]}")
     out = json.loads((work / "out.json").read_text())
     answers = [label for _, label in parts["test"]]
-    pairs = list(zip(answers, out["predicted"], strict=True))
-    recall = {
-        label: statistics.fmean(guess == label for each, guess in pairs if each == label) for label in set(answers)
-    }
+    classes = sorted(set(answers))
+    recalls = recall_score(answers, out["predicted"], labels=classes, average=None)
+    recall = dict(zip(classes, map(float, recalls), strict=True))
     return {
         "balanced_accuracy": statistics.fmean(recall.values()),
         "tail": statistics.fmean(recall[label] for label in found["tail"]),

@@ -25,12 +25,14 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-RARE = 20  # images of a class
 
+from benchmarks.long_tailed import shares  # noqa: E402
 from hallmark.quality import embedding, labels  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+RARE = 20  # images of a class
 
 
 def read(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -59,7 +61,7 @@ def drawn(truth: NDArray[np.int64], images: int, ratio: float, random: np.random
     if ratio == 1:
         return random.choice(len(truth), images, replace=False)
     classes = random.permutation(np.unique(truth))
-    share = ratio ** (-np.arange(len(classes)) / (len(classes) - 1))
+    share = np.array(shares(len(classes), ratio))
     counts = np.maximum(1, np.rint(images * share / share.sum())).astype(int)
     rows = [random.permutation(np.flatnonzero(truth == one))[:n] for one, n in zip(classes, counts, strict=True)]
     return np.concatenate(rows)

@@ -42,12 +42,18 @@ class Drawn:
         return list(self.counts)[-TAIL:]
 
 
+def shares(classes: int, ratio: float) -> list[float]:
+    """Images of each class by those of the commonest, which is the first."""
+    return [ratio ** (-rank / (classes - 1)) for rank in range(classes)]
+
+
 def draw(name: str, data: Path, out: Path, *, seed: int, ratio: float, head: int, tested: int) -> Drawn:
     """Writes a source folder below ``out``; another seed gives other images and other rare classes."""
     random = np.random.default_rng([seed, SETS.index(name)])
     known, unseen = _sets(name, data, random)
     classes = [str(label) for label in random.permutation(sorted(known))]
-    counts = {label: max(1, round(head * ratio ** (-rank / (len(classes) - 1)))) for rank, label in enumerate(classes)}
+    tail = shares(len(classes), ratio)
+    counts = {label: max(1, round(head * share)) for label, share in zip(classes, tail, strict=True)}
     for label, count in counts.items():
         rest = unseen[label] if unseen else known[label][count:]
         if len(known[label]) < count or len(rest) < tested:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hallmark.experiments import pages
+from hallmark.experiments.study import ranked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +43,7 @@ def sum_up(tuned: Tuned, console: Console, page: Path) -> None:
     """The best trials, what matters, and where the page lies."""
     keys = list(tuned.rows[0].values) if tuned.rows else []
     latency = any(row.latency_ms is not None for row in tuned.rows)
-    done = sorted(
-        (row for row in tuned.rows if row.quality is not None), key=lambda row: (-(row.quality or 0), row.number)
-    )
-    shown = tuned.front if latency else done[:5]
+    shown = tuned.front if latency else ranked(tuned.rows)[:5]
     headings = ["trial", tuned.objective, *(["ms"] if latency else []), *keys]
     table = []
     if tuned.baseline is not None:

@@ -56,9 +56,8 @@ class Report:
     per_split: dict[str, dict[str, int]]
     reasons: dict[str, dict[str, int]]  # reason -> fate -> files
     removed_from_train: dict[str, int]  # by what: review, duplicates, conflicts, outliers, label_issues
-    spared: (
-        int  # findings in train only flagged: beyond max_removed_share, or a label doubted for its class's rarity alone
-    )
+    # findings in train that are only flagged: beyond max_removed_share, or a label doubted for its class's rarity alone
+    spared: int
     train_images: dict[str, dict[str, int]]  # class -> before, after
     detectors: dict[str, Any]
     review: dict[str, Any]

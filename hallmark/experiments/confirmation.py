@@ -10,6 +10,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hallmark.experiments.study import ranked
 from hallmark.judgement import paired
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class Confirmed:
 
 def candidates(rows: Sequence[Row], *, count: int, baseline: float) -> list[Row]:
     """The best ``count`` trials of those that were better than params.yaml as it is, the best first."""
-    better = [row for row in rows if row.quality is not None and row.quality > baseline]
-    return sorted(better, key=lambda row: (-(row.quality or 0.0), row.number))[:count]
+    return [row for row in ranked(rows) if row.quality is not None and row.quality > baseline][:count]
 
 
 def judge(

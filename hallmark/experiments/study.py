@@ -22,7 +22,7 @@ from hallmark.contracts.seeds import derive
 from hallmark.tracking import address, process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hallmark.experiments.space import Dimension, Space
@@ -49,6 +49,12 @@ class Row:
     latency_ms: float | None
     facts: dict[str, Any]
     why: str
+
+
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """The trials that completed, the best quality first, of equals the earlier."""
+    done = [(-row.quality, row.number, row) for row in rows if row.quality is not None]
+    return [row for _, _, row in sorted(done, key=lambda each: each[:2])]
 
 
 class Study:
@@ -177,8 +183,7 @@ class Study:
 
     def best(self) -> Row | None:
         """The trial of the best quality, the first of equals; None where none completed."""
-        done = [row for row in self.rows() if row.quality is not None]
-        return max(done, key=lambda row: (row.quality, -row.number), default=None)
+        return next(iter(ranked(self.rows())), None)
 
     def front(self) -> list[Row]:
         """The trials that none beats in both quality and latency, the best quality first; without latency the best."""
@@ -186,8 +191,7 @@ class Study:
             best = self.best()
             return [best] if best is not None else []
         chosen = {trial.number for trial in self._study.best_trials}
-        rows = [row for row in self.rows() if row.number in chosen]
-        return sorted(rows, key=lambda row: (-(row.quality or 0.0), row.number))
+        return ranked(row for row in self.rows() if row.number in chosen)
 
     def importances(self) -> dict[str, float]:
         """How much each value matters for being among the best trials, adding up to 1; empty with fewer than 4 trials.

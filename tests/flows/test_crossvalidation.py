@@ -27,8 +27,6 @@ PROGRAM = (
     "frame = pd.DataFrame({'image': [pathlib.Path(sys.argv[1]).read_bytes()]})\n"
     "print(model.predict(frame).to_json(orient='records'))\n"
 )
-
-
 COMMAND = ("crossval", "--folds", "3", "--jobs", "2", "--register")
 
 

@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from hallmark.quality import ledger as books
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import pandas as pd
     from playwright.sync_api import Page
 
     from tests.conftest import Clone
@@ -142,8 +142,15 @@ def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> N
     assert after.loc[paths[1], "fate"] == "relabelled"
     assert "relabelled_by_review" in str(after.loc[paths[1], "reasons"]).split(";")
     assert dict(after.loc[paths[2], ["fate", "reasons"]]) == {"fate": "kept", "reasons": ""}
-    # what was taken back is left to the detectors, who have more to take now that a person has dropped another
+    cluster = pd.read_parquet(cleaned.root / "data" / "split" / "split.parquet").set_index("path")["cluster"]
+    # the decision taken back is not applied: it is the kept picture under another label, which that decision settles
+    assert cluster[paths[3]] == cluster[paths[2]]
+    assert after.loc[paths[3], "fate"] == "removed"
     assert "by_review" not in str(after.loc[paths[3], "reasons"])
+    # of no other picture anything is taken or given
+    beside = cluster.index[~cluster.isin(cluster[paths])]
+    for fate in ("removed", "relabelled"):
+        assert ((after.loc[beside, "fate"] == fate) == (before.loc[beside, "fate"] == fate)).all()
     said_of = json.loads((cleaned.root / "reports" / "clean.json").read_text())["review"]
     assert said_of["applied"] == {"keep": 1, "drop": 1, "relabel": 1}
     assert said_of["stale"] == []

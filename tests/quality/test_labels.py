@@ -50,9 +50,8 @@ def test_a_rare_class_is_not_doubted_for_being_rare(digits: tuple[NDArray[np.flo
     )
     features, true = features[kept], true[kept]
     wrong = np.zeros(len(true), bool)
-    wrong[random.permutation(np.flatnonzero(true <= 2))[:12]] = (
-        True  # images of common classes under a rare one's label
-    )
+    # images of common classes under a rare one's label
+    wrong[random.permutation(np.flatnonzero(true <= 2))[:12]] = True
     label = np.where(wrong, 9, true)
     fold = labels.folds(np.arange(len(label)), label, random.random(len(label)), 5)
     _, probabilities = labels.fit(features, label, fold, 10)
