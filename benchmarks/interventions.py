@@ -84,7 +84,7 @@ ARMS: dict[str, dict[str, Any]] = {
     **{f"no_{name}": values for name, values in STEPS.items()},
 }
 MEASURED = (BARE, "recipe", "clean", "balance", "augment", "synthesize", DEFAULT)
-LEAST = 20.0  # seconds of a peer's training, below which one may have no more than an epoch
+LEAST = 60.0  # seconds of a peer's training, below which one may have no more than a few epochs
 MADE = ("stages", "trained", "cache", "source", "peers")
 FIRST = ("ingest", "validate", "split")
 THEN = ("clean", "balance", "augment", "synthesize")
