@@ -31,6 +31,7 @@ SAMPLERS = ("tpe", "gp", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
 STARTUP = 5  # trials before the sampler models, and before the median prunes
 KILLED, PROCESS, FACTS, WHY, SPACE = "killed", "process", "facts", "why", "space"
+UNJUDGED = 1 / 3  # share of a training's epochs after which it may be pruned
 GRACE = timedelta(minutes=1)
 
 
@@ -227,7 +228,11 @@ class Study:
 
 @dataclass(kw_only=True)
 class Follower:
-    """Reports a trial's epochs to the study, from another process; raises :class:`Pruned` where it falls behind."""
+    """Reports a trial's epochs to the study, from another process; raises :class:`Pruned` where it falls behind.
+
+    Not in the first third of the epochs, where the learning rate rises and says more of the objective than the trial's
+    values do, and not in the last, after which nothing is left to be saved.
+    """
 
     storage: str
     name: str
@@ -235,7 +240,7 @@ class Follower:
     pruner: str
     _trial: Any = None
 
-    def __call__(self, epoch: int, objective: float) -> None:
+    def __call__(self, epoch: int, epochs: int, objective: float) -> None:
         if self._trial is None:
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             study = opened(self.storage, self.name, ["maximize"])
@@ -243,7 +248,7 @@ class Follower:
             trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, self.number)
             self._trial = optuna.trial.Trial(study, trial_id)
         self._trial.report(objective, epoch)
-        if self._trial.should_prune():
+        if epochs * UNJUDGED < epoch < epochs and self._trial.should_prune():
             raise Pruned(f"epoch {epoch}: objective {objective:.4f}")
 
 
@@ -308,5 +313,5 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
+        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
     return optuna.pruners.HyperbandPruner(min_resource=2, max_resource="auto", reduction_factor=3)

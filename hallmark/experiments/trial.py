@@ -48,7 +48,7 @@ class Job:
     cache: Path
     parent: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
-    follow: Callable[[int, float], None] | None = None
+    follow: Callable[[int, int, float], None] | None = None
     judged: tuple[str, ...] | None = None
     latency: bool = False
     keep: bool = False

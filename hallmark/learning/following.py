@@ -1,11 +1,11 @@
 """Who follows a training from outside: told each epoch's objective, it may end the training by raising.
 
 >>> seen = []
->>> with followed_by(lambda epoch, objective: seen.append((epoch, objective))):
-...     epoch_ended(1, 0.5)
->>> epoch_ended(2, 0.6)  # nobody follows
+>>> with followed_by(lambda epoch, epochs, objective: seen.append((epoch, epochs, objective))):
+...     epoch_ended(1, 12, 0.5)
+>>> epoch_ended(2, 12, 0.6)  # nobody follows
 >>> seen
-[(1, 0.5)]
+[(1, 12, 0.5)]
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Follower = Callable[[int, float], None]
+    Follower = Callable[[int, int, float], None]
 
 _follower: ContextVar[Follower | None] = ContextVar("hallmark_follower", default=None)
 
 
-def epoch_ended(epoch: int, objective: float) -> None:
+def epoch_ended(epoch: int, epochs: int, objective: float) -> None:
     """Tells the follower, if there is one; what it raises ends the training."""
     follower = _follower.get()
     if follower is not None:
-        follower(epoch, objective)
+        follower(epoch, epochs, objective)
 
 
 @contextmanager
 def followed_by(follower: Follower) -> Iterator[None]:
-    """``follower`` takes (epoch from 1, objective on the validation images) of trainings within the block."""
+    """``follower`` takes (epoch from 1, of how many, objective on the validation images) of the block's trainings."""
     token = _follower.set(follower)
     try:
         yield

@@ -279,7 +279,7 @@ class _Training:
             self.plateau.update(judged.objective)
             if self.place.compare(judged):
                 self.best = {name: value.detach().clone() for name, value in self.stepper.current().items()}
-            following.epoch_ended(len(self.place.history), judged.objective)
+            following.epoch_ended(len(self.place.history), self.work.resolved.epochs, judged.objective)
 
     def _words(self) -> str:
         if not self.place.history:

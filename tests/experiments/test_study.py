@@ -69,7 +69,7 @@ def test_a_grid_is_gone_through_once_over_two_starts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_a_trial_that_falls_behind_is_pruned(tmp_path: Path, pruner: str) -> None:
     made = study(tmp_path, pruner=pruner)
-    pruned = 0
+    pruned: list[int] = []
     for place in range(14):
         number, _ = made.ask()
         follower = made.follower(number)
@@ -77,15 +77,29 @@ def test_a_trial_that_falls_behind_is_pruned(tmp_path: Path, pruner: str) -> Non
         slope = 0.0 if place >= 6 else 0.1
         try:
             for epoch in range(1, 10):
-                follower(epoch, slope * epoch)
+                follower(epoch, 9, slope * epoch)
         except Pruned:
             made.tell_pruned(number)
-            pruned += 1
+            pruned.append(epoch)
             assert place >= 5
         else:
             made.tell(number, quality=9 * slope, latency_ms=None, facts={})
-    assert pruned >= 3
-    assert sum(row.state == "pruned" for row in made.rows()) == pruned
+    assert len(pruned) >= 3
+    assert sum(row.state == "pruned" for row in made.rows()) == len(pruned)
+    assert min(pruned) == 4  # a third of the epochs are waited for
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_no_trial_is_pruned_in_its_last_epoch(tmp_path: Path, pruner: str) -> None:
+    made = study(tmp_path, pruner=pruner)
+    for place in range(9):
+        number, _ = made.ask()
+        follower = made.follower(number)
+        assert follower is not None
+        for epoch in range(1, 10):
+            follower(epoch, 9, 0.1 * epoch if place < 6 or epoch < 9 else 0.0)
+        made.tell(number, quality=0.5, latency_ms=None, facts={})
+    assert all(row.state == "complete" for row in made.rows())
 
 
 def test_a_study_of_another_space_is_told(tmp_path: Path) -> None:

@@ -85,14 +85,14 @@ def test_a_kept_trial_has_its_model_and_predictions(tmp_path: Path) -> None:
 
 def test_the_follower_hears_each_epoch_and_can_end_the_training(tmp_path: Path) -> None:
     workspace.make(tmp_path)
-    heard: list[int] = []
-    trial.run(job(tmp_path, follow=lambda epoch, objective: heard.append(epoch)))
-    assert heard == [1, 2]
+    heard: list[tuple[int, int]] = []
+    trial.run(job(tmp_path, follow=lambda epoch, epochs, objective: heard.append((epoch, epochs))))
+    assert heard == [(1, 2), (2, 2)]
 
     class Enough(BaseException):
         pass
 
-    def end(epoch: int, objective: float) -> None:
+    def end(epoch: int, epochs: int, objective: float) -> None:
         raise Enough
 
     with pytest.raises(Enough):
@@ -115,7 +115,7 @@ def test_the_identity_follows_values_inputs_and_code(tmp_path: Path) -> None:
     assert identity() != first
 
 
-def _never(epoch: int, objective: float) -> None:
+def _never(epoch: int, epochs: int, objective: float) -> None:
     raise AssertionError("it was trained again")
 
 
