@@ -43,6 +43,8 @@ def residual(
     a few dozen pixels.
     """
     out = np.empty(len(left))
+    if (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]  # grey: one channel says it all, at a third of the cost
     for begin in range(0, len(left), _BLOCK):
         part = slice(begin, begin + _BLOCK)
         a, b = pixels[left[part]].astype(np.float32), pixels[right[part]].astype(np.float32)
@@ -99,8 +101,14 @@ def _explain(a: Pictures, b: Pictures) -> Floats:
 
 def _half(a: Pictures) -> Pictures:
     """Light float32 ``[pairs, side / 2, side / 2]``."""
-    pairs, side = a.shape[:2]
-    return np.asarray(a.reshape(pairs, side // 2, 2, side // 2, 2, 3).mean(axis=(2, 4, 5)), np.float32)
+    light = _light(a)
+    quarters = light[:, ::2, ::2] + light[:, 1::2, ::2] + light[:, ::2, 1::2] + light[:, 1::2, 1::2]
+    return np.asarray(quarters / 4, np.float32)
+
+
+def _light(a: Pictures) -> Pictures:
+    """The mean of the channels, float32 ``[pairs, side, side]``."""
+    return a[..., 0] if a.shape[3] == 1 else np.asarray(a.mean(axis=3), np.float32)
 
 
 def _aligned(a: Pictures, b: Pictures) -> Floats:
@@ -110,14 +118,16 @@ def _aligned(a: Pictures, b: Pictures) -> Floats:
     """
     side = a.shape[1]
     move = np.zeros((len(a), 4), np.float32)  # shift and stretch along x, then along y, in pixels
+    half_a, half_b = _half(a), _half(b)
     for _ in range(_COARSE_STEPS):
-        move = _step(_half(a), _half(b), move)
+        move = _step(half_a, half_b, move)
     rim = slice(1, side // 2 - 1)
-    out = _explain(_warp(_half(a)[..., None], move)[:, rim, rim], _half(b)[:, rim, rim])
+    out = _explain(_warp(half_a[..., None], move)[:, rim, rim], half_b[:, rim, rim])
     fine = np.flatnonzero(out <= _WORTH_REFINING)
     a, b, move = a[fine], b[fine], 2 * move[fine]
+    light_a, light_b = _light(a), _light(b)
     for _ in range(_FINE_STEPS):
-        move = _step(a.mean(axis=3), b.mean(axis=3), move)
+        move = _step(light_a, light_b, move)
     rim = slice(2, side - 2)
     out[fine] = _explain(_warp(a, move)[:, rim, rim], b[:, rim, rim])
     return out

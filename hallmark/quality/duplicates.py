@@ -1,10 +1,11 @@
 """Duplicates as clusters: exact by the hash of the decoded pixels, near by perceptual hash and then by the pixels.
 
-The 64-bit perceptual hash only proposes: two images whose hashes differ in few bits are *candidates*, and on small or
-uniform images many different ones do. Of small images a crop by a single pixel changes many bits, so that there each
-image's nearest neighbours are candidates too. A candidate pair is accepted if one image explains the other but for a
-small residual (:mod:`hallmark.quality.alignment`). So re-encoded, resized, slightly brightened and lightly cropped
-copies are found, and merely similar photos are not. Clusters are the connected components of accepted pairs.
+The 64-bit perceptual hash only proposes: two images whose hashes differ in few bits are *candidates*, if their sketches
+are alike too; on small or uniform images many hashes of different ones are near. Of small images a crop by a single
+pixel changes many bits, so that there each image's nearest neighbours are candidates too. A candidate pair is accepted
+if one image explains the other but for a small residual (:mod:`hallmark.quality.alignment`). So re-encoded, resized,
+slightly brightened and lightly cropped copies are found, and merely similar photos are not. Clusters are the connected
+components of accepted pairs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hallmark.quality.alignment import LARGEST_STRETCH, residual, smooth
+from hallmark.quality.measurement import SKETCH_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,13 +34,17 @@ _CHUNK = 1 << 20  # pairs compared at once: 8 MiB a column
 _CROWD = 24  # images of one hash beyond which only neighbours in brightness and contrast are compared
 # the shorter side in pixels below which a crop by one pixel is a matter of percents
 _SMALL = 64
-_NEAREST, _NEIGHBOURS = 16, 2
+_NEAREST, _NEIGHBOURS = 64, 2
 _NEIGHBOUR_SIDE = 16
 _UNLIKE = 0.1  # 1 - cosine of two coarse pictures beyond which none is a crop of the other
 _EXACT_SEARCH = 8192  # images up to which every pair is looked at; of more, those that share a nearby anchor
 _CELLS = 3
 _HELD = 1 << 14  # thumbnails held at once: 108 MiB
 _DIFFERENT = 0.1  # 1 - cosine of two sketches beyond which none is a copy; copies of photographs stay below 0.02
+# the same of small images, smoothed: resized, re-encoded and brightened copies of 8 to 28 pixels stay below 0.004.
+# Crops do not, and are left to the search of neighbours
+_DIFFERENT_SMALL = 0.01
+_UNEXPLAINED = 0.16  # distance between coarse pictures, shifts and stretches allowed for; of crops at most 0.147
 _ROUNDING = 2.0  # grey levels by which two sketches may differ whatever their cosine
 
 
@@ -67,9 +73,23 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indi
             low, high = np.minimum(left, right), np.maximum(left, right)
             found.append(low.astype(np.uint64) * n + high.astype(np.uint64))
         if sum(map(len, found)) > _CHUNK:
-            found = [np.unique(np.concatenate(found))]
-    pairs = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+            found = [_distinct(np.concatenate(found))]
+    pairs = _distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64)
     first, second = np.divmod(pairs, max(n, np.uint64(1)))
+    return first.astype(np.int64), second.astype(np.int64)
+
+
+def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The distinct values, sorted; ``np.unique`` hashes such numbers, which takes several times as long."""
+    values = np.sort(values)
+    return values[np.r_[True, values[1:] != values[:-1]]] if len(values) else values
+
+
+def _together(found: list[Indices], images: int) -> tuple[Indices, Indices]:
+    """Pairs ``[2, pairs]`` of several searches as pairs i < j, each once, sorted."""
+    pairs = np.sort(np.concatenate(found, axis=1), axis=0).astype(np.uint64)
+    n = np.uint64(max(images, 1))
+    first, second = np.divmod(_distinct(pairs[0] * n + pairs[1]), n)
     return first.astype(np.int64), second.astype(np.int64)
 
 
@@ -131,8 +151,7 @@ def candidates(phash: NDArray[np.uint64], light: NDArray[np.float64], distance: 
             found.append(_neighbours(np.concatenate([members[a], members[b]]), light))
         else:
             found.append(np.stack([np.repeat(members[a], len(members[b])), np.tile(members[b], len(members[a]))]))
-    pairs = np.unique(np.sort(np.concatenate(found, axis=1), axis=0), axis=1)
-    return pairs[0], pairs[1]
+    return _together(found, len(phash))
 
 
 def _all_pairs(group: Indices) -> Indices:
@@ -162,7 +181,7 @@ def coarse(thumbnails: Thumbnails) -> NDArray[np.float32]:
 def neighbours(vectors: NDArray[np.float32]) -> tuple[Indices, Indices]:
     """Each coarse picture with the two that it is likeliest a crop of, where they are near at all: pairs i < j, sorted.
 
-    Of the 16 nearest, those two whose difference a small shift or stretch explains best (tangent distance; Simard et
+    Of the 64 nearest, those two whose difference a small shift or stretch explains best (tangent distance; Simard et
     al. 1993): where many pictures are alike, a crop is not among the very nearest. Of more than 8 192, only vectors are
     compared that have one of their three nearest anchors in common; anchors are evenly spaced rows.
     """
@@ -178,12 +197,11 @@ def neighbours(vectors: NDArray[np.float32]) -> tuple[Indices, Indices]:
     found = [np.zeros((2, 0), np.int64)]
     for cell in cells:
         inside = vectors[cell]
-        for begin in range(0, len(cell) if len(cell) > 1 else 0, 1024):
-            rows = slice(begin, begin + 1024)
+        for begin in range(0, len(cell) if len(cell) > 1 else 0, 256):
+            rows = slice(begin, begin + 256)
             which, partner = _likeliest(inside[rows], inside, begin)
             found.append(np.stack([cell[which + begin], cell[partner]]))
-    pairs = np.unique(np.sort(np.concatenate(found, axis=1), axis=0), axis=1)
-    return pairs[0], pairs[1]
+    return _together(found, n)
 
 
 def _likeliest(block: NDArray[np.float32], inside: NDArray[np.float32], begin: int) -> tuple[Indices, Indices]:
@@ -196,7 +214,7 @@ def _likeliest(block: NDArray[np.float32], inside: NDArray[np.float32], begin: i
     difference = inside[best] - block[:, None]
     explained = ((difference @ _tangents(block)) ** 2).sum(axis=2)
     rest = (difference**2).sum(axis=2) - explained
-    rest[like[rows[:, None], best] < 1 - _UNLIKE] = np.inf
+    rest[(like[rows[:, None], best] < 1 - _UNLIKE) | (rest > _UNEXPLAINED**2)] = np.inf
     chosen = np.argsort(rest, axis=1, kind="stable")[:, :_NEIGHBOURS]
     which, rank = np.nonzero(np.isfinite(rest[rows[:, None], chosen]))
     return which, best[which, chosen[which, rank]]
@@ -213,19 +231,21 @@ def _tangents(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.linalg.qr(ways + 1e-6 * np.eye(side * side, 5, dtype=np.float32))[0], np.float32)
 
 
-def _alike(sketches: pd.Series, i: Indices, j: Indices) -> NDArray[np.bool_]:
-    """Which pairs of images look alike as far as their sketches tell: bool [pairs]."""
+def _alike(sketches: pd.Series, i: Indices, j: Indices, *, small: bool) -> NDArray[np.bool_]:
+    """Which pairs of images look alike as far as their sketches tell: bool [pairs]; ``small`` ones are smoothed."""
     held = sketches.to_numpy(object)
+    least = 1 - (_DIFFERENT_SMALL if small else _DIFFERENT)
 
     def light(rows: Indices) -> NDArray[np.float32]:
-        values = np.frombuffer(b"".join(held[rows]), np.uint8).reshape(len(rows), -1).astype(np.float32)
+        pictures = np.frombuffer(b"".join(held[rows]), np.uint8).reshape(len(rows), SKETCH_SIDE, SKETCH_SIDE)
+        values = (smooth(pictures.astype(np.float32)) if small else pictures.astype(np.float32)).reshape(len(rows), -1)
         return np.asarray(values - values.mean(axis=1, keepdims=True), np.float32)
 
     found = [np.zeros(0, bool)]
     for begin in range(0, len(i), 4096):
         a, b = light(i[begin : begin + 4096]), light(j[begin : begin + 4096])
         length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        alike: NDArray[np.bool_] = np.einsum("nd,nd->n", a, b) >= (1 - _DIFFERENT) * length
+        alike: NDArray[np.bool_] = np.einsum("nd,nd->n", a, b) >= least * length
         # where there is hardly any contrast, rounding alone turns a sketch in any direction
         found.append(alike | (np.sqrt(((a - b) ** 2).mean(axis=1)) <= _ROUNDING))
     return np.concatenate(found)
@@ -250,15 +270,17 @@ def find_clusters(
     light = images[["brightness", "contrast"]].to_numpy(np.float64)[first]
     i, j = candidates(images["phash"].to_numpy(np.uint64)[first], light, distance)
     side = images[["width", "height"]].min(axis=1).to_numpy()[first]
-    alike = _alike(images["sketch"].iloc[first], i, j) | (np.minimum(side[i], side[j]) < _SMALL)
+    low = np.minimum(side[i], side[j]) < _SMALL
+    alike = np.zeros(len(i), bool)
+    for pairs, is_small in ((low, True), (~low, False)):
+        alike[pairs] = _alike(images["sketch"].iloc[first], i[pairs], j[pairs], small=is_small)
     i, j = i[alike], j[alike]
     small = np.flatnonzero((side >= align_from) & (side < _SMALL))
     if len(small) > 1:
         # in blocks: the thumbnails of all images would not fit in memory
         blocks = [coarse(thumbnails(first[small[begin : begin + 4096]])) for begin in range(0, len(small), 4096)]
         near = neighbours(np.concatenate(blocks))
-        both = np.concatenate([np.stack([i, j]), small[np.stack(near)]], axis=1)
-        i, j = np.unique(both, axis=1)
+        i, j = _together([np.stack([i, j]), small[np.stack(near)]], len(first))
     aspect = np.log(images["width"].to_numpy(np.float64) / images["height"].to_numpy(np.float64))[first]
     likely = np.abs(aspect[i] - aspect[j]) <= 3 * LARGEST_STRETCH
     i, j = i[likely], j[likely]
