@@ -5,14 +5,21 @@
 Random hashes, and among them planted copies with 0 to ``distance`` bits changed. For each distance a process of its own
 finds all pairs and clusters them; printed are its seconds by the clock and by the core, its peak memory, and whether
 every planted pair was found.
+
+    .venv/bin/python benchmarks/duplicates.py --small /path/to/fashion_mnist --count 20000
+
+instead runs ingest, validate and split on so many images of Fashion-MNIST (its official IDX files), its 10 000 test
+images among them: small and alike, so that many hashes are near and most of the work is in comparing the images.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,13 +71,39 @@ def measure(count: int, distance: int, seed: int) -> None:
     )
 
 
+def measure_small(data: Path, count: int) -> None:
+    """Prints what split takes, as a stage in a process of its own."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.tuning import call, workspace
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        workspace(folder, data, count - 10_000)
+        for stage in ("ingest", "validate", "split"):
+            call(folder, "-m", "tasks", stage)
+        seconds = {
+            name: told["seconds"] for name, told in json.loads((folder / "reports" / "run.json").read_text()).items()
+        }
+        found = json.loads((folder / "reports" / "split.json").read_text())
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(
+        f"{found['n_images']} images: "
+        + ", ".join(f"{name} {spent:.1f} s" for name, spent in seconds.items())
+        + f"; {found['clusters']['images']} images in clusters; at most {peak:.0f} MiB a process"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--distance", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--small", type=Path, metavar="DATA", help="split images of Fashion-MNIST instead")
     parser.add_argument("--one", action="store_true", help="measure one distance in this process")
     options = parser.parse_args()
+    if options.small:
+        measure_small(options.small, options.count)
+        return
     if options.one:
         measure(options.count, options.distance[0], options.seed)
         return
