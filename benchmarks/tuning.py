@@ -6,9 +6,10 @@ On the first images of Fashion-MNIST (its official IDX files), of which the pipe
 with its 10 000 test images as the test set:
 
 1. *Cost*: ``hallmark tune`` against Optuna on a bare loop that calls the same training, with the same sampler, seed and
-   hence the same values, alternated; ``--cost-epochs`` epochs a trial. Two ratios: of the seconds from the end of the
-   first trial to the end of the last (what a trial costs), and of the two whole commands (starting, importing,
-   Prefect's server and MLflow's database included, which do not grow with the trials).
+   hence the same values, alternated; ``--cost-epochs`` epochs a trial. The loop trains one after the other on all
+   cores; ``--jobs 2`` has tune train two at a time, on one core each. Two ratios: of the seconds from the end of the
+   first trial to the end of the last (what a trial costs; with one job alone), and of the two whole commands (starting,
+   importing, Prefect's server and MLflow's database included, which do not grow with the trials).
 2. *Gain*: default params against tuned ones (``--trials`` trials of conf/search/default.yaml, median pruning), each
    trained over ``--seeds`` seeds and judged on the test set, which tuning did not see; ``--epochs`` on both sides.
 """
@@ -141,7 +142,7 @@ def workspace(folder: Path, data: Path, images: int) -> None:
     call(folder, "-m", "flows.cli", "configure", "ingest.source=fashion.parquet", "synthesize.target=off")
 
 
-def cost(folder: Path, trials: int, epochs: int, rounds: int) -> None:
+def cost(folder: Path, trials: int, epochs: str, rounds: int, jobs: int) -> None:
     """Prints the ratio of ``hallmark tune`` to the bare loop, round by round."""
     call(folder, "-m", "flows.cli", "configure", f"train.max_epochs={epochs}")
     # the inputs of train, and the cache of decoded images, for both
@@ -154,24 +155,27 @@ def cost(folder: Path, trials: int, epochs: int, rounds: int) -> None:
         bare = json.loads(call(folder, "-c", BARE, str(trials)).splitlines()[-1])
         between = time.perf_counter()
         spent.append(_processor_seconds())
-        said = call(folder, "-m", "flows.cli", "tune", "--trials", str(trials), "--sampler", "random", "--no-baseline")
+        asked = ["--trials", str(trials), "--jobs", str(jobs), "--sampler", "random", "--no-baseline"]
+        said = call(folder, "-m", "flows.cli", "tune", *asked)
         commands = (time.perf_counter() - between, between - started)
         spent.append(_processor_seconds())
         ours, idle = _between_ends(folder)
         trials_alone.append(ours / bare["seconds"])
         whole.append(commands[0] / commands[1])
         print(f"round {number + 1}, {trials} trials: bare values {[round(value, 4) for value in bare['values']]}")
-        print(
-            f"  after the first: bare {bare['seconds']:.1f} s, hallmark tune {ours:.1f} s ({idle:.2f} s of it between "
-            f"trials), ratio {trials_alone[-1]:.3f}"
-        )
+        if jobs == 1:
+            print(
+                f"  after the first: bare {bare['seconds']:.1f} s, hallmark tune {ours:.1f} s ({idle:.2f} s of it "
+                f"between trials), ratio {trials_alone[-1]:.3f}"
+            )
         print(
             f"  whole command: bare {commands[1]:.1f} s, hallmark tune {commands[0]:.1f} s, ratio {whole[-1]:.3f}; "
             f"CPU seconds {spent[1] - spent[0]:.1f}, {spent[2] - spent[1]:.1f}"
         )
         print("\n".join(line for line in said.splitlines() if re.match(r"[* ] +\d+/", line)), flush=True)
+    alone = f"a trial {statistics.median(trials_alone):.3f}, " if jobs == 1 else ""
     print(
-        f"cost over {rounds} rounds of {trials} trials, medians: a trial {statistics.median(trials_alone):.3f}, "
+        f"cost over {rounds} rounds of {trials} trials, {jobs} at a time, medians: {alone}"
         f"the whole command {statistics.median(whole):.3f} of the bare loop"
     )
 
@@ -252,7 +256,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--cost-trials", type=int, default=4)
-    parser.add_argument("--cost-epochs", type=int, default=3)
+    parser.add_argument("--cost-epochs", default="3")
     parser.add_argument("--epochs", default="auto")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
@@ -262,7 +266,7 @@ def main() -> None:
     if not options.folder.exists():
         workspace(options.folder, options.data, options.images)
     if options.only != "gain":
-        cost(options.folder, options.cost_trials, options.cost_epochs, options.rounds)
+        cost(options.folder, options.cost_trials, options.cost_epochs, options.rounds, options.jobs)
     if options.only != "cost":
         gain(options.folder, options.trials, options.seeds, options.jobs, options.epochs)
 
