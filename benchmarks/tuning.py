@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/tuning.py --data /path/to/fashion_mnist --folder /new/folder [--images 10000]
 
-On the first images of Fashion-MNIST (its official IDX files), of which the pipeline sets a fifth apart for validation,
+On the first images of Fashion-MNIST (its official IDX files), of which the pipeline sets some apart for validation,
 with its 10 000 test images as the test set:
 
 1. *Cost*: ``hallmark tune`` against Optuna on a bare loop that calls the same training, with the same sampler, seed and
@@ -130,15 +130,20 @@ def source(data: Path, images: int, path: Path) -> None:
     pd.DataFrame(rows).to_parquet(path, index=False)
 
 
-def workspace(folder: Path, data: Path, images: int) -> None:
-    """A workspace of the code at hand; without synthesis, which tuning does not touch and which takes minutes."""
+def prepared(folder: Path) -> None:
+    """A workspace of the code at hand, with git and DVC."""
     for name in COPIED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    source(data, images, folder / "fashion.parquet")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "-f"], cwd=folder, check=True)
+
+
+def workspace(folder: Path, data: Path, images: int) -> None:
+    """Such a workspace for Fashion-MNIST; without synthesis, which tuning does not touch and which takes minutes."""
+    prepared(folder)
+    source(data, images, folder / "fashion.parquet")
     call(folder, "-m", "flows.cli", "configure", "ingest.source=fashion.parquet", "synthesize.target=off")
 
 
