@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
+from hallmark.contracts.names import NO_FOLDER
 from hallmark.contracts.tables import SPLIT, read_table, write_table
 from hallmark.experiments import crossvalidation, pages, preparation, trial
 from hallmark.experiments import folds as dividing
 from hallmark.experiments.crossvalidation import OUT_OF_FOLD, Metric
 from hallmark.experiments.judging import PREDICTIONS
 from hallmark.judgement.objective import describe
-from hallmark.pipeline import durable
+from hallmark.pipeline import durable, overrides
 from hallmark.serving import ensemble
 from hallmark.tracking import lineage, registry
 from hallmark.tracking.runs import open_run
@@ -98,11 +99,13 @@ def fold_tree(bench: Bench, fold: Fold, trees: Path) -> preparation.Tree:
     given = trees / f"{fold.name}.parquet"
     trees.mkdir(exist_ok=True)
     write_table(fold.table, SPLIT, given)
+    # such predictions come of networks that saw what this fold holds out
+    text = (root / "params.yaml").read_text(encoding="utf-8")
     return preparation.Tree(
         root=root,
         place=trees / fold.name,
         package="tasks",
-        params=(root / "params.yaml").read_text(encoding="utf-8"),
+        params=overrides.apply(text, [f"clean.out_of_fold={NO_FOLDER}"], conf=root / "conf"),
         stages=BEFORE_TRAIN,
         known=STAGES,
         links=LINKS,

@@ -19,6 +19,7 @@ STAGES = (
         inputs=("ingest", "validate", "split", "review"),
         outputs=("clean", "ledger"),
         shared=("seed",),
+        sources=("clean.out_of_fold",),
     ),
     Stage(name="balance", inputs=("split", "clean"), outputs=("balance",), shared=("seed",)),
     Stage(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.names import FATES, SPLITS
+from hallmark.contracts.names import FATES, NO_FOLDER, SPLITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,7 @@ SUSPECTS = 40
 class Params:
     seed: int
     backbone: str | None
+    out_of_fold: str
     duplicates: str
     outliers: str
     outlier_false_alarms: float
@@ -172,9 +173,12 @@ def _detect(
     cluster, _ = pd.factorize(table["cluster"])
     order = positions(table["cluster"], seed=params.seed)
     fold = labels.folds(cluster[fit], label[fit], order[fit], params.folds)
-    model, out_of_fold = labels.fit(both[fit], label[fit], fold, len(classes))
+    model, probabilities_fit = labels.fit(both[fit], label[fit], fold, len(classes))
     probabilities = model.predict(both)
-    probabilities[fit] = out_of_fold
+    probabilities[fit] = probabilities_fit
+    facts["crossvalidated"] = 0
+    if params.out_of_fold != NO_FOLDER:
+        facts["crossvalidated"] = _crossvalidated(params.out_of_fold, table, classes, label, probabilities)
     if params.duplicates == "remove":
         removed["conflicts"] = int(decisions.settle_conflicts(table, label, probabilities).sum())
     quality = labels.label_quality(label, probabilities)
@@ -191,10 +195,29 @@ def _detect(
     spared += _act(params, table, wrong, "label_issue", chosen, params.label_issues, removed)
     right = best == label
     facts["out_of_fold_accuracy"] = round(float(right[fit].mean()), 6)
-    facts["estimated_label_errors"] = labels.estimated_errors(label[fit], out_of_fold)
+    facts["estimated_label_errors"] = labels.estimated_errors(label[fit], probabilities[fit])
     facts["label_issues"] = _per_split(table, wrong)
     facts["doubted_for_rarity"] = _per_split(table, rare)
     return spared, facts
+
+
+def _crossvalidated(
+    place: str, table: pd.DataFrame, classes: NDArray[Any], label: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> int:
+    """Puts a cross-validation's predictions in the place of the classifier's; of how many images it has one."""
+    from pathlib import Path
+
+    import numpy as np
+
+    from hallmark.contracts.names import probability_columns
+    from hallmark.quality import labels
+    from hallmark.quality.predictions import read_predictions
+
+    names = [str(name) for name in classes]
+    said = read_predictions(Path(place), images=table, columns=probability_columns(names))
+    judged = ~np.isnan(said).any(axis=1)
+    probabilities[judged] = labels.calibrated(said[judged], label[judged])
+    return int(judged.sum())
 
 
 def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], dict[str, Any]]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 #: The folder that stands for none where a param is a path that DVC watches; committed, and empty.
 NO_FOLDER = "data/none"
 
 SPLITS = ("train", "val", "test")
+
+#: The columns of a table of predictions beside a probability for each class; repeat and fold are a cross-validation's.
+PREDICTION = ("path", "repeat", "fold", "label", "predicted")
 
 FATES = ("kept", "flagged", "relabelled", "removed", "quarantined")
 
@@ -52,3 +60,20 @@ def join_reasons(reasons: list[str] | set[str] | tuple[str, ...]) -> str:
     unknown = set(reasons) - set(REASONS)
     assert not unknown, f"not in the closed list of reasons: {sorted(unknown)}"
     return ";".join(reason for reason in REASONS if reason in set(reasons))
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """The column of each class: its name, or ``probability_<name>`` where a fixed column has that name.
+
+    >>> probability_columns(["cat", "label"])
+    ['cat', 'probability_label']
+    """
+    taken = {*PREDICTION, *classes}
+    columns = []
+    for name in classes:
+        column = name
+        while column in PREDICTION or (column != name and column in taken):
+            column = f"probability_{column}"
+        taken.add(column)
+        columns.append(column)
+    return columns

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hallmark.contracts.names import probability_columns
 from hallmark.judgement.assessment import Judged
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FIXED = ("path", "label", "predicted")
 SMALL_SUPPORT = 10
 
 
@@ -30,23 +30,6 @@ def judged_of(images: pd.DataFrame, probabilities: NDArray[np.float64], classes:
     clusters = np.unique(images["cluster"].to_numpy(dtype=str), return_inverse=True)[1]
     labels = images["label"].map(index).to_numpy(dtype=np.int64)
     return Judged(labels, padded, clusters.astype(np.int64), everything)
-
-
-def probability_columns(classes: Sequence[str]) -> list[str]:
-    """The column of each class: its name, or ``probability_<name>`` where a fixed column has that name.
-
-    >>> probability_columns(["cat", "label"])
-    ['cat', 'probability_label']
-    """
-    taken = {*FIXED, *classes}
-    columns = []
-    for name in classes:
-        column = name
-        while column in FIXED or (column != name and column in taken):
-            column = f"probability_{column}"
-        taken.add(column)
-        columns.append(column)
-    return columns
 
 
 def prediction_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:

@@ -81,6 +81,15 @@ def fit(embedding: NDArray[np.float32], label: Integers, fold: Integers, n_class
     return model, _softmax(scores * temperature)
 
 
+def calibrated(probabilities: Floats, label: Integers) -> Floats:
+    """Another classifier's out-of-fold probabilities ``[images, classes]``, by one temperature as sure as it is right.
+
+    A network is too sure of itself for its probabilities to be evidence as they are (Guo et al., ICML 2017).
+    """
+    scores = np.log(np.maximum(probabilities, 1e-12))
+    return _softmax(scores * _temperature(scores, label)[0])
+
+
 def folds(unit: Integers, label: Integers, order: Floats, count: int) -> Integers:
     """A fold in [0, count) per image: whole units, dealt out class by class in the order of their ``order`` value.
 

@@ -103,3 +103,21 @@ def test_each_fold_cleans_and_balances_its_own_training_part(workspace: Clone) -
     too_many = workspace.hallmark("crossval", "--folds", "500")
     assert too_many.returncode == 2, too_many.stdout + too_many.stderr
     assert "--folds is 500" in too_many.stderr
+
+
+@pytest.mark.usefixtures("judged")
+def test_clean_takes_the_predictions_and_a_cross_validation_does_not(workspace: Clone) -> None:
+    found = workspace.root / ".hallmark" / "experiments" / "crossval" / "out_of_fold.parquet"
+    before = found.read_bytes()
+    shutil.copy(found, workspace.root / "data" / "out_of_fold.parquet")
+    place = "clean.out_of_fold=data/out_of_fold.parquet"
+    try:
+        assert workspace.hallmark("configure", place).returncode == 0
+        again = workspace.hallmark(*COMMAND)
+    finally:
+        assert workspace.hallmark("configure", "clean.out_of_fold=data/none").returncode == 0
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("known") == 3, again.stdout
+    assert found.read_bytes() == before
+    detectors = json.loads((workspace.root / "reports" / "clean.json").read_text())["detectors"]
+    assert detectors["crossvalidated"] >= len(pd.read_parquet(found))

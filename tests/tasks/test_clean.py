@@ -5,11 +5,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from hallmark.contracts.errors import InputError
+from hallmark.contracts.names import NO_FOLDER
 from hallmark.contracts.tables import DECISIONS, SPLIT, read_table, write_table
 from hallmark.images.demo import truth
 from hallmark.quality import ledger as books
@@ -27,6 +29,7 @@ def params(**changed: Any) -> clean.Params:
     values = {
         "seed": 1,
         "backbone": None,
+        "out_of_fold": NO_FOLDER,
         "duplicates": "remove",
         "outliers": "remove",
         "outlier_false_alarms": 0.5,
@@ -327,3 +330,27 @@ def test_a_backbone_that_knows_the_domain_finds_more_wrong_labels(
 def test_a_backbone_that_is_not_there_is_told_by_its_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clean\.backbone: no folder './nowhere'"):
         execute(tmp_path, demo, backbone="./nowhere")
+
+
+def test_labels_are_held_against_a_cross_validation(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    images = read_table(demo[2] / "split.parquet", SPLIT)
+    known = truth().set_index("path")["true_label"].reindex(images["path"]).to_numpy(object)
+    classes = sorted(images["label"].unique())
+    said = pd.DataFrame({name: np.where(known == name, 0.91, 0.01) for name in classes})
+    held = images[["path"]].assign(repeat=1, fold=1, label=images["label"], predicted=known).join(said)
+    held[(images["split"] != "test").to_numpy()].to_parquet(tmp_path / "out_of_fold.parquet")
+    decisions, _, report = execute(tmp_path / "out", demo, out_of_fold=str(tmp_path / "out_of_fold.parquet"))
+    # a picture of no class has no true label
+    wrong = (known != "") & (known != images["label"].to_numpy(object)) & (images["split"] == "train").to_numpy()
+    expected = set(images["path"][wrong])
+    fitted = decisions[(decisions["split"] == "train") & ~has(decisions, "conflicting_duplicate")]
+    found = set(fitted.index[has(fitted, "label_issue")])
+    # a copy's prediction is its cluster's: of a wrongly labelled copy the pictures conflict, and are settled before
+    assert found == expected & set(fitted.index)
+    assert len(found) > 10
+    assert report.detectors["crossvalidated"] >= (images["split"] != "test").sum()
+
+
+def test_predictions_that_are_not_there_are_told_by_their_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"clean\.out_of_fold"):
+        execute(tmp_path / "out", demo, out_of_fold=str(tmp_path / "none.parquet"))
