@@ -6,7 +6,7 @@
 ``speed`` times steps of every preset of ``flow_matching`` on images of 28 and 64 pixels, and the drawing of images, and
 multiplies by the steps of a whole training (a step costs the same whatever the pixels show). ``gates`` draws a
 long-tailed set (:mod:`benchmarks.long_tailed`), runs the stages from ingest to synthesize on it, and prints what
-reports/synthesize.json says; the folder keeps data/plots/synthesize/samples.png to look at.
+reports/synthesize.json says; the folder keeps reports/plots/synthesize/samples.png to look at.
 """
 
 from __future__ import annotations

@@ -96,12 +96,16 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     assert "--pruner is 'x'" in again.stderr
 
 
-def test_gaussian_processes_hyperband_and_latency(workspace: Clone) -> None:
+def test_pruning_gaussian_processes_and_latency(workspace: Clone) -> None:
     assert workspace.hallmark("configure", "train.max_epochs=6").returncode == 0
-    done = workspace.hallmark("tune", "--sampler", "gp", "--pruner", "hyperband", "--trials", "8", "--no-baseline")
-    assert done.returncode == 0, done.stdout + done.stderr
-    complete, pruned = (done.stdout.count(f" {word}") for word in ("s  lr", "pruned: epoch"))
-    assert (complete + pruned, pruned > 0) == (8, True), done.stdout
+    # of the sampler's first six draws the last has by far the lowest rate; hyperband may end one of six, or none
+    for sampler, pruner, least in (("random", "median", 1), ("gp", "hyperband", 0)):
+        command = ("tune", "--sampler", sampler, "--pruner", pruner, "--trials", "6", "--no-baseline")
+        done = workspace.hallmark(*command, "--study", pruner)
+        assert done.returncode == 0, done.stdout + done.stderr
+        complete, pruned = (done.stdout.count(f" {word}") for word in ("s  lr", "pruned: epoch"))
+        assert complete + pruned == 6, done.stdout
+        assert pruned >= least, done.stdout
 
     done = workspace.hallmark("tune", "quick", "--latency", "--sampler", "gp", "--trials", "3", "--study", "fast")
     assert done.returncode == 0, done.stdout + done.stderr
