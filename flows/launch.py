@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flows import summary
 from flows.environment import prepare
 from hallmark.contracts.errors import GateRefused
-from hallmark.pipeline.configuration import check_source
+from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.lock import exclusive
 from tasks import STAGES
 
@@ -32,9 +32,7 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
         for finding in mend(root):
             if finding.mended:
                 console.warn(finding.words)
-        source = params["ingest"].source
-        if source != DEMO:
-            check_source(source, root)
+        check_sources(STAGES, params, root, made=(DEMO,))
         workspace = Workspace(root)
         if not workspace.changed() and receipt_matches(root / "data" / "register" / "receipt.json"):
             console.say("Nothing to do: every stage is up to date.")

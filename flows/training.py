@@ -26,7 +26,7 @@ from prefect.states import Completed, Crashed, Failed
 from flows.adapters import Run, as_task, untagged
 from flows.artifacts import publish
 from hallmark.contracts.errors import GateRefused, HallmarkError
-from hallmark.pipeline.configuration import check_source, configure
+from hallmark.pipeline.configuration import check_sources, configure
 from hallmark.pipeline.lock import exclusive
 from hallmark.versioning.health import mend
 from hallmark.versioning.workspace import Workspace
@@ -110,7 +110,7 @@ def advance(run: Run, *, until: str | None = None) -> State[Any] | None:
         if name not in by_name:
             run.workspace.settle_by_command(name)
             if name == "demo":
-                check_source(run.params["ingest"].source, run.root)
+                check_sources(STAGES, run.params, run.root)
             continue
         with untagged():
             state = as_task(by_name[name], run)(return_state=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.names import FATES, NO_FOLDER, SPLITS
+from hallmark.contracts.names import FATES, NO_FOLDER, SPLITS, probability_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,10 @@ class Params:
     min_images: int
 
     def __post_init__(self) -> None:
+        require.not_blank(
+            f"give the out_of_fold.parquet of `hallmark crossval`, or {NO_FOLDER}",
+            **{"clean.out_of_fold": self.out_of_fold},
+        )
         require.one_of(("remove", "flag"), **{"clean.duplicates": self.duplicates})
         require.one_of(("remove", "flag", "downweight", "off"), **{"clean.outliers": self.outliers})
         require.one_of(("remove", "relabel", "downweight", "flag", "off"), **{"clean.label_issues": self.label_issues})
@@ -209,7 +213,6 @@ def _crossvalidated(
 
     import numpy as np
 
-    from hallmark.contracts.names import probability_columns
     from hallmark.quality import labels
     from hallmark.quality.predictions import read_predictions
 

@@ -29,10 +29,8 @@ class Params:
     max_file_bytes: int
 
     def __post_init__(self) -> None:
-        if not self.source.strip():
-            raise InputError("ingest.source is empty", remedy="give the path of a folder, a manifest or an archive")
-        if not self.images.strip():
-            raise InputError("ingest.images is empty", remedy=f"give {NO_FOLDER} where the source is no manifest")
+        require.not_blank("give the path of a folder, a manifest or an archive", **{"ingest.source": self.source})
+        require.not_blank(f"give {NO_FOLDER} where the source is no manifest", **{"ingest.images": self.images})
         if posixpath.normpath(self.images) == posixpath.normpath(self.source):
             raise InputError(
                 f"ingest.images and ingest.source are both '{posixpath.normpath(self.source)}'",

@@ -64,6 +64,9 @@ class Params:
         require.in_range(1.0, 20.0, **{"synthesize.surplus": self.surplus})
         require.in_range(8, 1024, **{"synthesize.max_side": self.max_side})
         require.at_least(2, **{"synthesize.max_images": self.max_images})
+        require.not_blank(
+            f"give a folder of class folders with images, or {NO_FOLDER}", **{"synthesize.external": self.external}
+        )
         require.one_of(ON_REFUSAL, **{"synthesize.on_refusal": self.on_refusal})
 
 

@@ -86,6 +86,7 @@ class Params:
     on_small_class: str
 
     def __post_init__(self) -> None:
+        require.not_blank("give the folder of the suites", **{"validate.suites": self.suites})
         require.one_of(("quarantine", "impute", "keep"), **{"validate.missing": self.missing})
         require.one_of(("quarantine", "fail"), **{"validate.on_small_class": self.on_small_class})
         for number, reason in enumerate(self.quarantine):

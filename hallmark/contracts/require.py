@@ -39,6 +39,13 @@ def at_least(low: float, **values: float) -> None:
             raise InputError(f"{name} is {value}, below {low}", remedy=f"give {low} or more")
 
 
+def not_blank(remedy: str, **values: str) -> None:
+    """Each value has a character that is no white space."""
+    for name, value in values.items():
+        if not value.strip():
+            raise InputError(f"{name} is empty", remedy=remedy)
+
+
 def one_of(choices: Collection[str], **values: str) -> None:
     """Each value is one of the choices; the nearest choice is suggested for a misspelling."""
     import difflib

@@ -7,15 +7,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.names import NO_FOLDER
 from hallmark.pipeline import overrides as hydra
 from hallmark.pipeline.durable import write_text
 from hallmark.pipeline.params import Document, build_all, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from hallmark.pipeline.stage import Stage
+
+_NONE = f"give a path that is there, or {NO_FOLDER} for none"
+_REMEDIES = {
+    "ingest.source": "give the path of a folder, archive or manifest of labelled images: "
+    "hallmark run ingest.source=/path/to/images",
+    "validate.suites": "give the folder of the expectation suites",
+}
 
 
 def stage_params(stages: Sequence[Stage], root: Path, *, package: str) -> dict[str, Any]:
@@ -73,17 +81,33 @@ def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: 
     return None if folder == params["ingest"].images else f"ingest.images='{quoted}'"
 
 
-def check_source(source: str, root: Path) -> None:
-    """The source is there and, if a folder, holds something; DVC would say less helpfully that it is missing."""
-    path = root / source
-    if not path.exists() and not path.is_symlink():
-        raise InputError(
-            f"ingest.source: there is no '{source}' (looked at {path})",
-            remedy="give the path of a folder, archive or manifest of labelled images: "
-            "hallmark run ingest.source=/path/to/images",
-        )
+def check_sources(
+    stages: Sequence[Stage], params: Mapping[str, Any], root: Path, *, made: Collection[str] = ()
+) -> None:
+    """Each path that params.yaml names is there, and the images' source, if a folder, holds something.
+
+    DVC would say less helpfully that one is missing. ``made`` are paths that a stage is yet to make.
+    """
+    for stage in stages:
+        for name in stage.sources:
+            section, _, key = name.partition(".")
+            value = getattr(params[section], key)
+            if value not in made:
+                _check_path(name, value, root)
+    if params["ingest"].source not in made:
+        _check_images(params["ingest"].source, root)
+
+
+def _check_path(name: str, value: str, root: Path) -> None:
+    path = root / value
     if path.is_symlink() and not path.exists():
-        raise InputError(f"ingest.source: '{source}' is a broken link", remedy="mend the link or give another path")
+        raise InputError(f"{name}: '{value}' is a broken link", remedy="mend the link or give another path")
+    if not path.exists():
+        raise InputError(f"{name}: there is no '{value}' (looked at {path})", remedy=_REMEDIES.get(name, _NONE))
+
+
+def _check_images(source: str, root: Path) -> None:
+    path = root / source
     try:
         empty = path.is_dir() and not any(path.iterdir())
     except PermissionError as error:

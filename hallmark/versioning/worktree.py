@@ -57,7 +57,7 @@ def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links
     for link in sorted({*map(Path, links), *watched}):
         (place / link).parent.mkdir(parents=True, exist_ok=True)
         (place / link).symlink_to((root / link).resolve(), target_is_directory=True)
-    (place / ".hallmark").mkdir()
+    (place / ".hallmark").mkdir(exist_ok=True)  # something watched may lie in the workspace's own
     cache = (root / ".hallmark" / "cache").resolve()
     cache.mkdir(parents=True, exist_ok=True)
     (place / ".hallmark" / "cache").symlink_to(cache, target_is_directory=True)

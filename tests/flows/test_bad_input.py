@@ -27,10 +27,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Clone:
     return make_clone(tmp_path_factory.mktemp("bad") / "workspace", home, "preset=quick")
 
 
-def refuse(clone: Clone, code: int, *words: str, arguments: tuple[str, ...] = ()) -> str:
+def refuse(clone: Clone, code: int, *words: str, arguments: tuple[str, ...] = (), command: str = "run") -> str:
     """Runs, expecting that exit code and those words in a message without a traceback."""
     before = clone.outputs()
-    done = clone.hallmark("run", *arguments)
+    done = clone.hallmark(command, *arguments)
     said = done.stdout + done.stderr
     assert done.returncode == code, said
     assert "Traceback" not in said
@@ -52,6 +52,9 @@ def refuse(clone: Clone, code: int, *words: str, arguments: tuple[str, ...] = ()
         ("model.name=resnett", ("resnett", "did you mean 'resnet'")),
         ("model=resnett", ("resnett",)),
         ("split.shares.train=2", ("split",)),
+        ("clean.out_of_fold=", ("clean.out_of_fold is empty", "data/none")),
+        ("synthesize.external=''", ("synthesize.external is empty", "data/none")),
+        ("validate.suites=''", ("validate.suites is empty",)),
     ],
 )
 def test_params_that_are_wrong(workspace: Clone, override: str, words: tuple[str, ...]) -> None:
@@ -64,6 +67,21 @@ def test_a_source_that_is_missing(workspace: Clone) -> None:
     refuse(
         workspace, 2, "ingest.source", "/no/such/place", "give the path", arguments=("ingest.source=/no/such/place",)
     )
+
+
+@pytest.mark.parametrize("command", ["run", "crossval"])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("ingest.images", "data/none"),
+        ("validate.suites", "give the folder"),
+        ("clean.out_of_fold", "data/none"),
+        ("synthesize.external", "data/none"),
+    ],
+)
+def test_a_path_that_is_missing(clone: Callable[..., Clone], name: str, remedy: str, command: str) -> None:
+    here = clone("here", "preset=quick", f"{name}=no/such/place")
+    refuse(here, 2, f"{name}: there is no 'no/such/place'", remedy, command=command)
 
 
 def test_a_source_that_is_empty(workspace: Clone, tmp_path: Path) -> None:
