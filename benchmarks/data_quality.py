@@ -1,6 +1,6 @@
 """Hallmark, CleanVision and cleanlab Datalab on the same faulted files: who finds what, how fast, in how much memory.
 
-    .venv/bin/python benchmarks/data_quality.py --data FOLDER_OR_ZIP --truth CSV
+    .venv/bin/python -m benchmarks.data_quality --data FOLDER_OR_ZIP --truth CSV
 
 Hallmark runs ingest, validate, split and clean with the params of this workspace. The peers run with default settings
 in an environment of their own (``--peers``, made with uv where it is missing) and are given what they can take: files
@@ -29,9 +29,9 @@ from typing import Any
 import pandas as pd
 import psutil
 
+from benchmarks import ingest, scoring
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from benchmarks import ingest, scoring  # noqa: E402
 
 PEERS = ("cleanvision==0.3.7", "cleanlab[datalab]==2.9.0")
 STAGES = ("ingest", "validate", "split", "clean")

@@ -1,12 +1,12 @@
 """How fast, and in how much memory, near duplicates are found among many 64-bit hashes.
 
-    .venv/bin/python benchmarks/duplicates.py --count 1000000 --distance 4 8
+    .venv/bin/python -m benchmarks.duplicates --count 1000000 --distance 4 8
 
 Random hashes, and among them planted copies with 0 to ``distance`` bits changed. For each distance a process of its own
 finds all pairs and clusters them; printed are its seconds by the clock and by the core, its peak memory, and whether
 every planted pair was found.
 
-    .venv/bin/python benchmarks/duplicates.py --small /path/to/fashion_mnist --count 20000
+    .venv/bin/python -m benchmarks.duplicates --small /path/to/fashion_mnist --count 20000
 
 instead runs ingest, validate and split on so many images of Fashion-MNIST (its official IDX files), its 10 000 test
 images among them: small and alike, so that many hashes are near and most of the work is in comparing the images.
@@ -29,8 +29,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-
 
 def hashes(count: int, copies: int, distance: int, seed: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """``count`` hashes of which the last ``copies`` are changed copies, and the original of each copy."""
@@ -46,7 +44,6 @@ def hashes(count: int, copies: int, distance: int, seed: int) -> tuple[NDArray[n
 
 
 def measure(count: int, distance: int, seed: int) -> None:
-    sys.path.insert(0, str(ROOT))
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -73,8 +70,7 @@ def measure(count: int, distance: int, seed: int) -> None:
 
 def measure_small(data: Path, count: int) -> None:
     """Prints what split takes, as a stage in a process of its own."""
-    sys.path.insert(0, str(ROOT))
-    from benchmarks.tuning import call, workspace
+    from benchmarks.workspaces import call, workspace
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -108,7 +104,7 @@ def main() -> None:
         measure(options.count, options.distance[0], options.seed)
         return
     for distance in options.distance:
-        command = [sys.executable, __file__, "--one", "--count", str(options.count)]
+        command = [sys.executable, "-m", "benchmarks.duplicates", "--one", "--count", str(options.count)]
         command += ["--distance", str(distance), "--seed", str(options.seed)]
         subprocess.run(command, check=True)
 

@@ -1,17 +1,15 @@
-"""Fashion-MNIST from its IDX files, as arrays and as the folders that the stages before train leave."""
+"""Fashion-MNIST as the folders that the stages before train leave."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
+from benchmarks import idx
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, write_table
 from hallmark.images import shards
 from hallmark.sampling import plan as planning
@@ -21,20 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SIDE = 28
-
-
-def read(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images uint8 [n, 28, 28, 1] and labels int64 [n]; ``part`` is ``train`` or ``t10k``."""
-    pixels = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
-    labels = gzip.decompress((folder / f"{part}-labels-idx1-ubyte.gz").read_bytes())
-    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, SIDE, SIDE, 1)
-    return images, np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
-
 
 def chosen(folder: Path, images: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """So many training images, always the same ones of a fixed shuffle."""
-    pixels, labels = read(folder, "train")
+    pixels, labels = idx.read(folder, "train")
     order = np.random.default_rng(0).permutation(len(labels))[:images]
     return pixels[order], labels[order]
 
@@ -45,16 +33,15 @@ def stages(root: Path, folder: Path, *, images: int, transforms: list[dict[str, 
     No weights are chosen by them where train.keep is last: they stand there to be judged after each epoch.
     """
     pixels, labels = chosen(folder, images)
-    test_pixels, test_labels = read(folder, "t10k")
+    test_pixels, test_labels = idx.read(folder, "t10k")
     everything, classes = np.concatenate([pixels, test_pixels]), np.concatenate([labels, test_labels])
     folders = {name: root / name for name in ("ingest", "split", "clean", "balance", "augment", "synthesize")}
     for each in folders.values():
         each.mkdir(parents=True)
-    encoded = []
-    for number, image in enumerate(everything):
-        file = io.BytesIO()
-        Image.fromarray(image[:, :, 0]).save(file, "PNG", compress_level=1)
-        encoded.append((f"{classes[number]}/{number:05d}.png", file.getvalue()))
+    encoded = [
+        (f"{label}/{number:05d}.png", idx.png(image))
+        for number, (image, label) in enumerate(zip(everything, classes, strict=True))
+    ]
     places = shards.write(folders["ingest"], encoded)
     frame = pd.DataFrame({"path": [path for path, _ in encoded], "label": classes.astype(str)})
     split = np.where(np.arange(len(frame)) < len(labels), "train", "val")

@@ -1,6 +1,6 @@
 """Plants faults in clean images and writes down the truth: a data set to measure detectors of bad data on.
 
-    .venv/bin/python benchmarks/faults.py --data FOLDER_OF_IDX_FILES --foreign ANOTHER --to FOLDER --seed 1
+    .venv/bin/python -m benchmarks.faults --data FOLDER_OF_IDX_FILES --foreign ANOTHER --to FOLDER --seed 1
 
 ``--data`` and ``--foreign`` hold IDX files as MNIST's and Fashion-MNIST's are given out (``*-images-idx3-ubyte.gz``
 with ``*-labels-idx1-ubyte.gz``); out-of-distribution images are taken from the foreign set.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import hashlib
 import io
 import itertools
@@ -30,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from PIL import Image
+
+from benchmarks import idx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,13 +112,9 @@ def read_idx(folder: Path) -> tuple[Picture, NDArray[np.uint8]]:
     """
     pictures, labels = [], []
     for images in sorted(folder.glob("*-images-idx3-ubyte.gz")):
-        beside = images.with_name(images.name.replace("images-idx3", "labels-idx1"))
-        data, said = gzip.decompress(images.read_bytes()), gzip.decompress(beside.read_bytes())
-        count, height, width = struct.unpack(">III", data[4:16])
-        pictures.append(np.frombuffer(data, np.uint8, offset=16).reshape(count, height, width))
-        labels.append(np.frombuffer(said, np.uint8, offset=8))
-        if len(labels[-1]) != count:
-            raise ValueError(f"{beside} has {len(labels[-1])} labels for {count} images")
+        read, said = idx.read(folder, images.name.partition("-")[0])
+        pictures.append(read[:, :, :, 0])
+        labels.append(said.astype(np.uint8))
     if not pictures:
         raise ValueError(f"{folder} holds no *-images-idx3-ubyte.gz")
     return np.concatenate(pictures), np.concatenate(labels)

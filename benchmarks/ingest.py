@@ -1,8 +1,8 @@
 """ingest, validate and split's duplicate search on N photo-like JPEGs of 224 px, against bare decoding and CleanVision.
 
-    .venv/bin/python benchmarks/ingest.py                  # 20 000 images
-    .venv/bin/python benchmarks/ingest.py --full           # 100 000
-    .venv/bin/python benchmarks/ingest.py --noop           # only: `hallmark run` with nothing to do, packed sources
+    .venv/bin/python -m benchmarks.ingest                  # 20 000 images
+    .venv/bin/python -m benchmarks.ingest --full           # 100 000
+    .venv/bin/python -m benchmarks.ingest --noop           # only: `hallmark run` with nothing to do, packed sources
 
 The stages run as `dvc repro` runs them, `python -m tasks <stage>`, in a workspace of their own: starting Python and
 importing are in their times. "Bare" is as many processes as cores that read the same files and call cv2.imdecode, taken

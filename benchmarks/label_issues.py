@@ -1,6 +1,6 @@
 """Wrong labels found by the rule of clean, and by cleanlab's default filter, over many draws of images and flips.
 
-    .venv/bin/python benchmarks/label_issues.py --data PATH/mnist --part t10k --draws 10
+    .venv/bin/python -m benchmarks.label_issues --data PATH/mnist --part t10k --draws 10
 
 Each draw takes other images of the IDX files and gives some of them another class at random. Both get the same
 out-of-fold probabilities, those of the stage clean. One draw tells little: with a hundred flips F1 is uncertain
@@ -12,8 +12,6 @@ is also told how many right labels are found, and how many of them clean acts on
 from __future__ import annotations
 
 import argparse
-import gzip
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,31 +21,21 @@ import yaml
 from cleanlab.filter import find_label_issues
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.long_tailed import shares  # noqa: E402
-from hallmark.quality import embedding, labels  # noqa: E402
+from benchmarks import idx
+from benchmarks.long_tailed import shares
+from hallmark.quality import embedding, labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+ROOT = Path(__file__).parents[1]
 RARE = 20  # images of a class
-
-
-def read(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images uint8 [n, height, width] and labels of IDX files."""
-    pixels = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
-    count, height, width = np.frombuffer(pixels, ">i4", 3, offset=4)
-    classes = gzip.decompress((folder / f"{part}-labels-idx1-ubyte.gz").read_bytes())
-    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
-    return images, np.frombuffer(classes, np.uint8, offset=8).astype(np.int64)
 
 
 def probabilities(images: NDArray[np.uint8], label: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.float64]:
     """Out-of-fold, as clean makes them: [images, classes]."""
     side = embedding.SIDE
-    small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in images]
+    small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in images[..., 0]]
     thumbnails = np.stack(small)[..., None].repeat(3, axis=3)
     shapes, looks = embedding.gradients(thumbnails), embedding.colours(thumbnails)
     both = embedding.join(embedding.Components.fit(shapes).of(shapes), embedding.Components.fit(looks).of(looks))
@@ -82,7 +70,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["clean"]
-    images, truth = read(options.data, options.part)
+    images, truth = idx.read(options.data, options.part)
     classes = int(truth.max()) + 1
     ours, theirs, told, sizes = [], [], [], []
     for draw in range(options.draws):

@@ -1,6 +1,6 @@
 """Augmented images a second of each executor, by size, and what waiting for batches takes of a training's time.
 
-    .venv/bin/python benchmarks/loader.py
+    .venv/bin/python -m benchmarks.loader
 
 Both executors run in turns in one process on one thread, measured in CPU time, so that other work on the machine weighs
 on both alike. The second table trains for an epoch at each size, as train would, and reports the share of wall time
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from measured import Quiet, default_recipe, trained
 
+from benchmarks.measured import Quiet, default_recipe, trained
 from hallmark.contracts import runtime
 from hallmark.transforms import batched, policy
 from hallmark.transforms.draws import keys

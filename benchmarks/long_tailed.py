@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from benchmarks import fashion_mnist
+from benchmarks import idx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def draw(name: str, data: Path, out: Path, *, seed: int, ratio: float, head: int
             folder = out / part / label
             folder.mkdir(parents=True)
             for number, image in enumerate(images):
-                (folder / f"{number:04d}.png").write_bytes(_png(image))
+                (folder / f"{number:04d}.png").write_bytes(idx.png(image))
     return Drawn(counts=counts)
 
 
@@ -82,7 +82,7 @@ def _sets(
         return {label: _shuffled(images, random) for label, images in by_class.items()}, {}
     parts = []
     for part in ("train", "t10k"):
-        images, labels = fashion_mnist.read(data / name, part)
+        images, labels = idx.read(data / name, part)
         parts.append(
             {
                 str(label): [images[row, :, :, 0] for row in random.permutation(np.flatnonzero(labels == label))[:6000]]
@@ -94,9 +94,3 @@ def _sets(
 
 def _shuffled(images: list[NDArray[np.uint8]], random: np.random.Generator) -> list[NDArray[np.uint8]]:
     return [images[row] for row in random.permutation(len(images))]
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()

@@ -1,6 +1,6 @@
 """What the pipeline costs beside its work, as ratios against trivial pipelines measured in the same run.
 
-    .venv/bin/python benchmarks/overhead.py
+    .venv/bin/python -m benchmarks.overhead
 
 Prints four comparisons: a no-op ``dvc repro`` against one of eleven trivial stages; a no-op ``hallmark run`` against a
 Prefect flow of eleven trivial tasks; the full flow less its stages' times against that trivial flow; ``--help`` and a

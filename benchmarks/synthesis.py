@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hallmark.synthesis.presets import Preset
 
-STAGES = ("ingest", "validate", "split", "clean", "balance", "augment", "synthesize")
 SIDES = {28: 1, 64: 3}  # pixels -> channels
 CLASSES, DRAWN = 10, 64
 
@@ -69,12 +68,12 @@ def speed() -> None:
 def gates(data: Path, folder: Path, preset: str, *, name: str, head: int, ratio: float, seed: int) -> None:
     """Prints the verdict, and what each gate measured."""
     from benchmarks import long_tailed
-    from benchmarks.tuning import call, prepared
+    from benchmarks.workspaces import BEFORE_TRAIN, call, prepared
 
     prepared(folder)
     drawn = long_tailed.draw(name, data, folder / "source", seed=seed, ratio=ratio, head=head, tested=20)
     call(folder, "-m", "flows.cli", "configure", "ingest.source=source", f"synthesize.preset={preset}", f"seed={seed}")
-    for stage in STAGES:
+    for stage in BEFORE_TRAIN:
         call(folder, "-m", "tasks", stage)
     report = json.loads((folder / "reports" / "synthesize.json").read_text())
     seconds = json.loads((folder / "reports" / "run.json").read_text())["synthesize"]["seconds"]

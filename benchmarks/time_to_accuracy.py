@@ -1,6 +1,6 @@
 """How soon a training from scratch reaches an accuracy on Fashion-MNIST's test images: Hallmark and its peers.
 
-    .venv/bin/python benchmarks/time_to_accuracy.py --data PATH/fashion_mnist --train-images 10000 --minutes 5
+    .venv/bin/python -m benchmarks.time_to_accuracy --data PATH/fashion_mnist --train-images 10000 --minutes 5
 
 Each runs in a process of its own, one after the other. Hallmark's is the stage train with the values of params.yaml, on
 PNG images as ingest stores them, with no cache: the clock starts before its imports. It chooses no weights by the test
@@ -25,8 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = Path(__file__).parents[1]
 LEVELS = (0.90, 0.92, 0.923, 0.935, 0.94)
 PEERS = ("hand",)
 
@@ -37,9 +36,7 @@ def hallmark(data: Path, images: int, minutes: float) -> None:
     from hallmark.contracts import runtime
 
     runtime.prepare()
-    sys.path[:0] = [str(ROOT), str(HERE)]
-    from measured import default_recipe
-
+    from benchmarks.measured import default_recipe
     from hallmark.learning.validation import Validation
     from hallmark.pipeline.telemetry import collect
     from tasks import train
@@ -68,11 +65,10 @@ def hand(data: Path, images: int, minutes: float) -> None:
     started = time.perf_counter()
     import numpy as np
     import torch
-
-    sys.path[:0] = [str(ROOT), str(HERE)]
-    import fashion_mnist
     from torch import nn
     from torch.nn import functional
+
+    from benchmarks import fashion_mnist, idx
 
     torch.manual_seed(0)
 
@@ -81,7 +77,7 @@ def hand(data: Path, images: int, minutes: float) -> None:
 
     pixels, classes = fashion_mnist.chosen(data, images)
     inputs, labels = planes(pixels), torch.from_numpy(classes.copy())
-    test_pixels, test_classes = fashion_mnist.read(data, "t10k")
+    test_pixels, test_classes = idx.read(data, "t10k")
     tests, answers = planes(test_pixels), torch.from_numpy(test_classes.copy())
 
     def block(size: int, out: int, *, halve: bool) -> list[nn.Module]:
@@ -124,9 +120,7 @@ def tell(started: float, accuracy: float) -> None:
 
 def folders(root: Path, data: Path, images: int) -> None:
     """The stages' folders for Hallmark, in ``root``; their paths in places.json."""
-    sys.path[:0] = [str(ROOT), str(HERE)]
-    import fashion_mnist
-
+    from benchmarks import fashion_mnist
     from hallmark.transforms import presets
 
     made = fashion_mnist.stages(
@@ -140,19 +134,17 @@ def folders(root: Path, data: Path, images: int) -> None:
 
 def files(root: Path, data: Path, images: int) -> dict[str, list[tuple[str, str]]]:
     """Training and test images as PNG files below ``root``, with their labels."""
-    sys.path[:0] = [str(ROOT), str(HERE)]
-    import fashion_mnist
-    from PIL import Image
+    from benchmarks import fashion_mnist, idx
 
     made: dict[str, list[tuple[str, str]]] = {"valid": []}
     for part, (pixels, labels) in (
         ("train", fashion_mnist.chosen(data, images)),
-        ("test", fashion_mnist.read(data, "t10k")),
+        ("test", idx.read(data, "t10k")),
     ):
         (root / part).mkdir()
         made[part] = [(str(root / part / f"{number:05d}.png"), str(label)) for number, label in enumerate(labels)]
         for (place, _), image in zip(made[part], pixels, strict=True):
-            Image.fromarray(image[:, :, 0]).save(place, compress_level=1)
+            Path(place).write_bytes(idx.png(image))
     return made
 
 
@@ -164,13 +156,13 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             given = root / "given.json"
             seconds = {"side": 28, "seconds": options.minutes * 60, "whole": True, "out": str(root / "out.json")}
             given.write_text(json.dumps(files(root, options.data, options.train_images) | seconds))
-            command = [options.peer[name], str(HERE / "training_peers.py"), name, str(given)]
+            command = [options.peer[name], str(ROOT / "benchmarks" / "training_peers.py"), name, str(given)]
         else:
             if name == "hallmark":
                 folders(root, options.data, options.train_images)
-            command = [sys.executable, str(Path(__file__).resolve()), "--run", name, "--data", str(options.data)]
+            command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--run", name, "--data", str(options.data)]
             command += ["--train-images", str(options.train_images), "--minutes", str(options.minutes)]
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
         limit = options.minutes * 60 + 120
         try:
             done = subprocess.run(

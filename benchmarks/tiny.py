@@ -1,6 +1,6 @@
 """What a run on tiny data costs, against eleven empty stages that import what ours import.
 
-    .venv/bin/python benchmarks/tiny.py
+    .venv/bin/python -m benchmarks.tiny
 
 Sixty images of 8 px in three classes and the preset ``quick`` go through ``hallmark run`` and ``dvc repro``, each in a
 fresh clone. Beside them, in turn: a Prefect flow and a DVC pipeline of eleven stages in a row that import the very
@@ -22,10 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from tasks import STAGES
 
-from tasks import STAGES  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 NAMES = [stage.name for stage in STAGES]
 

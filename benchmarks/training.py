@@ -1,6 +1,6 @@
 """Hallmark's training loop against one written by hand, and how soon the first step comes.
 
-    .venv/bin/python benchmarks/training.py --data PATH/fashion_mnist
+    .venv/bin/python -m benchmarks.training --data PATH/fashion_mnist
 
 The two loops have the same network, images, augmentation, optimiser, schedule, clipping, weight average, label
 smoothing and precision, and train in turns in one process: the ratio of a round weighs other work on the machine alike.
@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measured import ROOT, Prepared, default_recipe, fitted, prepared
 from torch.nn import functional
 
+from benchmarks.measured import ROOT, Prepared, default_recipe, fitted, prepared
 from hallmark.contracts import runtime
 from hallmark.sampling.order import epoch_order
 from hallmark.transforms import batched, draws, presets
@@ -38,8 +38,7 @@ started = time.perf_counter()
 from pathlib import Path
 from hallmark.contracts import runtime
 runtime.prepare()
-sys.path.insert(0, sys.argv[2])
-from measured import default_recipe
+from benchmarks.measured import default_recipe
 from tasks import train
 from hallmark.learning import stepping
 take = stepping.Stepper.take
@@ -123,7 +122,7 @@ def loops(images: np.ndarray, labels: np.ndarray, *, rounds: int, threads: int |
 
 def first_step(data: Path, *, images: int) -> tuple[tuple[float, float], tuple[float, float]]:
     """Wall and CPU seconds from a process's start to the first step of the stage train, and of ``import torch``."""
-    import fashion_mnist
+    from benchmarks import fashion_mnist
 
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -135,10 +134,10 @@ def first_step(data: Path, *, images: int) -> tuple[tuple[float, float], tuple[f
             folders[name].mkdir()
         places = json.dumps({name: str(place) for name, place in folders.items()})
         environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+        environment["PYTHONPATH"] = str(ROOT)
         seconds = []
         for _ in range(2):  # the first makes the tracking store, which a workspace does once
-            command = [sys.executable, "-c", FIRST_STEP, places, str(ROOT / "benchmarks")]
+            command = [sys.executable, "-c", FIRST_STEP, places]
             done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
             told = [line for line in done.stdout.splitlines() if line.startswith("FIRST")]
             if not told:
@@ -160,7 +159,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None, help="default: what train takes for the network")
     parser.add_argument("--only", choices=("loops", "start"), default=None)
     options = parser.parse_args()
-    import fashion_mnist
+    from benchmarks import fashion_mnist
 
     if options.only != "start":
         images, labels = fashion_mnist.chosen(options.data, options.train_images)

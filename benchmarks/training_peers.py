@@ -23,7 +23,7 @@ for while it is imported, which no image classifier calls.
 No weights can be fetched here, so that all train from scratch, on images of their own size:
 
 fastai     ``vision_learner`` with resnet18, ``aug_transforms``, batches of 64 (128 from 5 000 images on),
-           ``fit_one_cycle`` at the default rate, of as many epochs as eight steps say that the time allows
+           ``fit_one_cycle`` at the default rate, of as many epochs as a probe of some steps says that the time allows
 autogluon  ``MultiModalPredictor`` with gluon_resnet18_v1b of its own list; its rate for pretrained weights (0.0001,
            less for each lower layer) is raised to 0.001 for all, batches of 128 without accumulation; the rest as by
            default: TrivialAugment, 20 epochs of a cosine, early stopping, the greedy soup of the three best. Without
@@ -109,13 +109,16 @@ def fastai(given: dict[str, Any]) -> list[str]:
     def made() -> Any:
         return vision_learner(data, resnet18, pretrained=False, metrics=accuracy)
 
-    share = min(1.0, 8 * size / count)
     probe = made()
+    shares, seconds = [min(1.0, steps * size / count) for steps in (4, 8, 24)], []
     with probe.no_bar(), probe.no_logging():
-        probe.fit(1, cbs=ShortEpochCallback(pct=share))  # the first has its start to pay
-        started = time.perf_counter()
-        probe.fit(1, cbs=ShortEpochCallback(pct=share))
-        epoch = (time.perf_counter() - started) / share
+        for share in shares:  # the first has its start to pay
+            started = time.perf_counter()
+            probe.fit(1, cbs=ShortEpochCallback(pct=share))
+            seconds.append(time.perf_counter() - started)
+    # an epoch's fixed cost, that of starting processes which load images, is in each of the probe's
+    step = (seconds[2] - seconds[1]) / (shares[2] - shares[1]) if shares[2] > shares[1] else seconds[2]
+    epoch = seconds[1] + step * (1 - shares[1])
     epochs = max(1, int(until(given) / epoch))
     print("NOTE", f"resnet18, {epochs} epochs of {epoch:.1f} s by the probe", flush=True)
     learner = made()

@@ -1,6 +1,6 @@
 """What trained weights are worth where images are few: Fashion-MNIST, 50 images a class, against training from scratch.
 
-    .venv/bin/python benchmarks/transfer.py --data PATH_OF_FASHION_MNIST
+    .venv/bin/python -m benchmarks.transfer --data PATH_OF_FASHION_MNIST
 
 A network is trained once on the known classes (``--known``, five of the ten if not given); then, for each seed,
 another on 50 images of each of the others, once from those weights and once from scratch: the same images, network,
@@ -11,7 +11,6 @@ other classes, which nothing else sees.
 from __future__ import annotations
 
 import argparse
-import gzip
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from benchmarks import idx
 from hallmark.contracts import runtime
 from hallmark.judgement.objective import Objective
 from hallmark.learning import devices, losses
@@ -67,7 +67,7 @@ def main() -> None:
     if min(len(known), len(new)) < 2:
         options.error("--known: at least two classes, and two others")
     runtime.prepare()
-    train, test = (_read(chosen.data, part) for part in ("train", "t10k"))
+    train, test = (idx.read(chosen.data, part) for part in ("train", "t10k"))
     document = pipeline_params.read(ROOT / "params.yaml").values
     recipe, model = Recipe(**document["train"]), Model(**document["model"])
     with tempfile.TemporaryDirectory() as scratch:
@@ -166,15 +166,6 @@ def _fitted(
         classes=[str(label) for label in range(classes)],
     ).judge(network, machine.device)
     return judged.accuracy, fitted.state, description
-
-
-def _read(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images [n, 28, 28, 1] and labels [n] of the official files."""
-    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
-    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
-    return images, labels
 
 
 def _taken(

@@ -1,6 +1,6 @@
 """What tuning gains, and what it costs beside its trainings.
 
-    .venv/bin/python benchmarks/tuning.py --data /path/to/fashion_mnist --folder /new/folder [--images 10000]
+    .venv/bin/python -m benchmarks.tuning --data /path/to/fashion_mnist --folder /new/folder [--images 10000]
 
 On the first images of Fashion-MNIST (its official IDX files), of which the pipeline sets some apart for validation,
 with its 10 000 test images as the test set:
@@ -17,38 +17,17 @@ with its 10 000 test images as the test set:
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
 import json
-import os
 import re
 import resource
 import shutil
 import sqlite3
 import statistics
-import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-COPIED = (
-    "hallmark",
-    "tasks",
-    "flows",
-    "conf",
-    "params.yaml",
-    "dvc.yaml",
-    "data/review.csv",
-    "data/accepted.json",
-    "data/ablation.json",
-    "data/none",
-    ".dvcignore",
-    ".gitignore",
-)
-
-BEFORE_TRAIN = ("ingest", "validate", "split", "clean", "balance", "augment", "synthesize")
+from benchmarks.workspaces import BEFORE_TRAIN, call, workspace
 
 BARE = """
 import json, sys, tempfile
@@ -98,53 +77,6 @@ if __name__ == "__main__":
     ends = [trial.datetime_complete for trial in study.trials]
     print(json.dumps({"seconds": (ends[-1] - ends[0]).total_seconds(), "values": [t.value for t in study.trials]}))
 """
-
-
-def call(folder: Path, *command: str) -> str:
-    """The output of a command in the workspace; ends the benchmark where it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def source(data: Path, images: int, path: Path) -> None:
-    """The first ``images`` training images and all test images as one Parquet table, as Hugging Face writes it."""
-    import numpy as np
-    import pandas as pd
-    from PIL import Image
-
-    rows = []
-    for part, split, count in (("train", "train", images), ("t10k", "test", None)):
-        with gzip.open(data / f"{part}-images-idx3-ubyte.gz") as file:
-            pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:count]
-        with gzip.open(data / f"{part}-labels-idx1-ubyte.gz") as file:
-            labels = np.frombuffer(file.read(), np.uint8, offset=8)[:count]
-        for image, label in zip(pixels, labels, strict=True):
-            stream = io.BytesIO()
-            Image.fromarray(image).save(stream, "PNG")
-            rows.append({"image": {"bytes": stream.getvalue(), "path": None}, "label": str(label), "split": split})
-    pd.DataFrame(rows).to_parquet(path, index=False)
-
-
-def prepared(folder: Path) -> None:
-    """A workspace of the code at hand, with git and DVC."""
-    for name in COPIED:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "-f"], cwd=folder, check=True)
-
-
-def workspace(folder: Path, data: Path, images: int) -> None:
-    """Such a workspace for Fashion-MNIST; without synthesis, which tuning does not touch and which takes minutes."""
-    prepared(folder)
-    source(data, images, folder / "fashion.parquet")
-    call(folder, "-m", "flows.cli", "configure", "ingest.source=fashion.parquet", "synthesize.target=off")
 
 
 def cost(folder: Path, trials: int, epochs: str, rounds: int, jobs: int) -> None:

@@ -63,20 +63,27 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indi
     edges = np.linspace(0, 64, distance + together + 1).round().astype(int)
     bands = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
     found: list[NDArray[np.uint64]] = []
-    n = np.uint64(len(hashes))
     for choice in itertools.combinations(bands, together):
         keys, order = _sorted_by(hashes, choice)
         for i, j in _same_key(keys):
             left, right = order[i], order[j]
             near = np.bitwise_count(hashes[left] ^ hashes[right]) <= distance
-            left, right = left[near], right[near]
-            low, high = np.minimum(left, right), np.maximum(left, right)
-            found.append(low.astype(np.uint64) * n + high.astype(np.uint64))
+            found.append(_packed(left[near], right[near], len(hashes)))
         if sum(map(len, found)) > _CHUNK:
             found = [_distinct(np.concatenate(found))]
-    pairs = _distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64)
-    first, second = np.divmod(pairs, max(n, np.uint64(1)))
-    return first.astype(np.int64), second.astype(np.int64)
+    return _unpacked(np.concatenate(found) if found else np.zeros(0, np.uint64), len(hashes))
+
+
+def _packed(left: Indices, right: Indices, count: int) -> NDArray[np.uint64]:
+    """Each pair of places below ``count`` as one number, the lower place first: numbers are soon sorted."""
+    low, high = np.minimum(left, right).astype(np.uint64), np.maximum(left, right).astype(np.uint64)
+    return low * np.uint64(count) + high
+
+
+def _unpacked(packed: NDArray[np.uint64], count: int) -> tuple[Indices, Indices]:
+    """The pairs that :func:`_packed` packed, each once, sorted."""
+    low, high = np.divmod(_distinct(packed), np.uint64(max(count, 1)))
+    return low.astype(np.int64), high.astype(np.int64)
 
 
 def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -87,10 +94,7 @@ def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _together(found: list[Indices], images: int) -> tuple[Indices, Indices]:
     """Pairs ``[2, pairs]`` of several searches as pairs i < j, each once, sorted."""
-    pairs = np.sort(np.concatenate(found, axis=1), axis=0).astype(np.uint64)
-    n = np.uint64(max(images, 1))
-    first, second = np.divmod(_distinct(pairs[0] * n + pairs[1]), n)
-    return first.astype(np.int64), second.astype(np.int64)
+    return _unpacked(_packed(*np.concatenate(found, axis=1), images), images)
 
 
 def _sorted_by(hashes: NDArray[np.uint64], bands: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.uint64], Indices]:
