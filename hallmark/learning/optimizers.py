@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    Map = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterable[Tensor]]
+    Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 AUXILIARY = 0.1  # Muon's learning rate times this is AdamW's, for what Muon cannot take
 FIRST_LAYER = 0.1  # learning rate of the first layer of a pretrained network by that of its head
@@ -141,32 +141,30 @@ class Muon(Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Updates every parameter that has a gradient."""
         assert closure is None, "Muon takes no closure"
-        todo: list[tuple[dict[str, Any], Tensor]] = []
-        ahead: list[Tensor] = []
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                buffer = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                todo.append((group, parameter))
-                ahead.append(parameter.grad.lerp(buffer, group["momentum"]))
+        todo = [
+            (group, parameter)
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        for _, parameter in todo:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         # the largest first, so that none of those that work side by side is left with it at the end
-        order = sorted(range(len(todo)), key=lambda place: -ahead[place].numel())
-        updates = self._spread(orthogonal_kernel, [ahead[place] for place in order])
-        for place, update in zip(order, updates, strict=True):
-            group, parameter = todo[place]
-            rows, columns = len(parameter), parameter.numel() // len(parameter)
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.add_(update, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+        todo.sort(key=lambda each: -each[1].numel())
+        for _ in self._spread(self._update, todo):
+            pass
 
-
-@torch.no_grad()
-def orthogonal_kernel(kernel: Tensor) -> Tensor:
-    """:func:`orthogonalised` of a kernel [out, in, h, w] as a matrix [out, in h w]; of the kernel's shape."""
-    return orthogonalised(kernel.reshape(len(kernel), -1)).reshape(kernel.shape)
+    @torch.no_grad()  # a thread's own
+    def _update(self, work: tuple[dict[str, Any], Tensor]) -> None:
+        group, parameter = work
+        assert parameter.grad is not None
+        buffer: Tensor = self.state[parameter]["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+        ahead = parameter.grad.lerp(buffer, group["momentum"])
+        rows, columns = len(parameter), parameter.numel() // len(parameter)
+        update = orthogonalised(ahead.reshape(rows, columns)).reshape(ahead.shape)
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(update, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
 
 
 def orthogonalised(matrix: Tensor, *, steps: int = 5) -> Tensor:

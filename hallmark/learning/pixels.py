@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = 256  # images decoded ahead
+WORTH_THREADS = 4096  # mean bytes of a file, below which decoding is mostly Python, which one thread runs at a time
 LOOKED_AT = 256  # images whose size and colour decide for all
 
 
@@ -112,7 +113,8 @@ def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]
     stream = encoded()
     with ThreadPoolExecutor(runtime.workers()) as pool:
         while chunk := list(itertools.islice(stream, CHUNK)):
-            yield from pool.map(one, chunk)
+            large = sum(len(data) for _, data in chunk) >= WORTH_THREADS * len(chunk)
+            yield from pool.map(one, chunk) if large else map(one, chunk)
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:

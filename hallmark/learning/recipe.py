@@ -21,6 +21,8 @@ FEWEST_EPOCHS, MOST_EPOCHS = 12, 40
 SHOWN_CHEAPLY = 1_500_000  # images that an automatic number of epochs may show a network whose steps cost little,
 CHEAP_EPOCHS = 24  # which takes it up to this many epochs
 WORTH_RESTART = 20_000  # images an epoch, of which one cycle takes minutes: a short one before it gives an early answer
+LARGE = 384  # images of a batch of so many small ones: a step costs them a fifth less than one of 128
+MUON_AT_MOST = 0.06  # its rate grows with batches above 128 (Goyal et al. 2017) up to this
 DRAWN, UNDER, WHOLE = "drawn", "under", "whole"  # weights all drawn anew; trained under a new head; all trained
 GENTLER = 2  # trained weights learn with the learning rate divided by this,
 FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
@@ -137,7 +139,6 @@ def resolve(
     ``weights`` is what it starts with: DRAWN, UNDER or WHOLE. ``found_batch_size``: what ``find`` found. A learning
     rate that has to be found is given as ``auto`` gives it.
     """
-    size = found_batch_size or batch_size(recipe, images=images)
     if recipe.max_epochs != "auto":
         epochs = recipe.max_epochs
     else:
@@ -146,7 +147,13 @@ def resolve(
     optimizer = recipe.optimizer
     if optimizer == "auto":
         optimizer = "muon" if images >= WORTH_MUON and network in ("cnn", "resnet") and weights == DRAWN else "adamw"
+    many = images >= WORTH_RESTART and weights == DRAWN
+    size = found_batch_size or batch_size(recipe, images=images)
+    if many and recipe.batch_size == "auto" and (network, optimizer) == ("cnn", "muon"):
+        size = LARGE
     rate, decay = DEFAULTS[optimizer]
+    if optimizer == "muon":
+        rate = min(MUON_AT_MOST, rate * max(1.0, size * recipe.accumulate / 128))
     if network in ("vit", "convnext", PRETRAINED):
         rate /= 2
     if weights != DRAWN:
@@ -154,7 +161,7 @@ def resolve(
     steps = epochs * -(-images // (size * recipe.accumulate))
     schedule = recipe.schedule
     if schedule == "auto":
-        schedule = "warm_restart" if images >= WORTH_RESTART and weights == DRAWN else "one_cycle"
+        schedule = "warm_restart" if many else "one_cycle"
     layer_decay = 1.0 if weights == DRAWN else None
     freeze = FROZEN if weights == UNDER else 0.0
     return Resolved(

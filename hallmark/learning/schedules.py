@@ -16,12 +16,16 @@ def factor(schedule: str, step: int, *, total: int, warmup: float) -> float:
     """The learning rate of ``step`` (from 0) of ``total``, divided by its peak; ``warmup`` is a share of the steps.
 
     ``step`` divides by ten at a half and at three quarters; ``one_cycle`` (Smith & Topin 2018) starts at 1/25 and ends
-    near 0, its rise taking ``warmup`` of the steps (0.3 where that is 0); ``warm_restart`` is a short such cycle and a
-    long one (Loshchilov & Hutter 2017); ``plateau`` is constant here, see Plateau.
+    near 0, its rise taking ``warmup`` of the steps (0.3 where that is 0); ``warm_restart`` is a short cycle and a long
+    one (Loshchilov & Hutter 2017), of which the short one has no step to spend at hardly any rate: it rises twice as
+    fast, and falls along a line; ``plateau`` is constant here, see Plateau.
     """
     if schedule == "warm_restart":
-        step, total = _cycle(step, total)
-        schedule = "one_cycle"
+        first = round(total * FIRST)
+        if step < first:
+            rise = max(1, round(first * (warmup or 0.3) / 2))
+            return (step + 1) / rise if step < rise else (first - step) / (first - rise + 1)
+        step, total, schedule = step - first, total - first, "one_cycle"
     if schedule == "one_cycle":
         rise = max(1, round(total * (warmup or 0.3)))
         if step < rise:
@@ -47,12 +51,6 @@ def momentum(schedule: str, step: int, *, total: int, warmup: float, base: float
         return base
     low = max(0.0, base - 0.1)
     return base - (base - low) * factor(schedule, step, total=total, warmup=warmup)
-
-
-def _cycle(step: int, total: int) -> tuple[int, int]:
-    """The step within its cycle, and the steps of that."""
-    first = round(total * FIRST)
-    return (step, first) if step < first else (step - first, total - first)
 
 
 def _cosine(start: float, end: float, share: float) -> float:

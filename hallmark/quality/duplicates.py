@@ -94,7 +94,8 @@ def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _together(found: list[Indices], images: int) -> tuple[Indices, Indices]:
     """Pairs ``[2, pairs]`` of several searches as pairs i < j, each once, sorted."""
-    return _unpacked(_packed(*np.concatenate(found, axis=1), images), images)
+    pairs = np.concatenate(found, axis=1)
+    return _unpacked(_packed(pairs[0], pairs[1], images), images)
 
 
 def _sorted_by(hashes: NDArray[np.uint64], bands: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.uint64], Indices]:

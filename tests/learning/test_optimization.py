@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from torch.nn import functional
 from hallmark.contracts.errors import InputError
 from hallmark.learning import losses, mixing, optimizers, schedules
 from hallmark.learning.averaging import Average
-from hallmark.learning.recipe import DEFAULTS, SCHEDULES, UNDER, resolve
+from hallmark.learning.recipe import DEFAULTS, DRAWN, SCHEDULES, UNDER, Recipe, resolve
 from hallmark.models.build import build
 from tests.learning.training import RECIPE
 
@@ -86,7 +87,12 @@ def test_a_warm_restart_is_a_short_cycle_and_a_long_one() -> None:
     def rates(name: str, total: int) -> list[float]:
         return [schedules.factor(name, step, total=total, warmup=0.2) for step in range(total)]
 
-    assert rates("warm_restart", 240) == rates("one_cycle", 30) + rates("one_cycle", 210)
+    found = rates("warm_restart", 240)
+    assert found[30:] == rates("one_cycle", 210)
+    assert found[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    falls = {round(before - after, 9) for before, after in itertools.pairwise(found[2:30])}
+    assert len(falls) == 1
+    assert 0 < found[29] < 0.04
     momenta = [schedules.momentum("warm_restart", step, total=240, warmup=0.2, base=0.9) for step in range(240)]
     assert min(momenta[:30]) == min(momenta[30:]) == pytest.approx(0.8)
 
@@ -171,7 +177,7 @@ def test_automatic_values_follow_the_data() -> None:
     auto = replace(RECIPE, schedule="auto")
     small, large = (resolve(auto, images=images, network="cnn") for images in (1000, 60_000))
     assert (small.batch_size, small.epochs) == (32, 40)
-    assert (large.batch_size, large.epochs, large.schedule) == (128, 24, "warm_restart")
+    assert (large.batch_size, large.epochs, large.schedule) == (128, 24, "warm_restart")  # its optimiser is adamw
     huge, photos = resolve(auto, images=10**6, network="cnn"), resolve(auto, images=60_000, network="resnet")
     assert (huge.epochs, photos.epochs, small.schedule) == (12, 12, "one_cycle")
     assert resolve(auto, images=60_000, network="cnn", weights=UNDER).schedule == "one_cycle"
@@ -196,6 +202,21 @@ def test_the_automatic_optimizer_follows_images_and_network() -> None:
         == resolve(replace(RECIPE, optimizer="muon"), images=10_000, network="cnn").lr
     )
     assert resolve(RECIPE, images=10_000, network="cnn").optimizer == RECIPE.optimizer
+
+
+def test_many_small_images_come_in_large_batches_at_a_higher_rate() -> None:
+    auto = replace(RECIPE, optimizer="auto", batch_size="auto", lr="auto")
+
+    def chosen(recipe: Recipe, images: int, network: str = "cnn", weights: str = DRAWN) -> tuple[int, float]:
+        made = resolve(recipe, images=images, network=network, weights=weights)
+        return made.batch_size, made.lr
+
+    assert chosen(auto, 60_000) == (384, 0.06)
+    assert chosen(auto, 10_000) == chosen(auto, 60_000, "resnet") == (128, 0.02)
+    assert chosen(auto, 60_000, weights=UNDER)[0] == chosen(replace(auto, optimizer="sgd"), 60_000)[0] == 128
+    assert chosen(replace(auto, batch_size=64), 60_000) == (64, 0.02)
+    assert chosen(replace(auto, batch_size=64, accumulate=4), 60_000) == (64, 0.04)
+    assert chosen(replace(auto, batch_size=4096), 60_000) == (4096, 0.06)
 
 
 @pytest.mark.parametrize(

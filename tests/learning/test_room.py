@@ -127,9 +127,12 @@ def stored(folder: Path, images: list[np.ndarray[Any, Any]]) -> list[Item]:
             for n, (place, data) in enumerate(zip(places, encoded, strict=True))]  # fmt: skip
 
 
-def test_pixels_are_prepared_once_in_the_order_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("side", [10, 90])  # below and above the bytes from which on threads decode
+def test_pixels_are_prepared_once_in_the_order_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
     generator = np.random.default_rng(0)
-    images = [generator.integers(0, 256, (10, 12), dtype=np.uint8) for _ in range(5)]
+    images = [generator.integers(0, 256, (side, side + 2), dtype=np.uint8) for _ in range(5)]
     items = stored(tmp_path / "shards", images)[::-1]
     path = pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache")
     array = pixels.opened(path)
