@@ -59,7 +59,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--per-class", type=int, default=50)
-    options.add_argument("--first", type=int, default=2000, help="images a class in the first training")
+    options.add_argument("--first", type=int, default=6000, help="images a class in the first training")
     options.add_argument("--known", type=int, nargs="+", choices=range(10), default=KNOWN, help="classes learnt first")
     chosen = options.parse_args()
     known = sorted(set(chosen.known))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ LOCAL_PREFECT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
+
+GRACE = 5.0  # seconds that what runs has to end after Ctrl+C
 
 
 def prepare(root: Path) -> None:
@@ -52,20 +56,45 @@ def users_have_server() -> bool:
 
 @contextmanager
 def interruptible(words: str = "") -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl+C does, so that what runs can save its state; both exit with 128 + the signal.
+    """Ctrl+C and SIGTERM end the block, so that what runs can save its state; both exit with 128 + the signal.
 
-    ``words`` are then said on standard error.
+    ``words`` are then said on standard error. :data:`GRACE` after Ctrl+C the process ends, whatever it still does: in a
+    terminal Ctrl+C has also ended the server that Prefect started, for which Prefect waits for minutes, and at last
+    without end. Nothing is lost by it: every file is written whole or not at all, and the next run sets right what
+    Prefect and MLflow were not told.
     """
 
     def stop(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
+        if number == signal.SIGTERM:
+            raise SystemExit(128 + number)
+        if not asked.is_set():
+            asked.set()
+            logging.disable(logging.CRITICAL)  # what Prefect says of its server
+            if words:
+                sys.stderr.write(f"hallmark: {words}\n")
+            last = threading.Timer(GRACE, _leave)
+            last.daemon = True
+            last.start()
+        raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    asked = threading.Event()
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
-        if words:
-            sys.stderr.write(f"hallmark: {words}\n")
         raise SystemExit(128 + signal.SIGINT) from None
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _leave() -> None:
+    """Ends the process and those that it started, without what Python and its libraries would still do at its end."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(128 + signal.SIGINT)

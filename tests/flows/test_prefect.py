@@ -90,6 +90,42 @@ def test_a_killed_run_is_reconciled(clone: Callable[..., Clone], digits: Path, p
     assert {run["state"]["type"] for run in crashed} == {"CRASHED"}
 
 
+def test_ctrl_c_ends_a_run_and_the_server_that_it_started(clone: Callable[..., Clone], digits: Path) -> None:
+    workspace = clone(
+        "stopped", "preset=quick", f"ingest.source={digits}", "train.max_epochs=100000", "train.patience=0"
+    )
+    log = workspace.root / "run.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "flows.cli", "run"],
+            cwd=workspace.root,
+            env={name: value for name, value in workspace.environment.items() if name != "PREFECT_API_URL"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 200
+    while not list((workspace.root / ".hallmark" / "checkpoints").rglob("*.pt")):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any("uvicorn" in " ".join(child.cmdline()) for child in children)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: Prefect's server gets it too
+    try:
+        assert process.wait(timeout=60) == 128 + signal.SIGINT
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    said = log.read_text()
+    assert said.count("goes on from there") == 1, said
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    done = workspace.hallmark("run", "train.max_epochs=2")
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+
+
 def test_a_scheduled_run_completes(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
     workspace = clone("scheduled", "preset=quick", f"ingest.source={digits}")
     environment = {**workspace.environment, "PREFECT_API_URL": prefect_server}
