@@ -61,7 +61,8 @@ def interruptible(words: str = "") -> Iterator[None]:
     ``words`` are then said on standard error. :data:`GRACE` after Ctrl+C the process ends, whatever it still does: in a
     terminal Ctrl+C has also ended the server that Prefect started, for which Prefect waits for minutes, and at last
     without end. Nothing is lost by it: every file is written whole or not at all, and the next run sets right what
-    Prefect and MLflow were not told.
+    Prefect and MLflow were not told. A signal that is ignored, as Ctrl+C is by what a script starts in the background,
+    stays ignored.
     """
 
     def stop(number: int, _frame: object) -> None:
@@ -78,7 +79,8 @@ def interruptible(words: str = "") -> Iterator[None]:
         raise KeyboardInterrupt
 
     asked = threading.Event()
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     except KeyboardInterrupt:
