@@ -103,7 +103,8 @@ def _check_path(name: str, value: str, root: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise InputError(f"{name}: '{value}' is a broken link", remedy="mend the link or give another path")
     if not path.exists():
-        raise InputError(f"{name}: there is no '{value}' (looked at {path})", remedy=_REMEDIES.get(name, _NONE))
+        remedy = _REMEDIES.get(name, _NONE) if value != NO_FOLDER else f"git restore {NO_FOLDER} brings it back"
+        raise InputError(f"{name}: there is no '{value}' (looked at {path})", remedy=remedy)
 
 
 def _check_images(source: str, root: Path) -> None:

@@ -181,6 +181,8 @@ def test_a_full_disk(clone: Callable[..., Clone], digits: Path) -> None:
         pytest.skip("may not mount a small file system here")
     try:
         (small.root / "data" / "review.csv").write_text("path,content_hash,decision,label,note,when\n")
+        refuse(small, 2, "no 'data/none'", "git restore data/none")
+        (small.root / "data" / "none").mkdir()
         refuse(small, 4, "No space left on device", "run again")
     finally:
         subprocess.run(["umount", "-l", str(small.root / "data")], check=True)

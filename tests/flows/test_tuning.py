@@ -75,7 +75,9 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     with sqlite3.connect(Path(workspace.environment["PREFECT_HOME"]) / "prefect.db") as connection:
         tags = connection.execute("SELECT tags FROM task_run WHERE name LIKE 'trial-%'").fetchall()
     # for a task with tags Prefect asks for concurrency slots, two seconds a trial
-    assert tags == [("[]",)] * 9
+    # other tests' trials may be in the same database
+    assert len(tags) >= 9
+    assert set(tags) == {("[]",)}
     page = (workspace.root / "reports" / "tuning.html").read_text()
     assert page.count("<svg") == 3
     assert "The best, trained anew over 3 other seeds" in page
