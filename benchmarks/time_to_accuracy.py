@@ -30,7 +30,7 @@ LEVELS = (0.90, 0.92, 0.923, 0.935, 0.94)
 PEERS = ("hand",)
 
 
-def hallmark(data: Path, images: int, minutes: float) -> None:
+def hallmark(data: Path, images: int, minutes: float, seed: int) -> None:
     """In a process of its own: the stage train, with a line for each time the test images are judged."""
     started = time.perf_counter()
     from hallmark.contracts import runtime
@@ -54,13 +54,13 @@ def hallmark(data: Path, images: int, minutes: float) -> None:
     places = json.loads(Path("places.json").read_text())
     with collect() as facts:
         report = train.run(
-            default_recipe(keep="last", patience=0), **{name: Path(place) for name, place in places.items()}
+            default_recipe(keep="last", patience=0, seed=seed), **{name: Path(place) for name, place in places.items()}
         )
     print("NOTE", f"{report.model}, {report.n_parameters} parameters, {report.epochs} epochs", flush=True)
     print("NOTE", ", ".join(f"{name} {value}" for name, value in facts.items() if "run" not in name), flush=True)
 
 
-def hand(data: Path, images: int, minutes: float) -> None:
+def hand(data: Path, images: int, minutes: float, seed: int) -> None:
     """In a process of its own: a loop in fp32 as one would write it first, 12 epochs of Adam and one cycle."""
     started = time.perf_counter()
     import numpy as np
@@ -70,7 +70,7 @@ def hand(data: Path, images: int, minutes: float) -> None:
 
     from benchmarks import fashion_mnist, idx
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
 
     def planes(pixels: Any) -> torch.Tensor:
         return torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float().div_(255).sub_(0.286).div_(0.353)
@@ -161,7 +161,14 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             if name == "hallmark":
                 folders(root, options.data, options.train_images)
             command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--run", name, "--data", str(options.data)]
-            command += ["--train-images", str(options.train_images), "--minutes", str(options.minutes)]
+            command += [
+                "--train-images",
+                str(options.train_images),
+                "--minutes",
+                str(options.minutes),
+                "--seed",
+                str(options.seed),
+            ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
         limit = options.minutes * 60 + 120
         try:
@@ -199,6 +206,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of Fashion-MNIST's IDX files")
     parser.add_argument("--train-images", type=int, default=60_000)
     parser.add_argument("--minutes", type=float, default=15.0, help="wall time that each may take")
+    parser.add_argument("--seed", type=int, default=0, help="of Hallmark and hand")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=["hand"])
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME=PYTHON", help="with an environment of its own"
@@ -209,7 +217,8 @@ def main() -> None:
     options.data = options.data.resolve()
     options.peer = dict(each.split("=", 1) for each in options.peer)
     if options.run:
-        {"hallmark": hallmark, "hand": hand}[options.run](options.data, options.train_images, options.minutes)
+        run = {"hallmark": hallmark, "hand": hand}[options.run]
+        run(options.data, options.train_images, options.minutes, options.seed)
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}")
     print(f"{options.train_images} training images; wall seconds / CPU seconds to an accuracy; accuracy by minutes")
