@@ -28,6 +28,7 @@ from hallmark.transforms import draws
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -273,9 +274,15 @@ def stream(
 
 
 def _quiet(_: int) -> None:
-    """In a worker: signals are the parent's to handle, and OpenCV takes one core."""
+    """In a worker: signals are the parent's to handle, as is a batch that it no longer fetches; OpenCV takes one core."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _unless_the_parent_left
     cv2 = sys.modules.get("cv2")
     if cv2 is not None:
         cv2.setNumThreads(0)
+
+
+def _unless_the_parent_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, ConnectionError):
+        sys.__excepthook__(kind, error, trace)
