@@ -274,7 +274,7 @@ def stream(
 
 
 def _quiet(_: int) -> None:
-    """In a worker: signals are the parent's to handle, as is a batch that it no longer fetches; OpenCV takes one core."""
+    """In a worker: signals are the parent's to handle, and OpenCV takes one core."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _unless_the_parent_left
@@ -284,5 +284,6 @@ def _quiet(_: int) -> None:
 
 
 def _unless_the_parent_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tells of what nobody caught, a connection apart that broke as the parent ended while it fetched a batch."""
     if not issubclass(kind, ConnectionError):
         sys.__excepthook__(kind, error, trace)
