@@ -152,6 +152,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The curve of one contestant: (wall seconds, CPU seconds, test accuracy) in order, and a note."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
         if name in options.peer:
             given = root / "given.json"
             seconds = {"side": 28, "seconds": options.minutes * 60, "whole": True, "out": str(root / "out.json")}
@@ -161,15 +162,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             if name == "hallmark":
                 folders(root, options.data, options.train_images)
             command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--run", name, "--data", str(options.data)]
-            command += [
-                "--train-images",
-                str(options.train_images),
-                "--minutes",
-                str(options.minutes),
-                "--seed",
-                str(options.seed),
-            ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db"}
+            for option in ("train_images", "minutes", "seed"):
+                command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
+            environment["PYTHONPATH"] = str(ROOT)  # not the peers': nothing of ours is theirs to import
         limit = options.minutes * 60 + 120
         try:
             done = subprocess.run(

@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 from benchmarks import idx
+from tasks import STAGES
 
 ROOT = Path(__file__).parents[1]
 COPIED = (
@@ -26,7 +28,7 @@ COPIED = (
     ".gitignore",
 )
 
-BEFORE_TRAIN = ("ingest", "validate", "split", "clean", "balance", "augment", "synthesize")
+BEFORE_TRAIN = tuple(stage.name for stage in takewhile(lambda stage: stage.name != "train", STAGES))
 
 
 def call(folder: Path, *command: str) -> str:
