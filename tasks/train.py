@@ -92,7 +92,7 @@ def run(
     from hallmark.learning import checkpoints, devices, finding, record, sets, starting
     from hallmark.models import weights
     from hallmark.pipeline import telemetry
-    from hallmark.tracking import backbones
+    from hallmark.tracking import backbones, store
     from hallmark.tracking.runs import open_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
@@ -102,7 +102,10 @@ def run(
         named = params.model.backbone
         backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
         cache = state() / "cache" / "pixels"
-        start = starting.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone)
+        with store.opened_meanwhile():
+            start = starting.prepare(
+                params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone
+            )
     name = start.description["name"]
     resolved = resolve(params, images=data.shown, network=name, weights=start.weights)
     shape = (resolved.batch_size, *start.shape)

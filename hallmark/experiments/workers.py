@@ -1,23 +1,21 @@
 """Processes of their own for trainings: torch's threads, generators and settings belong to a whole process.
 
-The processes are spawned, kept over many trainings, and end with the process that started them, however that dies.
+The processes are kept over many trainings.
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import sys
-import threading
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hallmark.contracts import runtime
+from hallmark.contracts import processes, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import ProcessPoolExecutor
     from pathlib import Path
 
 
@@ -25,12 +23,7 @@ if TYPE_CHECKING:
 def pool(jobs: int, *, log: Path, environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
     """An executor of ``jobs`` processes that write what they say to ``log``; an exception ends them at once."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    executor = ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_settle,
-        initargs=(str(log), shares(jobs) | dict(environment)),
-    )
+    executor = processes.pool(jobs, _settle, str(log), shares(jobs) | dict(environment))
     try:
         yield executor
     except BaseException:
@@ -55,16 +48,8 @@ def shares(jobs: int) -> dict[str, str]:
 
 
 def _settle(log: str, environment: dict[str, str]) -> None:
-    """In the new process: nothing to the terminal, which is the parent's, and no life after the parent's."""
+    """In the new process: nothing to the terminal, which is the parent's."""
     os.environ.update(environment)
     stream = open(log, "a", buffering=1, encoding="utf-8")
     sys.stdout = sys.stderr = stream
     logging.basicConfig(stream=stream, level=logging.WARNING, force=True)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os._exit(143)

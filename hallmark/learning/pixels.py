@@ -5,29 +5,34 @@ The array lies in .hallmark/cache/pixels/, named by what it follows from: the im
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hallmark.contracts import runtime
-from hallmark.contracts.errors import InputError
+from hallmark.contracts import processes, runtime
+from hallmark.contracts.errors import InputError, MachineError
 from hallmark.images import decoding
 from hallmark.images.shards import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
 CHUNK = 256  # images decoded ahead
-WORTH_THREADS = 4096  # mean bytes of a file, below which decoding is mostly Python, which one thread runs at a time
+WORTH_THREADS = 4096  # mean bytes of a file, below which decoding is mostly Python
+WORTH_PROCESSES = 20_000  # images of such files, below which starting processes would take longer
 LOOKED_AT = 256  # images whose size and colour decide for all
 
 
@@ -54,13 +59,15 @@ def survey(items: Sequence[Item]) -> Survey:
     count = min(LOOKED_AT, len(items))
     chosen = [items[index * len(items) // count] for index in range(count)]
 
-    def look(data: bytes) -> NDArray[np.int64]:
-        pixels = decoding.decode(data).pixels
-        colour = pixels.shape[2] == 3 and bool((pixels != pixels[:, :, :1]).any())
-        return np.array([min(pixels.shape[:2]), colour])
-
-    seen = np.stack(list(_decoded(chosen, look)))
+    seen = np.stack(list(_decoded(chosen, _look)))
     return Survey(side=int(np.median(seen[:, 0])), grey=not seen[:, 1].any())
+
+
+def _look(data: bytes) -> NDArray[np.int64]:
+    """The shorter side of an image, and whether it has colour."""
+    pixels = decoding.decode(data).pixels
+    colour = pixels.shape[2] == 3 and bool((pixels != pixels[:, :, :1]).any())
+    return np.array([min(pixels.shape[:2]), colour])
 
 
 def prepared(items: Sequence[Item], *, height: int, width: int, channels: int, cache: Path) -> Path:
@@ -79,7 +86,8 @@ def prepared(items: Sequence[Item], *, height: int, width: int, channels: int, c
     array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
     # in the order of storage every byte is read once
     order = sorted(range(len(items)), key=lambda index: items[index][:3])
-    images = _decoded([items[i] for i in order], lambda data: decoding.prepare(data, height, width, channels))
+    prepare = functools.partial(decoding.prepare, height=height, width=width, channels=channels)
+    images = _decoded([items[i] for i in order], prepare)
     for index, image in zip(order, images, strict=True):
         array[index] = image
     array.flush()
@@ -95,26 +103,67 @@ def opened(path: Path) -> NDArray[np.uint8]:
 
 
 def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]) -> Iterator[NDArray[np.generic]]:
-    def one(pair: tuple[Item, bytes]) -> NDArray[np.generic]:
+    """What ``work``, which can be pickled, makes of each image's bytes, in order; few images are held at a time.
+
+    Decoding of small files is mostly Python, which one thread runs at a time: where there are many of them it is done
+    by processes, which takes half the time.
+    """
+    encoded = _encoded(items)
+    head = list(itertools.islice(encoded, CHUNK))
+    small = sum(len(data) for _, data in head) < WORTH_THREADS * len(head)
+    encoded = itertools.chain(head, encoded)
+    workers = runtime.workers()
+    if small and (len(items) < WORTH_PROCESSES or workers == 1):
+        for pair in encoded:
+            yield from _told([pair], _attempted(work, [pair[1]]))
+        return
+    with processes.pool(workers) if small else ThreadPoolExecutor(workers) as pool:
+        size, most = (CHUNK, 2 * workers + 2) if small else (1, CHUNK)
+        waiting: deque[tuple[list[tuple[Item, bytes]], Future[list[Any]]]] = deque()
+        while chunk := list(itertools.islice(encoded, size)):
+            waiting.append((chunk, pool.submit(_attempted, work, [data for _, data in chunk])))
+            if len(waiting) == most:
+                yield from _result(*waiting.popleft())
+        for chunk, future in waiting:
+            yield from _result(chunk, future)
+
+
+def _encoded(items: Sequence[Item]) -> Iterator[tuple[Item, bytes]]:
+    for folder, group in itertools.groupby(items, key=lambda item: item.folder):
+        with Reader(folder) as reader:
+            for item in group:
+                yield item, reader.read(item.shard, item.row)
+
+
+def _attempted(work: Callable[[bytes], Any], chunk: list[bytes]) -> list[Any]:
+    """What ``work`` makes of each, or why it could not."""
+    made: list[Any] = []
+    for data in chunk:
         try:
-            return work(pair[1])
+            made.append(work(data))
         except decoding.Undecodable as error:
+            made.append(error)
+    return made
+
+
+def _result(chunk: list[tuple[Item, bytes]], future: Future[list[Any]]) -> Iterator[NDArray[np.generic]]:
+    try:
+        made = future.result()
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a process that decodes images was ended", remedy=f"free some memory, or set {runtime.WORKERS} to 1"
+        ) from error
+    return _told(chunk, made)
+
+
+def _told(chunk: list[tuple[Item, bytes]], made: list[Any]) -> Iterator[NDArray[np.generic]]:
+    for (item, _), image in zip(chunk, made, strict=True):
+        if isinstance(image, decoding.Undecodable):
             raise InputError(
-                f"'{pair[0].path}' cannot be decoded ({error}), but no earlier stage refused it",
+                f"'{item.path}' cannot be decoded ({image}), but no earlier stage refused it",
                 remedy="run the stage validate again",
-            ) from error
-
-    def encoded() -> Iterator[tuple[Item, bytes]]:
-        for folder, group in itertools.groupby(items, key=lambda item: item.folder):
-            with Reader(folder) as reader:
-                for item in group:
-                    yield item, reader.read(item.shard, item.row)
-
-    stream = encoded()
-    with ThreadPoolExecutor(runtime.workers()) as pool:
-        while chunk := list(itertools.islice(stream, CHUNK)):
-            large = sum(len(data) for _, data in chunk) >= WORTH_THREADS * len(chunk)
-            yield from pool.map(one, chunk) if large else map(one, chunk)
+            ) from image
+        yield image
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:

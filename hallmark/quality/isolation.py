@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import multiprocessing
 import os
 from collections import deque
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from hallmark.contracts import processes
 from hallmark.contracts.errors import MachineError
 from hallmark.quality.measurement import Measured, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 # images and bytes of one task: large enough to make its cost vanish, small enough to keep memory flat in N
 CHUNK_IMAGES = 256
@@ -76,8 +76,6 @@ def _start_worker(memory_mib: int) -> None:
     cv2.setNumThreads(1)
     _keep_freed_memory()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    # Ctrl-C reaches the whole process group; the parent alone decides
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ImportError, OSError, ValueError):
         # not to be had everywhere (Windows has no such limits, macOS does not hold them)
         import resource
@@ -102,9 +100,7 @@ def _keep_freed_memory() -> None:
 
 
 def _pool(workers: int, limits: Limits) -> ProcessPoolExecutor:
-    # spawn: a fork would copy the locks of this process's threads in whatever state they are in
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(limits.memory_mib,))
+    return processes.pool(workers, _start_worker, limits.memory_mib)
 
 
 def chunks(images: Iterable[bytes]) -> Iterator[list[bytes]]:

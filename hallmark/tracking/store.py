@@ -13,6 +13,8 @@ import sqlite3
 import tempfile
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ from hallmark.contracts.errors import MachineError
 from hallmark.tracking import address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow.tracking import MlflowClient
 
 _BUILDING = ".mlflow-building-"
@@ -38,6 +42,18 @@ def client() -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     return _connected(lambda: MlflowClient(tracking_uri=uri, registry_uri=registry), uri)
+
+
+@contextmanager
+def opened_meanwhile() -> Iterator[None]:
+    """A block that mostly waits for other processes: the store is opened beside it, whose import takes over a second.
+
+    Raises MachineError as :func:`client` does, after the block.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        opened = beside.submit(client)
+        yield
+        opened.result()
 
 
 def prepare(uri: str) -> None:
@@ -171,13 +187,13 @@ def _import_mlflow(*, sql: bool) -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates; it says so once, when they are imported
-        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
-        import mlflow.tracking
+    # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates; it says so once, when they are imported. (No
+    # ``catch_warnings``: that swaps the filters of all threads.)
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+    import mlflow.tracking
 
-        if sql:
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    if sql:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def _without_password(uri: str) -> str:

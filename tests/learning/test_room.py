@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from hallmark.contracts import processes
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.images import shards
 from hallmark.images.decoding import prepare
@@ -22,6 +25,7 @@ from hallmark.models.build import build
 from tests.learning.workspace import png
 
 if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
     from pathlib import Path
 
 
@@ -127,10 +131,22 @@ def stored(folder: Path, images: list[np.ndarray[Any, Any]]) -> list[Item]:
             for n, (place, data) in enumerate(zip(places, encoded, strict=True))]  # fmt: skip
 
 
-@pytest.mark.parametrize("side", [10, 90])  # below and above the bytes from which on threads decode
+# a thread, threads, processes
+@pytest.mark.parametrize(("side", "worth_processes"), [(10, 6), (90, 6), (10, 5)])
 def test_pixels_are_prepared_once_in_the_order_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, worth_processes: int
 ) -> None:
+    monkeypatch.setenv("HALLMARK_WORKERS", "2")
+    monkeypatch.setattr(pixels, "WORTH_PROCESSES", worth_processes)
+    monkeypatch.setattr(pixels, "CHUNK", 2)
+    started = []
+    pool = processes.pool
+
+    def counted(workers: int) -> ProcessPoolExecutor:
+        started.append(workers)
+        return pool(workers)
+
+    monkeypatch.setattr(processes, "pool", counted)
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (side, side + 2), dtype=np.uint8) for _ in range(5)]
     items = stored(tmp_path / "shards", images)[::-1]
@@ -141,6 +157,31 @@ def test_pixels_are_prepared_once_in_the_order_asked(
     monkeypatch.setattr(pixels, "_decoded", lambda *_: pytest.fail("decoded again"))
     assert pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache") == path
     assert [file.name for file in (tmp_path / "cache").iterdir()] == [path.name]
+    assert started == [2] * (worth_processes == 5)
+
+
+@pytest.mark.parametrize(("side", "worth_processes"), [(10, 6), (90, 6), (10, 5)])
+def test_an_image_that_turned_bad_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, worth_processes: int
+) -> None:
+    monkeypatch.setattr(pixels, "WORTH_PROCESSES", worth_processes)
+    whole = [png(np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8))] * 4
+    places = shards.write(tmp_path, [(str(number), data) for number, data in enumerate([*whole, whole[0][:-30]])])
+    items = [Item(tmp_path, place.shard, place.row, str(n), f"{n}.png") for n, place in enumerate(places)]
+    with pytest.raises(InputError, match=r"'4\.png' cannot be decoded \(truncated"):
+        pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache")
+
+
+def test_a_decoding_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(pixels, "_attempted", _killed)
+    items = stored(tmp_path / "shards", [np.zeros((9, 9), np.uint8)])
+    with pytest.raises(MachineError, match="a process that decodes images was ended"):
+        pixels.survey(items)
+
+
+def _killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_survey_sees_sides_and_colour(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+from hallmark.contracts import processes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _begun(value: int) -> None:
+    os.environ["BEGUN"] = str(value)
+
+
+def _asked() -> tuple[str, bool]:
+    return os.environ["BEGUN"], signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_workers_begin_as_told_and_leave_ctrl_c_to_their_parent() -> None:
+    with processes.pool(1, _begun, 7) as pool:
+        assert pool.submit(_asked).result() == ("7", True)
+
+
+PARENT = """
+import os, signal
+from hallmark.contracts import processes
+if __name__ == "__main__":
+    pool = processes.pool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    worker = int(done.stdout)
+    ends = time.monotonic() + 20
+    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < ends, "the worker lives on"
+        time.sleep(0.05)
