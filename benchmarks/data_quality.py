@@ -264,7 +264,9 @@ def main() -> None:
     exact, near = (
         [[files[n] for n in group] for group in seen["sets"][f"{kind}_duplicates"]] for kind in ("exact", "near")
     )
-    vision = {name: {files[n] for n in seen["issues"].get(issue, [])} for name, (_, issue) in LOOKS.items()}
+    vision: dict[str, Any] = {
+        name: {files[n] for n in seen["issues"].get(issue, [])} for name, (_, issue) in LOOKS.items()
+    }
     vision |= {"exact": exact, "near": exact + near}
     lab = {
         "label flips": {rows[n] for n in judged["label"]},

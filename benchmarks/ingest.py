@@ -162,7 +162,7 @@ def peer(scratch: Path, images: Path, count: int) -> Cost:
 
 
 def measure(images: int, scratch: Path, *, with_peer: bool) -> None:
-    import photos
+    from benchmarks import photos
 
     source = scratch / "photos"
     started = time.perf_counter()

@@ -56,7 +56,8 @@ def compared(preset: str, side: int, channels: int, *, rounds: int, seconds: flo
         for number, image in enumerate(images.numpy()[:8]):
             single(image, number)
 
-    at_once(), one_by_one()
+    at_once()
+    one_by_one()
     pairs = [(rate(at_once, count, seconds), rate(one_by_one, 8, seconds)) for _ in range(rounds)]
     first, second = (statistics.median(each) for each in zip(*pairs, strict=True))
     return first, second, statistics.median(a / b for a, b in pairs)

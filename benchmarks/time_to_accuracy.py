@@ -95,7 +95,7 @@ def hand(data: Path, images: int, minutes: float, seed: int) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for _ in range(epochs):
         network.train()
-        for chosen in torch.randperm(images).split(size):
+        for chosen in torch.randperm(images).split(size):  # type: ignore[no-untyped-call]
             batch = inputs[chosen]
             flipped = torch.rand(len(batch)) < 0.5
             batch[flipped] = batch[flipped].flip(3)
@@ -103,12 +103,13 @@ def hand(data: Path, images: int, minutes: float, seed: int) -> None:
             batch = batch.roll((int(down), int(across)), (2, 3))
             loss = functional.cross_entropy(network(batch), labels[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         network.eval()
         with torch.no_grad():
-            guesses = torch.cat([network(part).argmax(1) for part in tests.split(500)])
+            parts = tests.split(500)  # type: ignore[no-untyped-call]
+            guesses = torch.cat([network(part).argmax(1) for part in parts])
         tell(started, float((guesses == answers).float().mean()))
         if time.perf_counter() - started > minutes * 60:
             break

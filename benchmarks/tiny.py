@@ -109,8 +109,8 @@ def empty_pipeline(folder: Path, modules: Path, environment: dict[str, str]) -> 
     lines = ["stages:"]
     for before, name in zip([None, *NAMES], NAMES, strict=False):
         dependency = f"    deps: [{before}]\n" if before else ""
-        command = f"python empty.py {modules / f'{name}.json'} {name}"
-        lines.append(f"  {name}:\n    cmd: {command}\n{dependency}    outs: [{name}]")
+        run = f"python empty.py {modules / f'{name}.json'} {name}"
+        lines.append(f"  {name}:\n    cmd: {run}\n{dependency}    outs: [{name}]")
     (folder / "dvc.yaml").write_text("\n".join(lines) + "\n")
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=folder, env=environment, check=True)

@@ -87,7 +87,7 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
                 logits = network(inputs)
             loss = functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm:
                 torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
             optimizer.step()
