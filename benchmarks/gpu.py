@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 CLASSES = 10
 RECIPE = Recipe(
     scaling="standard", max_epochs="auto", patience=0, batch_size="auto", accumulate=1, optimizer="adamw", lr="auto",
-    momentum=0.9, weight_decay="auto", l1=0.0, schedule="one_cycle", warmup=0.2, clip_norm=1.0, clip_value=0.0,
-    loss="auto", label_smoothing=0.05, mixup=0.0, cutmix=0.0, ema="auto", keep="last", synthetic_weight=0.5,
-    precision="auto", deterministic=False,
+    layer_decay="auto", freeze="auto", momentum=0.9, weight_decay="auto", l1=0.0, schedule="one_cycle", warmup=0.2,
+    augment_after="auto", clip_norm=1.0, clip_value=0.0, loss="auto", label_smoothing=0.05, mixup=0.0, cutmix=0.0,
+    ema="auto", keep="last", synthetic_weight=0.5, precision="auto", compile=False, deterministic=False,
 )  # fmt: skip
 NETWORKS: dict[str, dict[str, Any]] = {
     "resnet": {"units": 64, "depth": 2, "stages": 4},
@@ -171,7 +171,8 @@ def side_by_side(
 
         def by_hand() -> float:
             inputs, answers = torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device)
-            network = build(**description).to(device, memory_format=torch.channels_last).train()
+            network = build(**description).to(device).train()
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             augment = batched.build(transforms, height=side, width=side, channels=3)
             optimizer = torch.optim.AdamW(network.parameters(), lr=resolved.lr, weight_decay=0.05, fused=True)
             live = [value for value in network.state_dict().values() if value.is_floating_point()]
@@ -185,7 +186,7 @@ def side_by_side(
                     logits = network(batch_images.permute(0, 3, 1, 2).float().div_(255))
                     value = functional.cross_entropy(logits.float(), answers[index], label_smoothing=0.05)
                 optimizer.zero_grad()
-                value.backward()
+                value.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
                 torch._foreach_lerp_(average, live, 0.05)
@@ -212,8 +213,8 @@ def to_accuracy(data: Path, *, device: torch.device, images: int, epochs: int | 
     tests = idx(data / "t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)
     answers = idx(data / "t10k-labels-idx1-ubyte.gz", 8).astype(np.int64)
     auto = Model(
-        name="auto", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto", norm="auto",
-        dropout=0.0, stochastic_depth=0.0,
+        name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
+        norm="auto", dropout=0.0, stochastic_depth=0.0,
     )  # fmt: skip
     recipe = Recipe(**{**vars(RECIPE), "max_epochs": epochs, "optimizer": "auto"})
     resolved = resolve(recipe, images=images, network="cnn")
@@ -225,7 +226,7 @@ def to_accuracy(data: Path, *, device: torch.device, images: int, epochs: int | 
         made = Batches(
             path, plan=Plan(images), sampler="sequential", labels=labels,  # type: ignore[arg-type]
             weights=np.ones(images, np.float32), transforms=presets.resolve("standard", where="preset"),
-            batch_size=resolved.batch_size, seed=0, device=device,
+            batch_size=resolved.batch_size, seed=0, plain_epochs=resolved.plain_epochs, device=device,
         )  # fmt: skip
         fit(
             build(

@@ -72,7 +72,7 @@ class Done:
 def default_recipe(**changes: Any) -> Params:
     """The section ``train`` of this repository's params.yaml, with changes."""
     modules = {stage.name: importlib.import_module(f"tasks.{stage.name}") for stage in STAGES}
-    params = build_all(
+    params: Params = build_all(
         read_params(ROOT / "params.yaml"),
         {name: module.Params for name, module in modules.items()},
         shared={stage.name: stage.shared for stage in STAGES},
@@ -118,6 +118,7 @@ def prepared(
         transforms=presets.resolve(preset, where="preset"),
         batch_size=resolved.batch_size,
         seed=0,
+        plain_epochs=resolved.plain_epochs,
         device=machine.device,
     )
     return Prepared(batches=made, description=description, resolved=resolved, machine=machine, params=recipe)

@@ -63,6 +63,7 @@ class Report:
     lr: float
     weight_decay: float
     schedule: str
+    plain_epochs: int
     loss: str
     objective: dict[str, Any]
     train_loss: float | None
@@ -181,6 +182,7 @@ def _report(params: Params, data: Sets, start: Start, backbone: Backbone | None,
         lr=resolved.lr,
         weight_decay=resolved.weight_decay,
         schedule=resolved.schedule,
+        plain_epochs=resolved.plain_epochs,
         loss=data.plan.loss if params.loss == "auto" else params.loss,
         objective={"metric": describe(params.objective), "value": finite(best["objective"])},
         train_loss=finite(best["train_loss"]),

@@ -8,6 +8,7 @@ Images, seed and device decide what a batch holds, never how many batches are ma
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import time
@@ -59,8 +60,9 @@ class Batches(Dataset[Batch]):
     """Batches by (epoch, number).
 
     ``images`` is the .npy file of the images of the plan's rows; ``plan`` has ``repeats`` and ``probability``;
-    ``labels`` int64 [n] and ``weights`` float32 [n] are the rows'; ``transforms`` is policy.json's list. ``device`` is
-    where training runs; a GPU keeps all images where they fit, and then makes the batches.
+    ``labels`` int64 [n] and ``weights`` float32 [n] are the rows'; ``transforms`` is policy.json's list, applied from
+    epoch ``plain_epochs`` on. ``device`` is where training runs; a GPU keeps all images where they fit, and then makes
+    the batches.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Batches(Dataset[Batch]):
         transforms: Sequence[dict[str, Any]],
         batch_size: int,
         seed: int,
+        plain_epochs: int = 0,
         device: torch.device | None = None,
     ) -> None:
         self._path = images
@@ -82,6 +85,7 @@ class Batches(Dataset[Batch]):
         self._labels, self._weights = torch.from_numpy(labels), torch.from_numpy(weights)
         self._transforms = list(transforms)
         self._seed = seed
+        self.plain_epochs = plain_epochs
         self.shown = int(self._plan["repeats"].sum())
         self.per_epoch = -(-self.shown // batch_size)
         self._opened: NDArray[np.uint8] | None = None
@@ -134,6 +138,10 @@ class Batches(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[Key]) -> list[Batch]:
         """Several batches, made together: the same as one by one."""
+        parts = itertools.groupby(keys, key=lambda key: key[0] < self.plain_epochs)
+        return [batch for plain, some in parts for batch in self._made(list(some), plain=plain)]
+
+    def _made(self, keys: Sequence[Key], *, plain: bool) -> list[Batch]:
         rows, places, seeds = zip(*(self._members(key) for key in keys), strict=True)
         chosen = np.concatenate(rows)
         index = torch.from_numpy(chosen)
@@ -142,7 +150,7 @@ class Batches(Dataset[Batch]):
             images = self._resident.index_select(0, index)
         else:
             images = torch.from_numpy(self.pixels[chosen])
-        if self._transforms:
+        if self._transforms and not plain:
             marks = [
                 draws.keys(seed=seed, rows=each, places=place)
                 for seed, each, place in zip(seeds, rows, places, strict=True)

@@ -180,12 +180,14 @@ class _Training:
         stream = loading.stream(
             self.work.batches, start=start, epochs=epochs, processes=processes, waiting=waiting, lanes=lanes
         )
+        plain = self.work.batches.plain_epochs
+        pictured = plain * self.steps_per_epoch if plain < epochs else 0
         with progress.bar(self.total) as advance:
             while self.place.step < self.total and not self._enough():
                 first = self.place.step % self.steps_per_epoch * accumulate
                 group = [next(stream) for _ in range(min(accumulate, self.work.batches.per_epoch - first))]
-                if self.place.step == 0:
-                    self.log.image("augmented", sheet(group[0].images.cpu().numpy()), 0)
+                if self.place.step == pictured:
+                    self.log.image("augmented", sheet(group[0].images.cpu().numpy()), pictured)
                 self._step(group)
                 shown += sum(len(batch.labels) for batch in group)
                 advance(self.place.step, self._words())

@@ -22,7 +22,6 @@ import numpy as np
 from hallmark.contracts import processes, runtime
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.images import decoding
-from hallmark.images.shards import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +128,8 @@ def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]
 
 
 def _encoded(items: Sequence[Item]) -> Iterator[tuple[Item, bytes]]:
+    from hallmark.images.shards import Reader  # with pyarrow, which the processes that decode need not import
+
     for folder, group in itertools.groupby(items, key=lambda item: item.folder):
         with Reader(folder) as reader:
             for item in group:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
+from hallmark.learning import schedules
 from hallmark.models.params import PRETRAINED
 
 SCALINGS = ("auto", "unit", "symmetric", "standard")
@@ -56,6 +57,7 @@ class Recipe:
     l1: float
     schedule: str
     warmup: float
+    augment_after: float | Literal["auto"]
     clip_norm: float
     clip_value: float
     loss: str
@@ -87,6 +89,8 @@ class Recipe:
             require.in_range(0.1, 1, **{"train.layer_decay": self.layer_decay})
         if self.freeze != "auto":
             require.in_range(0, 1, **{"train.freeze": self.freeze})
+        if self.augment_after != "auto":
+            require.in_range(0, 1, **{"train.augment_after": self.augment_after})
         if self.weight_decay != "auto":
             require.in_range(0, 1, **{"train.weight_decay": self.weight_decay})
         if self.ema != "auto":
@@ -108,7 +112,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What ``auto`` became. ``layer_decay`` None: each layer's learning rate follows from how many there are."""
+    """What ``auto`` became. ``layer_decay`` None: each layer's learning rate follows from how many there are.
+
+    ``plain_epochs``: of these at first the images are shown as they are.
+    """
 
     epochs: int
     batch_size: int
@@ -119,6 +126,7 @@ class Resolved:
     layer_decay: float | None
     freeze: float
     schedule: str
+    plain_epochs: int
 
 
 def batch_size(recipe: Recipe, *, images: int) -> int:
@@ -162,6 +170,9 @@ def resolve(
     schedule = recipe.schedule
     if schedule == "auto":
         schedule = "warm_restart" if many else "one_cycle"
+    plain = recipe.augment_after
+    if plain == "auto":
+        plain = schedules.FIRST if schedule == "warm_restart" else 0.0
     layer_decay = 1.0 if weights == DRAWN else None
     freeze = FROZEN if weights == UNDER else 0.0
     return Resolved(
@@ -175,4 +186,5 @@ def resolve(
         layer_decay=layer_decay if recipe.layer_decay == "auto" else recipe.layer_decay,
         freeze=freeze if recipe.freeze == "auto" else recipe.freeze,
         schedule=schedule,
+        plain_epochs=round(epochs * plain),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-FIRST = 1 / 8  # share of the steps that the short cycle of warm_restart takes
+FIRST = 1 / 12  # share of the steps that the short cycle of warm_restart takes
 
 
 def factor(schedule: str, step: int, *, total: int, warmup: float) -> float:

@@ -179,6 +179,7 @@ def train(
         transforms=transforms,
         batch_size=resolved.batch_size,
         seed=seed,
+        plain_epochs=resolved.plain_epochs,
         device=machine.device,
     )
     validation = None

@@ -16,7 +16,7 @@ from hallmark.learning import devices, epoch, record
 from hallmark.learning.usage import Usage
 from hallmark.learning.validation import Validated
 from hallmark.pipeline import telemetry
-from tests.learning.training import CPU, RECIPE, Recorded, run, validation
+from tests.learning.training import CPU, RECIPE, Recorded, batches, run, validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,14 @@ def test_the_worst_mistakes_of_epochs_are_pictured(tmp_path: Path, monkeypatch: 
     other.mkdir()
     run(other, SHORT, held_out=validation(), log=log)
     assert log.images[1:] == [("mistakes", 2), ("mistakes", 4)]
+
+
+@pytest.mark.parametrize(("plain", "step"), [(0, 0), (2, 4), (3, 0)])
+def test_augmented_images_are_pictured_when_there_are_some(tmp_path: Path, plain: int, step: int) -> None:
+    log = Recorded()
+    data = batches(tmp_path, batch_size=48, plain_epochs=plain)
+    run(tmp_path, replace(RECIPE, max_epochs=3, batch_size=48), data=data, log=log)
+    assert log.images == [("augmented", step)]
 
 
 def test_mistakes_come_the_surest_first() -> None:

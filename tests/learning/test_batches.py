@@ -45,6 +45,19 @@ def test_batches_are_the_same_however_they_are_made(
     assert sorted(len(batch.labels) for batch in alone[: data.per_epoch]) == [19, 19, 19, 19, 20]
 
 
+@pytest.mark.parametrize("policy", ["batched", "per_image"])
+def test_plain_epochs_show_the_images_as_they_are(tmp_path: Path, policy: str) -> None:
+    data = batches(tmp_path, transforms=POLICIES[policy], plain_epochs=2)
+    keys = [(epoch, number) for epoch in range(3) for number in range(data.per_epoch)]
+    together = data.__getitems__(keys)
+    assert same(together, [data[key] for key in keys])
+    bare, augmented = (batches(tmp_path, transforms=each) for each in ([], POLICIES[policy]))
+    first = 2 * data.per_epoch
+    assert same(together[:first], bare.__getitems__(keys[:first]))
+    assert same(together[first:], augmented.__getitems__(keys[first:]))
+    assert not same(together[first:], bare.__getitems__(keys[first:]))
+
+
 @pytest.mark.parametrize("policy", ["mixed", "per_image"])
 def test_workers_make_the_same_batches(tmp_path: Path, policy: str) -> None:
     data = batches(tmp_path, transforms=POLICIES[policy])

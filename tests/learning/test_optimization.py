@@ -87,13 +87,13 @@ def test_a_warm_restart_is_a_short_cycle_and_a_long_one() -> None:
     def rates(name: str, total: int) -> list[float]:
         return [schedules.factor(name, step, total=total, warmup=0.2) for step in range(total)]
 
-    found = rates("warm_restart", 240)
-    assert found[30:] == rates("one_cycle", 210)
+    found = rates("warm_restart", 360)
+    assert found[30:] == rates("one_cycle", 330)
     assert found[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
     falls = {round(before - after, 9) for before, after in itertools.pairwise(found[2:30])}
     assert len(falls) == 1
     assert 0 < found[29] < 0.04
-    momenta = [schedules.momentum("warm_restart", step, total=240, warmup=0.2, base=0.9) for step in range(240)]
+    momenta = [schedules.momentum("warm_restart", step, total=360, warmup=0.2, base=0.9) for step in range(360)]
     assert min(momenta[:30]) == min(momenta[30:]) == pytest.approx(0.8)
 
 
@@ -182,6 +182,9 @@ def test_automatic_values_follow_the_data() -> None:
     assert (huge.epochs, photos.epochs, small.schedule) == (12, 12, "one_cycle")
     assert resolve(auto, images=60_000, network="cnn", weights=UNDER).schedule == "one_cycle"
     assert 0.9 < small.ema < large.ema < 1
+    assert (small.plain_epochs, large.plain_epochs) == (0, 2)
+    assert resolve(replace(auto, augment_after=0.25), images=60_000, network="cnn").plain_epochs == 6
+    assert resolve(replace(auto, augment_after=0.0), images=60_000, network="cnn").plain_epochs == 0
     asked = resolve(replace(RECIPE, lr=0.5, ema=0.0, batch_size=7, max_epochs=3), images=1000, network="vit")
     assert (asked.lr, asked.ema, asked.batch_size, asked.epochs) == (0.5, 0.0, 7, 3)
     assert resolve(RECIPE, images=5, network="cnn").batch_size == 5

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 RECIPE = Recipe(
     scaling="auto", max_epochs="auto", patience=0, batch_size="auto", accumulate=1, optimizer="adamw", lr="auto",
     layer_decay="auto", freeze="auto", momentum=0.9, weight_decay="auto", l1=0.0, schedule="one_cycle", warmup=0.2,
-    clip_norm=1.0, clip_value=0.0, loss="auto", label_smoothing=0.0, mixup=0.0, cutmix=0.0, ema="auto", keep="best",
-    synthetic_weight=0.5, precision="auto", compile=False, deterministic=True,
+    augment_after="auto", clip_norm=1.0, clip_value=0.0, loss="auto", label_smoothing=0.0, mixup=0.0, cutmix=0.0,
+    ema="auto", keep="best", synthetic_weight=0.5, precision="auto", compile=False, deterministic=True,
 )  # fmt: skip
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", threads=1)
@@ -52,7 +52,9 @@ class Recorded:
         self.images.append((name, step))
 
 
-def batches(root: Path, *, count: int = 96, batch_size: int = 16, transforms: Any = ()) -> Batches:
+def batches(
+    root: Path, *, count: int = 96, batch_size: int = 16, transforms: Any = (), plain_epochs: int = 0
+) -> Batches:
     bunch = load_digits()
     path = root / "images.npy"
     np.save(path, (bunch.images[:count, :, :, None] * 15).astype(np.uint8))
@@ -60,6 +62,7 @@ def batches(root: Path, *, count: int = 96, batch_size: int = 16, transforms: An
     return Batches(
         path, plan=plan, sampler="sequential", labels=bunch.target[:count].astype(np.int64),
         weights=np.ones(count, np.float32), transforms=list(transforms), batch_size=batch_size, seed=0,
+        plain_epochs=plain_epochs,
     )  # fmt: skip
 
 
