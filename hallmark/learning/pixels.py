@@ -116,15 +116,21 @@ def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]
         for pair in encoded:
             yield from _told([pair], _attempted(work, [pair[1]]))
         return
-    with processes.pool(workers) if small else ThreadPoolExecutor(workers) as pool:
-        size, most = (CHUNK, 2 * workers + 2) if small else (1, CHUNK)
-        waiting: deque[tuple[list[tuple[Item, bytes]], Future[list[Any]]]] = deque()
-        while chunk := list(itertools.islice(encoded, size)):
-            waiting.append((chunk, pool.submit(_attempted, work, [data for _, data in chunk])))
-            if len(waiting) == most:
-                yield from _result(*waiting.popleft())
-        for chunk, future in waiting:
-            yield from _result(chunk, future)
+    size, most = (CHUNK, 2 * workers + 2) if small else (1, CHUNK)
+    waiting: deque[tuple[list[tuple[Item, bytes]], Future[list[Any]]]] = deque()
+    try:
+        with processes.pool(workers) if small else ThreadPoolExecutor(workers) as pool:
+            while chunk := list(itertools.islice(encoded, size)):
+                waiting.append((chunk, pool.submit(_attempted, work, [data for _, data in chunk])))
+                if len(waiting) == most:
+                    chunk, future = waiting.popleft()
+                    yield from _told(chunk, future.result())
+            for chunk, future in waiting:
+                yield from _told(chunk, future.result())
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a process that decodes images was ended", remedy=f"free some memory, or set {runtime.WORKERS} to 1"
+        ) from error
 
 
 def _encoded(items: Sequence[Item]) -> Iterator[tuple[Item, bytes]]:
@@ -145,16 +151,6 @@ def _attempted(work: Callable[[bytes], Any], chunk: list[bytes]) -> list[Any]:
         except decoding.Undecodable as error:
             made.append(error)
     return made
-
-
-def _result(chunk: list[tuple[Item, bytes]], future: Future[list[Any]]) -> Iterator[NDArray[np.generic]]:
-    try:
-        made = future.result()
-    except BrokenProcessPool as error:
-        raise MachineError(
-            "a process that decodes images was ended", remedy=f"free some memory, or set {runtime.WORKERS} to 1"
-        ) from error
-    return _told(chunk, made)
 
 
 def _told(chunk: list[tuple[Item, bytes]], made: list[Any]) -> Iterator[NDArray[np.generic]]:
