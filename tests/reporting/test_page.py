@@ -42,6 +42,7 @@ def test_counts_reconcile_and_nothing_is_passed_over(page: Path) -> None:
         words.STALE["path_gone"],
         "1 of the decisions in data/review.csv no longer fit their file",
         "The loss swings.",
+        "Before it, images were shown as they are: in the first 2 epochs.",
         "2 images are copies of images in another of the splits",
         "still applied: HorizontalFlip",
         "Off: synthesize.target asks for no images.",
@@ -78,6 +79,7 @@ def test_synthetic_images_and_privacy_are_told(tmp_path: Path) -> None:
     assert "Real and synthetic images side by side" in text
     assert "epsilon" in text
     assert "without differential privacy" not in text
+    assert "as they are: in the first epoch." in text
 
 
 def test_every_word_of_the_closed_lists_is_explained() -> None:

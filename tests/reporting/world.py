@@ -200,6 +200,7 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "optimizer": "adamw",
             "lr": 0.001,
             "schedule": "cosine",
+            "plain_epochs": 1 if privacy else 2,
             "loss": "cross_entropy",
             "scaling": "unit",
             "warnings": ["The loss swings."],
