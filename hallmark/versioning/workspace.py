@@ -85,19 +85,24 @@ class Workspace:
         """
         from dvc.exceptions import ConfirmRemoveError
         from dvc.stage.cache import RunCacheNotFoundError
+        from dvc_data.hashfile.hash_info import HashInfo
 
         with self._locked():
             stage = self._stage(name)
             if not stage.changed():
                 return "cached"
             try:
-                self.repo.stage_cache.restore(stage)
+                try:
+                    self.repo.stage_cache.restore(stage)
+                except ConfirmRemoveError:
+                    # an output in no cache, as a report that Git brought: DVC's own run, too, removes outputs first
+                    stage.remove_outs(ignore_remove=False)
+                    # the stage has taken in its inputs by now: with dvc.lock's outputs it would seem to be recorded
+                    for out in stage.outs:
+                        out.hash_info = HashInfo()
+                    self.repo.stage_cache.restore(stage)
             except RunCacheNotFoundError:
                 return "stale"
-            except ConfirmRemoveError:
-                # a report that Git brought, in no cache: DVC's own run, too, removes outputs before it restores
-                stage.remove_outs(ignore_remove=False)
-                self.repo.stage_cache.restore(stage)
             self._record(stage)
             return "restored"
 

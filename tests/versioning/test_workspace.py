@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -89,3 +90,50 @@ def test_what_git_brought_gives_way_to_what_the_run_cache_holds(repository: Path
     assert workspace.settle("copy") == "restored"
     assert (repository / "y").read_text() == "x"
     assert workspace.settle("copy") == "cached"
+
+
+# an output in DVC's cache, and a report that Git keeps
+WITH_REPORT = """
+stages:
+  copy:
+    cmd: cp images/x y && cp images/x z
+    deps: [images/x]
+    outs: [y]
+    metrics: [{z: {cache: false}}]
+"""
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+@pytest.mark.parametrize("changed", ["y", "z", "y z"])
+@pytest.mark.parametrize("back", [True, False], ids=["other_input", "same_input"])
+def test_an_output_that_was_changed_gives_way_to_that_of_the_input_at_hand(
+    repository: Path, changed: str, back: bool
+) -> None:
+    (repository / "dvc.yaml").write_text(WITH_REPORT)
+    dvc(repository, "repro")
+    (repository / "images" / "x").write_text("later")
+    dvc(repository, "repro")
+    for name in changed.split():
+        (repository / name).unlink()
+        (repository / name).write_text("changed by hand")
+    expected = "later"
+    if back:
+        expected = "x"
+        (repository / "images" / "x").write_text(expected)
+    workspace = Workspace(repository)
+    assert workspace.settle("copy") == "restored"
+    assert [(repository / name).read_text() for name in "yz"] == [expected] * 2
+    assert workspace.settle("copy") == "cached"
+    assert workspace.changed() == []
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+@pytest.mark.parametrize("changed", ["y", "z"])
+def test_a_changed_output_is_made_anew_where_there_is_no_run_cache(repository: Path, changed: str) -> None:
+    (repository / "dvc.yaml").write_text(WITH_REPORT)
+    dvc(repository, "repro")
+    shutil.rmtree(repository / ".dvc" / "cache" / "runs")
+    (repository / changed).unlink()
+    (repository / changed).write_text("changed by hand")
+    workspace = Workspace(repository)
+    assert workspace.settle("copy") == "stale"
