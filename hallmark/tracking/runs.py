@@ -15,6 +15,7 @@ import hashlib
 import logging
 import tempfile
 import time
+from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -75,6 +76,7 @@ class TrackedRun:
         self._mirror = mirror
         self._waiting: list[Any] = []
         self._next = time.monotonic() + EVERY
+        self._images_lost: Counter[str] = Counter()
         self._done = done  # the last step the store has of each metric, from before a kill
         self.run_id = run_id
         self.seconds = 0.0
@@ -118,14 +120,23 @@ class TrackedRun:
 
     @_clocked
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """Keeps an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png."""
+        """Keeps an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png.
+
+        A store that refuses is told as a warning, once for each name: training goes on without the image.
+        """
         from PIL import Image
 
         assert pixels.ndim == 3, f"an image has three axes, this one {pixels.ndim}"
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{step:08d}.png"
-            Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
-            self.artifact(path, f"images/{name}")
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"{step:08d}.png"
+                image.save(path)
+                self.artifact(path, f"images/{name}")
+        except Exception as error:  # each kind of artifact store (S3, Azure, GCS) raises its client's own
+            self._images_lost[name] += 1
+            if self._images_lost[name] == 1:
+                _log.warning("MLflow took no image %s of step %d of run %s: %s", name, step, self.run_id, error)
         if self._mirror is not None:
             self._mirror.image(name, pixels, step)
 
@@ -148,6 +159,8 @@ class TrackedRun:
         self.flush()
         if self._waiting:
             telemetry.note(metrics_lost=len(self._waiting))
+        if self._images_lost:
+            telemetry.note(images_lost=self._images_lost.total())
         self._client.set_terminated(self.run_id, status)
         if self._mirror is not None:
             self._mirror.close(failed=status != "FINISHED")

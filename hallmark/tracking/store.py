@@ -66,7 +66,7 @@ def prepare(uri: str) -> None:
 
 def _prepare(path: Path) -> None:
     _sweep(path.parent)
-    if path.exists() and path.stat().st_size > 0:
+    if _filled(path):
         _check(path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,6 @@ def _prepare(path: Path) -> None:
     try:
         new = folder / path.name
         _build(new)
-        path.unlink(missing_ok=True)  # an empty file: what SQLite leaves when it only opened
         _place(new, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -120,13 +119,16 @@ def _place(new: Path, path: Path) -> None:
     """Names the whole store, unless another process was first: its store may hold runs already."""
     try:
         os.link(new, path)
-    except FileExistsError:
-        _check(path)
-    except OSError:  # a file system without hard links
-        if path.exists():
+    except OSError:  # there is a file, or the file system has no hard links
+        if _filled(path):
             _check(path)
         else:
             os.replace(new, path)
+
+
+def _filled(path: Path) -> bool:
+    """Whether there is more than the empty file that SQLite leaves when it only opened."""
+    return path.exists() and path.stat().st_size > 0
 
 
 def _check(path: Path) -> None:

@@ -138,6 +138,39 @@ def test_a_store_that_refuses_does_not_stop_the_training(
     assert store.client().get_run(run.run_id).data.metrics == {"loss": 1.0}
 
 
+def test_an_image_that_is_refused_does_not_stop_the_training(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    class ClientError(Exception):
+        """As a cloud's library raises: no MlflowException, no OSError."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ClientError("slow down")
+
+    grey, file = np.zeros((4, 4, 1), np.uint8), workspace / "model.safetensors"
+    file.write_bytes(b"weights")
+    with telemetry.collect() as notes, runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+            patch.setattr(MlflowClient, "log_artifact", refuse)
+            for step in range(3):
+                run.image("mistakes", grey, step)
+            run.image("augmented", grey, 7)
+            with pytest.raises(ClientError):  # a final product
+                run.artifact(file)
+        run.image("mistakes", grey, 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"MLflow took no image {name} of step {step} of run {run.run_id}: slow down"
+        for name, step in (("mistakes", 0), ("augmented", 7))
+    ]
+    assert notes["images_lost"] == 4
+    assert status(run.run_id) == "FINISHED"
+    assert [file.path for file in store.client().list_artifacts(run.run_id, "images/mistakes")] == [
+        "images/mistakes/00000003.png"
+    ]
+
+
 def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
     started, run_id = child(workspace)
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -64,6 +65,57 @@ def test_a_store_killed_while_it_is_built_is_built_again(tmp_path: Path) -> None
     store.prepare(f"sqlite:///{tmp_path}/mlflow.db")
     assert leftovers(tmp_path) == []
     assert lookup.running(tmp_path / "mlflow.db") == {}
+
+
+def no_hard_links(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_store_that_another_process_made_meanwhile_is_kept(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, links: bool
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    path = workspace / "mlflow.db"
+    path.unlink()
+    made: list[str] = []
+
+    def build(new: Path) -> None:
+        shutil.copyfile(empty_store, new)
+        shutil.copyfile(empty_store, path)
+        client = MlflowClient(address.sqlite_uri(path))
+        made.append(client.create_run(store.experiment(client, "hallmark")).info.run_id)
+
+    monkeypatch.setattr(store, "_build", build)
+    if not links:
+        monkeypatch.setattr(os, "link", no_hard_links)
+    store.prepare(f"sqlite:///{path}")
+    running = lookup.running(path)
+    assert not isinstance(running, lookup.Unknown)
+    assert list(running) == made
+    assert leftovers(workspace) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_new_store_takes_the_place_of_an_empty_file(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, links: bool, empty: bool
+) -> None:
+    path = workspace / "mlflow.db"
+    path.unlink()
+
+    def build(new: Path) -> None:
+        shutil.copyfile(empty_store, new)
+        if empty:
+            path.touch()
+
+    monkeypatch.setattr(store, "_build", build)
+    if not links:
+        monkeypatch.setattr(os, "link", no_hard_links)
+    store.prepare(f"sqlite:///{path}")
+    assert lookup.running(path) == {}
+    assert [each.name for each in workspace.iterdir()] == ["mlflow.db"]
 
 
 def test_a_path_with_percent_signs_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
