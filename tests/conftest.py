@@ -65,11 +65,11 @@ class Clone:
         """``hallmark ARGUMENTS``."""
         return self.call("-m", "flows.cli", *arguments, **more)
 
-    def killed(self, *arguments: str, when: Callable[[], bool]) -> list[str]:
+    def killed(self, *arguments: str, when: Callable[[], bool], still: bool = False) -> list[str]:
         """Starts ``hallmark ARGUMENTS`` and kills that process alone once ``when`` holds.
 
         The command lines of those of its children that outlive it by 20 s; they are ended, for Prefect's server does
-        not notice.
+        not notice. ``still``: the process is stopped, and killed if ``when`` holds then as well.
         """
         process = self.start("-m", "flows.cli", *arguments)
         deadline = time.monotonic() + 500
@@ -77,6 +77,13 @@ class Clone:
             assert process.poll() is None, "it was done before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        if still:
+            os.kill(process.pid, signal.SIGSTOP)
+            while not when():
+                os.kill(process.pid, signal.SIGCONT)
+                assert process.poll() is None, "it was done before it could be killed"
+                time.sleep(0.1)
+                os.kill(process.pid, signal.SIGSTOP)
         children = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import warnings
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -32,7 +32,7 @@ PRUNERS = ("none", "median", "hyperband")
 STARTUP = 5  # trials before the sampler models, and before the median prunes
 KILLED, PROCESS, FACTS, WHY, SPACE = "killed", "process", "facts", "why", "space"
 UNJUDGED = 1 / 3  # share of a training's epochs after which it may be pruned
-GRACE = timedelta(minutes=1)
+GRACE = 5.0  # seconds from a trial's start within which it says whose it is
 
 
 class Pruned(BaseException):
@@ -93,23 +93,23 @@ class Study:
                 self._study.enqueue_trial(values, skip_if_exists=True)
 
     def revive(self) -> int:
-        """Ends the trials whose process is gone and asks for their values again; how many there were."""
-        dead = [trial for trial in self._study.get_trials(states=(TrialState.RUNNING,)) if self._is_dead(trial)]
+        """Ends the trials whose process is gone and asks for their values again; how many there were.
+
+        Where a trial does not say yet whose it is, waits for it: it has just begun, or its process was killed then.
+        """
+        deadline = time.monotonic() + GRACE
+        while any(PROCESS not in trial.user_attrs for trial in self._running()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        dead = [trial for trial in self._running() if not _is_owned(trial)]
         for trial in dead:
             # RUNNING still: the storage itself ends it, since nobody holds the trial any more
             self._study._storage.set_trial_user_attr(trial._trial_id, KILLED, True)
             self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            if len(trial.params) == len(self.space.dimensions):
-                self._study.enqueue_trial(trial.params)
+            # killed before it drew its values, one of a grid has them set all the same
+            values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            if len(values) == len(self.space.dimensions):
+                self._study.enqueue_trial(values)
         return len(dead)
-
-    def _is_dead(self, trial: optuna.trial.FrozenTrial) -> bool:
-        owner = trial.user_attrs.get(PROCESS)
-        if owner is not None:
-            return not process.alive(owner)
-        # killed, or on another machine just about to say whose it is
-        young = trial.datetime_start is not None and datetime.now() - trial.datetime_start < GRACE
-        return self.storage.startswith("sqlite") or not young
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """The number of a new trial, now running, and its values by key."""
@@ -180,7 +180,10 @@ class Study:
 
     def running(self) -> int:
         """Trials under way, here or elsewhere."""
-        return len(self._study.get_trials(states=(TrialState.RUNNING,)))
+        return len(self._running())
+
+    def _running(self) -> list[optuna.trial.FrozenTrial]:
+        return self._study.get_trials(states=(TrialState.RUNNING,))
 
     def best(self) -> Row | None:
         """The trial of the best quality, the first of equals; None where none completed."""
@@ -278,6 +281,12 @@ def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
             remedy="give the URL of a database that answers, such as postgresql+pg8000://user:password@host/name, with "
             "its driver installed (hallmark[postgresql] has that one)",
         ) from error
+
+
+def _is_owned(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether the process of a running trial lives, as far as can be told from here."""
+    owner = trial.user_attrs.get(PROCESS)
+    return owner is not None and process.alive(owner)
 
 
 def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from hallmark.contracts.errors import InputError, MachineError
 from hallmark.experiments import space
 from hallmark.experiments.study import PROCESS, Pruned, Study, default_storage
 from hallmark.pipeline.params import Document
+from hallmark.tracking import process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,32 @@ def test_a_trial_whose_process_is_gone_is_tried_again_and_does_not_count(tmp_pat
     assert same == values
     assert again not in (number, alive)
     assert [row.state for row in second.rows()] == ["killed"]
+
+
+def test_a_trial_killed_before_it_said_whose_it_is_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hallmark.experiments.study.GRACE", 0.2)
+    first = study(tmp_path, sampler="grid")
+    first._study.ask()  # what ask() does first, and a kill could make its last
+    second = study(tmp_path, sampler="grid")
+    assert second.revive() == 1
+    seen = []
+    for _ in SPACE.grid():
+        number, values = second.ask()
+        seen.append(values)
+        second.tell(number, quality=0.0, latency_ms=None, facts={})
+    assert sorted(map(str, seen)) == sorted(map(str, SPACE.grid())), "the killed trial's values were left out"
+
+
+def test_a_trial_that_is_about_to_say_whose_it_is_is_left_alone(tmp_path: Path) -> None:
+    first, second = study(tmp_path), study(tmp_path)
+    begun = first._study.ask()
+    said = threading.Timer(0.5, lambda: begun.set_user_attr(PROCESS, process.me()))
+    said.start()
+    assert second.revive() == 0
+    said.join()
+    assert second.running() == 1
 
 
 def test_a_grid_is_gone_through_once_over_two_starts(tmp_path: Path) -> None:
