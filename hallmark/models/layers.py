@@ -43,7 +43,9 @@ def norm(name: str, channels: int, *, spatial: bool) -> nn.Module:
     if name == "batch":
         return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
     if name == "group":
-        return nn.GroupNorm(math.gcd(channels, 8), channels)
+        # one value alone, with no places beside it, is its own mean
+        groups = 8 if spatial else max(1, min(8, channels // 8))
+        return nn.GroupNorm(math.gcd(channels, groups), channels)
     if name == "layer":
         return ChannelLayerNorm(channels) if spatial else nn.LayerNorm(channels)
     return nn.Identity()

@@ -166,10 +166,10 @@ def _activation(model: Model, name: str) -> str:
 
 
 def _norm(model: Model, name: str, batch_size: int) -> str:
-    if model.norm == "batch" and batch_size == 1:
+    if model.norm == "batch" and batch_size < 3:  # batches of 2 may leave one image over
         raise InputError(
-            "model.norm is batch, but batches hold a single image (train.batch_size 1)",
-            remedy="set model.norm to group or train.batch_size to 2 or more",
+            f"model.norm is batch, but a batch may hold a single image (train.batch_size {batch_size})",
+            remedy="set model.norm to group or train.batch_size to 3 or more",
         )
     if model.norm != "auto":
         return model.norm

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,18 +24,26 @@ def initial(backbone: Backbone, description: Mapping[str, Any], *, seed: int) ->
     """The network that ``description`` (model.json's) tells of, with the backbone's weights.
 
     Its head is drawn from ``seed``, unless it answers for the same classes already. Position vectors of another image
-    size are interpolated. Raises InputError where the backbone lacks weights or has them in other shapes.
+    size are interpolated. Raises InputError where the backbone lacks weights, or has them torn or in other shapes.
     """
     network = weights.network(description, seed=seed)
     drawn = network.state_dict()
     fresh = () if backbone.keeps_head(description["classes"]) else _of_head(network)
-    found = load_file(backbone.folder / weights.WEIGHTS) if backbone.description is not None else _converted(backbone)
+    try:
+        found = (
+            load_file(backbone.folder / weights.WEIGHTS) if backbone.description is not None else _converted(backbone)
+        )
+    except SafetensorError as error:
+        raise InputError(
+            f"{backbone.where} '{backbone.source}' has weights that cannot be read: {error}",
+            remedy="copy or download it again",
+        ) from error
     taken: dict[str, Tensor] = {}
     for name, value in drawn.items():
         if name in fresh or name.startswith("normalise."):
             continue
         given = found.get(name)
-        if given is not None and given.shape != value.shape and name.endswith("position_embeddings"):
+        if given is not None and given.shape != value.shape and name.endswith(("position_embeddings", ".vectors")):
             given = _resampled(given, value)
         if given is None or given.shape != value.shape:
             raise InputError(

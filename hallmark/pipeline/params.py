@@ -202,7 +202,8 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
         return None
     made, fits = _plain(document, hint, origin, value, dotted, faults)
     if not fits:
-        faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
+        quoted = f', in quotes: "{value}"' if hint is str and isinstance(value, int | float) else ""
+        faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}{quoted}")
     return made
 
 

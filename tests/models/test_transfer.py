@@ -147,6 +147,15 @@ def test_position_vectors_follow_the_image_size(tmp_path: Path) -> None:
     assert float((shrunk - original).abs().mean()) < 0.3 * float(original.std())
 
 
+def test_position_vectors_of_our_own_vit_follow_the_image_size(tmp_path: Path) -> None:
+    shape = {**OURS["input"], "height": 16, "width": 16}
+    folder = ours(tmp_path / "vit", name="vit", arguments={"units": 8, "depth": 1, "patch": 2}, input=shape)
+    small, large = (started(folder, replace(MODEL, image_size=side))[1].state_dict() for side in (16, 24))
+    (name,) = [name for name in small if name.endswith("vectors")]
+    assert (small[name].shape[1], large[name].shape[1]) == (64, 144)
+    assert float((large[name].mean(dim=1) - small[name].mean(dim=1)).abs().max()) < 0.01
+
+
 @pytest.mark.parametrize(("kind", "count"), [("vit", 4), ("resnet", 4), ("dinov2", 4), ("convnext", 4)])
 def test_layers_run_from_the_image_to_the_head(tmp_path: Path, kind: str, count: int) -> None:
     network = started(checkpoint(tmp_path / kind, kind))[1]
@@ -249,3 +258,11 @@ def test_a_hub_that_cannot_be_reached_is_told_soon_and_once(
             hub.fetched("someone/net@main")
     assert time.monotonic() - before < 5
     assert "hf download someone/net --revision main --local-dir" in str(told.value)
+
+
+def test_torn_weights_are_told(tmp_path: Path) -> None:
+    for folder in (checkpoint(tmp_path / "vit"), ours(tmp_path / "mine")):
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:300])
+        with pytest.raises(InputError, match="has weights that cannot be read"):
+            started(folder)

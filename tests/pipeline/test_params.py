@@ -70,6 +70,7 @@ def test_off_is_a_word_as_in_yaml_1_2() -> None:
         ("steps: 10", "steps: true", r"line 3: grow\.steps is True, but must be a whole number"),
         ("rate: 0.5", "rate: 2", r"line 5: grow\.inner\.rate is 2\.0, outside \[0, 1\]"),
         ("rate: 0.5", "rate: fast", r"line 5: grow\.inner\.rate is 'fast', but must be a number"),
+        ("[a, b]", "[a, 9]", r"grow\.inner\.names\[1\] is 9, but must be text, in quotes: \"9\""),
         ("[a, b]", "a", r"line 6: grow\.inner\.names is 'a', but must be a list"),
         ("limit: null", "limit: x", r"line 7: grow\.limit is 'x', but must be a whole number or null"),
         ("seed: 3", "sead: 3", r"line 1: unknown key sead; did you mean 'seed'\?"),
