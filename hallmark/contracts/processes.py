@@ -13,11 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SPARE = 10  # seconds that a process outlives SIGTERM
+
+
 def pool(workers: int, begin: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """An executor of so many processes, each of which calls ``begin`` with ``arguments`` first."""
     # spawn: a fork would copy the locks of this process's threads in whatever state they are in
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, initializer=_settle, initargs=(begin, *arguments))
+
+
+def leave_signals_to_the_parent() -> None:
+    """In a process of one's own: the parent decides, who may need it to finish what is at hand and keep its place.
+
+    Ctrl+C and the end of a service reach all processes at once. After SIGTERM this one lasts :data:`SPARE` more
+    seconds, for a parent that cannot close it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SPARE))
 
 
 def _settle(begin: Callable[..., None] | None, *arguments: Any) -> None:

@@ -9,7 +9,6 @@ Images, seed and device decide what a batch holds, never how many batches are ma
 from __future__ import annotations
 
 import itertools
-import signal
 import sys
 import time
 import warnings
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hallmark.contracts import runtime
+from hallmark.contracts.processes import leave_signals_to_the_parent
 from hallmark.contracts.seeds import derive
 from hallmark.sampling.order import epoch_order
 from hallmark.transforms import draws
@@ -122,9 +122,9 @@ class Batches(Dataset[Batch]):
         return self._resident is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what a worker process opens itself."""
-        assert self._resident is None, "images on a device are not for workers"
-        return {**self.__dict__, "_opened": None, "_augment": None, "_order": None}
+        """Without what another process opens itself, on its own device."""
+        anew = {"_opened": None, "_augment": None, "_order": None, "_resident": None}
+        return {**self.__dict__, **anew, "_labels": self._labels.cpu(), "_weights": self._weights.cpu()}
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -163,9 +163,10 @@ class Batches(Dataset[Batch]):
     def _members(self, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """A batch's rows, their places in the epoch, and the seed of the epoch's augmentation."""
         epoch, number = key
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, epoch_order(self._plan, seed=self._seed, epoch=epoch, sampler=self._sampler))
-        order = self._order[1]
+        known = self._order
+        if known is None or known[0] != epoch:
+            known = self._order = epoch, epoch_order(self._plan, seed=self._seed, epoch=epoch, sampler=self._sampler)
+        order = known[1]
         start, end = (len(order) * place // self.per_epoch for place in (number, number + 1))
         return order[start:end], np.arange(start, end), derive(self._seed, "train", "augment", epoch)
 
@@ -283,8 +284,7 @@ def stream(
 
 def _quiet(_: int) -> None:
     """In a worker: signals are the parent's to handle, and OpenCV takes one core."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_the_parent()
     sys.excepthook = _unless_the_parent_left
     cv2 = sys.modules.get("cv2")
     if cv2 is not None:

@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import multiprocessing
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,12 +24,14 @@ from torch import Tensor, distributed, nn
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.processes import leave_signals_to_the_parent
 from hallmark.learning import batches as loading
 from hallmark.learning import devices
 from hallmark.learning.batches import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
 
     from hallmark.learning.batches import Batches
     from hallmark.learning.devices import Machine
@@ -129,10 +132,12 @@ def formed(work: Work) -> Iterator[Team]:
     if size == 1:
         yield Team()
         return
-    if work.resolved.batch_size < 2 * size:
+    least = min(work.resolved.batch_size, work.batches.shown // work.batches.per_epoch)
+    if least < 2 * size:
         raise InputError(
-            f"train.batch_size is {work.resolved.batch_size}, too few images to share among {size} processes",
-            remedy=f"give {2 * size} or more, or set {runtime.PROCESSES} to 1",
+            f"train.batch_size is {work.resolved.batch_size}: batches of {least} images cannot be shared among "
+            f"{size} processes",
+            remedy=f"give {4 * size} or more, or set {runtime.PROCESSES} to 1",
         )
     context = multiprocessing.get_context("spawn")
     work = dataclasses.replace(work, network=copy.deepcopy(work.network).cpu())
@@ -142,23 +147,48 @@ def formed(work: Work) -> Iterator[Team]:
         for process in others:
             process.start()
         try:
+            _await(others, meeting)
             _join(0, size, meeting, work.machine)
             team = Team(0, size)
             yield team
             team.order()
             for process in others:
                 process.join(timeout=60)
-        except (distributed.DistBackendError, distributed.DistNetworkError) as error:
-            raise MachineError(
-                f"another process of the training is gone ({str(error).splitlines()[0]})",
-                remedy="look above for its own message; its memory may have run out",
-            ) from error
+        except RuntimeError as error:  # of gloo and of NCCL, and much else
+            if not any(_has_ended(process) for process in others):
+                raise
+            raise _gone(str(error).partition("\n")[0]) from error
         finally:
             if distributed.is_initialized():
                 distributed.destroy_process_group()
             for process in others:  # after an error here they wait for orders that never come
                 process.kill()
                 process.join()
+
+
+def _await(others: Sequence[BaseProcess], meeting: str) -> None:
+    """Until all others are about to join: for one that has ended, joining would wait until PATIENCE ends."""
+    while not all(_arrival(meeting, rank).exists() for rank, _ in enumerate(others, 1)):
+        for process in others:
+            if not process.is_alive():
+                raise _gone(f"it ended at its start with exit code {process.exitcode}")
+        time.sleep(0.01)
+
+
+def _arrival(meeting: str, rank: int) -> Path:
+    return Path(f"{meeting}-{rank}")
+
+
+def _has_ended(process: BaseProcess) -> bool:
+    process.join(timeout=1)  # its connections end a little before it does
+    return not process.is_alive()
+
+
+def _gone(why: str) -> MachineError:
+    return MachineError(
+        f"another process of the training is gone ({why})",
+        remedy="look above for its own message; its memory may have run out",
+    )
 
 
 def _join(rank: int, size: int, meeting: str, machine: Machine) -> None:
@@ -171,11 +201,13 @@ def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
     """Another process's whole life: the leader's state, then the steps it orders."""
     from hallmark.learning.stepping import Stepper
 
+    leave_signals_to_the_parent()
     runtime.prepare()
     machine = work.machine
     if machine.device.type == "cuda":
         torch.cuda.set_device(rank)
         machine = dataclasses.replace(machine, device=torch.device("cuda", rank))
+    _arrival(meeting, rank).touch()
     _join(rank, size, meeting, machine)
     team = Team(rank, size)
     with devices.settled(machine, deterministic=work.recipe.deterministic):
@@ -193,6 +225,8 @@ def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
         begun = team.same(None)
         stepper.restore(begun["stepper"])
         epoch, number = begun["start"]
+        if begun["resident"]:
+            work.batches.reside(machine.device)
         stream = loading.stream(
             work.batches,
             start=(epoch, number),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +64,18 @@ def test_workers_make_the_same_batches(tmp_path: Path, policy: str) -> None:
     data = batches(tmp_path, transforms=POLICIES[policy])
     here = list(stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting()))
     assert same(here, list(stream(data, start=(0, 2), epochs=2, processes=2, waiting=Waiting())))
+
+
+def test_workers_outlive_the_end_of_a_service_for_the_step_at_hand(tmp_path: Path) -> None:
+    data = batches(tmp_path, transforms=[EQUALIZE])
+    source = stream(data, start=(0, 0), epochs=4, processes=2, waiting=Waiting())
+    first = next(source)
+    told = multiprocessing.active_children()
+    for worker in told:
+        worker.terminate()
+    here = list(stream(data, start=(0, 0), epochs=4, processes=0, waiting=Waiting()))
+    assert len(told) == 2
+    assert same([first, *source], here)
 
 
 def test_images_kept_on_the_device_make_the_same_batches_without_workers(tmp_path: Path) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import nn
 
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.learning import devices
 from hallmark.learning.batches import Batch
 from hallmark.learning.checkpoints import Checkpoints
+from hallmark.learning.stepping import Stepper
 from hallmark.learning.team import Team
 from hallmark.models.build import build
 from hallmark.pipeline import telemetry
-from tests.learning.training import CPU, RECIPE, run, same, validation
+from tests.learning.training import CPU, RECIPE, batches, run, same, validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +76,65 @@ def test_a_team_is_taken_up_with_the_same_bits_after_sigterm(tmp_path: Path) -> 
     assert same(resumed, run(tmp_path / "whole", recipe, held_out=validation(), machine=TWO))
 
 
+@pytest.mark.pipeline
+def test_images_on_the_device_are_taken_there_by_every_process(tmp_path: Path) -> None:
+    results = []
+    for name in ("host", "device"):
+        root = tmp_path / name
+        root.mkdir()
+        data = batches(root)
+        if name == "device":
+            data.reside(torch.device("cpu"))
+        results.append(run(root, SHORT, data=data, held_out=validation(), machine=TWO))
+    assert same(*results)
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_end_of_the_others_while_a_step_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    take = Stepper.take
+
+    def struck(self: Stepper, group: Any, *, step: int, **rest: Any) -> Any:
+        if step == 9:
+            for process in multiprocessing.active_children():
+                assert process.pid is not None
+                os.kill(process.pid, number)
+            if number == signal.SIGTERM:  # as where a service is ended
+                signal.raise_signal(number)
+        return take(self, group, step=step, **rest)
+
+    monkeypatch.setattr(Stepper, "take", struck)
+    kept = Checkpoints(tmp_path / "kept", "key", spare=1e9)
+    if number == signal.SIGTERM:
+        with pytest.raises(SystemExit, match="143"):
+            run(tmp_path, SHORT, held_out=validation(), checkpoints=kept, machine=TWO)
+        state = Checkpoints(tmp_path / "kept", "key").load()
+        assert state is not None
+        assert state["place"]["step"] == 10
+    else:
+        with pytest.raises(MachineError, match="another process of the training is gone"):
+            run(tmp_path, SHORT, held_out=validation(), checkpoints=kept, machine=TWO)
+    assert multiprocessing.active_children() == []
+
+
+class _Deadly(nn.Flatten):
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (7,)
+
+
+@pytest.mark.pipeline
+def test_a_process_that_ends_at_its_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = batches(tmp_path)
+    monkeypatch.setattr(data, "_augment", _Deadly())
+    monkeypatch.setattr(type(data), "__getstate__", lambda self: self.__dict__)
+    with pytest.raises(MachineError, match="it ended at its start with exit code 7"):
+        run(tmp_path, SHORT, data=data, machine=TWO)
+
+
 def test_shares_make_up_the_batch() -> None:
     batch = Batch(torch.arange(7), torch.arange(7), torch.tensor([1.0, 0, 2, 1, 1, 0, 1]))
     parts = [Team(rank, 3).share(batch) for rank in range(3)]
@@ -83,7 +145,9 @@ def test_shares_make_up_the_batch() -> None:
 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"train.batch_size is 3, too few images to share among 2 processes"):
+    with pytest.raises(
+        InputError, match=r"train.batch_size is 3: batches of 3 images cannot be shared among 2 processes"
+    ):
         run(tmp_path, replace(SHORT, batch_size=3), machine=TWO)
     network = build("perceptron", classes=2, height=2, width=2, channels=1, mean=[0.0], std=[1.0])
     monkeypatch.setenv("HALLMARK_PROCESSES", "2")
