@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CHUNK = 256  # images decoded ahead
+CHUNK = 256  # small images that a process decodes at a time
+PEEKED = 16  # images whose files decide who decodes
+COUNTED = 2**16  # values summed at a time: their squares add up to less than 2**32
 WORTH_THREADS = 4096  # mean bytes of a file, below which decoding is mostly Python
 WORTH_PROCESSES = 20_000  # images of such files, below which starting processes would take longer
 LOOKED_AT = 256  # images whose size and colour decide for all
@@ -108,15 +110,16 @@ def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]
     by processes, which takes half the time.
     """
     encoded = _encoded(items)
-    head = list(itertools.islice(encoded, CHUNK))
+    head = list(itertools.islice(encoded, PEEKED))
     small = sum(len(data) for _, data in head) < WORTH_THREADS * len(head)
-    encoded = itertools.chain(head, encoded)
+    encoded = itertools.chain(iter(head), encoded)  # an iterator, unlike the list, lets go of what it has given
+    del head
     workers = runtime.workers()
     if small and (len(items) < WORTH_PROCESSES or workers == 1):
         for pair in encoded:
             yield from _told([pair], _attempted(work, [pair[1]]))
         return
-    size, most = (CHUNK, 2 * workers + 2) if small else (1, CHUNK)
+    size, most = CHUNK if small else 1, 2 * workers + 2
     waiting: deque[tuple[list[tuple[Item, bytes]], Future[list[Any]]]] = deque()
     try:
         with processes.pool(workers) if small else ThreadPoolExecutor(workers) as pool:
@@ -170,11 +173,11 @@ def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
     """
     channels = images.shape[3]
     first, second = [0] * channels, [0] * channels
-    for start in range(0, len(images), CHUNK):
-        chunk = np.asarray(images[start : start + CHUNK]).reshape(-1, channels).astype(np.int64)
-        for channel in range(channels):
-            first[channel] += int(chunk[:, channel].sum())
-            second[channel] += int((chunk[:, channel] ** 2).sum())
+    rows = np.asarray(images).reshape(-1, channels)
+    for start in range(0, len(rows), COUNTED):
+        for channel, values in enumerate(rows[start : start + COUNTED].T):
+            first[channel] += int(values.sum(dtype=np.uint32))
+            second[channel] += int(np.square(values, dtype=np.uint16).sum(dtype=np.uint32))
     count = images.size // channels
     mean = [total / count / 255 for total in first]
     spread = [

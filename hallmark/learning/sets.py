@@ -12,6 +12,7 @@ import pandas as pd
 from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, read_table
 from hallmark.images.shards import Reader
+from hallmark.judgement.objective import score
 from hallmark.learning import finding, loop, losses, pixels
 from hallmark.learning.batches import Batches
 from hallmark.learning.pixels import Item
@@ -190,13 +191,21 @@ def train(
             objective=objective,
             classes=data.classes,
         )
+    # of the images that an epoch shows
+    weights = (table["weight"] * table["probability"]).groupby(table["label"]).sum() / table["probability"].groupby(
+        table["label"]
+    ).sum()
     loss = losses.build(
         data.plan.loss if recipe.loss == "auto" else recipe.loss,
         priors=[data.plan.class_priors[label] for label in data.classes],
         label_smoothing=recipe.label_smoothing,
         focal_gamma=data.plan.focal_gamma,
         adjustment_tau=data.plan.adjustment_tau,
+        weights=[weights[label] for label in data.classes],
     )
+    if validation is not None:  # an objective that these images do not define is told before anything is learnt
+        alike = np.full((len(validation.labels), len(data.classes)), 1 / len(data.classes))
+        score(objective, validation.labels, alike, data.classes)
     search: list[dict[str, float]] = []
     if recipe.lr == "find":
         rate, search = checkpoints.once(
