@@ -50,6 +50,11 @@ class Objective:
         for actual, row in self.costs.items():
             for predicted, cost in row.items():
                 require.at_least(0, **{f"objective.costs.{actual}.{predicted}": cost})
+                if actual == predicted and cost:
+                    raise InputError(
+                        f"objective.costs.{actual}.{predicted} is {cost:g}, but a right answer costs nothing",
+                        remedy="name mistakes alone",
+                    )
 
 
 def score(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hallmark.learning.batches import Batches
     from hallmark.learning.loop import Log
+    from hallmark.learning.losses import Loss
     from hallmark.learning.stepping import Stepper
     from hallmark.learning.validation import Validated, Validation
 
@@ -58,10 +59,10 @@ class Account:
     """Closes each epoch: judges the weights that would be kept, adds a row to the history, logs and warns."""
 
     def __init__(
-        self, *, batches: Batches, validation: Validation | None, classes: int, lr: float, epochs: int, log: Log
+        self, *, batches: Batches, validation: Validation | None, loss: Loss, lr: float, epochs: int, log: Log
     ) -> None:
         self._batches, self._validation = batches, validation
-        self._classes, self._lr, self._log = classes, lr, log
+        self._loss, self._lr, self._log = loss, lr, log
         self._every = -(-epochs // PICTURED)
         self._told: set[str] = set()
 
@@ -90,7 +91,7 @@ class Account:
             worst = judged.mistakes(self._validation.labels)[:WORST]
             if len(worst):
                 self._log.image("mistakes", sheet(self._validation.images[worst]), epoch)
-        for warning in monitoring.warnings(place.history, classes=self._classes, lr=self._lr):
+        for warning in monitoring.warnings(place.history, guessing=self._loss.guessing, lr=self._lr):
             kind = warning.split(":")[0]
             if kind not in self._told:
                 self._told.add(kind)
@@ -100,7 +101,8 @@ class Account:
     def _looked_at(self, stepper: Stepper) -> tuple[float | None, Validated | None]:
         """The share of stuck units, and the standing on the validation images, of the weights that would be kept."""
         pixels = self._validation.images if self._validation is not None else self._batches.pixels
-        probe = on_device(torch.from_numpy(np.array(pixels[:PROBED])), stepper.where)
+        chosen = np.linspace(0, len(pixels) - 1, min(PROBED, len(pixels))).astype(np.int64)  # classes lie together
+        probe = on_device(torch.from_numpy(np.array(pixels[chosen])), stepper.where)
         with stepper.averaged() as network:
             with stepper.fabric.autocast():
                 stuck = monitoring.inactive_units(network, probe)

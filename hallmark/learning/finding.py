@@ -145,7 +145,7 @@ def _tried(network: nn.Module, shape: tuple[int, int, int], most: int, machine: 
     where: Any = machine.device
     fixed = COPIES * sum(p.numel() * p.element_size() for p in network.parameters())
     limit = devices.free_memory(where) * SHARE - fixed
-    size = found = 1
+    found, size = 1, 2  # batch norm cannot take an image alone
     while size <= most:
         torch.cuda.reset_peak_memory_stats(where)
         before = torch.cuda.memory_allocated(where)

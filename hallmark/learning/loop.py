@@ -92,7 +92,7 @@ def fit(
         stepper = Stepper(
             network, recipe=recipe, resolved=resolved, loss=loss, classes=classes, seed=seed, machine=machine
         )
-        return _Training(
+        fitted = _Training(
             work=Work(
                 network=network,
                 batches=batches,
@@ -109,6 +109,9 @@ def fit(
             log=log,
             stop=stop,
         ).run()
+        if stop.asked:  # since the last step
+            raise SystemExit(143)
+        return fitted
 
 
 @final
@@ -131,7 +134,7 @@ class _Training:
         self.account = Account(
             batches=self.work.batches,
             validation=self.validation,
-            classes=self.work.classes,
+            loss=self.work.loss,
             lr=self.work.resolved.lr,
             epochs=self.work.resolved.epochs,
             log=self.log,
@@ -144,11 +147,18 @@ class _Training:
         if state is not None:
             self._restore(state)
             telemetry.note(resumed_from=self.place.step)
+            if self.trained is None:
+                _log.info("training goes on in epoch %d of %d", len(self.place.history) + 1, self.work.resolved.epochs)
         if self.trained is None:
             self._train()
         assert self.trained is not None
         place = self.place
-        warnings = monitoring.warnings(place.history, classes=self.work.classes, lr=self.work.resolved.lr)
+        warnings = monitoring.warnings(place.history, guessing=self.work.loss.guessing, lr=self.work.resolved.lr)
+        if self.work.resolved.optimizer == "muon" and not self.stepper.has_muon:
+            warnings.append(
+                "train.optimizer is muon, but the network has no layer between its first and its last: AdamW trained "
+                "it, at a tenth of the rate."
+            )
         if place.diverged:
             warnings.insert(0, monitoring.lost(place.diverged, lr=self.work.resolved.lr))
         return Fitted(
@@ -176,7 +186,10 @@ class _Training:
         processes = loading.workers(self.work.batches, epochs=epochs - epoch, where=where, lanes=len(lanes))
         accumulate = self.work.recipe.accumulate
         start = (epoch, done * accumulate)
-        self.stepper.team.same({"stepper": self.stepper.state(), "start": start, "loaders": processes})
+        resident = self.work.batches.resident
+        self.stepper.team.same(
+            {"stepper": self.stepper.state(), "start": start, "loaders": processes, "resident": resident}
+        )
         stream = loading.stream(
             self.work.batches, start=start, epochs=epochs, processes=processes, waiting=waiting, lanes=lanes
         )
@@ -201,7 +214,7 @@ class _Training:
                 loader_wait=round(waiting.seconds / spent, 4),
                 loader_workers=processes,
                 augmentation=self.work.batches.executor,
-                images_on_device=self.work.batches.resident,
+                images_on_device=resident,
                 peak_device_memory=devices.peak_memory(where),
                 **self.usage.facts(),
             )
@@ -260,7 +273,7 @@ class _Training:
     def _lost(self) -> None:
         """The loss is no number and will be none again: what was learnt before is kept, if it beats guessing."""
         epoch = self.place.diverged = len(self.place.history) + 1
-        learnt = any(row["train_loss"] < math.log(self.work.classes) for row in self.place.history)
+        learnt = any(row["train_loss"] < self.work.loss.guessing for row in self.place.history)
         if self.best is None or not learnt:
             raise InputError(
                 f"train.lr is {self.work.resolved.lr:g}: in epoch {epoch} the loss stopped being a number",

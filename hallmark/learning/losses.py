@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -10,33 +11,63 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def build(
-    name: str, *, priors: Sequence[float], label_smoothing: float, focal_gamma: float, adjustment_tau: float
+    name: str,
+    *,
+    priors: Sequence[float],
+    label_smoothing: float,
+    focal_gamma: float,
+    adjustment_tau: float,
+    weights: Sequence[float] | None = None,
 ) -> Loss:
-    """A function of logits [b, classes], targets [b, classes] (rows sum to 1) and image weights [b], to a scalar.
+    """The loss of that name.
 
-    The scalar is the weighted mean: weights that sum to nothing give 0. ``priors`` are the classes' shares of an epoch;
+    ``priors`` are the classes' shares of an epoch, ``weights`` the mean weights of their images (default: 1 each);
     ``focal`` scales by (1 - p)^gamma (Lin et al. 2017); ``logit_adjusted`` adds tau log prior (Menon et al. 2021).
     """
     assert name in ("cross_entropy", "focal", "logit_adjusted"), f"unknown loss {name!r}"
-    shift = adjustment_tau * torch.log(torch.tensor(list(priors), dtype=torch.float32).clamp_min(1e-12))
-    return _Loss(name=name, shift=shift, label_smoothing=label_smoothing, focal_gamma=focal_gamma)
+    shares = torch.tensor(list(priors), dtype=torch.float32)
+    shift = adjustment_tau * torch.log(shares.clamp_min(1e-12))
+    weighed = shares if weights is None else shares * torch.tensor(list(weights), dtype=torch.float32)
+    return Loss(name=name, shift=shift, weighed=weighed, label_smoothing=label_smoothing, focal_gamma=focal_gamma)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Loss:
-    """A class, since a function within a function cannot be given to another process."""
+class Loss:
+    """A function of logits [b, classes], targets [b, classes] (rows sum to 1) and image weights [b], to a scalar.
+
+    The scalar is the weighted mean: weights that sum to nothing give 0. ``weighed`` [classes] is proportional to each
+    class's part of the loss.
+    """
 
     name: str
     shift: Tensor
+    weighed: Tensor
     label_smoothing: float
     focal_gamma: float
+
+    @cached_property
+    def guessing(self) -> float:
+        """The least loss of an answer that looks at no image."""
+        from scipy.optimize import minimize
+
+        classes = len(self.weighed)
+        start = torch.log(self.weighed.clamp_min(1e-12) / self.weighed.sum().clamp_min(1e-12))
+
+        def value(answer: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            logits = torch.from_numpy(answer).float().requires_grad_()
+            loss = self(logits.expand(classes, classes), torch.eye(classes), self.weighed)
+            (slope,) = torch.autograd.grad(loss, logits)
+            return float(loss.detach()), slope.double().numpy()
+
+        return float(minimize(value, start.double().numpy(), jac=True, method="L-BFGS-B").fun)
 
     def __call__(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         logits = logits.float()
@@ -47,7 +78,8 @@ class _Loss:
             smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / targets.shape[1]
         logs = functional.log_softmax(logits, dim=1)
         if self.name == "focal":
-            logs = logs * (1 - logs.exp()).pow(self.focal_gamma)
+            # a root of nothing has no slope
+            logs = logs * (1 - logs.exp()).clamp_min(1e-7).pow(self.focal_gamma)
         each = -(smooth * logs).sum(dim=1)
         mean: Tensor = (each * weights).sum() / weights.sum().clamp_min(1e-12)
         return mean

@@ -7,20 +7,21 @@ import torch
 from torch import Tensor
 
 
-def mix(images: Tensor, targets: Tensor, *, mixup: float, cutmix: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Images [b, c, h, w] and targets [b, classes], mixed as ``seed`` says, of the same shapes.
+def mix(
+    images: Tensor, targets: Tensor, weights: Tensor, *, mixup: float, cutmix: float, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images [b, c, h, w], targets [b, classes] and image weights [b], mixed as ``seed`` says, of the same shapes.
 
-    ``mixup`` and ``cutmix`` are the parameters of their Beta distributions, 0 for never; with both, a coin decides.
+    ``mixup`` and ``cutmix`` are the parameters of their Beta distributions, of which one may be 0 for never; with both,
+    a coin decides. Each of two images brings its own weight to the loss.
     """
-    if not mixup and not cutmix:
-        return images, targets
     generator = np.random.default_rng(seed)
     cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
     strength = cutmix if cut else mixup
     share = float(generator.beta(strength, strength))
     partner = torch.from_numpy(generator.permutation(len(images))).to(images.device)
     if not cut:
-        return images.lerp(images[partner], 1 - share), targets.lerp(targets[partner], 1 - share)
+        return images.lerp(images[partner], 1 - share), *_blended(targets, weights, partner, 1 - share)
     height, width = images.shape[2:]
     side = float(np.sqrt(1 - share))
     middle_y, middle_x = generator.integers(height), generator.integers(width)
@@ -29,4 +30,12 @@ def mix(images: Tensor, targets: Tensor, *, mixup: float, cutmix: float, seed: i
     mixed = images.clone()
     mixed[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
     covered = (bottom - top) * (right - left) / (height * width)
-    return mixed, targets.lerp(targets[partner], covered)
+    return mixed, *_blended(targets, weights, partner, covered)
+
+
+def _blended(targets: Tensor, weights: Tensor, partner: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Targets whose rows sum to 1, and weights, that give every image of a pair its weight in the loss."""
+    weighed = targets * weights[:, None]
+    weighed = weighed.lerp(weighed[partner], share)
+    total = weighed.sum(dim=1)
+    return weighed / total.clamp_min(1e-12)[:, None], total

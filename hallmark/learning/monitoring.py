@@ -71,8 +71,11 @@ def lost(epoch: int, *, lr: float) -> str:
     )
 
 
-def warnings(history: Sequence[Row], *, classes: int, lr: float) -> list[str]:
-    """What a beginner should know of this training; each names the setting that helps."""
+def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> list[str]:
+    """What a beginner should know of this training; each names the setting that helps.
+
+    ``guessing`` is the loss of the best answer that looks at no image.
+    """
     if not history:
         return []
     found: list[str] = []
@@ -83,10 +86,10 @@ def warnings(history: Sequence[Row], *, classes: int, lr: float) -> list[str]:
             f"Divergence: the training loss rose from {least:.3g} to {last:.3g}, so the steps are too long; lower "
             f"train.lr (now {lr:g})."
         )
-    if len(history) >= 5 and least > 0.95 * math.log(classes):
+    if len(history) >= 5 and least > 0.95 * guessing:
         found.append(
             f"The network hardly learns: its training loss stays at {least:.3g}, and guessing gives "
-            f"{math.log(classes):.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."
+            f"{guessing:.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."
         )
     stuck = [row["inactive_units"] for row in history if row["inactive_units"] is not None]
     if stuck and stuck[-1] > INACTIVE:

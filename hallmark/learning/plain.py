@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import torch
-from torch import nn
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.optim import Optimizer
+    from torch import Tensor, nn
 
 
 @final
@@ -19,9 +17,9 @@ class Plain:
     def __init__(self, precision: str) -> None:
         self._short = precision == "bf16"
 
-    def setup(self, network: nn.Module, *optimizers: Optimizer) -> list[Any]:
-        """As they are: they are where they should be."""
-        return [network, *optimizers]
+    def setup_module(self, network: nn.Module) -> nn.Module:
+        """As it is: it is where it should be."""
+        return network
 
     def autocast(self) -> torch.autocast:
         """A block whose products are in the training's precision, for the thread that enters it."""
@@ -31,20 +29,3 @@ class Plain:
     def backward(self, loss: Tensor) -> None:
         """The gradients of the loss."""
         loss.backward()  # type: ignore[no-untyped-call]
-
-    def clip_gradients(
-        self,
-        network: nn.Module,
-        optimizer: Optimizer,
-        *,
-        max_norm: float | None = None,
-        clip_val: float | None = None,
-        error_if_nonfinite: bool = False,
-    ) -> Tensor | None:
-        """Clips the gradients of the optimiser's parameters, by their norm, which is given back, or by value."""
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        if clip_val is not None:
-            nn.utils.clip_grad_value_(parameters, clip_val)
-            return None
-        assert max_norm is not None
-        return nn.utils.clip_grad_norm_(parameters, max_norm, error_if_nonfinite=error_if_nonfinite)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from hallmark.learning.batches import Batch
     from hallmark.learning.devices import Machine
@@ -49,8 +50,8 @@ class Stepper:
         self._scaler = torch.amp.GradScaler("cuda") if machine.precision == "fp16" else None
         self.fabric = devices.placing(machine, self._scaler)
         self.network = network.to(where)
-        if where.type != "mps":
-            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._format = devices.memory_format(network, machine)
+        self.network = self.network.to(memory_format=self._format)  # type: ignore[call-overload]
         self.matrices = optimizers.decayed(self.network)
         self.lanes = Lanes(self.network, machine.lanes, threads=machine.side_by_side)
         self._penalised = [optimizers.decayed(each) for each in self.lanes.networks] if recipe.l1 else []
@@ -60,7 +61,7 @@ class Stepper:
             lr=resolved.lr,
             momentum=recipe.momentum,
             weight_decay=resolved.weight_decay,
-            # a fused optimiser unscales by itself the gradients that Fabric has unscaled to clip them
+            # a fused optimiser would unscale by itself the gradients that were unscaled to clip them
             # and the fused SGD fails where of the weights of a group some had no gradient at first
             fused=self._scaler is None
             and where.type in ("cpu", "cuda")
@@ -73,16 +74,20 @@ class Stepper:
         self._freezing = [Freezing(each) for each in self.lanes.networks] if resolved.freeze else []
         if recipe.compile:
             self.network.compile()  # in place: the weights keep their names
-        self._wrapped, *rest = self.fabric.setup(self.network, *self._optimizers)
-        self._stepping: list[Any] = rest
+        self._wrapped = self.fabric.setup_module(self.network)
         self._average = Average(self.network, resolved.ema) if resolved.ema else None
         # of the epoch so far: loss x images, right answers, images, gradient norms, steps
         self.sums = torch.zeros(5, dtype=torch.float32 if where.type == "mps" else torch.float64, device=where)
 
+    @property
+    def has_muon(self) -> bool:
+        """Whether Muon moves any of the weights."""
+        return any(isinstance(each, optimizers.Muon) for each in self._optimizers)
+
     def take(
         self, group: Sequence[Batch], *, step: int, rate: float, momentum: float, frozen: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """One step (from 0) on the gradients of all batches of ``group``; the last loss and the gradients' norm.
+        """One step (from 0) on the gradients of all batches of ``group``; the last loss, and the norm before clipping.
 
         ``frozen``: the head alone learns.
         """
@@ -98,21 +103,35 @@ class Stepper:
         for part, whole in enumerate(group):
             batch, share = self.team.share(whole)
             images = on_device(batch.images, self.where)
+            if self._format == torch.contiguous_format:  # of a single channel, contiguous() would keep the strides
+                images = images.clone(memory_format=self._format)
             labels = batch.labels.to(self.where, non_blocking=True)
             targets = functional.one_hot(labels, self._classes).to(torch.float32)
             mixed = derive(self._seed, "train", "mix", step, part)
-            images, targets = mixing.mix(images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=mixed)
             weights = batch.weights.to(self.where, non_blocking=True)
+            if recipe.mixup or recipe.cutmix:
+                images, targets, weights = mixing.mix(
+                    images, targets, weights, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=mixed
+                )
+                labels = targets.argmax(dim=1)
             value = self._learn(images, targets, labels, weights, share=share / len(group))
         if before is not None:
             seen = self.sums[:3] - before[:3]
             self.team.add_up([seen, *(parameter.grad for parameter in self.network.parameters())])
             self.sums[:3] = before[:3] + seen
-        norm = self._clip()
-        self.sums[3] += norm
+        moved = [each for each in self._optimizers if _learnt(each)]  # not where all is frozen
+        if self._scaler is not None:
+            for optimizer in moved:
+                self._scaler.unscale_(optimizer)
+        norm = self._clip(moved)
+        # a scale that was too large shows as a norm that is no number: that step is left out
+        self.sums[3] += norm if self._scaler is None else norm.nan_to_num(posinf=0.0)
         self.sums[4] += 1
-        for stepping in self._stepping:
-            stepping.step()
+        for optimizer in moved:
+            if self._scaler is None:
+                optimizer.step()
+            else:
+                self._scaler.step(optimizer)
         if self._scaler is not None:
             self._scaler.update()
         if self._average is not None:
@@ -147,22 +166,19 @@ class Stepper:
         self.sums[2] += len(labels)
         return value
 
-    def _clip(self) -> Tensor:
-        """Clips as the recipe says; the gradients' norm before."""
-        recipe = self._recipe
-        if recipe.clip_norm:
-            norms = [
-                self.fabric.clip_gradients(self._wrapped, each, max_norm=recipe.clip_norm, error_if_nonfinite=False)
-                for each in self._stepping
-            ]
-            total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
-            return total
-        grads = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
-        norm: Tensor = torch.nn.utils.get_total_norm(grads)
-        if recipe.clip_value:
-            for each in self._stepping:
-                self.fabric.clip_gradients(self._wrapped, each, clip_val=recipe.clip_value)
-        return norm
+    def _clip(self, moved: Sequence[Optimizer]) -> Tensor:
+        """Clips the gradients of each optimiser as the recipe says; the norm of all before."""
+        norms = []
+        for optimizer in moved:
+            learnt = _learnt(optimizer)
+            norm = torch.nn.utils.get_total_norm([each.grad for each in learnt if each.grad is not None])
+            if self._recipe.clip_norm:
+                torch.nn.utils.clip_grads_with_norm_(learnt, self._recipe.clip_norm, norm)
+            if self._recipe.clip_value:
+                torch.nn.utils.clip_grad_value_(learnt, self._recipe.clip_value)
+            norms.append(norm)
+        total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+        return total
 
     def averaged(self) -> Swapped:
         """A block in which the network has the averaged weights, if an average is kept."""
@@ -197,6 +213,11 @@ class Stepper:
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
         self.sums.copy_(state["sums"])
+
+
+def _learnt(optimizer: Optimizer) -> list[nn.Parameter]:
+    """The parameters with a gradient."""
+    return [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
 
 
 @final

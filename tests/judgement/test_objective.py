@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from hallmark.contracts.errors import InputError
 from hallmark.judgement.objective import GROUPS, Objective, difference_error, score
 
 if TYPE_CHECKING:
@@ -64,3 +65,9 @@ def test_what_one_image_alone_defines_is_never_sure() -> None:
     right, wrong = certain(labels), certain(np.zeros_like(labels))
     assert difference_error(objective, labels, right, wrong, CLASSES) == math.inf
     assert difference_error(ACCURACY, labels[:1], right[:1], wrong[:1], CLASSES) == math.inf
+
+
+def test_a_right_answer_costs_nothing() -> None:
+    Objective(metric="cost", costs={"a": {"a": 0.0, "b": 2.0}})
+    with pytest.raises(InputError, match=r"objective.costs.a.a is 3, but a right answer costs nothing"):
+        Objective(metric="cost", costs={"a": {"a": 3.0}})

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from hallmark.contracts.errors import InputError
-from hallmark.learning import schedules
+from hallmark.learning import devices, schedules
 from hallmark.learning.batches import Waiting, stream, workers
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.models.build import build
 from hallmark.pipeline import telemetry
 from tests.learning import training
-from tests.learning.training import RECIPE, Recorded, batches, run, same, validation
+from tests.learning.training import CPU, RECIPE, Recorded, batches, run, same, validation
 from tests.learning.workspace import SHIFT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hallmark.learning.recipe import Recipe
 
 SHORT = replace(RECIPE, max_epochs=3, mixup=0.2, batch_size=16)
@@ -86,6 +87,92 @@ def test_sigterm_keeps_the_place(tmp_path: Path) -> None:
     assert notes["resumed_from"] == 9
     (tmp_path / "whole").mkdir()
     assert same(resumed, run(tmp_path / "whole", SHORT, held_out=validation()))
+
+
+def test_sigterm_after_the_last_step_ends_it_with_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Checkpoints):
+        def save(self, state: Any, *, finished: bool = False) -> None:
+            if finished:
+                signal.raise_signal(signal.SIGTERM)
+            super().save(state, finished=finished)
+
+    with pytest.raises(SystemExit, match="143"):
+        run(tmp_path, SHORT, held_out=validation(), checkpoints=Asked(tmp_path / "kept", "key"))
+    monkeypatch.setattr("hallmark.learning.stepping.Stepper.take", lambda *_, **__: pytest.fail("a step was run"))
+    assert run(tmp_path, SHORT, held_out=validation(), checkpoints=Checkpoints(tmp_path / "kept", "key")).history
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        SHORT,
+        replace(SHORT, optimizer="muon", clip_norm=0.0),
+        replace(SHORT, optimizer="muon", clip_norm=0.0, clip_value=0.1, freeze=0.5, accumulate=2),
+    ],
+    ids=["adamw", "muon", "frozen"],
+)
+def test_fp16_scales_its_losses_and_learns_as_fp32_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Any
+) -> None:
+    """With CUDA's classes on the CPU: Fabric's precision, torch's scaler."""
+    (tmp_path / "fp16").mkdir()
+    whole = run(tmp_path, recipe, held_out=validation())
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda _: scaler("cpu"))
+    monkeypatch.setattr(devices, "placing", devices.fabric)
+    half = run(tmp_path / "fp16", recipe, held_out=validation(), machine=replace(CPU, precision="fp16"))
+    for first, second in zip(whole.history, half.history, strict=True):
+        assert second["train_loss"] == pytest.approx(first["train_loss"], rel=0.1)
+        assert second["gradient_norm"] == pytest.approx(first["gradient_norm"], rel=0.2)
+    assert half.warnings == whole.warnings
+
+
+NARROW = """
+import torch
+from hallmark.learning import devices, losses
+from hallmark.learning.batches import Batch
+from hallmark.learning.recipe import resolve
+from hallmark.learning.stepping import Stepper
+from hallmark.models.build import build
+from tests.learning.training import CPU, RECIPE
+
+network = build(
+    "resnet", classes=10, height=224, width=224, channels=1, mean=[0.3], std=[0.4], units=8, depth=1, stem="imagenet"
+)
+loss = losses.build("cross_entropy", priors=[0.1] * 10, label_smoothing=0.0, focal_gamma=2.0, adjustment_tau=1.0)
+resolved = resolve(RECIPE, images=32, network="resnet")
+batch = Batch(torch.zeros(32, 224, 224, 1, dtype=torch.uint8), torch.arange(32) % 10, torch.ones(32))
+with devices.settled(CPU, deterministic=True):
+    stepper = Stepper(network, recipe=RECIPE, resolved=resolved, loss=loss, classes=10, seed=0, machine=CPU)
+    for step in range(3):
+        stepper.take([batch], step=step, rate=0.001, momentum=0.9)
+"""
+
+
+def test_muon_that_had_nothing_to_move_is_told(tmp_path: Path) -> None:
+    for name, told in (("perceptron", True), ("cnn", False)):
+        root = tmp_path / name
+        root.mkdir()
+        recipe = replace(RECIPE, optimizer="muon", max_epochs=1)
+        fitted = run(root, recipe, name=name, arguments={} if told else {"units": 8, "depth": 2})
+        assert any("AdamW trained it" in warning for warning in fitted.warnings) == told
+
+
+def test_narrow_strided_convolutions_are_trained_in_a_layout_that_torch_can() -> None:
+    """In a process of its own, which torch ends by a segmentation fault where channels come last."""
+    done = subprocess.run(
+        [sys.executable, "-c", NARROW], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_group_norm_sees_the_image_at_any_width(tmp_path: Path) -> None:
+    for units in (4, 8, 32):
+        root = tmp_path / str(units)
+        root.mkdir()
+        recipe = replace(RECIPE, max_epochs=20, lr=0.01)
+        fitted = run(root, recipe, name="mlp", arguments={"units": units, "depth": 1, "norm": "group"})
+        assert fitted.history[-1]["train_accuracy"] > 0.3
 
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,22 +143,52 @@ def test_weights_count_images() -> None:
     assert float(loss("cross_entropy")(logits, targets, torch.zeros(4))) == 0.0
 
 
+def test_a_sure_image_has_a_gradient_under_any_focus() -> None:
+    for gamma in (0.3, 1.0, 2.0):
+        logits = torch.tensor([[30.0, 0.0, 0.0]], requires_grad=True)
+        loss("focal", gamma=gamma)(logits, torch.tensor([[1.0, 0.0, 0.0]]), torch.ones(1)).backward()  # type: ignore[no-untyped-call]
+        assert logits.grad is not None
+        assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "logit_adjusted"])
+@pytest.mark.parametrize("weights", [None, [1.0, 3.5, 7.0]], ids=["alike", "weighed"])
+def test_guessing_is_the_least_loss_without_looking(name: str, weights: list[float] | None) -> None:
+    priors = torch.tensor([0.7, 0.2, 0.1])
+    made = losses.build(
+        name, priors=priors.tolist(), weights=weights, label_smoothing=0.0, focal_gamma=2.0, adjustment_tau=1.0
+    )
+    weighed = priors if weights is None else priors * torch.tensor(weights)
+    answers = torch.cartesian_prod(*[torch.linspace(-2.5, 2.5, 51)] * 2)
+    tried = [float(made(torch.tensor([*answer, 0.0]).expand(3, 3), torch.eye(3), weighed)) for answer in answers]
+    assert made.guessing <= min(tried)
+    assert made.guessing == pytest.approx(min(tried), rel=0.01)
+    if name == "cross_entropy" and weights is None:
+        assert made.guessing == pytest.approx(float(-(priors * priors.log()).sum()))
+
+
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
 def test_mixing_blends_images_as_it_blends_targets(mixup: float, cutmix: float) -> None:
     """Constant images: an image's mean says how much of it is its own."""
     images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, 16, 16)
     targets = torch.eye(8)
-    mixed, blended = mixing.mix(images, targets, mixup=mixup, cutmix=cutmix, seed=3)
+    mixed, blended, weights = mixing.mix(images, targets, torch.ones(8), mixup=mixup, cutmix=cutmix, seed=3)
     assert not torch.equal(blended, targets)
+    torch.testing.assert_close(weights, torch.ones(8))
     torch.testing.assert_close(blended.sum(1), torch.ones(8))
     torch.testing.assert_close(mixed.mean(dim=(1, 2, 3)), blended @ torch.arange(8.0))
-    again, _ = mixing.mix(images, targets, mixup=mixup, cutmix=cutmix, seed=3)
+    again, *_ = mixing.mix(images, targets, torch.ones(8), mixup=mixup, cutmix=cutmix, seed=3)
     assert torch.equal(mixed, again)
 
 
-def test_no_mixing_changes_nothing() -> None:
-    images, targets = torch.rand(4, 1, 2, 2), torch.eye(4)
-    assert mixing.mix(images, targets, mixup=0.0, cutmix=0.0, seed=0)[0] is images
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0)])
+def test_mixing_keeps_each_images_weight(mixup: float, cutmix: float) -> None:
+    targets, weights = torch.eye(4), torch.tensor([9.0, 1.0, 0.5, 0.0])
+    parts = torch.zeros(4)
+    for seed in range(20):
+        _, blended, each = mixing.mix(torch.rand(4, 1, 8, 8), targets, weights, mixup=mixup, cutmix=cutmix, seed=seed)
+        parts += (blended * each[:, None]).sum(dim=0) / 20
+    torch.testing.assert_close(parts, weights)
 
 
 def test_the_average_lags_and_counters_are_copied() -> None:
@@ -242,5 +272,5 @@ def test_wrong_values_are_refused(name: str, value: Any, message: str) -> None:
 
 def test_numpy_is_left_alone() -> None:
     before = np.random.get_state()[1].copy()  # type: ignore[index]
-    mixing.mix(torch.rand(4, 1, 2, 2), torch.eye(4), mixup=0.2, cutmix=0.2, seed=0)
+    mixing.mix(torch.rand(4, 1, 2, 2), torch.eye(4), torch.ones(4), mixup=0.2, cutmix=0.2, seed=0)
     assert (np.random.get_state()[1] == before).all()  # type: ignore[index]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from hallmark.models.build import build
 from tests.learning.workspace import png
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import ProcessPoolExecutor
     from pathlib import Path
 
@@ -184,6 +186,28 @@ def _killed(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.parametrize("size", [10, pixels.WORTH_THREADS])  # a thread, threads
+def test_few_encoded_images_are_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    held: list[int] = [0]
+
+    class Encoded(bytes):
+        def __del__(self) -> None:
+            held[0] -= 1
+
+    def encoded(items: list[Item]) -> Iterator[tuple[Item, bytes]]:
+        for item in items:
+            held[0] += 1
+            yield item, Encoded(size)
+
+    monkeypatch.setenv("HALLMARK_WORKERS", "2")
+    monkeypatch.setattr(pixels, "_encoded", encoded)
+    items = [Item(tmp_path, 0, row, "", "") for row in range(100)]
+    seen = [held[0] for _ in pixels._decoded(items, lambda _: np.zeros(1))]
+    assert len(seen) == 100
+    assert max(seen) <= pixels.PEEKED + 2
+    assert max(seen[pixels.PEEKED :]) <= 8
+
+
 def test_a_survey_sees_sides_and_colour(tmp_path: Path) -> None:
     grey = np.zeros((9, 20, 3), np.uint8)
     items = stored(tmp_path / "grey", [grey, np.zeros((30, 30), np.uint8), grey])
@@ -203,6 +227,23 @@ def test_statistics_are_those_of_all_pixels() -> None:
     assert pixels.scaling("unit", images) == ([0.0] * 3, [1.0] * 3)
     assert pixels.scaling("symmetric", images) == ([0.5] * 3, [0.5] * 3)
     assert pixels.scaling("standard", images) == (mean, std)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_statistics_are_counted_exactly_and_in_little_memory(channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 255, 257, channels), dtype=np.uint8)
+    images[:30] = 255  # the largest sums
+    tracemalloc.start()
+    mean, std = pixels.statistics(images)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < images.nbytes / 4
+    count = images.size // channels
+    for channel in range(channels):
+        values = images[..., channel].astype(np.int64)
+        total, squares = int(values.sum()), int((values**2).sum())
+        assert mean[channel] == total / count / 255
+        assert std[channel] == (count * squares - total * total) ** 0.5 / count / 255
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -225,13 +266,13 @@ def row(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_each_fault_is_told_in_words(history: list[dict[str, Any]], words: str) -> None:
-    told = monitoring.warnings(history, classes=10, lr=0.1)
+    told = monitoring.warnings(history, guessing=2.303, lr=0.1)
     assert len(told) == 1
     assert words in told[0]
 
 
 def test_a_good_training_is_not_warned_of() -> None:
-    assert monitoring.warnings([row(), row(train_loss=0.2)], classes=10, lr=0.1) == []
+    assert monitoring.warnings([row(), row(train_loss=0.2)], guessing=2.303, lr=0.1) == []
 
 
 def test_stuck_units_are_counted() -> None:

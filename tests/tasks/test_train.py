@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hallmark.contracts.errors import GateRefused
+from hallmark.contracts.errors import GateRefused, InputError
 from hallmark.contracts.tables import PLAN, read_table, write_table
 from hallmark.images.decoding import prepare
 from hallmark.images.shards import Reader
@@ -111,6 +111,21 @@ def test_without_validation_images(tmp_path: Path) -> None:
     assert report.best_epoch == report.epochs == 2
     assert report.objective["value"] is None
     assert "no validation images" in report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (Objective(metric="recall", class_name="cat"), "names the class 'cat', which the data does not have"),
+        (Objective(metric="cost", costs={"0": {"O": 2.0}}), "names the class 'O'"),
+    ],
+)
+def test_an_objective_that_the_data_does_not_define_is_told_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: Objective, message: str
+) -> None:
+    monkeypatch.setattr("hallmark.learning.stepping.Stepper.take", lambda *_, **__: pytest.fail("a step was run"))
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, workspace.make(tmp_path, count=100), replace(FAST, objective=objective))
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:
