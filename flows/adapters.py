@@ -7,6 +7,7 @@ A task's final state means it: *Cached* (DVC found nothing changed), *Restored* 
 from __future__ import annotations
 
 import importlib
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import TagsContext
 from prefect.states import Completed, Failed
 
+from flows.environment import end_in_time
 from hallmark.contracts.errors import HallmarkError
 from hallmark.pipeline import execution
 
@@ -53,7 +55,12 @@ def settle(stage: Stage, run: Run) -> tuple[str, float]:
         outcome = "stale"
     if outcome == "stale":
         module = importlib.import_module(f"tasks.{stage.name}")
-        execution.execute(stage, module, run.params[stage.name], run.root)
+        try:
+            execution.execute(stage, module, run.params[stage.name], run.root)
+        except SystemExit as end:
+            if end.code == 128 + signal.SIGTERM:  # a training that was asked to end, and has kept its place
+                end_in_time(signal.SIGTERM)
+            raise
         run.workspace.record(stage.name)
         return "ran", time.perf_counter() - started
     seconds = time.perf_counter() - started

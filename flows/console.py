@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console as Rich
@@ -12,12 +14,24 @@ from flows import summary
 from hallmark.contracts.names import FATES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from flows.summary import Summary
 
 WIDEST = 240  # characters of a table's line
+
+
+class _Lines(logging.Handler):
+    """Log records as lines of a console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell = self._console.warn if record.levelno >= logging.WARNING else self._console.say
+        tell(f"  {record.getMessage()}")
 
 
 class Console:
@@ -33,6 +47,19 @@ class Console:
     def warn(self, text: str) -> None:
         """One line that should be seen."""
         self.rich.print(text, style="yellow", markup=False)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Within the block what the stages tell and warn of is seen: Prefect's settings keep it from the terminal."""
+        lines, logger = _Lines(self), logging.getLogger("hallmark")
+        before = logger.level
+        logger.addHandler(lines)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)
+            logger.removeHandler(lines)
 
     def announce(self, stage: str, what: str, seconds: float) -> None:
         """How a stage goes: a line when it starts (on a terminal) and one when it ends."""

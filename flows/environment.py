@@ -16,6 +16,8 @@ from hallmark.contracts import runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flows.console import Console
+
 LOCAL_PREFECT = {
     # a fresh home migrates its database, which takes longer than Prefect's default of 20 s on a busy machine
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -25,7 +27,7 @@ LOCAL_PREFECT = {
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
 
-GRACE = 5.0  # seconds that what runs has to end after Ctrl+C
+GRACE = 5.0  # seconds that what runs has to end after Ctrl+C or SIGTERM
 
 
 def prepare(root: Path) -> None:
@@ -54,33 +56,56 @@ def users_have_server() -> bool:
     return get_current_settings().api.url is not None
 
 
+def recover(root: Path, console: Console) -> None:
+    """Sets right what killed runs left in the workspace, which the caller holds, and tells of it."""
+    from hallmark.versioning.health import mend
+
+    for finding in mend(root):
+        if finding.mended:
+            console.warn(finding.words)
+    end_abandoned(root)
+
+
+def end_abandoned(root: Path) -> None:
+    """Ends the servers that Prefect started for runs that were killed since: nothing else ever would.
+
+    For a caller that holds the workspace, to which they belong by Prefect's home.
+    """
+    import psutil
+
+    home = str(runtime.state(root).resolve() / "prefect")
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it ended, or is another user's
+            if "uvicorn" not in process.cmdline():
+                continue
+            surroundings = process.environ()
+            if surroundings.get("PREFECT_HOME") != home or "PREFECT__SERVER_EPHEMERAL" not in surroundings:
+                continue
+            parent = process.parent()
+            if parent is None or not parent.name().startswith("python"):
+                process.kill()
+
+
 @contextmanager
 def interruptible(words: str = "") -> Iterator[None]:
     """Ctrl+C and SIGTERM end the block, so that what runs can save its state; both exit with 128 + the signal.
 
-    ``words`` are then said on standard error. :data:`GRACE` after Ctrl+C the process ends, whatever it still does: in a
-    terminal Ctrl+C has also ended the server that Prefect started, for which Prefect waits for minutes, and at last
-    without end. Nothing is lost by it: every file is written whole or not at all, and the next run sets right what
-    Prefect and MLflow were not told. A signal that is ignored, as Ctrl+C is by what a script starts in the background,
-    stays ignored.
+    ``words`` are said on standard error after Ctrl+C. See :func:`end_in_time` for what does not end by itself. A signal
+    that is ignored, as Ctrl+C is by what a script starts in the background, stays ignored.
     """
 
-    def stop(number: int, _frame: object) -> None:
-        if number == signal.SIGTERM:
-            raise SystemExit(128 + number)
+    def interrupt(number: int, _frame: object) -> None:
         if not asked.is_set():
             asked.set()
-            logging.disable(logging.CRITICAL)  # what Prefect says of its server
             if words:
                 sys.stderr.write(f"hallmark: {words}\n")
-            last = threading.Timer(GRACE, _leave)
-            last.daemon = True
-            last.start()
+            end_in_time(number)
         raise KeyboardInterrupt
 
     asked = threading.Event()
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, stop) for number in heard}
+    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: _terminate}
+    heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handlers[number]) for number in heard}
     try:
         yield
     except KeyboardInterrupt:
@@ -90,7 +115,40 @@ def interruptible(words: str = "") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _leave() -> None:
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM as in :func:`interruptible`, for the body of a flow: Prefect's own handler tells its server first."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal is handled, by Prefect neither
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, _frame: object) -> None:
+    end_in_time(number)
+    raise SystemExit(128 + number)
+
+
+def end_in_time(number: int) -> None:
+    """Ends the process :data:`GRACE` seconds from now by that signal, whatever it still does.
+
+    Ctrl+C in a terminal, and SIGTERM where a service is stopped, end the server that Prefect started as well, for which
+    Prefect waits for minutes, and at last without end. Nothing is lost: every file is written whole or not at all, and
+    the next run sets right what Prefect and MLflow were not told.
+    """
+    # what Prefect says of its server
+    logging.disable(logging.CRITICAL)
+    logging.raiseExceptions = False
+    last = threading.Timer(GRACE, _leave, (number,))
+    last.daemon = True
+    last.start()
+
+
+def _leave(number: int) -> None:
     """Ends the process and those that it started, without what Python and its libraries would still do at its end."""
     import psutil
 
@@ -99,4 +157,4 @@ def _leave() -> None:
             child.kill()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(128 + signal.SIGINT)
+    os._exit(128 + number)

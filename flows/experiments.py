@@ -24,13 +24,13 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.adapters import Run, raise_error, untagged
+from flows.environment import recover, terminable
 from flows.training import advance, reconcile, workspace_tags
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import preparation, trial, workers
 from hallmark.pipeline.lock import exclusive
 from hallmark.tracking import address, runs
-from hallmark.versioning.health import mend
 from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
 
@@ -113,10 +113,8 @@ def conduct(
 
     The workspace is held for as long. Raises the error of a stage or of the work.
     """
-    with exclusive(root, f"hallmark {name}"):
-        for finding in mend(root):
-            if finding.mended:
-                console.warn(finding.words)
+    with exclusive(root, f"hallmark {name}"), console.telling():
+        recover(root, console)
         runs.reconcile(params["train"].tracking)
         folder = (private(root) / "experiments" / name).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +123,7 @@ def conduct(
         runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
 
         @flow(name=name, flow_run_name=name, persist_result=False, task_runner=runner)
+        @terminable()
         def experiment() -> Any:
             own = FlowRunContext.get()
             assert own is not None, "a flow's function runs inside a flow run"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows import summary
-from flows.environment import prepare
+from flows.environment import prepare, recover
 from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.lock import exclusive
@@ -24,14 +24,11 @@ DEMO = "data/demo"
 def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
     """Runs the flow in this process. Raises the error of the stage that failed; GateRefused for a refused model."""
     prepare(root)
-    with exclusive(root, "hallmark run"):
+    with exclusive(root, "hallmark run"), console.telling():
         from hallmark.tracking.registry import receipt_matches
-        from hallmark.versioning.health import mend
         from hallmark.versioning.workspace import Workspace
 
-        for finding in mend(root):
-            if finding.mended:
-                console.warn(finding.words)
+        recover(root, console)
         check_sources(STAGES, params, root, made=(DEMO,))
         workspace = Workspace(root)
         if not workspace.changed() and receipt_matches(root / "data" / "register" / "receipt.json"):

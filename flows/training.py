@@ -25,6 +25,7 @@ from prefect.states import Completed, Crashed, Failed
 
 from flows.adapters import Run, as_task, untagged
 from flows.artifacts import publish
+from flows.environment import terminable
 from hallmark.contracts.errors import GateRefused, HallmarkError
 from hallmark.pipeline.configuration import check_sources, configure
 from hallmark.pipeline.lock import exclusive
@@ -68,6 +69,7 @@ def run_here(
     """The flow in this process, for a caller that holds the workspace; an error is the final state's data."""
 
     @flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
+    @terminable()
     def here() -> State[Any]:
         return _final(lambda: walk(workspace, params, announce))
 
