@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.errors import GateRefused
 from hallmark.transforms import presets
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ class Params:
         require.in_range(0.5, 0.9999, **{"augment.audit_confidence": self.audit_confidence})
         for strength in self.audit_weaker:
             require.in_range(0.01, 0.99, **{"augment.audit_weaker": strength})
-        if list(self.audit_weaker) != sorted(self.audit_weaker, reverse=True):
-            raise InputError(
-                f"augment.audit_weaker is {list(self.audit_weaker)}", remedy="give the strengths from high to low"
-            )
+        weaker = list(self.audit_weaker)
+        falling = weaker == sorted(weaker, reverse=True)
+        require.that(falling, f"augment.audit_weaker is {weaker}", remedy="give the strengths from high to low")
         require.at_least(1, **{"augment.audit_min_images": self.audit_min_images})
         require.at_least(2, **{"augment.audit_train_images": self.audit_train_images})
         require.at_least(1, **{"augment.audit_images": self.audit_images})

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
 from hallmark.contracts.names import NO_FOLDER
 
 if TYPE_CHECKING:
@@ -31,11 +30,11 @@ class Params:
     def __post_init__(self) -> None:
         require.not_blank("give the path of a folder, a manifest or an archive", **{"ingest.source": self.source})
         require.not_blank(f"give {NO_FOLDER} where the source is no manifest", **{"ingest.images": self.images})
-        if posixpath.normpath(self.images) == posixpath.normpath(self.source):
-            raise InputError(
-                f"ingest.images and ingest.source are both '{posixpath.normpath(self.source)}'",
-                remedy=f"a folder as the source is watched already: set ingest.images={NO_FOLDER}",
-            )
+        require.that(
+            posixpath.normpath(self.images) != posixpath.normpath(self.source),
+            f"ingest.images and ingest.source are both '{posixpath.normpath(self.source)}'",
+            remedy=f"a folder as the source is watched already: set ingest.images={NO_FOLDER}",
+        )
         # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB
         require.in_range(1, 2**31 - 2**20, **{"ingest.max_file_bytes": self.max_file_bytes})
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
 from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
 from hallmark.tracking.gate import Gate  # noqa: TC001  the params loader resolves the annotation
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
@@ -34,8 +33,8 @@ class Params:
     def __post_init__(self) -> None:
         require.at_least(0, seed=self.seed)
         name = self.model_name
-        if not name.strip() or set(name) & set("/:'`\"@"):
-            raise InputError(f"register.model_name is '{name}'", remedy="give a name without / : @ and quotes")
+        plain = bool(name.strip()) and not set(name) & set("/:'`\"@")
+        require.that(plain, f"register.model_name is '{name}'", remedy="give a name without / : @ and quotes")
         require.at_least(0, **{"register.min_gain": self.min_gain})
         require.in_range(0.5, 0.999, **{"register.confidence": self.confidence})
         require.in_range(100, 100_000, **{"register.replicates": self.replicates})

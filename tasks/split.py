@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import SPLITS, join_reasons
 
 if TYPE_CHECKING:
@@ -43,10 +43,8 @@ class Params:
 
     def __post_init__(self) -> None:
         require.in_range(0, 0.5, **{"split.val": self.val, "split.test": self.test})
-        if self.val + self.test > 0.9:
-            raise InputError(
-                f"split.val + split.test is {self.val + self.test:g}, above 0.9", remedy="leave images to train on"
-            )
+        held = self.val + self.test
+        require.that(held <= 0.9, f"split.val + split.test is {held:g}, above 0.9", remedy="leave images to train on")
         require.one_of(("fail", "move", "report"), **{"split.on_leak": self.on_leak})
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import NO_FOLDER
 from hallmark.synthesis.presets import EXTERNAL, GENERATORS, PRESETS
 from hallmark.synthesis.rules import Rules  # noqa: TC001  the params loader resolves the annotation
@@ -47,11 +47,11 @@ class Params:
     gates: Rules
 
     def __post_init__(self) -> None:
-        if self.target is True:
-            raise InputError("synthesize.target is true", remedy='give "off", median, or images for each class')
+        count = 'give "off", median, or images for each class'
+        require.that(self.target is not True, "synthesize.target is true", remedy=count)
         if isinstance(self.target, str):
             require.one_of(("off", "median"), **{"synthesize.target": self.target})
-        elif self.target:
+        elif isinstance(self.target, dict):
             require.at_least(1, **{f"synthesize.target.{label}": count for label, count in self.target.items()})
         if isinstance(self.classes, str):
             require.one_of(("rarest", "all"), **{"synthesize.classes": self.classes})

@@ -34,6 +34,8 @@ class Params(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         require.at_least(0, seed=self.seed)
+        if not isinstance(self.batch_size, str):
+            self.model.suits_batches(self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require, runtime
-from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.errors import GateRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,15 +96,16 @@ class Params:
         require.at_least(256, **{"validate.memory_mib": self.memory_mib})
         for name in ("max_pixels", "min_side", "max_side", "max_aspect", "min_images_per_class"):
             require.at_least(1, **{f"validate.{name}": getattr(self, name)})
-        if self.max_side < self.min_side:
-            raise InputError(
-                f"validate.max_side is {self.max_side}, below validate.min_side ({self.min_side})",
-                remedy="give a larger max_side",
-            )
-        if self.classes is not None and len(set(self.classes)) < 2:
-            raise InputError(
-                f"validate.classes is {self.classes}", remedy="name at least two classes, or null to take all found"
-            )
+        require.that(
+            self.max_side >= self.min_side,
+            f"validate.max_side is {self.max_side}, below validate.min_side ({self.min_side})",
+            remedy="give a larger max_side",
+        )
+        require.that(
+            self.classes is None or len(set(self.classes)) >= 2,
+            f"validate.classes is {self.classes}",
+            remedy="name at least two classes, or null to take all found",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

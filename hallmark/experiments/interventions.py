@@ -30,20 +30,21 @@ if TYPE_CHECKING:
 FOLDER = "ablation"
 SIDES = ("off", "on")
 NEEDS = "needs"
+ANY_NETWORK = {"model.name": "auto", "model.backbone": None}  # one that lacks no setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
     """``off`` and ``on`` are values by key; ``active``: whether params.yaml has it on.
 
-    ``lacks`` is the value that it needs and params.yaml does not set, None where nothing is wanting.
+    ``hindered`` says why it cannot be switched here, None where nothing is in the way.
     """
 
     name: str
     off: dict[str, Any]
     on: dict[str, Any]
     active: bool
-    lacks: str | None = None
+    hindered: str | None = None
 
     @property
     def other(self) -> dict[str, Any]:
@@ -78,15 +79,18 @@ def read(
             where = document.where(f"{name}.{NEEDS}")
             faults.append(f"{where}: {name}.{NEEDS}: params.yaml has no value {needs}")
             continue
+        hindered = None if lacks is None else f"{lacks} is null; set it"
         # what `on` says can only be checked together with the value that is wanting
         for side in SIDES if lacks is None else SIDES[:1]:
-            faults.extend(
-                f"{document.where(f'{name}.{side}')}: {name}.{side}: {fault}"
-                for fault in _faults(content[side], sections, check)
-            )
+            told = _faults(content[side], sections, check)
+            if told and not _faults(content[side], sections, lambda values: check({**ANY_NETWORK, **values})):
+                hindered = told[0]  # right in itself, but the network that params.yaml names has no such setting
+            else:
+                faults.extend(f"{document.where(f'{name}.{side}')}: {name}.{side}: {fault}" for fault in told)
         if len(faults) == before:
-            active = lacks is None and any(_value(current, key) != value for key, value in content["off"].items())
-            found.append(Intervention(name=str(name), off=content["off"], on=content["on"], active=active, lacks=lacks))
+            off, on = content["off"], content["on"]
+            active = hindered is None and any(_value(current, key) != value for key, value in off.items())
+            found.append(Intervention(name=str(name), off=off, on=on, active=active, hindered=hindered))
     if faults:
         head = "" if len(faults) == 1 else f"{document.name} has {len(faults)} faults:\n  "
         raise InputError(head + "\n  ".join(faults))
@@ -102,7 +106,7 @@ def find(name: str, conf: Path) -> Path:
 
 
 def choose(found: Sequence[Intervention], names: Sequence[str]) -> list[Intervention]:
-    """Those of ``names``, or those that are on. Raises InputError for a name there is not, or that lacks a value."""
+    """Those of ``names``, or those that are on. Raises InputError for a name there is not, or that is hindered."""
     if not names:
         return [each for each in found if each.active]
     known = {each.name: each for each in found}
@@ -112,8 +116,8 @@ def choose(found: Sequence[Intervention], names: Sequence[str]) -> list[Interven
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             faults.append(f"there is no step '{name}' to leave out; {hint}choose of: {', '.join(known)}")
-        elif known[name].lacks is not None:
-            faults.append(f"'{name}' cannot be left out: {known[name].lacks} is null; set it, or leave '{name}' out")
+        elif known[name].hindered is not None:
+            faults.append(f"'{name}' cannot be left out: {known[name].hindered}, or do not name '{name}'")
     if faults:
         raise InputError("\n  ".join(faults))
     return [known[name] for name in dict.fromkeys(names)]

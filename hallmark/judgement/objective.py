@@ -41,20 +41,21 @@ class Objective:
 
     def __post_init__(self) -> None:
         require.one_of(METRICS, **{"objective.metric": self.metric})
-        if self.metric == "recall" and not self.class_name:
-            raise InputError("objective.class_name is empty", remedy="name the class whose recall counts")
-        if self.metric == "cost" and not self.costs:
-            raise InputError(
-                "objective.costs is empty", remedy="give {actual: {predicted: cost}} for the mistakes that count"
-            )
+        if self.metric == "recall":
+            require.not_blank("name the class whose recall counts", **{"objective.class_name": self.class_name})
+        require.that(
+            self.metric != "cost" or bool(self.costs),
+            "objective.costs is empty",
+            remedy="give {actual: {predicted: cost}} for the mistakes that count",
+        )
         for actual, row in self.costs.items():
             for predicted, cost in row.items():
                 require.at_least(0, **{f"objective.costs.{actual}.{predicted}": cost})
-                if actual == predicted and cost:
-                    raise InputError(
-                        f"objective.costs.{actual}.{predicted} is {cost:g}, but a right answer costs nothing",
-                        remedy="name mistakes alone",
-                    )
+                require.that(
+                    actual != predicted or not cost,
+                    f"objective.costs.{actual}.{predicted} is {cost:g}, but a right answer costs nothing",
+                    remedy="name mistakes alone",
+                )
 
 
 def score(

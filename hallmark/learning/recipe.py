@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
 from hallmark.learning import schedules
 from hallmark.models.params import PRETRAINED
 
@@ -83,8 +82,7 @@ class Recipe:
         if not isinstance(self.batch_size, str):
             require.in_range(1, 65_536, **{"train.batch_size": self.batch_size})
         if not isinstance(self.lr, str):
-            require.positive(**{"train.lr": self.lr})
-            require.in_range(0, 10, **{"train.lr": self.lr})
+            require.that(0 < self.lr <= 10, f"train.lr is {self.lr}", remedy="give a value above 0, of 10 at most")
         if self.layer_decay != "auto":
             require.in_range(0.1, 1, **{"train.layer_decay": self.layer_decay})
         if self.freeze != "auto":
@@ -104,10 +102,11 @@ class Recipe:
         require.in_range(0, 0.5, **{"train.label_smoothing": self.label_smoothing})
         require.in_range(0, 10, **{"train.mixup": self.mixup, "train.cutmix": self.cutmix})
         require.in_range(0, 1, **{"train.synthetic_weight": self.synthetic_weight})
-        if self.clip_norm and self.clip_value:
-            raise InputError(
-                "train.clip_norm and train.clip_value are both set", remedy="clip one way: set the other to 0"
-            )
+        require.that(
+            not (self.clip_norm and self.clip_value),
+            "train.clip_norm and train.clip_value are both set",
+            remedy="clip one way: set the other to 0",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
 from hallmark.models.params import BACKBONE, PRETRAINED, Choice
 
@@ -133,15 +134,12 @@ def _per_channel(values: float | Sequence[float], channels: int) -> tuple[float,
 
 
 def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choice:
-    """The network that starts from the backbone; a setting it cannot follow is refused."""
-    for name in ("width", "depth", "activation", "norm"):
-        if getattr(model, name) != "auto":
-            _refuse(name, getattr(model, name), "auto")
-    for name in ("dropout", "stochastic_depth"):
-        if getattr(model, name):
-            _refuse(name, getattr(model, name), "0")
-    if model.channels not in ("auto", backbone.channels):
-        _refuse("channels", model.channels, f"{backbone.channels}, as the backbone has, or auto")
+    """The network that starts from the backbone. Raises InputError for other ``model.channels`` than it has."""
+    require.that(
+        model.channels in ("auto", backbone.channels),
+        f"model.channels is {model.channels}, but the backbone has {backbone.channels}",
+        remedy=f"set model.channels to {backbone.channels} or auto",
+    )
     side = backbone.side if model.image_size == "auto" else model.image_size
     name, arguments = built(backbone, side)
     head = "its head kept" if backbone.keeps_head(classes) else "its head replaced"
@@ -166,13 +164,6 @@ def _adapted(config: dict[str, Any], side: int) -> dict[str, Any]:
     if "image_size" in kept:
         kept["image_size"] = side
     return kept
-
-
-def _refuse(name: str, value: object, remedy: str) -> None:
-    raise InputError(
-        f"model.{name} is {value}, but the backbone decides that (model.name {PRETRAINED})",
-        remedy=f"set model.{name} to {remedy}",
-    )
 
 
 def _json(path: Path, source: str, where: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
 
 NAMES = ("perceptron", "mlp", "cnn", "resnet", "convnext", "vit")
 PRETRAINED = "pretrained"
@@ -24,6 +23,17 @@ NORMS = ("batch", "group", "layer", "none")
 SMALLEST = 8  # pixels: below this nothing is left after one halving of the side
 LARGEST = 224  # pixels: what networks for photographs are made for
 FEW = 20_000  # images, below which details beyond 128 pixels are learnt by heart rather than used
+
+# the settings that a network lacks, and the values that say so
+_LACKED: dict[str, tuple[str, ...]] = {
+    "perceptron": ("width", "depth", "activation", "norm", "stochastic_depth"),
+    "mlp": ("stochastic_depth",),
+    "cnn": ("stochastic_depth",),
+    "vit": ("norm",),
+    PRETRAINED: ("width", "depth", "activation", "norm", "dropout", "stochastic_depth"),
+}
+_OWN = {"perceptron": ("auto", "none", 0), "vit": ("auto", "layer")}
+_NEUTRAL = ("auto", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +56,20 @@ class Model:
 
     def __post_init__(self) -> None:
         require.one_of(("auto", *NAMES, PRETRAINED), **{"model.name": self.name})
-        if self.name == PRETRAINED and not self.backbone:
-            raise InputError(
-                "model.name is pretrained, but model.backbone names nothing to start from",
-                remedy="give an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
-            )
-        if self.backbone and self.name != PRETRAINED:
-            raise InputError(
-                f"model.backbone is '{self.backbone}', but model.name is {self.name}",
-                remedy="set model.name to pretrained, or model.backbone to null",
-            )
+        require.that(
+            self.name != PRETRAINED or bool(self.backbone),
+            "model.name is pretrained, but model.backbone names nothing to start from",
+            remedy="give an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
+        )
+        require.that(
+            self.name == PRETRAINED or not self.backbone,
+            f"model.backbone is '{self.backbone}', but model.name is {self.name}",
+            remedy="set model.name to pretrained, or model.backbone to null",
+        )
         if self.image_size != "auto":
             require.in_range(4, 1024, **{"model.image_size": self.image_size})
-        if self.channels not in ("auto", 1, 3):
-            raise InputError(f"model.channels is {self.channels}", remedy="give 1 (grey), 3 (colour) or auto")
+        known = self.channels in ("auto", 1, 3)
+        require.that(known, f"model.channels is {self.channels}", remedy="give 1 (grey), 3 (colour) or auto")
         if self.width != "auto":
             require.in_range(1, 4096, **{"model.width": self.width})
         if self.depth != "auto":
@@ -68,6 +78,26 @@ class Model:
         require.one_of(("auto", *NORMS), **{"model.norm": self.norm})
         require.in_range(0, 0.9, **{"model.dropout": self.dropout})
         require.in_range(0, 0.9, **{"model.stochastic_depth": self.stochastic_depth})
+        self.suits(self.name)
+
+    def suits(self, name: str) -> None:
+        """Raises InputError for a setting that the network of that name lacks: it is not dropped in silence."""
+        lacks = "the backbone decides that" if name == PRETRAINED else f"the network {name} has no such setting"
+        for setting in _LACKED.get(name, ()):
+            value = getattr(self, setting)
+            require.that(
+                value in _OWN.get(name, _NEUTRAL),
+                f"model.{setting} is {value}, but {lacks} (model.name)",
+                remedy=f"set model.{setting} to {0 if setting in ('dropout', 'stochastic_depth') else 'auto'}",
+            )
+
+    def suits_batches(self, size: int) -> None:
+        """Raises InputError for batch norm in batches that may hold a single image: of 2 one may be left over."""
+        require.that(
+            self.norm != "batch" or size > 2,
+            f"model.norm is batch, but a batch may hold a single image (train.batch_size {size})",
+            remedy="set model.norm to group or train.batch_size to 3 or more",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +148,8 @@ def _name(model: Model, *, images: int, size: int) -> tuple[str, str]:
 
 
 def _arguments(model: Model, name: str, *, images: int, size: int, batch_size: int) -> dict[str, Any]:
-    """The network's own arguments; a setting that the network cannot follow is refused, not dropped."""
+    """The network's own arguments."""
+    model.suits(name)  # one that was chosen
     small = size <= 40
     defaults: dict[str, dict[str, Any]] = {
         "perceptron": {},
@@ -134,29 +165,16 @@ def _arguments(model: Model, name: str, *, images: int, size: int, batch_size: i
     if name != "perceptron":
         arguments["activation"] = _activation(model, name)
     if name not in ("perceptron", "vit"):
+        model.suits_batches(batch_size)
         arguments["norm"] = _norm(model, name, batch_size)
     arguments["dropout"] = model.dropout
     if name in ("resnet", "convnext", "vit"):
         arguments["stochastic_depth"] = model.stochastic_depth
-    elif model.stochastic_depth:
-        _refuse(name, "stochastic_depth", model.stochastic_depth, "0")
     for setting, argument in (("width", "units"), ("depth", "depth")):
         value = getattr(model, setting)
         if value != "auto":
-            if argument not in arguments:
-                _refuse(name, setting, value, "auto")
             arguments[argument] = value
-    if name == "perceptron" and model.activation != "auto":
-        _refuse(name, "activation", model.activation, "auto")
-    if name in ("perceptron", "vit") and model.norm not in ("auto", "layer" if name == "vit" else "none"):
-        _refuse(name, "norm", model.norm, "auto")
     return arguments
-
-
-def _refuse(name: str, setting: str, value: object, neutral: str) -> None:
-    raise InputError(
-        f"model.{setting} is {value}, but a {name} has no such setting", remedy=f"set model.{setting} to {neutral}"
-    )
 
 
 def _activation(model: Model, name: str) -> str:
@@ -166,11 +184,6 @@ def _activation(model: Model, name: str) -> str:
 
 
 def _norm(model: Model, name: str, batch_size: int) -> str:
-    if model.norm == "batch" and batch_size < 3:  # batches of 2 may leave one image over
-        raise InputError(
-            f"model.norm is batch, but a batch may hold a single image (train.batch_size {batch_size})",
-            remedy="set model.norm to group or train.batch_size to 3 or more",
-        )
     if model.norm != "auto":
         return model.norm
     if name == "convnext":

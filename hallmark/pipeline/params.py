@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Document:
 
     def where(self, dotted: str) -> str:
         """``params.yaml, line 12`` of a key, or of the nearest section that holds it."""
+        dotted = dotted.partition("[")[0]
         while dotted and dotted not in self.lines:
             dotted = dotted.rpartition(".")[0]
         return f"{self.name}, line {self.lines[dotted]}" if dotted else self.name
@@ -147,8 +149,10 @@ def _build(
     shared: Sequence[str],
     faults: list[str],
 ) -> Any:
-    """An instance of a params dataclass from dotted values, or None where a fault was added."""
-    before = len(faults)
+    """An instance of a params dataclass from dotted values, or None where it lacks one of the right type.
+
+    With a value that the dataclass refuses it is an instance all the same, so that what holds it is checked as well.
+    """
     hints = typing.get_type_hints(cls)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
     own = {name for name in fields if name not in shared}
@@ -162,16 +166,22 @@ def _build(
                 faults.append(f"{document.where(prefix)}: {prefix}.{name} is missing; restore it from version control")
             complete = False
             continue
-        dotted = given[name]
+        dotted, before = given[name], len(faults)
         arguments[name] = _value(document, hint, values[dotted], dotted, faults)
-    if len(faults) > before or not complete:
+        complete &= len(faults) == before or dataclasses.is_dataclass(arguments[name])
+    if not complete:
         return None
-    try:
-        return cls(**arguments)
-    except InputError as error:
-        named = next((key for key in [*values, prefix] if key in str(error)), prefix)
-        faults.append(f"{document.where(named)}: {error}")
-        return None
+    made = None
+    with require.gathered() as told:
+        try:
+            made = cls(**arguments)
+        except InputError as error:
+            told.append(str(error))
+    for fault in told:
+        named = re.split(r"[^\w.]", fault, maxsplit=1)[0]
+        known = named.partition(".")[0] in document.values  # a fault begins with the key, or speaks of the section
+        faults.append(f"{document.where(named if known else prefix)}: {fault}")
+    return made
 
 
 def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[str]) -> Any:

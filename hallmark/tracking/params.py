@@ -6,7 +6,6 @@ import importlib.util
 from dataclasses import dataclass
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
 
 WANDB = ("off", "offline", "online")
 
@@ -19,11 +18,10 @@ class Tracking:
     wandb: str
 
     def __post_init__(self) -> None:
-        if not self.experiment.strip():
-            raise InputError("tracking.experiment is empty", remedy="name the MLflow experiment")
+        require.not_blank("name the MLflow experiment", **{"tracking.experiment": self.experiment})
         require.one_of(WANDB, **{"tracking.wandb": self.wandb})
-        if self.wandb != "off" and importlib.util.find_spec("wandb") is None:
-            raise InputError(
-                f"tracking.wandb is '{self.wandb}', but wandb is not installed",
-                remedy="install it with `pip install 'hallmark[wandb]'` or set tracking.wandb to 'off'",
-            )
+        require.that(
+            self.wandb == "off" or importlib.util.find_spec("wandb") is not None,
+            f"tracking.wandb is '{self.wandb}', but wandb is not installed",
+            remedy="install it with `pip install 'hallmark[wandb]'` or set tracking.wandb to 'off'",
+        )

@@ -65,6 +65,8 @@ def test_transfer_is_a_step_only_where_there_is_a_backbone() -> None:
     (transfer,) = [each for each in interventions.choose(found, []) if each.name == "transfer"]
     scratch = check_begun(transfer.other)["train"].model
     assert (scratch.name, scratch.backbone) == ("auto", None)
+    with pytest.raises(InputError, match=r"'dropout' cannot be left out: .* the backbone decides that"):
+        interventions.choose(found, ["dropout"])
 
 
 def test_a_value_needed_that_there_is_not_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from hallmark.contracts.errors import InputError
 from hallmark.models.build import build
-from hallmark.models.params import NAMES, Choice, Model, choose
+from hallmark.models.params import NAMES, PRETRAINED, Choice, Model, choose
 
 AUTO = Model(
     name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
@@ -65,15 +65,29 @@ def test_small_batches_do_without_batch_norm() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "perceptron", "depth": 2}, "model.depth is 2, but a perceptron has no such setting"),
-        ({"name": "perceptron", "activation": "relu"}, "model.activation is relu, but a perceptron"),
-        ({"name": "vit", "norm": "batch"}, "model.norm is batch, but a vit"),
-        ({"name": "cnn", "stochastic_depth": 0.1}, "model.stochastic_depth is 0.1, but a cnn"),
+        ({"name": "perceptron", "depth": 2}, "model.depth is 2, but the network perceptron has no such setting"),
+        ({"name": "perceptron", "activation": "relu"}, "model.activation is relu, but the network perceptron"),
+        ({"name": "vit", "norm": "batch"}, "model.norm is batch, but the network vit"),
+        ({"name": "cnn", "stochastic_depth": 0.1}, "model.stochastic_depth is 0.1, but the network cnn"),
+        ({"name": "mlp", "stochastic_depth": 0.1}, "set model.stochastic_depth to 0"),
+        ({"name": PRETRAINED, "backbone": "x", "width": 8}, "model.width is 8, but the backbone decides that"),
+        ({"name": PRETRAINED, "backbone": "x", "dropout": 0.1}, "set model.dropout to 0"),
     ],
 )
-def test_settings_a_network_cannot_follow_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_settings_a_network_lacks_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        chosen(replace(AUTO, **changes))
+        replace(AUTO, **changes)
+
+
+def test_settings_that_the_chosen_network_lacks_are_refused() -> None:
+    with pytest.raises(InputError, match=r"model.stochastic_depth is 0.1, but the network cnn"):
+        chosen(replace(AUTO, stochastic_depth=0.1), side=28)
+    assert chosen(replace(AUTO, stochastic_depth=0.1), side=100).arguments["stochastic_depth"] == 0.1
+
+
+@pytest.mark.parametrize(("name", "norm"), [("perceptron", "none"), ("vit", "layer")])
+def test_a_setting_may_name_what_the_network_has_anyway(name: str, norm: str) -> None:
+    assert "norm" not in chosen(replace(AUTO, name=name, norm=norm)).arguments
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ class Inner:
 
     def __post_init__(self) -> None:
         require.in_range(0, 1, **{"grow.inner.rate": self.rate})
+        for place, name in enumerate(self.names):
+            require.one_of("abc", **{f"grow.inner.names[{place}]": name})
+        if "c" in self.names:
+            raise InputError("c does not grow", remedy="leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +99,19 @@ def test_all_faults_are_told_at_once() -> None:
     assert "4 faults" in message
     for words in ("grow.steps", "grow.inner.rate", "grow.limt", "grow.limit is missing"):
         assert words in message
+
+
+def test_all_wrong_values_of_a_section_are_told_each_with_its_line() -> None:
+    with pytest.raises(InputError) as caught:
+        build(TEXT.replace("rate: 0.5", "rate: 7").replace("[a, b]", "[a, x, c]"))
+    assert str(caught.value).splitlines() == [
+        "params.yaml has 3 faults:",
+        "  params.yaml, line 5: grow.inner.rate is 7.0, outside [0, 1]; give a value in that range",
+        "  params.yaml, line 6: grow.inner.names[1] is 'x'; choose one of: a, b, c",
+        "  params.yaml, line 4: c does not grow; leave it out",
+    ]
+
+
+def test_checks_raise_outside_a_params_file() -> None:
+    with pytest.raises(InputError, match=r"^grow\.inner\.rate is 7"):
+        Inner(rate=7, names=["x", "c"])

@@ -1,0 +1,56 @@
+"""params.yaml of the project itself: what is told before anything runs, and its presets."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline.configuration import configure
+from tasks import STAGES
+
+HERE = Path(__file__).parents[2]
+MODELS = sorted(path.stem for path in (HERE / "conf" / "model").glob("*.yaml"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The project's params.yaml and presets."""
+    shutil.copy(HERE / "params.yaml", tmp_path)
+    shutil.copytree(HERE / "conf", tmp_path / "conf")
+    return tmp_path
+
+
+def set_to(workspace: Path, *overrides: str) -> None:
+    configure(STAGES, workspace, list(overrides), package="tasks")
+
+
+@pytest.mark.parametrize(("first", "then"), list(itertools.permutations(MODELS, 2)))
+def test_a_model_goes_after_another(workspace: Path, first: str, then: str) -> None:
+    set_to(workspace, f"model={first}")
+    set_to(workspace, f"model={then}")
+
+
+def test_all_that_does_not_go_together_is_told_at_once_and_nothing_written(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_text(encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        set_to(
+            workspace, "model.name=perceptron", "model.width=64", "model.norm=batch",
+            "train.lr=-1", "train.patience=-1", "train.clip_value=1", "augment.policy=wild",
+        )  # fmt: skip
+    first, *faults = str(caught.value).splitlines()
+    assert first == "params.yaml has 6 faults:"
+    lines = before.splitlines()
+    for fault, key in zip(faults, ("policy", "width", "norm", "lr", "patience", "clip_norm"), strict=True):
+        number = int(fault.partition("line ")[2].partition(":")[0])
+        assert lines[number - 1].strip().startswith(f"{key}:"), fault
+    assert (workspace / "params.yaml").read_text(encoding="utf-8") == before
+
+
+def test_batch_norm_without_batches_is_told_before_the_run(workspace: Path) -> None:
+    with pytest.raises(InputError, match=r"model.norm is batch, but a batch may hold a single image"):
+        set_to(workspace, "model.norm=batch", "train.batch_size=2")
+    set_to(workspace, "model.norm=batch", "train.batch_size=3")
