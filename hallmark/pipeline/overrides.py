@@ -36,6 +36,7 @@ def misspelt(values: Mapping[str, Any], overrides: Sequence[str], *, conf: Path)
 
 _WHOLE = r"[-+]?(?:0|[1-9]\d*)"
 _NUMBER = rf"{_WHOLE}(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_GRAMMAR = "write key=value, a list as [1, 2], a section as {name: value} with no quotes around the names"
 _PLAIN = re.compile(rf"([\w.]+)=({_NUMBER}|[A-Za-z_][\w/.-]*)")
 
 
@@ -70,8 +71,14 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from ruamel.yaml import YAML
+    from ruamel.yaml.representer import RoundTripRepresenter
 
+    class Representer(RoundTripRepresenter):
+        """Writes null as such: ruamel leaves nothing behind the colon."""
+
+    Representer.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml = YAML()
+    yaml.Representer = Representer
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -82,7 +89,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
         try:
             parsed = parser.parse_override(override)
         except HydraException as error:
-            faults.append(f"'{override}' is no override: {str(error).splitlines()[0]}")
+            faults.append(f"'{override}' is no override ({str(error).splitlines()[0]}); {_GRAMMAR}")
             continue
         if parsed.is_sweep_override() or parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
             faults.append(f"'{override}': only key=value or group=preset; sweeps belong to `hallmark tune`")
@@ -92,7 +99,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
         if group.is_dir() and isinstance(value, str):
             fault = _merge_preset(document, key, value, group)
         else:
-            fault = set_value(document, key, value)
+            fault = set_value(document, key, _in_one_line(value))
         if fault:
             faults.append(fault)
     if faults:
@@ -102,6 +109,20 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     stream = io.StringIO()
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def _in_one_line(value: Any) -> Any:
+    """A section or list that is written in braces or brackets, with the comment of its line behind it."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if isinstance(value, dict):
+        made: Any = CommentedMap({key: _in_one_line(entry) for key, entry in value.items()})
+    elif isinstance(value, list):
+        made = CommentedSeq([_in_one_line(entry) for entry in value])
+    else:
+        return value
+    made.fa.set_flow_style()
+    return made
 
 
 def refuse(faults: Sequence[str]) -> None:

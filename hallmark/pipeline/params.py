@@ -108,7 +108,9 @@ def build_all(
         if section is None and stage in document.values:
             section = {}
         if not isinstance(section, dict):
-            faults.append(f"{document.where(stage)}: section '{stage}' is missing; restore it from version control")
+            is_there = stage in document.values
+            fault = f"{stage} is {section!r}, but must be a section of keys" if is_there else f"'{stage}' is missing"
+            faults.append(f"{document.where(stage)}: {fault}; restore it from version control")
             continue
         clash = sorted(set(section) & set(shared[stage]))
         faults.extend(

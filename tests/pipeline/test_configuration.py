@@ -10,6 +10,7 @@ import pytest
 
 from hallmark.contracts.errors import InputError
 from hallmark.pipeline.configuration import configure
+from hallmark.pipeline.overrides import apply
 from tasks import STAGES
 
 HERE = Path(__file__).parents[2]
@@ -54,3 +55,25 @@ def test_batch_norm_without_batches_is_told_before_the_run(workspace: Path) -> N
     with pytest.raises(InputError, match=r"model.norm is batch, but a batch may hold a single image"):
         set_to(workspace, "model.norm=batch", "train.batch_size=2")
     set_to(workspace, "model.norm=batch", "train.batch_size=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("train.lr=0.002", "  lr: 0.002"),
+        ("model.backbone=x", "  backbone: x"),
+        ("validate.classes=[cat, dog]", "  classes: [cat, dog]"),
+        ("objective.costs={1: {7: 10}}", "  costs: {1: {7: 10}}"),
+        ("evaluate.robustness.noise=[]", "    noise: []"),
+        ("synthesize.target=off", "  target: off"),
+    ],
+)
+def test_one_line_changes_and_its_comment_stays(workspace: Path, override: str, line: str) -> None:
+    before = (workspace / "params.yaml").read_text(encoding="utf-8")
+    after = apply(before, [override], conf=workspace / "conf")
+    both = zip(before.splitlines(), after.splitlines(), strict=True)
+    changed = [(old, new) for old, new in both if old != new]
+    assert len(changed) == 1, changed
+    old, new = changed[0]
+    assert new.partition("#")[0].rstrip() == line
+    assert new.partition("#")[2] == old.partition("#")[2]

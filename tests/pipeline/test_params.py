@@ -83,6 +83,8 @@ def test_off_is_a_word_as_in_yaml_1_2() -> None:
         ("  limit: null\n", "", r"line 2: grow\.limit is missing"),
         ("{x: 1}", "{x: y}", r"line 8: grow\.options\.x is 'y', but must be a number"),
         ("[a, b]", "[a, b", "not valid YAML"),
+        (TEXT[TEXT.index("grow") :], "grow: 3", r"line 2: grow is 3, but must be a section of keys"),
+        (TEXT[TEXT.index("grow") :], "", r"'grow' is missing"),
     ],
 )
 def test_each_fault_names_the_key_and_the_line(old: str, new: str, message: str) -> None:
