@@ -24,6 +24,7 @@ WORTH_RESTART = 20_000  # images an epoch, of which one cycle takes minutes: a s
 LARGE = 384  # images of a batch of so many small ones: a step costs them a fifth less than one of 128
 MUON_AT_MOST = 0.06  # its rate grows with batches above 128 (Goyal et al. 2017) up to this
 DRAWN, UNDER, WHOLE = "drawn", "under", "whole"  # weights all drawn anew; trained under a new head; all trained
+LEAST_LR = 1e-10  # below, no weight in 32 bits moves
 GENTLER = 2  # trained weights learn with the learning rate divided by this,
 FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
 WORTH_MUON = 4_000  # images an epoch: with fewer, batches are small and orthogonalising costs as much as the gradients
@@ -82,7 +83,7 @@ class Recipe:
         if not isinstance(self.batch_size, str):
             require.in_range(1, 65_536, **{"train.batch_size": self.batch_size})
         if not isinstance(self.lr, str):
-            require.that(0 < self.lr <= 10, f"train.lr is {self.lr}", remedy="give a value above 0, of 10 at most")
+            require.in_range(LEAST_LR, 10, **{"train.lr": self.lr})
         if self.layer_decay != "auto":
             require.in_range(0.1, 1, **{"train.layer_decay": self.layer_decay})
         if self.freeze != "auto":

@@ -257,6 +257,7 @@ def test_many_small_images_come_in_large_batches_at_a_higher_rate() -> None:
     [
         ("lr", -1.0, "train.lr is -1.0"),
         ("lr", math.nan, "train.lr is nan"),
+        ("lr", 1e-300, "train.lr is 1e-300, outside"),
         ("optimizer", "adamm", "train.optimizer is 'adamm'; did you mean 'adam"),
         ("schedule", "linear", "train.schedule is 'linear'"),
         ("batch_size", 0, "train.batch_size is 0"),
