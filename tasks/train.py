@@ -93,7 +93,7 @@ def run(
 
     from hallmark.contracts.runtime import state
     from hallmark.learning import checkpoints, devices, finding, record, sets, starting
-    from hallmark.models import weights
+    from hallmark.models import layers, weights
     from hallmark.pipeline import telemetry
     from hallmark.tracking import backbones, store
     from hallmark.tracking.runs import open_run
@@ -130,6 +130,7 @@ def run(
             ),
         )
         resolved = resolve(params, images=data.shown, network=name, weights=start.weights, found_batch_size=found)
+    layers.check_batches(start.network, resolved.batch_size)
     with open_run(params.tracking, key=key, stage="train", params=dataclasses.asdict(params)) as tracked:
         fitted = sets.train(
             data,

@@ -130,3 +130,12 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
     import pandas as pd
 
     return conform(pd.read_parquet(path, engine="pyarrow"), table)
+
+
+def one_of_each_cluster(table: pd.DataFrame) -> pd.DataFrame:
+    """One image of each duplicate cluster, of rows with path, cluster and representative, in their order.
+
+    That is its representative, or where that is not among the rows the first by path.
+    """
+    first = table.sort_values(["representative", "path"], ascending=[False, True]).drop_duplicates("cluster")
+    return table[table.index.isin(first.index)]

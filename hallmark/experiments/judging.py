@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hallmark.contracts.errors import InputError
-from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, read_table
+from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, one_of_each_cluster, read_table
 from hallmark.judgement import metrics, prediction, publication
 from hallmark.judgement.objective import Objective, score
 from hallmark.learning import pixels
@@ -111,7 +111,7 @@ def _images(data: Path, judged: Sequence[str] | None) -> pd.DataFrame:
     table = decisions[["path", "label", "split", "fate"]].merge(split, on="path", validate="one_to_one")
     table = table.merge(manifest, on="path", validate="one_to_one")
     asked = table["split"] == "val" if judged is None else table["path"].isin(set(judged))
-    images = table[asked & (table["fate"] != "removed") & table["representative"]].reset_index(drop=True)
+    images = one_of_each_cluster(table[asked & (table["fate"] != "removed")]).reset_index(drop=True)
     if images.empty:
         raise InputError(
             "there are no validation images to judge by", remedy="raise split.val, or give the source more images"

@@ -57,6 +57,17 @@ class Objective:
                     remedy="name mistakes alone",
                 )
 
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raises InputError for a class that it names and ``classes`` lacks."""
+        named = {self.class_name} if self.metric == "recall" else set()
+        if self.metric == "cost":
+            named |= set(self.costs) | {name for row in self.costs.values() for name in row}
+        for name in sorted(named - set(classes)):
+            raise InputError(
+                f"objective names the class '{name}', which the data does not have",
+                remedy=f"choose one of: {', '.join(classes)}",
+            )
+
 
 def score(
     objective: Objective,
@@ -75,12 +86,7 @@ def score(
 
     if len(labels) == 0:
         raise InputError(f"objective.metric '{objective.metric}' needs at least one image, but there is none")
-    for name in _names(objective):
-        if name not in classes:
-            raise InputError(
-                f"objective names the class '{name}', which the data does not have",
-                remedy=f"choose one of: {', '.join(classes)}",
-            )
+    objective.check_classes(classes)
     if objective.metric == "log_loss":
         return -float(metrics.log_losses(labels, probabilities).mean())
     if objective.metric == "auroc":
@@ -94,7 +100,7 @@ def score(
     if objective.metric == "accuracy":
         return float((predicted == labels).mean())
     if objective.metric == "cost":
-        return -float(cost_matrix(objective, classes)[labels, predicted].mean())
+        return 0.0 - float(cost_matrix(objective, classes)[labels, predicted].mean())
     counts = metrics.Counts.of(labels, predicted, len(classes))
     if objective.metric == "recall":
         index = list(classes).index(objective.class_name)
@@ -161,10 +167,3 @@ def describe(objective: Objective) -> str:
     if objective.metric == "recall":
         return f"recall of '{objective.class_name}'"
     return objective.metric.replace("_", " ")
-
-
-def _names(objective: Objective) -> list[str]:
-    named = {objective.class_name} if objective.metric == "recall" else set()
-    if objective.metric == "cost":
-        named |= set(objective.costs) | {name for row in objective.costs.values() for name in row}
-    return sorted(named)

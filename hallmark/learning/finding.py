@@ -19,6 +19,8 @@ from hallmark.learning import devices
 from hallmark.learning.stepping import Stepper
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from hallmark.learning.batches import Batches
     from hallmark.learning.devices import Machine
     from hallmark.learning.losses import Loss
@@ -31,7 +33,8 @@ WORSE = 4.0  # the trial ends where the loss is this many times its least
 BACK = 10.0  # the rate of the least loss is already too high by about this much (Smith 2017)
 
 SHARE = 0.5  # of the memory there is, that training may take
-STEPS_LEFT = 8  # steps an epoch keeps, however much memory there is
+STEPS_LEFT = 8  # steps an epoch keeps, however much memory there is,
+LEAST = 8  # unless its batches were smaller than this
 TRIED = 4  # images of the batch that tells what one image takes
 COPIES = 6  # of the weights: themselves, gradients, two moments, their average, the best epoch's
 
@@ -87,15 +90,21 @@ def learning_rate(
     return float(f"{best['lr'] / BACK:.2g}"), curve
 
 
+def is_open(curve: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the loss of a trial still fell at its end, as where few images were learnt by heart: no rate is found."""
+    least = min(range(len(curve)), key=lambda step: curve[step]["loss"])
+    return least >= STEPS - STEPS // 10
+
+
 def batch_size(network: nn.Module, shape: tuple[int, int, int], *, images: int, machine: Machine, classes: int) -> int:
     """The largest power of two whose training step fits into :data:`SHARE` of the memory that is free now.
 
     ``shape`` is an image's [channels, height, width]. On a GPU steps are tried, each twice as large, until one does not
     fit; elsewhere a step of :data:`TRIED` images tells what one takes, and nothing larger is ever allocated: a process
-    that takes too much of the main memory is killed, not told. An epoch keeps :data:`STEPS_LEFT` steps. Raises
-    MachineError where not even the smallest fits.
+    that takes too much of the main memory is killed, not told. An epoch keeps :data:`STEPS_LEFT` steps of
+    :data:`LEAST` images or more. Raises MachineError where not even the smallest fits.
     """
-    most = max(2, images // STEPS_LEFT)
+    most = max(min(images, LEAST), images // STEPS_LEFT)
     with devices.settled(machine, deterministic=False):
         trial = copy.deepcopy(network).to(machine.device).train()
         if machine.device.type == "cuda":

@@ -29,12 +29,13 @@ def build(
     """The loss of that name.
 
     ``priors`` are the classes' shares of an epoch, ``weights`` the mean weights of their images (default: 1 each);
-    ``focal`` scales by (1 - p)^gamma (Lin et al. 2017); ``logit_adjusted`` adds tau log prior (Menon et al. 2021).
+    ``focal`` scales by (1 - p)^gamma (Lin et al. 2017); ``logit_adjusted`` adds tau log prior (Menon et al. 2021), the
+    prior being the class's share of the loss: where weights even the classes out already, nothing is left to adjust.
     """
     assert name in ("cross_entropy", "focal", "logit_adjusted"), f"unknown loss {name!r}"
     shares = torch.tensor(list(priors), dtype=torch.float32)
-    shift = adjustment_tau * torch.log(shares.clamp_min(1e-12))
     weighed = shares if weights is None else shares * torch.tensor(list(weights), dtype=torch.float32)
+    shift = adjustment_tau * torch.log((weighed / weighed.sum().clamp_min(1e-12)).clamp_min(1e-12))
     return Loss(name=name, shift=shift, weighed=weighed, label_smoothing=label_smoothing, focal_gamma=focal_gamma)
 
 

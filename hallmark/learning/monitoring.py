@@ -98,9 +98,10 @@ def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> list[str]
             "choose model.activation gelu or silu."
         )
     balances = [row["gradient_balance"] for row in history if row["gradient_balance"] is not None]
-    if balances and sorted(balances)[len(balances) // 2] < VANISHING:
+    median = sorted(balances)[len(balances) // 2] if balances else 1.0
+    if median < VANISHING:
         found.append(
-            f"Vanishing gradients: the first layer's are {balances[-1]:.1g} of the last layer's, so it hardly learns; "
+            f"Vanishing gradients: the first layer's are {median:.1g} of the last layer's, so it hardly learns; "
             "choose model.norm batch, model.activation relu or gelu, or fewer layers."
         )
     norms = [row["gradient_norm"] for row in history]

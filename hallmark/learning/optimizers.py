@@ -94,7 +94,7 @@ def build(
         case "rmsprop":
             return [_eager(RMSprop)(groups, lr=lr, alpha=0.99, momentum=momentum)]
         case "muon":
-            outer = {id(matrices[0]), id(matrices[-1])}
+            outer = {id(parameter) for parameter in (*matrices[:1], *matrices[-1:])}
             inner = [parameter for parameter in matrices if id(parameter) not in outer]
             ends = [parameter for parameter in matrices if id(parameter) in outer]
             slower = grouped(ends, weight_decay, AUXILIARY) + grouped(vectors, 0.0, AUXILIARY)

@@ -104,6 +104,11 @@ class Recipe:
         require.in_range(0, 10, **{"train.mixup": self.mixup, "train.cutmix": self.cutmix})
         require.in_range(0, 1, **{"train.synthetic_weight": self.synthetic_weight})
         require.that(
+            self.schedule != "plateau" or self.patience not in (1, 2),
+            f"train.patience is {self.patience}: the training would end before train.schedule plateau lowers its rate",
+            remedy="set it to 3 or more, or to 0 for no early stopping",
+        )
+        require.that(
             not (self.clip_norm and self.clip_value),
             "train.clip_norm and train.clip_value are both set",
             remedy="clip one way: set the other to 0",

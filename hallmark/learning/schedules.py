@@ -46,10 +46,13 @@ def factor(schedule: str, step: int, *, total: int, warmup: float) -> float:
 
 
 def momentum(schedule: str, step: int, *, total: int, warmup: float, base: float) -> float:
-    """The momentum of a step: within a cycle it falls to ``base`` - 0.1 while the learning rate is high."""
+    """The momentum of a step: within a cycle it falls to ``base`` - 0.1 while the learning rate is high.
+
+    A small one falls to its half: RMSprop has no buffer for momentum that begins at nothing.
+    """
     if schedule not in ("one_cycle", "warm_restart"):
         return base
-    low = max(0.0, base - 0.1)
+    low = max(base / 2, base - 0.1)
     return base - (base - low) * factor(schedule, step, total=total, warmup=warmup)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hallmark.contracts.errors import GateRefused
-from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, read_table
+from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, one_of_each_cluster, read_table
 from hallmark.images.shards import Reader
 from hallmark.judgement.objective import score
 from hallmark.learning import finding, loop, losses, pixels
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 class Sets:
     """``plan`` has a row per training image, real ones first, then synthetic ones, as have ``train_items``.
 
-    ``val_items`` and ``val_labels`` hold one image of each duplicate cluster. ``files`` are the tables all this follows
-    from. ``class_priors`` of the plan are those of the real and the synthetic images together.
+    Synthetic images of no weight are left out. ``val_items`` and ``val_labels`` hold one image of each duplicate
+    cluster. ``files`` are the tables all this follows from. ``class_priors`` of the plan are those of the real and the
+    synthetic images together.
     """
 
     classes: list[str]
@@ -60,8 +61,10 @@ def read(*, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: P
     """The sets as the stages before left them. Raises GateRefused where fewer than two classes are left to learn."""
     manifest = read_table(ingest / "manifest.parquet", MANIFEST).set_index("path")
     decisions = read_table(clean / "decisions.parquet", DECISIONS)
-    clusters = read_table(split / "split.parquet", SPLIT).set_index("path")["representative"]
+    clusters = read_table(split / "split.parquet", SPLIT)[["path", "cluster", "representative"]]
     synthetic = read_table(synthesize / "manifest.parquet", SYNTHETIC)
+    if synthetic_weight == 0:
+        synthetic = synthetic.iloc[:0]
     plan = planning.read(balance)
     classes = sorted(plan.table["label"].astype(str).unique())
     if len(classes) < 2:
@@ -78,7 +81,7 @@ def read(*, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: P
     made = _synthetic_items(synthesize, synthetic)
     combined = _with_synthetic(plan, synthetic, weight=synthetic_weight)
     held_out = decisions[(decisions["split"] == "val") & (decisions["fate"] != "removed")]
-    held_out = held_out[clusters.loc[held_out["path"].tolist()].to_numpy(dtype=bool)]
+    held_out = one_of_each_cluster(held_out.merge(clusters, on="path", validate="one_to_one"))
     known = held_out["label"].isin(classes).to_numpy(dtype=bool)
     warnings = []
     if not known.all():
@@ -125,7 +128,8 @@ def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Pl
     """The plan with a row per synthetic image after the real ones.
 
     They are shown once an epoch with ``weight`` times their class's weight; under a weighted sampler an image's share
-    is its class's, divided evenly among real and synthetic images, so that classes' shares stay as balance set them.
+    is its class's, divided evenly among real and synthetic images. Where balance evens the classes out by such a
+    sampler or by class weights, each class keeps its share of the loss.
     """
     labels = synthetic["label"].astype(str)
     assert set(labels) <= set(plan.class_weights), "a synthetic image is of a class without real ones"
@@ -151,8 +155,17 @@ def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Pl
         table["probability"] = np.where(is_made, fresh, table["probability"] * share)
     else:
         table["probability"] = table["repeats"] / table["repeats"].sum()
+    if plan.sampler == "weighted" or len(set(plan.class_weights.values())) > 1:
+        before, after = _parts(plan.table), _parts(table)
+        table["weight"] *= table["label"].map(before / after).astype("float64")
     priors = table.groupby("label")["probability"].sum()
     return replace(plan, table=table, class_priors={label: float(priors[label]) for label in plan.class_priors})
+
+
+def _parts(table: pd.DataFrame) -> pd.Series:
+    """Each class's part of an epoch's loss, by label; they add up to 1."""
+    parts = (table["probability"] * table["weight"]).groupby(table["label"].astype(str)).sum()
+    return parts / parts.sum()
 
 
 def train(
@@ -203,10 +216,18 @@ def train(
         adjustment_tau=data.plan.adjustment_tau,
         weights=[weights[label] for label in data.classes],
     )
-    if validation is not None:  # an objective that these images do not define is told before anything is learnt
+    # an objective that these classes or images do not define is told before anything is learnt
+    objective.check_classes(data.classes)
+    if validation is not None:
         alike = np.full((len(validation.labels), len(data.classes)), 1 / len(data.classes))
         score(objective, validation.labels, alike, data.classes)
     search: list[dict[str, float]] = []
+    warnings: list[str] = []
+    if validation is None and resolved.schedule == "plateau":
+        warnings.append(
+            "train.schedule is plateau, but without validation images nothing tells when to lower the learning rate: "
+            "it stays as it is."
+        )
     if recipe.lr == "find":
         rate, search = checkpoints.once(
             "lr",
@@ -221,7 +242,13 @@ def train(
                 machine=machine,
             ),
         )
-        resolved = replace(resolved, lr=rate)
+        if finding.is_open(search):
+            warnings.append(
+                f"train.lr is find, but up to {search[-1]['lr']:g} no rate was too high for so few images: the one of "
+                f"auto is taken, {resolved.lr:g}."
+            )
+        else:
+            resolved = replace(resolved, lr=rate)
     fitted = loop.fit(
         start.network,
         batches=batches,
@@ -235,4 +262,4 @@ def train(
         checkpoints=checkpoints,
         log=log,
     )
-    return replace(fitted, search=search)
+    return replace(fitted, search=search, warnings=[*warnings, *fitted.warnings])

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
+from hallmark.models.params import SMALLEST_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,15 @@ class ChannelLayerNorm(nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+def check_batches(network: nn.Module, size: int) -> None:
+    """Raises InputError where batches of ``size`` images may hold a single one, which batch norm cannot take."""
+    if size < SMALLEST_BATCH and any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in network.modules()):
+        raise InputError(
+            f"train.batch_size is {size}, but the network has batch norm, and a batch may hold a single image",
+            remedy=f"set train.batch_size to {SMALLEST_BATCH} or more",
+        )
 
 
 def norm(name: str, channels: int, *, spatial: bool) -> nn.Module:

@@ -20,8 +20,9 @@ BACKBONE = "model.backbone"
 ACTIVATIONS = ("relu", "gelu", "silu", "sigmoid", "tanh")
 NORMS = ("batch", "group", "layer", "none")
 
-SMALLEST = 8  # pixels: below this nothing is left after one halving of the side
+SMALLEST = 8  # pixels: below this nothing is left after one halving of the side, and little to augment
 LARGEST = 224  # pixels: what networks for photographs are made for
+SMALLEST_BATCH = 3  # images that batch norm needs: of batches of 2 one may be left over
 FEW = 20_000  # images, below which details beyond 128 pixels are learnt by heart rather than used
 
 # the settings that a network lacks, and the values that say so
@@ -67,7 +68,7 @@ class Model:
             remedy="set model.name to pretrained, or model.backbone to null",
         )
         if self.image_size != "auto":
-            require.in_range(4, 1024, **{"model.image_size": self.image_size})
+            require.in_range(SMALLEST, 1024, **{"model.image_size": self.image_size})
         known = self.channels in ("auto", 1, 3)
         require.that(known, f"model.channels is {self.channels}", remedy="give 1 (grey), 3 (colour) or auto")
         if self.width != "auto":
@@ -92,9 +93,9 @@ class Model:
             )
 
     def suits_batches(self, size: int) -> None:
-        """Raises InputError for batch norm in batches that may hold a single image: of 2 one may be left over."""
+        """Raises InputError for batch norm in batches that may hold a single image."""
         require.that(
-            self.norm != "batch" or size > 2,
+            self.norm != "batch" or size >= SMALLEST_BATCH,
             f"model.norm is batch, but a batch may hold a single image (train.batch_size {size})",
             remedy="set model.norm to group or train.batch_size to 3 or more",
         )

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import logging
+import re
 import tempfile
 import time
 from collections import Counter
@@ -247,18 +249,30 @@ def digest(path: Path) -> str:
 
 
 def flatten(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Nested params as dotted names and text.
+    """Nested params as dotted names and text; a section with a name that MLflow refuses, as JSON.
 
     >>> flatten({"optimizer": {"name": "adamw", "lr": 0.1}, "epochs": 3})
     {'optimizer.name': 'adamw', 'optimizer.lr': '0.1', 'epochs': '3'}
+    >>> flatten({"costs": {"cat (black)": {"dog": 2.0}}})
+    {'costs': '{"cat (black)": {"dog": 2.0}}'}
     """
     flat: dict[str, str] = {}
     for name, value in params.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _is_named_plainly(value):
+            flat[f"{prefix}{name}"] = json.dumps(value, ensure_ascii=False)
+        elif isinstance(value, dict):
             flat.update(flatten(value, f"{prefix}{name}."))
         else:
             flat[f"{prefix}{name}"] = str(value)
     return flat
+
+
+def _is_named_plainly(section: Mapping[str, object]) -> bool:
+    """Whether MLflow takes each name of a section, and of those in it, in a param's name."""
+    return all(
+        re.fullmatch(r"[\w .:-]+", name) is not None and (not isinstance(value, dict) or _is_named_plainly(value))
+        for name, value in section.items()
+    )
 
 
 def _unfinished(client: MlflowClient, experiment: str, key: str, stage: str) -> str | None:

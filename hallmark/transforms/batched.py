@@ -144,7 +144,7 @@ def _one_of(transform: Transform, slot: int, height: int, width: int, channels: 
     """One of the members for each image, by their probabilities."""
     share = SLOTS // 64
     members = []
-    for number, member in enumerate(transform["arguments"]["transforms"][:62]):
+    for number, member in enumerate(transform["arguments"]["transforms"]):
         made = _step({**member, "p": 1.0}, slot + (number + 1) * share, height, width, channels)
         if made is not None:
             members.append((member["p"], made))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hallmark.transforms.catalogue import Transform
 
 GROUPS = ("OneOf", "SomeOf")
+LARGEST_GROUP = 62  # transforms, each of which draws its own quantities
 
 
 def check(transforms: Any, *, where: str) -> list[Transform]:
@@ -95,6 +96,10 @@ def _check_group(
             faults.append(f"{where}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
     members = _check_list(arguments.get("transforms"), f"{where}.arguments.transforms", faults, inside=name)
     made: dict[str, Any] = {"transforms": members}
+    if len(members) > LARGEST_GROUP:
+        faults.append(f"{where}.arguments.transforms holds {len(members)} transforms; give {LARGEST_GROUP} or fewer")
+    if name == "OneOf" and members and not any(member.get("p", 1.0) for member in members):
+        faults.append(f"{where}.arguments.transforms: each has p 0, so none can be drawn; raise p of one")
     if name == "SomeOf":
         made["n"] = arguments.get("n")
         if not isinstance(made["n"], int) or isinstance(made["n"], bool) or made["n"] < 1:

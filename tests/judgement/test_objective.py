@@ -67,6 +67,11 @@ def test_what_one_image_alone_defines_is_never_sure() -> None:
     assert difference_error(ACCURACY, labels[:1], right[:1], wrong[:1], CLASSES) == math.inf
 
 
+def test_no_cost_is_nought_and_not_minus_nought() -> None:
+    value = score(Objective(metric="cost", costs={"a": {"b": 2.0}}), np.array([0, 1]), np.eye(2), ["a", "b"])
+    assert str(value) == "0.0"
+
+
 def test_a_right_answer_costs_nothing() -> None:
     Objective(metric="cost", costs={"a": {"a": 0.0, "b": 2.0}})
     with pytest.raises(InputError, match=r"objective.costs.a.a is 3, but a right answer costs nothing"):

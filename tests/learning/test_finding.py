@@ -75,6 +75,7 @@ def test_the_batch_size_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> N
         assert math.log2(found[mib]).is_integer()
     assert found[1] < found[8] < found[64]
     assert finding.batch_size(network, (1, 8, 8), images=100, machine=CPU, classes=10) == 8
+    assert finding.batch_size(network, (1, 8, 8), images=31, machine=CPU, classes=10) == 8
     monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
     with pytest.raises(MachineError, match=r"train\.batch_size is find, but not even a batch of two"):
         finding.batch_size(network, (1, 8, 8), images=10**6, machine=CPU, classes=10)

@@ -134,6 +134,36 @@ def test_losses_agree_with_their_definitions() -> None:
     torch.testing.assert_close(loss("logit_adjusted")(logits, targets, ones), shifted)
 
 
+def test_logits_are_adjusted_for_what_the_weights_leave() -> None:
+    """Where class weights even the classes out, the best answer to images that tell nothing is even, adjusted once."""
+    priors, even = [0.7, 0.2, 0.1], [1 / 0.7, 1 / 0.2, 1 / 0.1]
+    made = losses.build(
+        "logit_adjusted", priors=priors, weights=even, label_smoothing=0.0, focal_gamma=2.0, adjustment_tau=1.0
+    )
+    logits, targets = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.eye(3)
+    torch.testing.assert_close(
+        made(logits, targets, torch.tensor(even)), loss("cross_entropy")(logits, targets, torch.tensor(even))
+    )
+
+
+@pytest.mark.parametrize("base", [0.0, 0.05, 0.1, 0.9])
+@pytest.mark.parametrize("warmup", [0.01, 0.2])
+def test_rmsprop_has_a_buffer_for_its_momentum(base: float, warmup: float) -> None:
+    model = network()
+    made = optimizers.build("rmsprop", model, lr=0.01, momentum=base, weight_decay=0.0, fused=False)
+    for step in range(6):
+        rate = schedules.momentum("one_cycle", step, total=6, warmup=warmup, base=base)
+        optimizers.set_rates(made, lr=0.01, momentum=rate)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        made[0].step()
+
+
+def test_muon_without_a_matrix_is_adamw() -> None:
+    (made,) = optimizers.build("muon", torch.nn.BatchNorm1d(3), lr=0.01, momentum=0.9, weight_decay=0.0, fused=False)
+    assert isinstance(made, torch.optim.AdamW)
+
+
 def test_weights_count_images() -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
     targets = functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
@@ -262,13 +292,14 @@ def test_many_small_images_come_in_large_batches_at_a_higher_rate() -> None:
         ("schedule", "linear", "train.schedule is 'linear'"),
         ("batch_size", 0, "train.batch_size is 0"),
         ("max_epochs", 0, "train.max_epochs is 0"),
+        ("patience", 2, "train.patience is 2: the training would end before"),
         ("label_smoothing", 0.9, "train.label_smoothing is 0.9"),
         ("clip_value", 1.0, "train.clip_norm and train.clip_value are both set"),
     ],
 )
 def test_wrong_values_are_refused(name: str, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        replace(RECIPE, **{name: value})
+        replace(RECIPE, **{"schedule": "plateau", name: value})
 
 
 def test_numpy_is_left_alone() -> None:

@@ -94,7 +94,7 @@ def test_a_setting_may_name_what_the_network_has_anyway(name: str, norm: str) ->
     ("changes", "message"),
     [
         ({"name": "resnit"}, "model.name is 'resnit'; did you mean 'resnet'"),
-        ({"image_size": 2}, "model.image_size is 2, outside"),
+        ({"image_size": 4}, "model.image_size is 4, outside"),
         ({"channels": 2}, "model.channels is 2"),
         ({"dropout": 1.0}, "model.dropout is 1.0"),
         ({"norm": "instance"}, "model.norm is 'instance'"),

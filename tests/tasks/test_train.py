@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from hallmark.contracts.errors import GateRefused, InputError
-from hallmark.contracts.tables import PLAN, read_table, write_table
+from hallmark.contracts.tables import DECISIONS, PLAN, SPLIT, read_table, write_table
 from hallmark.images.decoding import prepare
 from hallmark.images.shards import Reader
 from hallmark.judgement.objective import Objective
@@ -176,6 +176,77 @@ def test_a_weighted_sampler_keeps_the_classes_shares(tmp_path: Path) -> None:
     assert shares.to_numpy() == pytest.approx(np.full(10, 0.1))
     zeros = table[table["label"] == "0"]["probability"]
     assert zeros.to_numpy() == pytest.approx(np.full(len(zeros), 0.1 / len(zeros)))
+
+
+@pytest.mark.parametrize("strategy", ["class_weights", "weighted_sampler"])
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_synthetic_images_leave_classes_that_balance_evened_out_as_even(
+    tmp_path: Path, strategy: str, weight: float
+) -> None:
+    def shares(synthetic: int) -> Any:
+        root = tmp_path / str(synthetic)
+        table = read(workspace.make(root, count=200, synthetic=synthetic, strategy=strategy), weight).plan.table
+        parts = (table["probability"] * table["weight"]).groupby(table["label"]).sum()
+        return (parts / parts.sum()).to_numpy()
+
+    assert shares(15) == pytest.approx(shares(0))
+
+
+def test_synthetic_images_of_no_weight_are_not_shown(tmp_path: Path) -> None:
+    data = read(workspace.make(tmp_path, count=200, synthetic=4), weight=0.0)
+    assert (data.n_synthetic, len(data.plan.table)) == (0, data.n_real)
+
+
+def test_a_copy_stands_in_for_a_dropped_representative(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=200)
+    table = read_table(folders["split"] / "split.parquet", SPLIT)
+    first, second = table.loc[table["split"] == "val", "path"].iloc[:2]
+    table.loc[table["path"] == second, ["cluster", "representative"]] = [first, False]
+    write_table(table, SPLIT, folders["split"] / "split.parquet")
+    before = [item.path for item in read(folders).val_items]
+    assert first in before
+    assert second not in before
+    decisions = read_table(folders["clean"] / "decisions.parquet", DECISIONS)
+    decisions.loc[decisions["path"] == first, "fate"] = "removed"
+    write_table(decisions, DECISIONS, folders["clean"] / "decisions.parquet")
+    assert sorted({*before, second} - {first}) == [item.path for item in read(folders).val_items]
+
+
+def test_a_class_may_be_named_as_mlflow_names_nothing(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=100, classes=2)
+    for path, kind in (
+        (folders["clean"] / "decisions.parquet", DECISIONS),
+        (folders["balance"] / "plan.parquet", PLAN),
+    ):
+        table = read_table(path, kind)
+        table["label"] = table["label"].replace("1", "a & b (c)")
+        write_table(table, kind, path)
+    plan = (folders["balance"] / "plan.json").read_text().replace('"1"', '"a & b (c)"')
+    (folders["balance"] / "plan.json").write_text(plan)
+    costs = Objective(metric="cost", costs={"a & b (c)": {"0": 2.0}})
+    report, _ = run(tmp_path, folders, replace(FAST, objective=costs))
+    assert report.classes == ["0", "a & b (c)"]
+
+
+def test_batch_norm_that_comes_with_a_backbone_needs_batches_too(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=100)
+    params = replace(FAST, model=replace(AUTO, name="mlp", norm="batch"))
+    run(tmp_path, folders, params)
+    begun = replace(AUTO, name="pretrained", backbone=str(tmp_path / "data" / "train"))
+    with pytest.raises(InputError, match=r"train.batch_size is 2, but the network has batch norm"):
+        run(tmp_path / "second", folders, replace(params, model=begun, batch_size=2))
+
+
+def test_a_rate_that_few_images_do_not_tell_is_autos(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=40, classes=2)
+    report, _ = run(tmp_path, folders, replace(FAST, lr="find"))
+    assert report.lr == 0.002
+    assert "train.lr is find, but up to 1 no rate was too high" in report.warnings[0]
+
+
+def test_plateau_without_validation_images_is_told(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, workspace.make(tmp_path, count=100, validation=False), replace(FAST, schedule="plateau"))
+    assert any("nothing tells when to lower the learning rate" in warning for warning in report.warnings)
 
 
 CHILD = """

@@ -79,6 +79,8 @@ def test_colour_is_left_out_on_one_channel(name: str) -> None:
         ("Rotate", "policy[0] is 'Rotate', but must be {name, p, arguments}"),
         (step("OneOf", transforms=[step("OneOf", transforms=[])]), "groups do not nest"),
         (step("SomeOf", transforms=[step("NoOp")]), "policy[0].arguments.n is None"),
+        (step("OneOf", transforms=[{**step("NoOp"), "p": 0.0}]), "each has p 0, so none can be drawn"),
+        (step("OneOf", transforms=[step("NoOp")] * 63), "holds 63 transforms; give 62 or fewer"),
         (step("OneOf", transforms=[step("Rotat")]), "policy[0].arguments.transforms[0].name is 'Rotat'"),
     ],
 )
