@@ -220,8 +220,10 @@ def predict(
     root = _root()
     prepare(root)
     from hallmark.serving.predict import predict as classify
+    from hallmark.serving.source import TRAIN
 
-    for row in classify(images, model_uri=model or f"models:/{_params(root)['register'].model_name}@champion"):
+    uri = model or f"models:/{_params(root)['register'].model_name}@champion"
+    for row in classify(images, model_uri=uri, fallback=None if model else TRAIN):
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
         else:
@@ -241,7 +243,10 @@ def serve(
     prepare(root)
     from hallmark.serving.server import serve as listen
 
-    listen(model or f"models:/{_params(root)['register'].model_name}@champion", host=host, port=port)
+    uri = model or f"models:/{_params(root)['register'].model_name}@champion"
+    from hallmark.serving.source import TRAIN
+
+    listen(uri, host=host, port=port, fallback=None if model else TRAIN)
 
 
 @app.command()

@@ -109,5 +109,7 @@ class Console:
         self.rich.print()
         version = f", version {result.version}" if result.version else ""
         self.say(f"Model   {result.decision}{version}  {result.model_uri}")
+        if result.challenged:
+            self.say(f"        {result.challenged}")
         self.say(f"Report  {root / 'reports' / 'index.html'}")
         self.say(f"MLflow  {summary.tracking_command()}")

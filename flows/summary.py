@@ -22,7 +22,7 @@ class Summary:
     """Rows ready to print.
 
     ``files`` has a class (as found; the last row is all) and its files by fate; ``refused`` is the registry gate's
-    reason, empty if the model was taken.
+    reason, empty if the model was taken; ``challenged`` why a challenger is not the champion.
     """
 
     stages: list[tuple[str, str, float]]
@@ -33,6 +33,7 @@ class Summary:
     model_uri: str
     version: str
     refused: str
+    challenged: str
 
 
 def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
@@ -40,7 +41,7 @@ def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
     evaluate, register = (_json(root, name) for name in ("evaluate", "register"))
     rows = [(name, state, seconds) for name, (state, seconds) in outcomes.items()]
     metrics = [(name, evaluate[name]["value"], *evaluate[name]["ci95"]) for name in METRICS]
-    refused = "; ".join(register["reasons"]) if register["decision"] == "refused" else ""
+    reasons = {register["decision"]: "; ".join(register["reasons"])}
     return Summary(
         stages=rows,
         metrics=metrics,
@@ -49,7 +50,8 @@ def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
         decision=register["decision"],
         model_uri=register["model_uri"] or "",
         version=str(register["version"] or ""),
-        refused=refused,
+        refused=reasons.get("refused", ""),
+        challenged=reasons.get("challenger", ""),
     )
 
 
@@ -74,8 +76,13 @@ def _json(root: Path, name: str) -> dict[str, Any]:
 def tracking_command() -> str:
     """How to look at the runs: the command that opens MLflow's page."""
     import os
+    import shlex
+    import sys
+    from pathlib import Path
 
     address = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     if address.startswith("http"):
         return address
-    return f".venv/bin/mlflow ui --backend-store-uri {address}"
+    program = Path(sys.executable).with_name("mlflow")
+    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+    return f"{shlex.quote(str(shown))} ui --backend-store-uri {address}"

@@ -22,7 +22,7 @@ from flows.study_lines import Progress, sum_up
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import pages, space, trial
-from hallmark.experiments.study import Pruned, Study, default_storage
+from hallmark.experiments.study import Pruned, Study, check, default_storage
 from hallmark.judgement.objective import describe
 from hallmark.pipeline import durable, overrides
 from hallmark.pipeline.configuration import configure, params_with
@@ -95,6 +95,7 @@ def tune(root: Path, params: Mapping[str, Any], request: Request, console: Conso
     def trained_with(values: Mapping[str, Any]) -> Any:
         return params_with(STAGES, document, values, package="tasks")["train"]
 
+    check(sampler=request.sampler, pruner=request.pruner, latency=request.latency)
     if request.folds == 1:
         raise InputError("--folds is 1", remedy="give 2 or more, or 0 to judge on the validation images")
     if request.folds and request.pruner != "none":

@@ -68,13 +68,7 @@ class Study:
     def __init__(
         self, storage: str, name: str, space: Space, *, sampler: str, pruner: str, latency: bool, seed: int
     ) -> None:
-        require.one_of(SAMPLERS, **{"--sampler": sampler})
-        require.one_of(PRUNERS, **{"--pruner": pruner})
-        if latency and pruner != "none":
-            raise InputError(
-                f"--pruner {pruner} and --latency do not go together: a training that ends early has no latency",
-                remedy="leave out one of them",
-            )
+        check(sampler=sampler, pruner=pruner, latency=latency)
         self.space, self.latency, self._asking = space, latency, threading.Lock()
         self.storage = storage
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -253,6 +247,17 @@ class Follower:
         self._trial.report(objective, epoch)
         if epochs * UNJUDGED < epoch < epochs and self._trial.should_prune():
             raise Pruned(f"epoch {epoch}: objective {objective:.4f}")
+
+
+def check(*, sampler: str, pruner: str, latency: bool) -> None:
+    """Raises InputError for settings of a study that there are not, or that do not go together."""
+    require.one_of(SAMPLERS, **{"--sampler": sampler})
+    require.one_of(PRUNERS, **{"--pruner": pruner})
+    if latency and pruner != "none":
+        raise InputError(
+            f"--pruner {pruner} and --latency do not go together: a training that ends early has no latency",
+            remedy="leave out one of them",
+        )
 
 
 def default_storage(state: Path) -> str:

@@ -17,7 +17,7 @@ INACTIVE = 0.5  # share of units
 VANISHING = 1e-4  # mean gradient of the first layer by that of the last
 EXPLODING = 1e3  # gradient norm
 GAP = 0.15  # accuracy
-ROSE = 1.5  # training loss by its least
+ROSE = 1.5  # training loss by its least, or its least by that of guessing
 
 
 @torch.no_grad()
@@ -86,7 +86,12 @@ def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> list[str]
             f"Divergence: the training loss rose from {least:.3g} to {last:.3g}, so the steps are too long; lower "
             f"train.lr (now {lr:g})."
         )
-    if len(history) >= 5 and least > 0.95 * guessing:
+    elif least > ROSE * guessing:
+        found.append(
+            f"Divergence: the training loss never came below {least:.3g}, and guessing gives {guessing:.3g}, so the "
+            f"steps are too long; lower train.lr (now {lr:g})."
+        )
+    elif len(history) >= 5 and least > 0.95 * guessing:
         found.append(
             f"The network hardly learns: its training loss stays at {least:.3g}, and guessing gives "
             f"{guessing:.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."

@@ -36,7 +36,6 @@ def misspelt(values: Mapping[str, Any], overrides: Sequence[str], *, conf: Path)
 
 _WHOLE = r"[-+]?(?:0|[1-9]\d*)"
 _NUMBER = rf"{_WHOLE}(?:\.\d+)?(?:[eE][-+]?\d+)?"
-_GRAMMAR = "write key=value, a list as [1, 2], a section as {name: value} with no quotes around the names"
 _PLAIN = re.compile(rf"([\w.]+)=({_NUMBER}|[A-Za-z_][\w/.-]*)")
 
 
@@ -89,10 +88,13 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
         try:
             parsed = parser.parse_override(override)
         except HydraException as error:
-            faults.append(f"'{override}' is no override ({str(error).splitlines()[0]}); {_GRAMMAR}")
+            faults.append(f"'{override}' is no override ({str(error).splitlines()[0]}); {_grammar(override)}")
             continue
-        if parsed.is_sweep_override() or parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
-            faults.append(f"'{override}': only key=value or group=preset; sweeps belong to `hallmark tune`")
+        if parsed.is_sweep_override():
+            faults.append(f"'{override}': several values belong to `hallmark tune`; {_grammar(override)}")
+            continue
+        if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
+            faults.append(f"'{override}': only key=value or group=preset, since params.yaml holds every value")
             continue
         key, value = parsed.key_or_group, parsed.value()
         group = conf / key.replace(".", "/")
@@ -109,6 +111,14 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     stream = io.StringIO()
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def _grammar(override: str) -> str:
+    key = override.partition("=")[0]
+    return (
+        "write a list as [1, 2], a section as {name: value} with no quotes around the names, and text with spaces, "
+        f"commas or other signs in quotes, as '{key}=\"my text\"'"
+    )
 
 
 def _in_one_line(value: Any) -> Any:
@@ -159,6 +169,8 @@ def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], whe
 def set_value(document: MutableMapping[str, Any], dotted: str, value: Any) -> str:
     """Sets the value of a key that is there; what is wrong with the key, empty if nothing."""
     place, fault = _find(document, dotted)
+    if not fault and place is document and isinstance(place[dotted], dict):
+        return f"{dotted} is a section: set its values one by one, as {dotted}.{next(iter(place[dotted]), 'name')}=..."
     if not fault:
         place[dotted.rpartition(".")[2]] = value
     return fault

@@ -86,6 +86,9 @@ def read(path: Path) -> Document:
     """Parses params.yaml. Raises InputError where it is missing or no YAML."""
     try:
         return Document(path.read_text(encoding="utf-8"), name=path.name)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path.name}, line {line}: not UTF-8", remedy="save the file as UTF-8") from error
     except FileNotFoundError as error:
         raise InputError(
             f"no {path.name} in {path.parent.resolve()}", remedy="run from the root of a Hallmark workspace"
@@ -207,8 +210,13 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
                 return made
             attempts.append(trial)
         nested = [trial for option, trial in zip(options, attempts, strict=True) if dataclasses.is_dataclass(option)]
+        lists = [
+            trial for option, trial in zip(options, attempts, strict=True) if typing.get_origin(option) in (list, tuple)
+        ]
         if nested and isinstance(value, dict):
             faults.extend(nested[0])
+        elif lists and isinstance(value, list):
+            faults.extend(lists[0])
         else:
             faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
         return None

@@ -203,9 +203,14 @@ def _runs(x: Sequence[float], values: Sequence[float | None]) -> list[list[tuple
 
 
 def _nice(low: float, high: float) -> tuple[float, float]:
-    """Round bounds around the data."""
+    """Round bounds around the data, some way apart where all data are one round number.
+
+    >>> _nice(0.0, 0.0)
+    (-0.2, 0.2)
+    """
     step = _step(high - low or abs(high) or 1.0)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return (bottom, top) if top > bottom else (bottom - step, top + step)
 
 
 def _ticks(low: float, high: float) -> list[float]:

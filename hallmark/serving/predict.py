@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
 from hallmark.serving.classifier import Classifier
-from hallmark.serving.source import TRAIN, resolve
+from hallmark.serving.source import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
-def predict(paths: Sequence[Path], *, model_uri: str, fallback: Path = TRAIN) -> Iterator[dict[str, Any]]:
+def predict(paths: Sequence[Path], *, model_uri: str, fallback: Path | None = None) -> Iterator[dict[str, Any]]:
     """One row per file, in the order given: ``path, label, probability, probabilities`` (by class).
 
     ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`. Raises InputError before the first

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 
 from hallmark.contracts.errors import MachineError
 from hallmark.serving.classifier import Classifier
-from hallmark.serving.source import TRAIN, Source, resolve
+from hallmark.serving.source import Source, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def create_app(source: Source, *, limit: int = LIMIT) -> FastAPI:
     return app
 
 
-def serve(model_uri: str, *, host: str, port: int, fallback: Path = TRAIN) -> None:
+def serve(model_uri: str, *, host: str, port: int, fallback: Path | None = None) -> None:
     """Serves until interrupted; ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`.
 
     Raises MachineError where the address is taken.

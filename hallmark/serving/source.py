@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hallmark.tracking.lookup import Version
 
 TRAIN = Path("data/train")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +31,11 @@ class Source:
     digest: str
 
 
-def resolve(uri: str, *, fallback: Path = TRAIN) -> Source:
+def resolve(uri: str, *, fallback: Path | None = None) -> Source:
     """The package of ``models:/<name>@<alias>``, ``models:/<name>/<version>``, or of a folder of the train stage.
 
-    A model without a champion is answered for by the model in ``fallback``, if there is one. Raises InputError where
-    there is none.
+    A model without a champion is answered for by the model in the folder ``fallback``, if that is given and there is
+    one, which is told as a warning: no gate has passed it. Raises InputError where there is none.
     """
     if not uri.startswith("models:"):
         if not (Path(uri) / "model.json").is_file():
@@ -43,7 +45,8 @@ def resolve(uri: str, *, fallback: Path = TRAIN) -> Source:
     version = registry.aliased(name, alias) if alias else registry.numbered(name, number or 0)
     if version is not None:
         return _registered(name, version)
-    if alias == registry.CHAMPION and (fallback / "model.json").is_file():
+    if alias == registry.CHAMPION and fallback is not None and (fallback / "model.json").is_file():
+        _log.warning("The registry has no %s: the model in %s answers, which no gate has passed", uri, fallback)
         return trained(fallback)
     raise InputError(
         f"the registry has no {uri}", remedy="`hallmark run` registers a model; `mlflow ui` shows those there are"

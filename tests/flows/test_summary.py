@@ -42,6 +42,17 @@ def test_every_file_found_is_told_by_class_and_fate(tmp_path: Path) -> None:
     assert ["all", "175", "25", "0", "25", "28", "253"] in lines
 
 
+def test_a_challenger_is_told_with_why_it_is_not_the_champion(tmp_path: Path) -> None:
+    reports(tmp_path, 1, 13)
+    register = {"decision": "challenger", "reasons": ["the gain is not sure"], "model_uri": "m/2", "version": 2}
+    (tmp_path / "reports" / "register.json").write_text(json.dumps(register))
+    console = Console()
+    console.rich = Rich(file=io.StringIO(), width=120)
+    console.sum_up(summary.read(tmp_path, {}), tmp_path)
+    assert isinstance(console.rich.file, io.StringIO)
+    assert "Model   challenger, version 2  m/2\n        the gain is not sure\n" in console.rich.file.getvalue()
+
+
 def test_files_that_do_not_add_up_are_our_mistake(tmp_path: Path) -> None:
     reports(tmp_path, 2, 24)
     with pytest.raises(AssertionError, match="add up"):

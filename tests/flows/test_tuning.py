@@ -57,6 +57,13 @@ def test_a_misspelt_space_is_told_before_anything_starts(workspace: Clone) -> No
     assert "Prefect" not in done.stdout
 
 
+def test_a_misspelt_sampler_is_told_before_anything_starts(workspace: Clone) -> None:
+    told = workspace.hallmark("tune", "quick", "--sampler", "grd")
+    assert told.returncode == 2
+    assert "--sampler is 'grd'; did you mean 'grid'?" in told.stderr
+    assert "Starting the flow" not in told.stdout
+
+
 def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> None:
     before = (workspace.root / "params.yaml").read_text()
     done = workspace.hallmark(

@@ -77,3 +77,19 @@ def test_one_line_changes_and_its_comment_stays(workspace: Path, override: str, 
     old, new = changed[0]
     assert new.partition("#")[0].rstrip() == line
     assert new.partition("#")[2] == old.partition("#")[2]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("validate.classes=[1,2]", r'validate.classes\[0\] is 1, but must be text, in quotes: "1"'),
+        ("augment.policy=[Rotate]", r"augment.policy\[0\] is 'Rotate', but must be a section"),
+        ("train={lr: 0.1}", r"train is a section: set its values one by one, as train.scaling="),
+        ("ingest.source=~/images", r"""in quotes, as 'ingest.source="my text"'"""),
+        ("ingest.source=/my images/a,b", r"""in quotes, as 'ingest.source="my text"'"""),
+        ("+train.x=1", "params.yaml holds every value"),
+    ],
+)
+def test_a_wrong_override_says_what_to_write(workspace: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        set_to(workspace, override)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
-from hallmark.pipeline.params import Document, build_all
+from hallmark.pipeline.params import Document, build_all, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,12 @@ def test_each_fault_names_the_key_and_the_line(old: str, new: str, message: str)
     assert old in TEXT
     with pytest.raises(InputError, match=message):
         build(TEXT.replace(old, new))
+
+
+def test_a_file_that_is_not_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"seed: 3\ntitle: Gr\xfc\xdfe\n")
+    with pytest.raises(InputError, match=r"params.yaml, line 2: not UTF-8; save the file as UTF-8"):
+        read(tmp_path / "params.yaml")
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -55,6 +55,15 @@ def test_reliability_draws_every_bin() -> None:
     assert len(svg.findall("circle")) == 3
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+@pytest.mark.parametrize("about_zero", [True, False])
+def test_values_that_are_all_one_are_drawn(value: float, about_zero: bool) -> None:
+    drawing = charts.intervals(
+        [("a", value, value, value, ""), ("b", value, value, value, "")], title="t", about_zero=about_zero
+    )
+    assert drawing.count("<circle") >= 2
+
+
 def test_gains_stand_about_a_line_at_zero_and_means_where_they_are() -> None:
     rows = [("ema", 0.02, 0.01, 0.03, "keep"), ("<clean>", -0.01, -0.03, 0.01, "cannot tell")]
     svg = drawing(charts.intervals(rows, title="gain"))

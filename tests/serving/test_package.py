@@ -103,13 +103,16 @@ def test_the_digest_follows_the_content(train: Path, tmp_path: Path, monkeypatch
     assert package.digest(train) != before
 
 
-def test_files_are_answered_one_by_one(train: Path, tmp_path: Path, picture: bytes, monkeypatch: Any) -> None:
+def test_files_are_answered_one_by_one(
+    train: Path, tmp_path: Path, picture: bytes, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(picture)
     bad.write_bytes(b"")
     rows = predict([good, bad, good], model_uri="models:/m@champion", fallback=train)
+    assert "no gate has passed" in caplog.text
     first = next(rows)
     wanted = torch_answer(train, picture)
     assert first["path"] == str(good)
@@ -123,6 +126,8 @@ def test_files_are_answered_one_by_one(train: Path, tmp_path: Path, picture: byt
         next(rows)
     with pytest.raises(InputError, match=r"no file .*none\.png"):
         predict([tmp_path / "none.png"], model_uri=str(train))
+    with pytest.raises(InputError, match="the registry has no models:/m@champion"):
+        predict([good], model_uri="models:/m@champion")
     # the second time nothing is exported
     monkeypatch.setattr(package, "export", None)
     source = resolve(str(train))
