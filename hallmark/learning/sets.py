@@ -157,7 +157,8 @@ def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Pl
         table["probability"] = table["repeats"] / table["repeats"].sum()
     if plan.sampler == "weighted" or len(set(plan.class_weights.values())) > 1:
         before, after = _parts(plan.table), _parts(table)
-        table["weight"] *= table["label"].map(before / after).astype("float64")
+        kept = (before / after).fillna(1.0)  # a class whose images all have no weight
+        table["weight"] *= table["label"].map(kept).astype("float64")
     priors = table.groupby("label")["probability"].sum()
     return replace(plan, table=table, class_priors={label: float(priors[label]) for label in plan.class_priors})
 

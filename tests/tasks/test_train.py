@@ -192,6 +192,16 @@ def test_synthetic_images_leave_classes_that_balance_evened_out_as_even(
     assert shares(15) == pytest.approx(shares(0))
 
 
+def test_a_class_whose_images_have_no_weight_stays_so(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=200, synthetic=4, strategy="class_weights")
+    table = read_table(folders["balance"] / "plan.parquet", PLAN)
+    table.loc[table["label"] == "1", "weight"] = 0.0
+    write_table(table, PLAN, folders["balance"] / "plan.parquet")
+    made = read(folders).plan.table
+    assert (made["weight"][made["label"] == "1"] == 0).all()
+    assert (made["weight"][made["label"] != "1"] > 0).all()
+
+
 def test_synthetic_images_of_no_weight_are_not_shown(tmp_path: Path) -> None:
     data = read(workspace.make(tmp_path, count=200, synthetic=4), weight=0.0)
     assert (data.n_synthetic, len(data.plan.table)) == (0, data.n_real)
