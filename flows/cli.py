@@ -220,10 +220,9 @@ def predict(
     root = _root()
     prepare(root)
     from hallmark.serving.predict import predict as classify
-    from hallmark.serving.source import TRAIN
 
-    uri = model or f"models:/{_params(root)['register'].model_name}@champion"
-    for row in classify(images, model_uri=uri, fallback=None if model else TRAIN):
+    uri, fallback = _answering(root, model)
+    for row in classify(images, model_uri=uri, fallback=fallback):
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
         else:
@@ -243,10 +242,8 @@ def serve(
     prepare(root)
     from hallmark.serving.server import serve as listen
 
-    uri = model or f"models:/{_params(root)['register'].model_name}@champion"
-    from hallmark.serving.source import TRAIN
-
-    listen(uri, host=host, port=port, fallback=None if model else TRAIN)
+    uri, fallback = _answering(root, model)
+    listen(uri, host=host, port=port, fallback=fallback)
 
 
 @app.command()
@@ -337,6 +334,15 @@ def doctor() -> None:
 
 def _root() -> Path:
     return Path.cwd()
+
+
+def _answering(root: Path, model: str | None) -> tuple[str, Path | None]:
+    """The URI of the model that answers, and the folder that does where nobody asked for one and none is registered."""
+    from hallmark.serving.source import TRAIN
+
+    if model is not None:
+        return model, None
+    return f"models:/{_params(root)['register'].model_name}@champion", TRAIN
 
 
 def _params(root: Path) -> dict[str, Any]:

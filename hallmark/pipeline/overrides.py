@@ -104,10 +104,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
             fault = set_value(document, key, _in_one_line(value))
         if fault:
             faults.append(fault)
-    if faults:
-        raise InputError(
-            "\n  ".join(faults) if len(faults) == 1 else f"{len(faults)} faults:\n  " + "\n  ".join(faults)
-        )
+    refuse(faults)
     stream = io.StringIO()
     yaml.dump(document, stream)
     return stream.getvalue()

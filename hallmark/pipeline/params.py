@@ -209,16 +209,12 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
             if not trial:
                 return made
             attempts.append(trial)
-        nested = [trial for option, trial in zip(options, attempts, strict=True) if dataclasses.is_dataclass(option)]
-        lists = [
-            trial for option, trial in zip(options, attempts, strict=True) if typing.get_origin(option) in (list, tuple)
-        ]
-        if nested and isinstance(value, dict):
-            faults.extend(nested[0])
-        elif lists and isinstance(value, list):
-            faults.extend(lists[0])
-        else:
-            faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
+        for option, trial in zip(options, attempts, strict=True):
+            section = dataclasses.is_dataclass(option) and isinstance(value, dict)
+            if section or (typing.get_origin(option) in (list, tuple) and isinstance(value, list)):
+                faults.extend(trial)
+                return None
+        faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
         return None
     made, fits = _plain(document, hint, origin, value, dotted, faults)
     if not fits:
