@@ -175,7 +175,12 @@ def _logits(
     pairs = list(zip(images["shard"].tolist(), images["row"].tolist(), strict=True))
     with Reader(ingest) as reader:
         batches = prediction.batches(
-            reader.rows(pairs), height=shape["height"], width=shape["width"], channels=shape["channels"], size=size
+            reader.rows(pairs),
+            height=shape["height"],
+            width=shape["width"],
+            channels=shape["channels"],
+            size=size,
+            bits=shape.get("bits", 16),
         )
         return prediction.predict(weights.load(train), batches, changes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from hallmark.images.depth import Depth
     from hallmark.images.found import Content, Found, Source
+    from hallmark.images.shards import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Params:
     source: str
     images: str
     max_file_bytes: int
+    sample_bits: int | Literal["auto"]
 
     def __post_init__(self) -> None:
         require.not_blank("give the path of a folder, a manifest or an archive", **{"ingest.source": self.source})
@@ -35,6 +38,8 @@ class Params:
             f"ingest.images and ingest.source are both '{posixpath.normpath(self.source)}'",
             remedy=f"a folder as the source is watched already: set ingest.images={NO_FOLDER}",
         )
+        if self.sample_bits != "auto":
+            require.in_range(8, 16, **{"ingest.sample_bits": self.sample_bits})
         # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB
         require.in_range(1, 2**31 - 2**20, **{"ingest.max_file_bytes": self.max_file_bytes})
 
@@ -60,6 +65,7 @@ class Report:
     metadata: list[str]
     reasons: dict[str, int]
     shards: int
+    depth: dict[str, Any]  # 16-bit files that declare no smaller range: see hallmark.images.depth.Depth
     unwatched: int  # files that a manifest names outside ingest.images: a change in one goes unnoticed
     digest: str
 
@@ -67,6 +73,7 @@ class Report:
 def run(params: Params, *, ingest: Path) -> Report:
     """Reads the source. Raises InputError where there is nothing to read, MachineError where it may not be read."""
     import time
+    from dataclasses import asdict
 
     from hallmark.contracts.tables import MANIFEST, write_table
     from hallmark.images.shards import write
@@ -77,9 +84,11 @@ def run(params: Params, *, ingest: Path) -> Report:
     source = open_source(params.source)
     contents: list[Content | None] = [None] * len(source.found)
     stored: list[int] = []
+    deep: list[int] = []
     places = write(
-        ingest, _items(source, params.max_file_bytes, contents, stored), expected_bytes=source.expected_bytes
+        ingest, _items(source, params.max_file_bytes, contents, stored, deep), expected_bytes=source.expected_bytes
     )
+    samples = _depth(params, ingest, [places[number] for number in deep])
     manifest = _manifest(source.found, contents, dict(zip(stored, places, strict=True)))
     write_table(manifest, MANIFEST, ingest / "manifest.parquet")
     note(samples_per_second=round(len(manifest) / (time.perf_counter() - started), 1))
@@ -97,6 +106,7 @@ def run(params: Params, *, ingest: Path) -> Report:
         reasons=dict(
             sorted(Counter(reason for cell in manifest["reasons"] for reason in cell.split(";") if reason).items())
         ),
+        depth=asdict(samples),
         unwatched=_unwatched(params, source),
         shards=len({place.shard for place in places}),
         digest=_digest(manifest),
@@ -112,18 +122,40 @@ def _unwatched(params: Params, source: Source) -> int:
 
 
 def _items(
-    source: Source, limit: int, contents: list[Content | None], stored: list[int]
+    source: Source, limit: int, contents: list[Content | None], stored: list[int], deep: list[int]
 ) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of each file that has any; what is known of each is left in ``contents``, without the bytes."""
+    """Path and bytes of each file that has any; what is known of each is left in ``contents``, without the bytes.
+
+    ``deep`` takes the numbers, among those given, of files that may hold more than 8 bits a sample.
+    """
     from dataclasses import replace
 
+    from hallmark.images.depth import candidate
     from hallmark.images.progress import shown
 
     for place, content in shown(source.contents(limit), total=len(source.found), what="files read"):
         contents[place] = replace(content, data=None)
         if content.data is not None:
+            if candidate(content.data):
+                deep.append(len(stored))
             stored.append(place)
             yield source.found[place].path, content.data
+
+
+def _depth(params: Params, folder: Path, places: Sequence[Place]) -> Depth:
+    """How many bits of their 16-bit samples the stored images use, left beside the shards."""
+    import logging
+
+    from hallmark.contracts.runtime import workers
+    from hallmark.images import depth
+    from hallmark.quality.sample_depth import peaks
+
+    declared = None if params.sample_bits == "auto" else params.sample_bits
+    found = depth.of(peaks(folder, places, workers=workers()) if places else [], declared=declared)
+    depth.write(folder, found)
+    if words := found.words():
+        logging.getLogger("hallmark").warning("%s", words)
+    return found
 
 
 def _manifest(found: Sequence[Found], contents: Sequence[Content | None], places: dict[int, Any]) -> pd.DataFrame:

@@ -237,6 +237,7 @@ def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFr
             limits,
             cache=runtime.state() / "cache",
             workers=where.workers,
+            bits=reader.bits,
             executor=where.executor,
             progress=progress,
         )

@@ -41,7 +41,7 @@ MEASUREMENTS: Table = {
     "phash": "uint64",  # 64-bit perceptual hash
     "sketch": "object",  # bytes: 16x16 luma, row by row; empty where not decodable
     "brightness": "float64",  # mean luma in [0, 1]
-    "contrast": "float64",  # standard deviation of luma in [0, 0.5]
+    "contrast": "float64",  # standard deviation of the channel that varies most, in [0, 0.5]
     "sharpness": "float64",
     "noise": "float64",
     "quarantined": "bool",

@@ -49,9 +49,11 @@ def judge(place: Path, *, judged: Sequence[str] | None, objective: Objective) ->
     images = _images(data, judged)
     model = weights.describe(data / "train")
     shape = {name: int(model["input"][name]) for name in ("height", "width", "channels")}
+    bits = int(model["input"].get("bits", 16))
     places = zip(images["path"], images["shard"], images["row"], images["sha256"], strict=True)
     items = [Item(data / "ingest", int(shard), int(row), str(sha), str(path)) for path, shard, row, sha in places]
-    array = pixels.opened(pixels.prepared(items, **shape, cache=place / ".hallmark" / "cache" / "pixels"))
+    cache = place / ".hallmark" / "cache" / "pixels"
+    array = pixels.opened(pixels.prepared(items, **shape, bits=bits, cache=cache))
     chunks = (np.array(array[start : start + BATCH]) for start in range(0, len(array), BATCH))
     (logits,) = prediction.predict(weights.load(data / "train"), chunks)
     said = publication.judged_of(images, metrics.softmax(logits), tuple(model["classes"]))

@@ -1,9 +1,10 @@
 """The only decoder, and the only preprocessing, of training, evaluation and serving alike.
 
 A file is what its content says, whatever its name. Everything Pillow can read of the formats in :data:`FORMATS`
-becomes 8-bit grey or RGB: upright, first frame, transparency over white, deep pixels scaled (never clipped). What
-cannot be read in full raises :class:`Undecodable` with a reason. This file stands alone (standard library, Pillow,
-NumPy), so that a model can carry it along.
+becomes 8-bit grey or RGB: upright, first frame, transparency over white, samples of more than 8 bits scaled by the
+range that the file declares, else by that of its data set (``bits``). What cannot be read in full raises
+:class:`Undecodable` with a reason. This file stands alone (standard library, Pillow, NumPy), so that a model can carry
+it along.
 
 >>> import io
 >>> from PIL import Image
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,6 +94,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _GREY = ("1", "L", "LA", "La", "I", "F")
+# the 16-bit layout in the other order of bytes: read so, the low bytes come where the high ones were
+_SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
 
 
 class Undecodable(Exception):
@@ -113,7 +118,7 @@ class Decoded:
 
     ``pixels`` is uint8 [height, width, 3] (RGB) or [height, width, 1] (grey); ``format`` and ``mode`` are Pillow's
     names of what was stored; ``frames`` counts frames or pages, of which the first is taken; sizes are in pixels,
-    upright.
+    upright. ``peak`` is the largest sample of a file that holds 16 bits a sample and declares no smaller range, else 0.
     """
 
     pixels: NDArray[np.uint8]
@@ -122,13 +127,16 @@ class Decoded:
     frames: int
     width: int
     height: int
+    peak: int
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, bits: int = 16) -> Decoded:
     """The image in the bytes of a file. Raises Undecodable.
 
-    An image that declares more than ``max_pixels`` pixels is refused before any of it is decoded.
+    An image that declares more than ``max_pixels`` pixels is refused before any of it is decoded. ``bits`` in [8, 16]
+    says which part of 16-bit samples its data set uses: 12 takes 4095 for white, and clips what lies above.
     """
+    assert 8 <= bits <= 16, bits
     _silence()
     image = _open(data)
     stored = image.format or ""
@@ -138,17 +146,28 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     mode = image.mode
     try:
         # the pixels before the frames: counting moves the file, and a broken later frame must not cost the first
+        deep = _deep(image, data)
         image.load()
-        pixels = _pixels(image)
+        pixels = _upright(_pixels(image) if deep is None else deep.pixels(bits), image)
     except Exception as error:  # Pillow's decoders raise nearly every exception there is
         raise _undecodable(stored, data, error) from error
     height, width = pixels.shape[:2]
-    return Decoded(pixels=pixels, format=stored, mode=mode, frames=_frames(image), width=width, height=height)
+    return Decoded(
+        pixels=pixels,
+        format=stored,
+        mode=mode,
+        frames=_frames(image),
+        width=width,
+        height=height,
+        peak=0 if deep is None else deep.peak(),
+    )
 
 
-def prepare(data: bytes, height: int, width: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decodes, converts and resizes: uint8 [height, width, channels]. Raises Undecodable."""
-    return prepare_pixels(decode(data, max_pixels=max_pixels).pixels, height, width, channels)
+def prepare(
+    data: bytes, height: int, width: int, channels: int, *, max_pixels: int = MAX_PIXELS, bits: int = 16
+) -> NDArray[np.uint8]:
+    """Decodes, converts and resizes: uint8 [height, width, channels]; see :func:`decode`. Raises Undecodable."""
+    return prepare_pixels(decode(data, max_pixels=max_pixels, bits=bits).pixels, height, width, channels)
 
 
 def prepare_pixels(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -225,25 +244,25 @@ def _frames(image: ImageFile.ImageFile) -> int:
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """A loaded image as uint8 [h, w, 1 or 3], upright."""
-    turn = _TURNS.get(_orientation(image))
-    if image.mode.startswith("I;16"):
-        pixels = _deep(image)
-    elif image.mode in ("I", "F"):
-        pixels = _unbounded(np.asarray(image))
-    elif image.mode == "LAB":
-        pixels = _array(_from_lab(image))
-    elif image.has_transparency_data or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+    """A loaded image as uint8 [h, w, 1 or 3], as it is stored."""
+    if image.mode in ("I", "F"):
+        return _unbounded(np.asarray(image))
+    if image.mode == "LAB":
+        return _array(_from_lab(image))
+    if image.has_transparency_data or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         straight = image.convert("LA" if image.mode in _GREY else "RGBA")
-        pixels = _over_white(np.asarray(straight))
-    else:
-        wanted = "L" if image.mode in _GREY else "RGB"
-        # convert copies an image that is in the wanted mode already
-        pixels = _array(image if image.mode == wanted else image.convert(wanted))
-    if turn is not None:
-        whole = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
-        pixels = _array(whole.transpose(turn))
-    return pixels
+        return _over_white(np.asarray(straight))
+    wanted = "L" if image.mode in _GREY else "RGB"
+    # convert copies an image that is in the wanted mode already
+    return _array(image if image.mode == wanted else image.convert(wanted))
+
+
+def _upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
+    turn = _TURNS.get(_orientation(image))
+    if turn is None:
+        return pixels
+    whole = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+    return _array(whole.transpose(turn))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -258,34 +277,124 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
     return array[:, :, None] if array.ndim == 2 else array
 
 
-def _deep(image: Image.Image) -> NDArray[np.uint8]:
-    """Up to 16 bits a pixel, by the depth the file declares."""
-    deep = np.asarray(image).astype(np.uint32)
-    tags = getattr(image, "tag_v2", {})
-    depth = int(tags.get(258, (16,))[0]) if tags else 16
-    top = (1 << depth) - 1
-    scaled = (np.minimum(deep, top) * 255 + top // 2) // top
-    if tags and tags.get(262) == 0:  # white is zero, which Pillow turns for 8 bits alone
-        scaled = 255 - scaled
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Deep:
+    """Samples of up to 16 bits, uint16 [h, w, channels] in the order of Pillow's ``mode``.
+
+    ``top`` is the sample that the file declares to be white, None where it declares only that it holds 16 bits;
+    ``transparent`` is the colour that stands for nothing.
+    """
+
+    samples: NDArray[np.uint16]
+    mode: str
+    top: int | None
+    inverted: bool = False
+    transparent: tuple[int, ...] | None = None
+
+    def peak(self) -> int:
+        """The largest sample of a colour where the file declares no range, else 0."""
+        return int(self._colours().max(initial=0)) if self.top is None else 0
+
+    def pixels(self, bits: int) -> NDArray[np.uint8]:
+        """uint8 [h, w, 1 or 3]."""
+        colours = self._colours()
+        levels = _scaled(colours, self.top or (1 << bits) - 1)
+        if self.inverted:
+            levels = 255 - levels
+        if self.transparent is not None:
+            levels[(colours == np.array(self.transparent, np.uint16)).all(axis=2)] = 255
+        if colours.shape[2] < self.samples.shape[2]:  # alpha fills its 16 bits, whatever the colours do
+            levels = np.concatenate([levels, _scaled(self.samples[:, :, -1:], 65535)], axis=2)
+        whole = Image.frombytes(self.mode, levels.shape[1::-1], np.ascontiguousarray(levels).tobytes())
+        return _pixels(whole)
+
+    def _colours(self) -> NDArray[np.uint16]:
+        return self.samples[:, :, :-1] if self.mode in ("LA", "RGBA", "RGBa") else self.samples
+
+
+def _scaled(samples: NDArray[np.uint16], top: int) -> NDArray[np.uint8]:
+    """Samples in [0, top] as levels in [0, 255], rounded to the nearest; what lies above ``top`` is 255."""
+    exact = (np.minimum(samples, top).astype(np.uint32) * 255 + top // 2) // top
+    return exact.astype(np.uint8)
+
+
+def _deep(image: ImageFile.ImageFile, data: bytes) -> _Deep | None:
+    """The samples of an image with more than 8 bits each, of which Pillow's modes keep the high byte of colours alone.
+
+    None for any other image, and for whole numbers outside 16 bits. Loads grey images, and leaves others as they are.
+    """
+    tags: Any = getattr(image, "tag_v2", None) or {}
+    declared = _declared(image, tags)
     transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        scaled[deep == transparent] = 255
-    return scaled.astype(np.uint8)[:, :, None]
+    if image.mode.startswith("I;16"):
+        image.load()
+        samples = np.asarray(image).astype(np.uint16)[:, :, None]
+        # white is zero, which Pillow turns for 8 bits alone
+        inverted = tags.get(_PHOTOMETRIC) == 0
+        nothing = (transparent,) if isinstance(transparent, int) else None
+        return _Deep(samples=samples, mode="L", top=declared, inverted=inverted, transparent=nothing)
+    if image.mode == "I":
+        image.load()
+        values = np.asarray(image)
+        if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+            return None
+        return _Deep(samples=values.astype(np.uint16)[:, :, None], mode="L", top=declared)
+    layouts = {_layout(tile) for tile in image.tile}
+    if image.mode not in ("RGB", "RGBA", "CMYK") or not layouts or not all(";16" in each for each in layouts):
+        return None
+    if layouts == {"LA;16B"}:
+        # its two bytes of grey and two of alpha, as if they were four channels
+        pairs = _bytes_of(data, "RGBA", {"LA;16B": "RGBA"}).astype(np.uint16)
+        return _Deep(samples=pairs[:, :, 0::2] << 8 | pairs[:, :, 1::2], mode="LA", top=declared)
+    if not all(each[-1] in _SWAPPED for each in layouts):
+        return None
+    high = _bytes_of(data, image.mode, {each: each for each in layouts}).astype(np.uint16)
+    low = _bytes_of(data, image.mode, {each: each[:-1] + _SWAPPED[each[-1]] for each in layouts})
+    nothing = transparent if isinstance(transparent, tuple) and image.mode == "RGB" else None
+    return _Deep(samples=high << 8 | low, mode=image.mode, top=declared, transparent=nothing)
+
+
+def _declared(image: ImageFile.ImageFile, tags: Any) -> int | None:
+    """The sample for white that the file declares, None where it says nothing but 16 bits."""
+    depth = int(tags[_BITS_PER_SAMPLE][0]) if _BITS_PER_SAMPLE in tags else 16
+    greatest = tags.get(_MAX_SAMPLE_VALUE)
+    greatest = max(greatest) if isinstance(greatest, tuple) else greatest
+    if isinstance(greatest, int) and 0 < greatest < 65535:
+        return greatest
+    if image.format == "PPM" and image.tile[0].codec_name != "raw":  # Pillow scales by the range that it declares
+        return 65535
+    return (1 << depth) - 1 if depth < 16 else None
+
+
+def _layout(tile: Any) -> str:
+    """Pillow's name of how the samples lie in the file."""
+    return str(tile.args if isinstance(tile.args, str) else tile.args[0]) if tile.args else ""
+
+
+def _bytes_of(data: bytes, mode: str, layouts: dict[str, str]) -> NDArray[np.uint8]:
+    """One byte of each sample, uint8 [h, w, channels]: the file read again, by other layouts than its own."""
+    image = _open(data)
+    image._mode = mode
+    image.tile = [
+        tile._replace(
+            args=layouts[_layout(tile)] if isinstance(tile.args, str) else (layouts[_layout(tile)], *tile.args[1:])
+        )
+        for tile in image.tile
+    ]
+    image.load()
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _unbounded(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole numbers or floats with no declared range.
+    """Floats, or whole numbers outside 16 bits, with no declared range.
 
-    Whole numbers within 16 bits are scaled as such; floats within [0, 1] by 255; floats within [0, 255] are taken as
-    they are; all else is stretched from its least to its greatest value. What is not finite is black.
+    Floats within [0, 1] are scaled by 255; floats within [0, 255] are taken as they are; all else is stretched from its
+    least to its greatest value. What is not finite is black.
     """
     finite = np.isfinite(values)
     exact = np.where(finite, values, 0).astype(np.float64)
     low, high = (float(exact[finite].min()), float(exact[finite].max())) if finite.any() else (0.0, 0.0)
-    whole = values.dtype.kind in "iu"
-    if whole and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    elif not whole and low >= 0 and high <= 255:
+    if values.dtype.kind == "f" and low >= 0 and high <= 255:
         low, high = 0.0, 1.0 if high <= 1 else 255.0
     scaled = (exact - low) * (255.0 / (high - low)) if high > low else np.zeros_like(exact)
     scaled[~finite] = 0

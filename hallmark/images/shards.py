@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -27,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hallmark.contracts.errors import InputError
+from hallmark.images import depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -144,6 +146,11 @@ class Reader:
             for file in self._files.values():
                 stack.callback(file.close)
         self._files, self._starts, self._last = {}, {}, {}
+
+    @functools.cached_property
+    def bits(self) -> int:
+        """How many bits of their 16-bit samples the images use (:func:`hallmark.images.decoding.decode`)."""
+        return depth.read(self.folder)
 
     def read(self, shard: int, row: int) -> bytes:
         """The bytes of one image. Raises InputError where there is no such shard or row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 
 
 def batches(
-    encoded: Iterable[bytes], *, height: int, width: int, channels: int, size: int
+    encoded: Iterable[bytes], *, height: int, width: int, channels: int, size: int, bits: int = 16
 ) -> Iterator[NDArray[np.uint8]]:
-    """Decoded batches [b, height, width, channels] in order, at most ``size`` images each."""
+    """Decoded batches [b, height, width, channels] in order, at most ``size`` images each.
 
-    def one(data: bytes) -> NDArray[np.uint8]:
-        prepared: NDArray[np.uint8] = prepare(data, height, width, channels)
-        return prepared
-
+    ``bits`` as in :func:`hallmark.images.decoding.decode`.
+    """
+    one = functools.partial(prepare, height=height, width=width, channels=channels, bits=bits)
     stream = iter(encoded)
     with ThreadPoolExecutor(runtime.workers()) as pool:
         while chunk := list(itertools.islice(stream, size)):

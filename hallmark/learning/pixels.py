@@ -21,7 +21,7 @@ import numpy as np
 
 from hallmark.contracts import processes, runtime
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.images import decoding
+from hallmark.images import decoding, depth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,10 +49,11 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """The median of the shorter sides, and whether all images looked at are grey."""
+    """The median of the shorter sides, whether all images looked at are grey, and how many bits their samples use."""
 
     side: int
     grey: bool
+    bits: int
 
 
 def survey(items: Sequence[Item]) -> Survey:
@@ -60,21 +61,30 @@ def survey(items: Sequence[Item]) -> Survey:
     count = min(LOOKED_AT, len(items))
     chosen = [items[index * len(items) // count] for index in range(count)]
 
-    seen = np.stack(list(_decoded(chosen, _look)))
-    return Survey(side=int(np.median(seen[:, 0])), grey=not seen[:, 1].any())
+    bits = _bits(items)
+    seen = np.stack(list(_decoded(chosen, functools.partial(_look, bits=bits))))
+    return Survey(side=int(np.median(seen[:, 0])), grey=not seen[:, 1].any(), bits=bits)
 
 
-def _look(data: bytes) -> NDArray[np.int64]:
+def _bits(items: Sequence[Item]) -> int:
+    # synthetic images have 8 bits a sample, and their folder says nothing
+    return min((depth.read(folder) for folder in {item.folder for item in items}), default=depth.MOST)
+
+
+def _look(data: bytes, bits: int) -> NDArray[np.int64]:
     """The shorter side of an image, and whether it has colour."""
-    pixels = decoding.decode(data).pixels
+    pixels = decoding.decode(data, bits=bits).pixels
     colour = pixels.shape[2] == 3 and bool((pixels != pixels[:, :, :1]).any())
     return np.array([min(pixels.shape[:2]), colour])
 
 
-def prepared(items: Sequence[Item], *, height: int, width: int, channels: int, cache: Path) -> Path:
-    """The .npy file of the images, uint8 [n, height, width, channels] in the order of ``items``."""
+def prepared(items: Sequence[Item], *, height: int, width: int, channels: int, bits: int, cache: Path) -> Path:
+    """The .npy file of the images, uint8 [n, height, width, channels] in the order of ``items``.
+
+    ``bits`` as in :func:`hallmark.images.decoding.decode`.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{height} {width} {channels} pillow {version('pillow')}".encode())
+    digest.update(f"{height} {width} {channels} {bits} pillow {version('pillow')}".encode())
     digest.update(Path(decoding.__file__).read_bytes())
     for item in items:
         digest.update(item.digest.encode())
@@ -87,7 +97,7 @@ def prepared(items: Sequence[Item], *, height: int, width: int, channels: int, c
     array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
     # in the order of storage every byte is read once
     order = sorted(range(len(items)), key=lambda index: items[index][:3])
-    prepare = functools.partial(decoding.prepare, height=height, width=width, channels=channels)
+    prepare = functools.partial(decoding.prepare, height=height, width=width, channels=channels, bits=bits)
     images = _decoded([items[i] for i in order], prepare)
     for index, image in zip(order, images, strict=True):
         array[index] = image

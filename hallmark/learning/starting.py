@@ -64,7 +64,7 @@ def prepare(
             grey=found.grey,
             batch_size=batch_size(recipe, images=data.shown),
         )
-    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels}
+    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels, "bits": found.bits}
     images = pixels.prepared(data.train_items, **shape, cache=cache)
     held_out = pixels.prepared(data.val_items, **shape, cache=cache) if data.val_items else None
     scaling = recipe.scaling if recipe.scaling != "auto" else ("standard" if backbone is None else "backbone")

@@ -5,6 +5,7 @@ Images are brought to the network's own side and channels, and normalised as its
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
 _BATCH = 64
 
 
-def extract(backbone: Backbone, images: Iterable[bytes], *, device: torch.device, workers: int) -> NDArray[np.float32]:
+def extract(
+    backbone: Backbone, images: Iterable[bytes], *, bits: int = 16, device: torch.device, workers: int
+) -> NDArray[np.float32]:
     """float32 ``[images, features]`` of one or more encoded images, in their order.
 
-    Raises InputError where the backbone is broken.
+    ``bits`` as in :func:`hallmark.images.decoding.decode`. Raises InputError where the backbone is broken.
     """
     network = _network(backbone).to(device)
     seen: list[torch.Tensor] = []
     transfer.head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1).float().cpu()))
     found: list[NDArray[np.float32]] = []
     with torch.inference_mode():
-        for batch in _batches(images, backbone, workers):
+        for batch in _batches(images, backbone, bits, workers):
             network(batch.to(device).float().div_(255))
             found.append(seen.pop().numpy())
     return np.concatenate(found)
@@ -61,10 +64,11 @@ def _network(backbone: Backbone) -> nn.Module:
     return transfer.initial(backbone, description, seed=0).eval()
 
 
-def _batches(images: Iterable[bytes], backbone: Backbone, workers: int) -> Iterator[torch.Tensor]:
+def _batches(images: Iterable[bytes], backbone: Backbone, bits: int, workers: int) -> Iterator[torch.Tensor]:
     """uint8 ``[batch, channels, side, side]``."""
-    side, channels, stream = backbone.side, backbone.channels, iter(images)
+    side, stream = backbone.side, iter(images)
+    one = functools.partial(prepare, height=side, width=side, channels=backbone.channels, bits=bits)
     with ThreadPoolExecutor(workers) as pool:
         while group := list(islice(stream, _BATCH)):
-            pixels = np.stack(list(pool.map(lambda data: prepare(data, side, side, channels), group)))
+            pixels = np.stack(list(pool.map(one, group)))
             yield torch.from_numpy(pixels).permute(0, 3, 1, 2)

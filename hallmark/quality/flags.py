@@ -52,7 +52,7 @@ def flag(
     """Which rows each reason applies to: {reason: bool [rows]}; rows that did not decode get none.
 
     ``measured`` has the columns of :class:`hallmark.quality.measurement.Measured`. ``dark_highlight`` is the limit of
-    mean + 2 deviations of luma (what nearly all pixels stay below), ``bright_shadow`` that of mean - 2 deviations.
+    brightness + 2 * contrast (what nearly all pixels stay below), ``bright_shadow`` that of brightness - 2 * contrast.
     """
     image = (measured["width"] > 0).to_numpy()
     short = measured[["width", "height"]].min(axis=1).to_numpy(np.float64)

@@ -7,6 +7,7 @@ finding it torn, changes nothing but the time taken.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import logging
@@ -40,12 +41,12 @@ FILE = "measurements.parquet"
 KEY = b"hallmark_code"
 
 
-def code_key() -> str:
-    """A digest of all that measurements follow from besides the file: our code, and the libraries' versions."""
+def code_key(bits: int = 16) -> str:
+    """A digest of all that measurements follow from besides the file: our code, the libraries, the set's depth."""
     digest = hashlib.sha256()
     for module in (measurement, decoding):
         digest.update(inspect.getsource(module).encode())
-    digest.update(f"pillow {PIL.__version__} opencv {cv2.__version__} numpy {np.__version__}".encode())
+    digest.update(f"{bits} bits pillow {PIL.__version__} opencv {cv2.__version__} numpy {np.__version__}".encode())
     return digest.hexdigest()
 
 
@@ -56,23 +57,27 @@ def measure_set(
     *,
     cache: Path,
     workers: int,
+    bits: int = 16,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Measurements of every row of a manifest, in its order: ``path`` and the columns of :class:`Measured`.
 
     ``read`` gives the stored bytes of (shard, row) pairs in their order. A row without stored bytes has no
-    measurements and no ``failure``. ``progress`` is told (images done, images to do).
+    measurements and no ``failure``. ``bits`` as in :func:`hallmark.images.decoding.decode`. ``progress`` is told
+    (images done, images to do).
     """
     began = time.monotonic()
     stored = manifest[manifest["shard"] >= 0].drop_duplicates("sha256").sort_values(["shard", "row"])
-    known = _load(cache / FILE)
+    known = _load(cache / FILE, bits)
     usable = known[known["width"].astype("int64") * known["height"] <= limits.max_pixels]
     todo = stored[~stored["sha256"].isin(usable.index)]
     pairs = list(zip(todo["shard"].tolist(), todo["row"].tolist(), strict=True))
-    measured = _counted(measure_all(read(pairs), limits, workers=workers, executor=executor), len(pairs), progress)
+    measure_one = functools.partial(measurement.measure, bits=bits)
+    results = measure_all(read(pairs), limits, workers=workers, executor=executor, measure_one=measure_one)
+    measured = _counted(results, len(pairs), progress)
     fresh = _frame(todo["sha256"].tolist(), list(measured))
-    _save(cache / FILE, known, fresh[fresh["failure"] == ""], len(stored))
+    _save(cache / FILE, known, fresh[fresh["failure"] == ""], len(stored), bits)
     seconds = time.monotonic() - began
     note(images_measured=len(todo), images_remembered=len(stored) - len(todo))
     if pairs:
@@ -101,17 +106,17 @@ def _frame(contents: list[str], measured: list[Measured]) -> pd.DataFrame:
 
 def _types() -> dict[str, str]:
     text = dict.fromkeys(("format", "mode", "pixel_hash", "failure"), "str")
-    whole = dict.fromkeys(("width", "height", "frames"), "int32")
+    whole = dict.fromkeys(("width", "height", "frames", "peak"), "int32")
     real = dict.fromkeys(("brightness", "contrast", "sharpness", "noise"), "float64")
     return text | whole | real | {"phash": "uint64", "sketch": "object"}
 
 
-def _load(path: Path) -> pd.DataFrame:
+def _load(path: Path, bits: int) -> pd.DataFrame:
     if not path.exists():
         return _frame([], [])
     try:
         table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(KEY) != code_key().encode():
+        if (table.schema.metadata or {}).get(KEY) != code_key(bits).encode():
             return _frame([], [])
         frame = table.to_pandas(ignore_metadata=True).set_index("sha256")
         typed: pd.DataFrame = frame[list(COLUMNS)].astype(_types())
@@ -121,7 +126,7 @@ def _load(path: Path) -> pd.DataFrame:
         return _frame([], [])
 
 
-def _save(path: Path, known: pd.DataFrame, fresh: pd.DataFrame, in_use: int) -> None:
+def _save(path: Path, known: pd.DataFrame, fresh: pd.DataFrame, in_use: int, bits: int) -> None:
     if fresh.empty:
         return
     # contents of sets no longer looked at must not pile up for ever
@@ -130,5 +135,5 @@ def _save(path: Path, known: pd.DataFrame, fresh: pd.DataFrame, in_use: int) -> 
     table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    pq.write_table(table.replace_schema_metadata({KEY: code_key().encode()}), partial, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({KEY: code_key(bits).encode()}), partial, compression="zstd")
     os.replace(partial, path)

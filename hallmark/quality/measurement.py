@@ -5,14 +5,18 @@ reason in ``failure``. All columns of :data:`hallmark.contracts.tables.MEASUREME
 
 =============  ==============================================================================================
 brightness     mean luma in [0, 1] (ITU-R BT.601)
-contrast       standard deviation of luma in [0, 0.5]
-sharpness      variance of the Laplacian over the variance of luma, a larger image brought down to the area of 256x256
-               px; the ratio keeps a dark or flat image from looking blurred (0 for a uniform image)
+contrast       the largest standard deviation of any channel, or of luma, in [0, 0.5]: a coloured object as bright as
+               its ground has contrast
+sharpness      variance of the Laplacian over the variance of the pixels, each summed over the channels, a larger image
+               brought down to the area of 256x256 px; the ratio keeps a dark or flat image from looking blurred
+               (0 for a uniform image)
 noise          standard deviation of the noise in [0, 1]: the mask of Immerkaer (Fast noise variance estimation,
-               CVIU 1996) with a low quantile in place of the mean, so that edges and texture do not count
+               CVIU 1996) with a low quantile in place of the mean, so that edges and texture do not count; of luma, or
+               of the channels brought to luma's scale (root mean square times 0.668), whichever is higher
 phash          64 signs of the low DCT frequencies of the luma brought to 32x32 px, the mean left out: it holds
                through re-encoding, resizing and a change of light
 sketch         256 bytes: the luma brought to 16x16 px, to tell unlike images apart without decoding them again
+peak           the largest sample of a file with 16 bits a sample and no declared range, else 0
 pixel_hash     XXH3, 128 bits, of the upright pixels and their shape; RGB with three equal channels is grey. It tells
                equal pixels from others by accident never, against somebody who sets out to make two images collide it
                does not hold; SHA-256, which does, took as long as a third of the decode. ``sha256`` names contents
@@ -33,6 +37,8 @@ import xxhash
 from hallmark.images.decoding import Undecodable, decode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from hallmark.images.decoding import Decoded
@@ -45,6 +51,8 @@ SKETCH_SIDE = 16
 NOISE_QUANTILE, NOISE_NORMAL = 0.3, 0.38532
 # Immerkaer's mask, along each axis in turn: its response to white noise of deviation 1 has deviation 6, to a plane none
 NOISE_MASK = np.array([1, -2, 1], np.float32)
+# luma's share of noise that is independent in the channels: the root of the sum of the squared weights of BT.601
+LUMA_NOISE = 0.668
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +71,7 @@ class Measured:
     contrast: float = math.nan
     sharpness: float = math.nan
     noise: float = math.nan
+    peak: int = 0
     failure: str = ""
 
     def row(self) -> dict[str, Any]:
@@ -72,10 +81,22 @@ class Measured:
 COLUMNS = tuple(field.name for field in fields(Measured))
 
 
-def measure(data: bytes, max_pixels: int) -> Measured:
-    """Measures one file's bytes; files declaring more than ``max_pixels`` are refused before they are decoded."""
+def measure(data: bytes, max_pixels: int, *, bits: int = 16) -> Measured:
+    """Measures one file's bytes; files declaring more than ``max_pixels`` are refused before they are decoded.
+
+    ``bits`` as in :func:`hallmark.images.decoding.decode`.
+    """
+    return _guarded(lambda: _measured(decode(data, max_pixels=max_pixels, bits=bits)))
+
+
+def measure_peak(data: bytes, max_pixels: int) -> Measured:
+    """As :func:`measure`, but ``peak`` alone."""
+    return _guarded(lambda: Measured(peak=decode(data, max_pixels=max_pixels).peak))
+
+
+def _guarded(work: Callable[[], Measured]) -> Measured:
     try:
-        return _measured(decode(data, max_pixels=max_pixels))
+        return work()
     except Undecodable as error:
         return Measured(failure=error.reason)
     except MemoryError:
@@ -89,8 +110,11 @@ def measure(data: bytes, max_pixels: int) -> Measured:
 
 def _measured(decoded: Decoded) -> Measured:
     light = luma(decoded.pixels)
+    coloured = decoded.pixels.shape[2] == 3 and not _is_grey(decoded.pixels)
     brightness, contrast = mean_and_deviation(light)
-    sharpness, noise = texture(light)
+    if coloured:
+        contrast = max(contrast, largest_deviation(decoded.pixels))
+    sharpness, noise = texture(light, decoded.pixels if coloured else None)
     small = cv2.resize(light, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
     return Measured(
         format=decoded.format,
@@ -98,13 +122,14 @@ def _measured(decoded: Decoded) -> Measured:
         width=light.shape[1],
         height=light.shape[0],
         frames=decoded.frames,
-        pixel_hash=pixel_hash(decoded.pixels),
+        pixel_hash=pixel_hash(decoded.pixels if coloured else decoded.pixels[:, :, 0]),
         phash=perceptual_hash(small),
         sketch=cv2.resize(small, (SKETCH_SIDE, SKETCH_SIDE), interpolation=cv2.INTER_AREA).tobytes(),
         brightness=brightness,
         contrast=contrast,
         sharpness=sharpness,
         noise=noise,
+        peak=decoded.peak,
     )
 
 
@@ -118,32 +143,57 @@ def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def mean_and_deviation(light: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean in [0, 1] and standard deviation in [0, 0.5] of uint8 luma."""
+    """Mean in [0, 1] and standard deviation in [0, 0.5] of uint8 [height, width]."""
     mean, deviation = cv2.meanStdDev(light)
     return float(mean[0, 0]) / 255, float(deviation[0, 0]) / 255
 
 
-def texture(light: NDArray[np.uint8]) -> tuple[float, float]:
-    """Sharpness and noise of uint8 luma [height, width]; see the module's table."""
-    height, width = light.shape
-    # by area, not by the longer side, which would leave nothing of a strip
+def largest_deviation(pixels: NDArray[np.uint8]) -> float:
+    """The largest standard deviation of a channel of uint8 [height, width, channels], in [0, 0.5]."""
+    _, deviation = cv2.meanStdDev(pixels)
+    return float(deviation.max()) / 255
+
+
+def texture(light: NDArray[np.uint8], coloured: NDArray[np.uint8] | None = None) -> tuple[float, float]:
+    """Sharpness and noise of uint8 luma [height, width], and RGB [height, width, 3] of an image that is not grey.
+
+    See the module's table.
+    """
+    light = _normal_size(light)
+    if coloured is None:
+        return _sharpness([light]), _noise(light)
+    channels = cv2.split(_normal_size(coloured))
+    of_channels = math.sqrt(sum(_noise(channel) ** 2 for channel in channels) / 3)
+    return _sharpness(channels), max(_noise(light), LUMA_NOISE * of_channels)
+
+
+def _normal_size(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """At most the area of a square of NORMAL_SIDE: by area, not by the longer side, which leaves nothing of a strip."""
+    height, width = pixels.shape[:2]
     scale = NORMAL_SIDE / math.sqrt(height * width)
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        light = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
-    # 16 bits hold every response to 8-bit luma exactly, and the sums of both are exact in 64
-    edges = cv2.Laplacian(light, cv2.CV_16S)
-    deviation = variance(light)
-    sharpness = variance(edges) / deviation if deviation > 0 else 0.0
-    if min(light.shape) < 3:
-        return sharpness, 0.0
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _sharpness(channels: Sequence[NDArray[np.uint8]]) -> float:
+    spread = sum(variance(channel) for channel in channels)
+    if spread <= 0:
+        return 0.0
+    # 16 bits hold every response to 8-bit pixels exactly, and the sums of both are exact in 64
+    return sum(variance(cv2.Laplacian(channel, cv2.CV_16S)) for channel in channels) / spread
+
+
+def _noise(channel: NDArray[np.uint8]) -> float:
+    if min(channel.shape) < 3:
+        return 0.0
     # a quarter of the pixels tells a quantile of a large image as well
-    step = 2 if min(light.shape) > NOISE_SIDE else 1
-    filtered = cv2.sepFilter2D(light, cv2.CV_16S, NOISE_MASK, NOISE_MASK)
+    step = 2 if min(channel.shape) > NOISE_SIDE else 1
+    filtered = cv2.sepFilter2D(channel, cv2.CV_16S, NOISE_MASK, NOISE_MASK)
     response = np.abs(filtered[1:-1:step, 1:-1:step]).ravel()
     rank = int(NOISE_QUANTILE * (response.size - 1))
-    noise = float(np.partition(response, rank)[rank]) / NOISE_NORMAL / 6 / 255
-    return sharpness, noise
+    return float(np.partition(response, rank)[rank]) / NOISE_NORMAL / 6 / 255
 
 
 def variance(values: NDArray[np.uint8] | NDArray[np.int16]) -> float:

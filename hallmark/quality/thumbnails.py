@@ -25,7 +25,7 @@ def load(folder: Path, places: NDArray[np.int64], *, side: int, workers: int) ->
         for begin in range(0, len(places), _BLOCK):
             pairs = [(int(shard), int(row)) for shard, row in places[begin : begin + _BLOCK]]
             for place, pixels in enumerate(
-                pool.map(lambda data: prepare(data, side, side, 3), reader.rows(pairs)), begin
+                pool.map(lambda data: prepare(data, side, side, 3, bits=reader.bits), reader.rows(pairs)), begin
             ):
                 out[place] = pixels
     return out

@@ -19,17 +19,17 @@ SMALL = 64  # up to this side a lossless PNG is smaller than what JPEG would spo
 SHEET_BYTES = 600_000
 
 
-def thumbnail(data: bytes, side: int) -> str | None:
+def thumbnail(data: bytes, side: int, bits: int = 16) -> str | None:
     """The image within ``side`` x ``side`` pixels as a data URI, never enlarged; None where it cannot be decoded."""
-    small = reduced(data, side)
+    small = reduced(data, side, bits)
     return None if small is None else _uri(*small)
 
 
-def reduced(data: bytes, side: int) -> tuple[str, bytes] | None:
+def reduced(data: bytes, side: int, bits: int = 16) -> tuple[str, bytes] | None:
     """Media type and bytes of the image within ``side`` x ``side`` pixels, never enlarged; None where it cannot be
-    decoded."""
+    decoded. ``bits`` as in :func:`hallmark.images.decoding.decode`."""
     try:
-        pixels = decode(data).pixels
+        pixels = decode(data, bits=bits).pixels
     except Undecodable:
         return None
     image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
@@ -43,7 +43,7 @@ def reduced(data: bytes, side: int) -> tuple[str, bytes] | None:
 
 def stored(reader: Reader, shard: int, row: int, side: int) -> str | None:
     """The thumbnail of a stored image; None where no bytes are stored or they cannot be decoded."""
-    return thumbnail(reader.read(shard, row), side) if shard >= 0 else None
+    return thumbnail(reader.read(shard, row), side, reader.bits) if shard >= 0 else None
 
 
 def sheet(path: Path, width: int = 1400) -> str | None:

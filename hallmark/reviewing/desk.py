@@ -136,8 +136,8 @@ class Desk:
         if width == 0:
             return None
         with self._lock:
-            data = self._reader.read(shard, row)
-        return pictures.reduced(data, side)
+            data, bits = self._reader.read(shard, row), self._reader.bits
+        return pictures.reduced(data, side, bits)
 
     def decide(self, path: str, content_hash: str, decision: str | None, label: str, note: str) -> Json:
         """Writes a decision (None withdraws it); the item as it is then.

@@ -59,7 +59,7 @@ class Classifier:
         shape = self.description["input"]
         try:
             pixels: NDArray[np.uint8] = self._decoding.prepare(
-                bytes(data), shape["height"], shape["width"], shape["channels"]
+                bytes(data), shape["height"], shape["width"], shape["channels"], bits=shape.get("bits", 16)
             )
         except self._decoding.Undecodable as error:
             raise ValueError(f"image {place} cannot be decoded: {error}") from error

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# of a member's input, what all members must agree on
+SEEN = ("height", "width", "channels", "bits")
+
+
 def digest(members: Sequence[Path]) -> str:
     """SHA-256 of what decides every answer, the members in order."""
     total = hashlib.sha256(b"ensemble")
@@ -40,8 +44,8 @@ def export(members: Sequence[Path], folder: Path) -> None:
     described = [weights.describe(member) for member in members]
     first = described[0]
     for each in described[1:]:
-        same_size = all(each["input"][name] == first["input"][name] for name in ("height", "width", "channels"))
-        if each["classes"] != first["classes"] or not same_size:
+        shapes = [{name: one["input"].get(name) for name in SEEN} for one in (first, each)]
+        if each["classes"] != first["classes"] or shapes[0] != shapes[1]:
             raise InputError(
                 "the folds' models differ in their classes or image size and cannot be one",
                 remedy="set model.image_size and model.channels, and see that each class has images in every fold",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def common_shape(reader: Reader, rows: pd.DataFrame, *, limit: int) -> Shape:
     One channel where all of them are grey, else three.
     """
     places = list(zip(rows["shard"], rows["row"], strict=True))[:SIZED]
-    shapes = np.array([decode(data).pixels.shape for data in reader.rows(places)])
+    shapes = np.array([decode(data, bits=reader.bits).pixels.shape for data in reader.rows(places)])
     height, width = (float(side) for side in np.median(shapes[:, :2], axis=0))
     scale = min(1.0, limit / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale)), int(shapes[:, 2].max())
@@ -56,10 +57,11 @@ def pixels(reader: Reader, rows: pd.DataFrame, shape: Shape) -> NDArray[np.uint8
     order = sorted(
         (int(shard), int(row), at) for at, (shard, row) in enumerate(zip(rows["shard"], rows["row"], strict=True))
     )
+    one = functools.partial(prepare, height=shape[0], width=shape[1], channels=shape[2], bits=reader.bits)
     with ThreadPoolExecutor(runtime.workers()) as pool:
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             data = list(reader.rows((shard, row) for shard, row, _ in batch))
-            for (_, _, at), prepared in zip(batch, pool.map(lambda each: prepare(each, *shape), data), strict=True):
+            for (_, _, at), prepared in zip(batch, pool.map(one, data), strict=True):
                 out[at] = prepared
     return out

@@ -141,14 +141,6 @@ def test_the_depth_and_polarity_a_tiff_declares() -> None:
     assert decode(b"II" + tiff("<", bytes([0xFF, 0xF8, 0x00]), 2, 1, bits=12)).pixels.ravel().tolist() == [255, 128]
 
 
-def test_sixteen_bit_colour() -> None:
-    deep = RANDOM.integers(0, 65536, (9, 14, 3), dtype=np.uint16)
-    rows = b"".join(b"\x00" + row.astype(">u2").tobytes() for row in deep)
-    header = struct.pack(">IIBBBBB", 14, 9, 16, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    check(data, (deep >> 8).astype(np.uint8), "RGB", tolerance=1)
-
-
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -412,3 +404,86 @@ def test_prepared_pixels_have_the_shape_asked_for(height: int, width: int, chann
     assert result.shape == (height, width, channels)
     assert result.dtype == np.uint8
     assert (result == 77).all()
+
+
+def png16(samples: NDArray[np.uint16], colour_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 16 bits a sample, which Pillow does not write for colours."""
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, body) for kind, body in parts)
+
+
+def levels(samples: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
+    top = 2**bits - 1
+    return np.floor(np.minimum(samples, top) * 255.0 / top + 0.5).astype(np.uint8)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_samples_are_scaled_by_the_bits_their_set_uses(bits: int) -> None:
+    grey = RANDOM.integers(0, 2**bits, (9, 14, 1), dtype=np.uint16)
+    colour = RANDOM.integers(0, 2**bits, (9, 14, 3), dtype=np.uint16)
+    alpha = np.full((9, 14, 1), 65535, np.uint16)
+    order: dict[Any, str] = {"<": "II", ">": "MM"}
+    files = {
+        "grey": (png16(grey, 0), grey),
+        "grey with alpha": (png16(np.concatenate([grey, alpha], axis=2), 4), grey),
+        "colour": (png16(colour, 2), colour),
+        "colour with alpha": (png16(np.concatenate([colour, alpha], axis=2), 6), colour),
+        "PGM": (b"P5 14 9 65535\n" + grey.astype(">u2").tobytes(), grey),
+        **{
+            f"TIFF {mark}": (mark.encode() + tiff(sign, grey.astype(f"{sign}u2").tobytes(), 14, 9, bits=16), grey)
+            for sign, mark in order.items()
+        },
+    }
+    for name, (data, samples) in files.items():
+        found = decode(data, bits=bits)
+        assert (found.pixels == levels(samples, bits)).all(), name
+        assert found.peak == samples.max(), name
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
+def test_16_bit_tiffs_however_packed(shape: tuple[int, ...], compression: str | None) -> None:
+    import cv2
+
+    samples = RANDOM.integers(0, 4096, shape, dtype=np.uint16)
+    codes = {None: 1, "tiff_lzw": 5, "tiff_adobe_deflate": 8, "packbits": 32773}
+    _, data = cv2.imencode(".tif", samples[..., ::-1] if len(shape) == 3 else samples, [259, codes[compression]])
+    found = decode(data.tobytes(), bits=12)
+    assert (found.pixels == levels(samples.reshape(9, 14, -1), 12)).all()
+    assert found.peak == samples.max()
+
+
+def test_alpha_fills_its_16_bits_whatever_the_colours_use() -> None:
+    colour = np.full((2, 2, 3), 4095, np.uint16)
+    clear = np.array([[0, 65535], [65535, 0]], np.uint16)[..., None]
+    pixels = decode(png16(np.concatenate([colour // 2, clear], axis=2), 6), bits=12).pixels
+    assert pixels[..., 0].tolist() == [[255, 127], [127, 255]]
+
+
+def test_the_colour_that_stands_for_nothing_is_told_by_16_bits() -> None:
+    samples = np.array([[[300, 300, 300], [301, 300, 300]]], np.uint16)
+    data = png16(samples, 2, (b"tRNS", struct.pack(">HHH", 300, 300, 300)))
+    assert decode(data, bits=12).pixels.tolist() == [[[255, 255, 255], [19, 19, 19]]]
+
+
+def test_a_range_that_the_file_declares_beats_the_sets() -> None:
+    samples = RANDOM.integers(0, 1024, (9, 14), dtype=np.uint16)
+    expected = levels(samples, 10)[..., None]
+    pgm = decode(b"P5 14 9 1023\n" + samples.astype(">u2").tobytes(), bits=16)
+    assert np.abs(pgm.pixels.astype(int) - expected).max() <= 1  # Pillow rounds once before us
+    file = io.BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[281] = 1023
+    Image.fromarray(samples).save(file, "TIFF", tiffinfo=tags)
+    found = decode(file.getvalue(), bits=16)
+    assert (found.pixels == expected).all()
+    assert (pgm.peak, found.peak) == (0, 0)
+
+
+@pytest.mark.parametrize("form", list(FORMATS))
+def test_8_bit_files_have_no_peak_and_no_use_for_bits(form: str) -> None:
+    assert decode(SMALL[form]).peak == 0
+    assert (decode(SMALL[form], bits=9).pixels == decode(SMALL[form]).pixels).all()

@@ -152,12 +152,12 @@ def test_pixels_are_prepared_once_in_the_order_asked(
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (side, side + 2), dtype=np.uint8) for _ in range(5)]
     items = stored(tmp_path / "shards", images)[::-1]
-    path = pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache")
+    path = pixels.prepared(items, height=6, width=6, channels=1, bits=16, cache=tmp_path / "cache")
     array = pixels.opened(path)
     for image, row in zip(images[::-1], array, strict=True):
         np.testing.assert_array_equal(row, prepare(png(image), 6, 6, 1))
     monkeypatch.setattr(pixels, "_decoded", lambda *_: pytest.fail("decoded again"))
-    assert pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache") == path
+    assert pixels.prepared(items, height=6, width=6, channels=1, bits=16, cache=tmp_path / "cache") == path
     assert [file.name for file in (tmp_path / "cache").iterdir()] == [path.name]
     assert started == [2] * (worth_processes == 5)
 
@@ -171,7 +171,7 @@ def test_an_image_that_turned_bad_is_named(
     places = shards.write(tmp_path, [(str(number), data) for number, data in enumerate([*whole, whole[0][:-30]])])
     items = [Item(tmp_path, place.shard, place.row, str(n), f"{n}.png") for n, place in enumerate(places)]
     with pytest.raises(InputError, match=r"'4\.png' cannot be decoded \(truncated"):
-        pixels.prepared(items, height=6, width=6, channels=1, cache=tmp_path / "cache")
+        pixels.prepared(items, height=6, width=6, channels=1, bits=16, cache=tmp_path / "cache")
 
 
 def test_a_decoding_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_few_encoded_images_are_held_at_a_time(tmp_path: Path, monkeypatch: pyte
 def test_a_survey_sees_sides_and_colour(tmp_path: Path) -> None:
     grey = np.zeros((9, 20, 3), np.uint8)
     items = stored(tmp_path / "grey", [grey, np.zeros((30, 30), np.uint8), grey])
-    assert pixels.survey(items) == pixels.Survey(side=9, grey=True)
+    assert pixels.survey(items) == pixels.Survey(side=9, grey=True, bits=16)
     coloured = grey.copy()
     coloured[0, 0, 1] = 9
     assert not pixels.survey(stored(tmp_path / "colour", [grey, coloured])).grey

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,36 @@ def test_light_is_measured_in_shares_of_white() -> None:
     found = measured(Image.fromarray(half))
     assert found.brightness == pytest.approx(0.5)
     assert found.contrast == pytest.approx(0.5)
+
+
+def of_equal_luma(side: int = 64) -> Image.Image:
+    """A disc as bright as its ground and of another colour."""
+    ground, disc = (60, 100, 60), (200, 40, 40)
+    y, x = np.mgrid[:side, :side]
+    inside = (y - side / 2) ** 2 + (x - side / 2) ** 2 < (side / 4) ** 2
+    picture = Image.fromarray(np.where(inside[..., None], disc, ground).astype(np.uint8))
+    assert np.asarray(picture.convert("L"), float).std() < 5
+    return picture
+
+
+def test_a_coloured_object_as_bright_as_its_ground_has_contrast_and_edges() -> None:
+    found, grey = measured(of_equal_luma()), measured(of_equal_luma().convert("L").convert("RGB"))
+    assert found.contrast == pytest.approx(np.asarray(of_equal_luma(), float).std(axis=(0, 1)).max() / 255)
+    assert found.contrast > 0.1 > grey.contrast
+    soft = measured(of_equal_luma().filter(ImageFilter.GaussianBlur(4)))
+    assert soft.sharpness < found.sharpness / 3
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_noise_in_one_channel_is_seen(channel: int) -> None:
+    pixels = np.full((200, 200, 3), 128.0)
+    pixels[..., channel] += np.random.default_rng(0).normal(0, 40, (200, 200))
+    assert measured(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).noise > 0.05
+
+
+def test_grey_stored_as_rgb_measures_as_grey() -> None:
+    grey = photo(2).convert("L")
+    assert measured(grey.convert("RGB")) == replace(measured(grey), mode="RGB")
 
 
 @pytest.mark.parametrize("side", [8, 28, 160, 700])

@@ -1,0 +1,92 @@
+"""How many of the 16 bits of a sample a set's images use.
+
+Cameras with 10, 12 or 14 bits write 16-bit files and seldom say which part of the range they use. Taken as 16 bits,
+a 12-bit picture has 16 levels of grey left. One picture cannot tell, for it may just be dark; the largest sample of the
+whole set can. ``ingest`` finds it and leaves it beside the shards; training and serving scale by the same range.
+
+>>> of([0, 4080, 3900, 0])
+Depth(bits=12, files=2, by_bits={12: 2})
+>>> of([])
+Depth(bits=16, files=0, by_bits={})
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+FILE = "depth.json"
+LEAST, MOST = 8, 16
+DARK_BITS = 3  # a picture that uses an eighth of the range
+_PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_DEPTH = 24  # the byte that holds the bits of a sample
+_JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """``bits`` that samples are scaled by.
+
+    ``files`` hold 16 bits a sample and declare no smaller range; ``by_bits`` counts them by the bits that their largest
+    sample takes.
+    """
+
+    bits: int
+    files: int
+    by_bits: dict[int, int]
+
+    def words(self) -> str:
+        """What a person should know of how samples are scaled; empty where there are no such files, or nothing to say.
+
+        >>> of([4080, 4095, 3000]).words()
+        '3 files of 16 bits a sample use 12 of them at most: samples from 0 to 4095 become black to white'
+        """
+        if not self.files or (self.bits == MOST and len(self.by_bits) == 1):
+            return ""
+        top = (1 << self.bits) - 1
+        words = (
+            f"{self.files} files of 16 bits a sample use {max(self.by_bits)} of them at most: samples from 0 to {top} "
+            "become black to white"
+        )
+        dark = sum(count for bits, count in self.by_bits.items() if bits <= self.bits - DARK_BITS)
+        if dark:
+            words += f"; {dark} of them use {DARK_BITS} bits less or fewer and look dark beside the others"
+        clipped = sum(count for bits, count in self.by_bits.items() if bits > self.bits)
+        if clipped:
+            words += f"; {clipped} of them reach above it and are clipped"
+        return words
+
+
+def candidate(data: bytes) -> bool:
+    """Whether a file may hold more than 8 bits a sample, by its first bytes."""
+    if data.startswith(_PNG):
+        return data[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10"
+    return data.startswith((*_TIFF, *_JPEG2000, b"P5", b"P6"))
+
+
+def of(peaks: Iterable[int], *, declared: int | None = None) -> Depth:
+    """The depth of a set, from each image's largest sample (0 for images of 8 bits, and those with a declared range).
+
+    ``declared`` is the person's word on the bits. A set without such images has the depth of its files, 16.
+    """
+    found = Counter(max(LEAST, peak.bit_length()) for peak in peaks if peak > 0)
+    bits = declared if declared is not None else max(found, default=MOST)
+    return Depth(bits=bits, files=found.total(), by_bits=dict(sorted(found.items())))
+
+
+def write(folder: Path, depth: Depth) -> None:
+    """Leaves the depth beside the shards of a folder, where any image has need of it."""
+    if depth.files:
+        (folder / FILE).write_text(json.dumps({"bits": depth.bits}) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> int:
+    """The bits that the 16-bit samples of a folder's images use; 16 where no image has need of it."""
+    path = folder / FILE
+    return int(json.loads(path.read_text(encoding="utf-8"))["bits"]) if path.exists() else MOST
