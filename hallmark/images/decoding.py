@@ -344,14 +344,19 @@ def _deep(image: ImageFile.ImageFile, data: bytes) -> _Deep | None:
         return None
     if layouts == {"LA;16B"}:
         # its two bytes of grey and two of alpha, as if they were four channels
-        pairs = _bytes_of(data, "RGBA", {"LA;16B": "RGBA"}).astype(np.uint16)
-        return _Deep(samples=pairs[:, :, 0::2] << 8 | pairs[:, :, 1::2], mode="LA", top=declared)
+        pairs = _bytes_of(data, "RGBA", {"LA;16B": "RGBA"})
+        return _Deep(samples=_joined(pairs[:, :, 0::2], pairs[:, :, 1::2]), mode="LA", top=declared)
     if not all(each[-1] in _SWAPPED for each in layouts):
         return None
-    high = _bytes_of(data, image.mode, {each: each for each in layouts}).astype(np.uint16)
+    high = _bytes_of(data, image.mode, {each: each for each in layouts})
     low = _bytes_of(data, image.mode, {each: each[:-1] + _SWAPPED[each[-1]] for each in layouts})
     nothing = transparent if isinstance(transparent, tuple) and image.mode == "RGB" else None
-    return _Deep(samples=high << 8 | low, mode=image.mode, top=declared, transparent=nothing)
+    return _Deep(samples=_joined(high, low), mode=image.mode, top=declared, transparent=nothing)
+
+
+def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    samples: NDArray[np.uint16] = high.astype(np.uint16) << np.uint16(8) | low
+    return samples
 
 
 def _declared(image: ImageFile.ImageFile, tags: Any) -> int | None:
@@ -375,14 +380,13 @@ def _bytes_of(data: bytes, mode: str, layouts: dict[str, str]) -> NDArray[np.uin
     """One byte of each sample, uint8 [h, w, channels]: the file read again, by other layouts than its own."""
     image = _open(data)
     image._mode = mode
-    image.tile = [
-        tile._replace(
-            args=layouts[_layout(tile)] if isinstance(tile.args, str) else (layouts[_layout(tile)], *tile.args[1:])
-        )
-        for tile in image.tile
-    ]
+    image.tile = [tile._replace(args=_relaid(tile.args, layouts[_layout(tile)])) for tile in image.tile]
     image.load()
     return np.asarray(image, dtype=np.uint8)
+
+
+def _relaid(arguments: Any, layout: str) -> Any:
+    return layout if isinstance(arguments, str) else (layout, *arguments[1:])
 
 
 def _unbounded(values: NDArray[Any]) -> NDArray[np.uint8]:

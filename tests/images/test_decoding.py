@@ -417,7 +417,8 @@ def png16(samples: NDArray[np.uint16], colour_type: int, *chunks: tuple[bytes, b
 
 def levels(samples: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
     top = 2**bits - 1
-    return np.floor(np.minimum(samples, top) * 255.0 / top + 0.5).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.floor(np.minimum(samples, top) * 255.0 / top + 0.5).astype(np.uint8)
+    return scaled
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
 from hallmark.contracts.errors import HallmarkError, InputError
 from hallmark.images.decoding import prepare
@@ -45,6 +47,24 @@ def test_the_package_answers_as_the_network_does(train: Path, packed: Path, pict
     assert classifier.probabilities([]).shape == (0, 3)
     with pytest.raises(ValueError, match="image 65 cannot be decoded: not_an_image"):
         classifier.probabilities([picture] * 65 + [b"text"])
+
+
+def test_16_bit_samples_are_scaled_as_in_training(train: Path, packed: Path) -> None:
+    levels = np.random.default_rng(1).integers(0, 256, (13, 11), dtype=np.uint8)
+    description = json.loads((packed / "model.json").read_text())
+    description["input"]["bits"] = 12
+    (packed / "model.json").write_text(json.dumps(description))
+    twelve = ((levels.astype(np.uint32) * 4095 + 127) // 255).astype(np.uint16)
+    deep, plain = (encoded(Image.fromarray(pixels)) for pixels in (twelve, levels))
+    found = Classifier(packed).probabilities([deep, plain])
+    assert (found[0] == found[1]).all()
+    assert np.abs(found[1] - torch_answer(train, plain)).max() <= 1e-5
+
+
+def encoded(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def test_a_package_needs_neither_torch_nor_hallmark(packed: Path, picture: bytes) -> None:
