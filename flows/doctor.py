@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import HallmarkError
+from hallmark.pipeline.dvcfile import CODE
 from hallmark.pipeline.lock import exclusive, holder
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _workspace(root: Path, say: Callable[[str], None]) -> int:
         for name in space.missing_from_cache():
             say(f"  outputs of {name} are in neither the workspace nor DVC's cache: `hallmark run` makes them again")
         say(f"  not up to date: {', '.join(stale)}" if stale else "  every stage is up to date")
-        if "register" not in stale:
+        if not {CODE, "register"} & set(stale):
             say(f"  {_receipt(root, params)}")
     except HallmarkError as error:
         say(f"  {error}")

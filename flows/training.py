@@ -28,6 +28,7 @@ from flows.artifacts import publish
 from flows.environment import terminable
 from hallmark.contracts.errors import GateRefused, HallmarkError
 from hallmark.pipeline.configuration import check_sources, configure
+from hallmark.pipeline.dvcfile import DEMO
 from hallmark.pipeline.lock import exclusive
 from hallmark.versioning.health import mend
 from hallmark.versioning.workspace import Workspace
@@ -111,7 +112,7 @@ def advance(run: Run, *, until: str | None = None) -> State[Any] | None:
             return None
         if name not in by_name:
             run.workspace.settle_by_command(name)
-            if name == "demo":
+            if name == DEMO:
                 check_sources(STAGES, run.params, run.root)
             continue
         with untagged():

@@ -44,7 +44,7 @@ STAGES = (
     Stage(
         name="evaluate",
         inputs=("ingest", "validate", "split", "clean", "train"),
-        outputs=("evaluate", "plots"),
+        outputs=("evaluate", "plots", "metrics"),
         shared=("seed", "objective"),
     ),
     Stage(

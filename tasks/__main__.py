@@ -1,4 +1,7 @@
-"""``python -m tasks <stage>`` runs a stage, as ``dvc repro`` does; ``python -m tasks dvcfile`` renders dvc.yaml."""
+"""``python -m tasks <stage>`` runs a stage, as ``dvc repro`` does; ``python -m tasks dvcfile`` renders dvc.yaml.
+
+``python -m tasks code`` writes the digest files that the stages depend on for their code: DVC's stage ``code``.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,16 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(stage.name, help=f"run the stage {stage.name} in this folder")
         if stage.name in SPREADING:
             command.add_argument("--runner", choices=RUNNERS, help="who does per-image work (default: local processes)")
-    dvcfile = commands.add_parser("dvcfile", help="render dvc.yaml from the list of stages and the import graph")
-    dvcfile.add_argument("--check", action="store_true", help="write nothing; exit 1 where dvc.yaml is out of date")
+    commands.add_parser("code", help="write one digest file a stage over the code it runs on, into data/code")
+    dvcfile = commands.add_parser("dvcfile", help="render dvc.yaml from the list of stages")
+    only = dvcfile.add_mutually_exclusive_group()
+    only.add_argument("--check", action="store_true", help="write nothing; exit 1 where dvc.yaml is out of date")
+    only.add_argument(
+        "--explain",
+        metavar="STAGE",
+        choices=["demo", *(stage.name for stage in STAGES)],
+        help="write nothing; list the code STAGE runs on, why, and what changed since it last ran",
+    )
     options = parser.parse_args(arguments)
 
     from hallmark.contracts.errors import HallmarkError
@@ -34,8 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     if getattr(options, "runner", None):
         os.environ[RUNNER] = options.runner
     try:
+        if options.command == "code":
+            _code(root)
+            return 0
         if options.command == "dvcfile":
-            return _dvcfile(root, check=options.check)
+            return _explain(root, options.explain) if options.explain else _dvcfile(root, check=options.check)
         _run(options.command, root)
     except HallmarkError as error:
         print(f"{options.command}: {error}", file=sys.stderr)  # noqa: T201  the message is the interface
@@ -62,11 +76,33 @@ def _run(name: str, root: Path) -> None:
         execute(stage, modules[name], params[name], root)
 
 
+def _code(root: Path) -> None:
+    from hallmark.pipeline import closure
+    from hallmark.pipeline.dvcfile import DIGESTS, modules
+    from tasks import STAGES
+
+    closure.write(modules(STAGES), root / DIGESTS)
+
+
+def _explain(root: Path, name: str) -> int:
+    from hallmark.pipeline.closure import Code
+    from hallmark.pipeline.dvcfile import digest_file, modules
+    from hallmark.pipeline.explanation import explain
+    from hallmark.versioning.recorded import recorded_text
+    from tasks import STAGES
+
+    code = Code()
+    closure = code.closure(modules(STAGES)[name])
+    recorded, why_unknown = recorded_text(root, name, digest_file(name))
+    print(explain(name, closure, code.digest(closure), recorded, why_unknown=why_unknown), end="")  # noqa: T201
+    return 0
+
+
 def _dvcfile(root: Path, *, check: bool) -> int:
     from hallmark.pipeline.dvcfile import render
     from tasks import STAGES
 
-    text = render(STAGES, root)
+    text = render(STAGES)
     path = root / "dvc.yaml"
     if not check:
         path.write_text(text, encoding="utf-8")

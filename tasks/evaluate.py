@@ -84,13 +84,17 @@ def run(
     train: Path,
     evaluate: Path,
     plots: Path,
+    metrics: Path,
 ) -> Report:
     """Judges the model of ``train`` on every test image that no human removed."""
     import json
 
+    import pandas as pd
+
     from hallmark.contracts.seeds import derive
-    from hallmark.judgement import assessment, calibration, metrics, slices
-    from hallmark.judgement.publication import confusion_table, judged_of, prediction_table, warnings_of
+    from hallmark.judgement import assessment, calibration, slices
+    from hallmark.judgement.metrics import auroc, softmax
+    from hallmark.judgement.publication import confusion_table, headline, judged_of, prediction_table, warnings_of
     from hallmark.judgement.robustness import KINDS, Perturbation
 
     images = _images(ingest, validate, split, clean)
@@ -105,7 +109,7 @@ def run(
     logits, *changed = _logits(train, ingest, test, model["input"], params.batch_size, changes)
 
     known = tuple(model["classes"])
-    judged = judged_of(test, metrics.softmax(logits), known)
+    judged = judged_of(test, softmax(logits), known)
     table = prediction_table(test, judged)
     table.to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
     reliability = calibration.reliability(judged.confidence, judged.right)
@@ -122,19 +126,21 @@ def run(
             "accuracy": assessment.accuracy(after, **draw),
             "change": assessment.accuracy_change(judged, after, **draw),
         }
-        for change, after in zip(
-            changes, (judged_of(test, metrics.softmax(each), known) for each in changed), strict=True
-        )
+        for change, after in zip(changes, (judged_of(test, softmax(each), known) for each in changed), strict=True)
     }
     plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
     scaled = _scaled(images, train, ingest, model, params.batch_size, logits, judged)
     objective = assessment.objective_estimate(params.objective, judged, **draw)
+    area = auroc(judged.labels, judged.probabilities)
+    epochs = len(pd.read_parquet(train / "history.parquet", columns=["epoch"]))
+    few = headline(figures, classes, objective=objective["value"], auroc=area, n_test=len(test), epochs=epochs)
+    metrics.write_text(json.dumps(few, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Report(
         n_test=len(test),
         n_clusters=judged.n_clusters(),
         objective={"metric": params.objective.metric, "class_name": params.objective.class_name, **objective},
         **figures,
-        auroc=metrics.auroc(judged.labels, judged.probabilities),
+        auroc=area,
         per_class=classes,
         slices=parts,
         confusions=assessment.top_confusions(judged),

@@ -51,6 +51,32 @@ def confusion_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
     return pd.DataFrame({"actual": table["label"], "predicted": table["predicted"]})
 
 
+def headline(
+    figures: Mapping[str, Mapping[str, Any]],
+    per_class: Mapping[str, Mapping[str, Any]],
+    *,
+    objective: float | None,
+    auroc: float | None,
+    n_test: int,
+    epochs: int,
+) -> dict[str, float | None]:
+    """The figures of reports/metrics.json: flat, and few enough for one row of ``dvc exp show``.
+
+    None where the test set does not define a figure; DVC leaves that cell empty.
+    """
+    recalls = [row["recall"]["value"] for row in per_class.values() if row["support"]]
+    return {
+        "objective": objective,
+        **{name: figures[name]["value"] for name in ("accuracy", "balanced_accuracy", "macro_f1")},
+        "worst_recall": min(recalls, default=None),
+        "auroc": auroc,
+        **{name: figures[name]["value"] for name in ("log_loss", "ece")},
+        "n_test": n_test,
+        "n_classes": len(per_class),
+        "epochs": epochs,
+    }
+
+
 def warnings_of(
     judged: Judged,
     known: Sequence[str],

@@ -1,4 +1,9 @@
-"""dvc.yaml from the list of stages; the code each stage depends on comes from the import graph."""
+"""dvc.yaml from the list of stages.
+
+Besides the stages it holds two of its own, which ``hallmark run`` brings up to date as DVC does: ``code`` writes one
+digest file a stage over the stage's import closure (:mod:`hallmark.pipeline.closure`), ``demo`` makes the built-in
+data.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +12,48 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hallmark.pipeline.closure import PACKAGES, SUFFIX
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hallmark.pipeline.stage import Stage
 
-HEADER = "# Rendered from tasks/__init__.py and the import graph by `python -m tasks dvcfile`: edit those, not this.\n"
-DEMO = "hallmark.images.demo"
+HEADER = "# Rendered from tasks/__init__.py by `python -m tasks dvcfile`: edit that, not this.\n"
+CODE = "code"
+DEMO = "demo"
+DIGESTS = Path("data") / CODE
+DEMO_MODULE = "hallmark.images.demo"
 
 
-def code_of(graph: Any, module: str, root: Path) -> list[str]:
-    """The files, relative to the root, of a module and all it imports, directly or not, that are not mere packages."""
-    modules = {module, *graph.find_upstream_modules(module)}
-    files = []
-    for name in sorted(modules):
-        path = Path(*name.split(".")).with_suffix(".py")
-        if (root / path).exists():
-            files.append(path.as_posix())
-            files.extend(_templates(root, path))
-    return sorted(set(files))
+def modules(stages: Sequence[Stage]) -> dict[str, str]:
+    """The module each digest file is about, by the name of the DVC stage that depends on it."""
+    return {DEMO: DEMO_MODULE, **{stage.name: f"tasks.{stage.name}" for stage in stages}}
 
 
-def _templates(root: Path, module: Path) -> list[str]:
-    """Templates a module renders from lie beside it, in a folder named templates."""
-    folder = module.parent / "templates"
-    return sorted(path.relative_to(root).as_posix() for path in (root / folder).glob("*") if path.is_file())
+def digest_file(name: str) -> Path:
+    """The digest file of a DVC stage, relative to the root."""
+    return DIGESTS / f"{name}{SUFFIX}"
 
 
-def render(stages: Sequence[Stage], root: Path) -> str:
+def render(stages: Sequence[Stage]) -> str:
     """The text of dvc.yaml."""
-    import grimp
-
-    graph = grimp.build_graph("tasks", "hallmark", cache_dir=None, exclude_type_checking_imports=True)
     parts: dict[str, Any] = {
-        "demo": {
+        CODE: {
+            "desc": "one digest file a stage over the code it runs on, so that an edit re-runs the stages that use it",
+            "cmd": "python -m tasks code",
+            "deps": list(PACKAGES),
+            "outs": [DIGESTS.as_posix()],
+        },
+        DEMO: {
             "desc": "the built-in data: scikit-learn's digits as image files, with planted faults",
-            "cmd": f"python -m {DEMO} data/demo",
-            "deps": code_of(graph, DEMO, root),
+            "cmd": f"python -m {DEMO_MODULE} data/demo",
+            "deps": [digest_file(DEMO).as_posix()],
             "outs": ["data/demo"],
-        }
+        },
     }
     for stage in stages:
-        parts[stage.name] = _stage(stage, stages, code_of(graph, f"tasks.{stage.name}", root))
+        parts[stage.name] = _stage(stage, stages)
     plots: list[Any] = [
         {
             "reports/plots/train/history.csv": {
@@ -71,19 +76,23 @@ def render(stages: Sequence[Stage], root: Path) -> str:
     return HEADER + str(body)
 
 
-def _stage(stage: Stage, stages: Sequence[Stage], code: list[str]) -> dict[str, Any]:
-    data = [f"${{{source}}}" for source in stage.sources]
+def _stage(stage: Stage, stages: Sequence[Stage]) -> dict[str, Any]:
+    """A stage's entry: its report is in Git and no metric, for DVC shows each value of a metrics file as a column."""
+    deps = [f"${{{source}}}" for source in stage.sources]
     for keyword in stage.inputs:
         if keyword == "reports":
             earlier = [other for other in stages if other.name != stage.name]
-            data.extend(other.report.as_posix() for other in earlier)
-            data.extend(other.place("plots").as_posix() for other in earlier if "plots" in other.outputs)
+            deps.extend(other.report.as_posix() for other in earlier)
+            deps.extend(other.place("plots").as_posix() for other in earlier if "plots" in other.outputs)
         else:
-            data.append(stage.place(keyword).as_posix())
-    return {
+            deps.append(stage.place(keyword).as_posix())
+    cached = [stage.place(keyword).as_posix() for keyword in stage.outputs if keyword != "metrics"]
+    entry = {
         "cmd": f"python -m tasks {stage.name}",
-        "deps": [*data, *code],
+        "deps": [*deps, digest_file(stage.name).as_posix()],
         "params": [stage.name, *stage.shared],
-        "outs": [stage.place(keyword).as_posix() for keyword in stage.outputs],
-        "metrics": [{stage.report.as_posix(): {"cache": False}}],
+        "outs": [*cached, {stage.report.as_posix(): {"cache": False}}],
     }
+    if "metrics" in stage.outputs:
+        entry["metrics"] = [{stage.place("metrics").as_posix(): {"cache": False}}]
+    return entry

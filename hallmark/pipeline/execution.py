@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from hallmark.pipeline.stage import Stage
 
+NOTHING = "nothing.txt"  # the only file of an output folder left empty: DVC warns of empty folders
+
 MACHINE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -58,6 +60,8 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
             text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             for keyword, partial in partials.items():
                 assert partial.exists(), f"{stage.name} wrote no {keyword}"
+                if partial.is_dir() and not any(partial.iterdir()):
+                    (partial / NOTHING).write_text(f"The stage {stage.name} had nothing to put here.\n")
                 durable.replace(partial, root / stage.place(keyword))
             durable.write_text(root / stage.report, text)
         except GateRefused as refusal:

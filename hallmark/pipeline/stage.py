@@ -40,6 +40,8 @@ class Stage:
                 return Path("reports/plots") / self.name
             case "reports":
                 return Path("reports")
+            case "metrics":
+                return Path("reports/metrics.json")
             case "page":
                 return Path("reports/index.html")
             case _:
@@ -52,4 +54,4 @@ class Stage:
 
     def makes_folder(self, keyword: str) -> bool:
         """Whether an output is a folder (else a single file)."""
-        return keyword not in ("ledger", "page")
+        return keyword not in ("ledger", "metrics", "page")

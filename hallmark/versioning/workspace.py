@@ -14,14 +14,14 @@ import shlex
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import HallmarkError, InputError, MachineError
+from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
 from hallmark.pipeline.durable import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LOCK_HEAD = "schema: '2.0'\n"
 REPAIR = "`hallmark doctor` says what is wrong and mends what is safe to mend"
@@ -57,6 +57,10 @@ class Workspace:
     def cache(self) -> str:
         """The folder of DVC's cache on this machine."""
         return str(self.repo.cache.local.path)
+
+    def object(self, digest: str) -> Path:
+        """Where DVC's cache on this machine keeps, if it does, the content of that MD5."""
+        return Path(self.repo.cache.local.oid_to_path(digest))
 
     def order(self) -> list[str]:
         """Names of all stages in the order in which ``dvc repro`` runs them."""
@@ -123,8 +127,9 @@ class Workspace:
         done = subprocess.run([sys.executable, *arguments], cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
-            if done.returncode == MachineError.exit_code:
-                raise MachineError(said[-1])
+            for kind in (InputError, GateRefused, MachineError):
+                if done.returncode == kind.exit_code:
+                    raise kind(said[-1])
             raise HallmarkError(f"`{command}` failed: {said[-1]}")
         self.record(name)
         return "ran"

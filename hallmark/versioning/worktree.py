@@ -1,8 +1,9 @@
 """A light copy of a workspace, to run stages in with other params or inputs, over the workspace's own DVC cache.
 
-It holds what DVC looks at: dvc.yaml, dvc.lock, params.yaml and the code that the stages depend on, and links to the
-inputs that do not change. What a stage leaves there is in the shared cache under its inputs' digests: made once, it is
-restored in the next copy, after a kill too. Git is not asked, so that it works before the first commit.
+It holds what DVC looks at: dvc.yaml, dvc.lock, params.yaml, the digests of the stages' code, and links to the inputs
+that do not change; the code that runs is the workspace's own. What a stage leaves there is in the shared cache under
+its inputs' digests: made once, it is restored in the next copy, after a kill too. Git is not asked, so that it works
+before the first commit.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hallmark.pipeline import durable
+from hallmark.pipeline.dvcfile import digest_file
 from hallmark.pipeline.params import read
 from hallmark.versioning.workspace import Workspace
 
@@ -35,18 +37,12 @@ def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links
     """Makes the copy in ``place``, anew where there is one.
 
     ``params`` is the text of its params.yaml, ``stages`` those that will run in it; ``links`` are places, relative to
-    the root, that it sees as they are.
+    the root, that it sees as they are. The workspace's DVC stage ``code`` has to be up to date.
     """
     durable.remove(place)
     place.mkdir(parents=True)
     declared = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    code = {
-        dep
-        for stage in stages
-        for dep in declared[stage.name]["deps"]
-        if not dep.startswith(("data/", "reports/", "${"))
-    }
-    for name in sorted({*COPIED, *code}):
+    for name in (*COPIED, *(digest_file(stage.name) for stage in stages)):
         if (root / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, place / name)

@@ -31,9 +31,9 @@ def test_files_in_tasks_are_the_stages() -> None:
     assert files == set(WORDS)
 
 
-def test_dvc_stages_are_the_stages_and_the_demo() -> None:
+def test_dvc_stages_are_the_stages_the_code_and_the_demo() -> None:
     dvc = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert list(dvc) == ["demo", *WORDS]
+    assert list(dvc) == ["code", "demo", *WORDS]
 
 
 def test_params_sections_are_the_stages_and_the_shared_ones() -> None:

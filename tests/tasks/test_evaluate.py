@@ -50,6 +50,8 @@ def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
     folders = {name: root / name for name in ("ingest", "validate", "split", "clean", "train", "evaluate", "plots")}
     for folder in folders.values():
         folder.mkdir()
+    folders["metrics"] = root / "metrics.json"
+    pd.DataFrame({"epoch": [1, 2, 3]}).to_parquet(folders["train"] / "history.parquet")
     n = 80
     frame = pd.DataFrame({"path": [f"{place:03d}.png" for place in range(n)]})
     bright = np.arange(n) % 2
@@ -128,6 +130,30 @@ def test_published_numbers_follow_from_the_predictions(tmp_path: Path) -> None:
     assert {"confidence", "accuracy"} <= set(reliability.columns)
     assert reliability["n"].sum() == 39
     json.dumps(asdict(report), allow_nan=False)
+
+
+def test_the_metrics_file_repeats_a_few_figures_of_the_report(tmp_path: Path) -> None:
+    folders = world(tmp_path, ["dark", "light"], wrong=4)
+    report = run(folders)
+    few = json.loads(folders["metrics"].read_text())
+    for name in ("objective", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
+        assert few[name] == getattr(report, name)["value"]
+    assert few["worst_recall"] == min(row["recall"]["value"] for row in report.per_class.values())
+    assert few["auroc"] == report.auroc
+    assert (few["n_test"], few["n_classes"], few["epochs"]) == (39, 2, 3)
+    assert len(few) <= 15
+    assert all(value is None or isinstance(value, int | float) for value in few.values())
+
+
+def test_a_class_without_test_images_is_not_the_worst(tmp_path: Path) -> None:
+    folders = world(tmp_path, ["dark", "light"], wrong=4)
+    decisions = pd.read_parquet(folders["clean"] / "decisions.parquet")
+    decisions = decisions[(decisions["split"] != "test") | (decisions["label"] == "dark")]
+    tables.write_table(decisions, tables.DECISIONS, folders["clean"] / "decisions.parquet")
+    report = run(folders)
+    few = json.loads(folders["metrics"].read_text())
+    assert few["worst_recall"] == report.per_class["dark"]["recall"]["value"]
+    assert few["auroc"] is None
 
 
 def test_batch_size_and_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,167 @@
+"""The code that each stage runs on: one digest file a stage, over the stage's module and all it imports.
+
+A digest file lists the files of an import closure, one ``<SHA-256>  <path>`` a line, sorted by path, as ``sha256sum``
+writes it. DVC depends on that file alone, so an edit re-runs the stages that use the edited file and no others.
+
+Guarantees, each with its test:
+- the digest follows from paths and bytes: line endings, file modes, times and the place of the code do not matter;
+- a module is in the closure if the stage imports it, directly or not, wherever in the code the import stands; imports
+  for type checkers do not count, and a package counts only where something is imported from its ``__init__.py``;
+- a file that is no Python, such as a template, belongs to the modules of its package that name it, or its folder, and
+  to a module of its own stem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.pipeline import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PACKAGES = ("hallmark", "tasks")
+SUFFIX = ".sha256"
+BYTECODE = (".pyc", ".pyo", ".so")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closure:
+    """The files that ``module`` runs on.
+
+    ``why`` gives, for each file relative to the folder of the packages (POSIX), the chain of imports that leads to it,
+    the module itself first; for a file that is no Python, to the module that reads it.
+    """
+
+    module: str
+    why: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What differs between two digest files, each a sorted list of paths."""
+
+    edited: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.edited or self.added or self.removed)
+
+
+class Code:
+    """The import graph of ``packages``, which lie side by side in the folder ``base``.
+
+    Raises InputError where a file does not parse.
+    """
+
+    def __init__(self, packages: tuple[str, ...] = PACKAGES) -> None:
+        import grimp
+        from grimp.exceptions import SourceSyntaxError
+
+        self.base = _folder_of(packages)
+        try:
+            self._graph: Any = grimp.build_graph(*packages, cache_dir=None, exclude_type_checking_imports=True)
+        except SourceSyntaxError as error:
+            raise InputError(
+                f"{error.filename}, line {error.lineno or '?'} is not valid Python: {(error.text or '').strip()}",
+                remedy="correct that line and run again",
+            ) from error
+        self._data = [
+            path
+            for package in packages
+            for path in sorted((self.base / package).rglob("*"))
+            if path.is_file() and _is_data(path.relative_to(self.base))
+        ]
+        self._digests: dict[str, str] = {}
+
+    def closure(self, module: str) -> Closure:
+        """The files that a module and all it imports, directly or not, consist of."""
+        why: dict[str, tuple[str, ...]] = {}
+        for name in sorted({module, *self._graph.find_upstream_modules(module)}):
+            chain = (module,) if name == module else tuple(self._graph.find_shortest_chain(module, name))
+            source = self._source(name)
+            why[source.relative_to(self.base).as_posix()] = chain
+            for path in self._data_of(source):
+                why.setdefault(path.relative_to(self.base).as_posix(), chain)
+        return Closure(module=module, why=dict(sorted(why.items())))
+
+    def digest(self, closure: Closure) -> str:
+        r"""The text of a closure's digest file. ``\r\n`` counts as ``\n``."""
+        return "".join(f"{self._sha256(path)}  {path}\n" for path in sorted(closure.why))
+
+    def unused(self) -> list[str]:
+        """Files in the packages that are no Python and that no module reads."""
+        modules = [self._source(name) for name in self._graph.modules]
+        used = {path for source in modules for path in self._data_of(source)}
+        return [path.relative_to(self.base).as_posix() for path in self._data if path not in used]
+
+    def _sha256(self, path: str) -> str:
+        if path not in self._digests:
+            content = (self.base / path).read_bytes().replace(b"\r\n", b"\n")
+            self._digests[path] = hashlib.sha256(content).hexdigest()
+        return self._digests[path]
+
+    def _source(self, module: str) -> Path:
+        path = self.base.joinpath(*module.split("."))
+        return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+    def _data_of(self, source: Path) -> list[Path]:
+        near = [path for path in self._data if path.is_relative_to(source.parent)]
+        text = source.read_text(encoding="utf-8") if near else ""
+        return [path for path in near if path.stem == source.stem or _names(text, path, source.parent)]
+
+
+def entries(text: str) -> dict[str, str]:
+    """Digest by path, of the text of a digest file."""
+    return {path: value for value, _, path in (line.partition("  ") for line in text.splitlines())}
+
+
+def changes(before: str, after: str) -> Changes:
+    """What differs between the texts of two digest files."""
+    old, new = entries(before), entries(after)
+    return Changes(
+        edited=[path for path in sorted(old.keys() & new.keys()) if old[path] != new[path]],
+        added=sorted(new.keys() - old.keys()),
+        removed=sorted(old.keys() - new.keys()),
+    )
+
+
+def write(modules: Mapping[str, str], folder: Path) -> None:
+    """Writes ``folder`` anew: the digest file ``<name>.sha256`` of each module, given by name."""
+    code = Code()
+    texts = {name: code.digest(code.closure(module)) for name, module in modules.items()}
+    partial = folder.with_name(f".partial-{folder.name}")
+    durable.remove(partial)
+    partial.mkdir(parents=True)
+    for name, text in texts.items():
+        (partial / f"{name}{SUFFIX}").write_bytes(text.encode())
+    durable.replace(partial, folder)
+
+
+def _folder_of(packages: tuple[str, ...]) -> Path:
+    folders = set()
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None, package
+        assert spec.origin is not None, package
+        folders.add(Path(spec.origin).resolve().parents[1])
+    assert len(folders) == 1, f"{packages} lie in {sorted(folders)}"
+    return folders.pop()
+
+
+def _is_data(path: Path) -> bool:
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return not hidden and path.suffix != ".py" and path.suffix not in BYTECODE
+
+
+def _names(text: str, path: Path, folder: Path) -> bool:
+    """Whether a module's text, in ``folder``, names a file or one of the folders between."""
+    parts = path.relative_to(folder).parts
+    return any(re.search(rf"(?<![\w.-]){re.escape(part)}(?![\w-])", text) for part in parts)
