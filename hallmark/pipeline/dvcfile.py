@@ -59,6 +59,7 @@ def render(stages: Sequence[Stage]) -> str:
             "reports/plots/train/history.csv": {
                 "x": "epoch",
                 "y": ["train_loss", "val_loss"],
+                "y_label": "loss",
                 "title": "Learning curves",
             }
         },
