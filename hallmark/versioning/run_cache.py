@@ -13,6 +13,7 @@ from pathlib import Path
 def complete(root: Path) -> list[str]:
     """Enters the stages that dvc.lock records, where their reports are still those of the record; the names entered.
 
+    ``root`` has to be the working directory, for DVC looks there.
     DVC's lock is not needed: nothing is changed but the cache, where entries are named by content and appear by rename.
     """
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
@@ -28,7 +29,7 @@ def complete(root: Path) -> list[str]:
         key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
         if Path(repo.stage_cache.cache_dir, key[:2], key).exists():
             continue
-        if any(out.changed_checksum() for out in stage.outs if not out.use_cache):
+        if any(not out.exists or out.changed_checksum() for out in stage.outs if not out.use_cache):
             continue
         repo.stage_cache.save(stage)
         entered.append(stage.name)

@@ -58,6 +58,20 @@ def test_outputs_appear_with_their_report_and_the_clock_apart(root: Path) -> Non
     assert clock["peak_memory_bytes"] > 1 << 20
 
 
+def test_an_output_folder_left_empty_holds_a_note(root: Path) -> None:
+    """DVC warns of each empty folder, and so it would of every stage that has nothing to draw."""
+
+    def draws_nothing(params: Any, *, split: Path, clean: Path, plots: Path) -> Report:
+        (clean / "table").write_text(params)
+        return Report(n=0)
+
+    stage = Stage(name="clean", inputs=("split",), outputs=("clean", "plots"))
+    execute(stage, module(draws_nothing), "one", root)
+    assert [path.name for path in (root / "data/clean").iterdir()] == ["table"]
+    (note,) = (root / "reports/plots/clean").iterdir()
+    assert "nothing" in note.read_text()
+
+
 def test_a_failure_keeps_the_old_outputs(root: Path) -> None:
     execute(STAGE, module(good), "one", root)
 
