@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,11 @@ def ran(clone: Clone) -> dict[str, str]:
     return {name: entries[name]["state"] for name in NAMES}
 
 
+def edit(clone: Clone, name: str) -> None:
+    path = clone.root / name
+    path.write_text(path.read_text() + "\n# edited\n")
+
+
 def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable[..., Clone], digits: Path) -> None:
     overrides = ("preset=quick", f"ingest.source={digits}")
     one, other = clone("with spaces in its name", *overrides), clone("other", *overrides)
@@ -37,6 +43,7 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable
 
     repro = other.dvc("repro")
     assert repro.returncode == 0, repro.stdout + repro.stderr
+    assert "is empty" not in repro.stdout + repro.stderr
 
     mine, theirs = one.outputs(), other.outputs()
     assert sorted(mine) == sorted(theirs)
@@ -68,17 +75,23 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable
     assert states["evaluate"] == "restored"
 
     # an edited helper of balance re-runs balance and what follows from it
-    helper = other.root / "hallmark" / "sampling" / "plan.py"
-    helper.write_text(helper.read_text() + "\n# edited\n")
-    status = other.dvc("status", "--json")
-    stale = set(json.loads(status.stdout))
-    assert "balance" in stale
-    assert not stale & {"ingest", "validate", "split", "clean"}
+    edit(other, "hallmark/sampling/plan.py")
+    assert set(json.loads(other.dvc("status", "--json").stdout)) == {"code"}
     edited = other.hallmark("run")
     assert edited.returncode == 0, edited.stdout + edited.stderr
     states = ran(other)
     assert [name for name in NAMES[:4] if states[name] != "cached"] == []
     assert states["balance"] == "ran"
+
+    # one that report alone uses re-runs report alone, one that no stage uses nothing, under either engine
+    edit(one, "hallmark/reporting/words.py")
+    edit(one, "hallmark/serving/server.py")
+    repro = one.dvc("repro")
+    assert re.findall(r"Running stage '(\w+)'", repro.stdout) == ["code", "report"], repro.stdout + repro.stderr
+    edit(one, "hallmark/serving/server.py")
+    unused = one.hallmark("run")
+    assert "Nothing to do" in unused.stdout, unused.stdout + unused.stderr
+    assert "up to date" in one.dvc("status").stdout
 
 
 def test_dvc_commands_work(clone: Callable[..., Clone], digits: Path, tmp_path: Path) -> None:
@@ -91,12 +104,23 @@ def test_dvc_commands_work(clone: Callable[..., Clone], digits: Path, tmp_path: 
     assert experiment.returncode == 0, experiment.stdout + experiment.stderr
     assert yaml.safe_load((workspace.root / "params.yaml").read_text())["train"]["lr"] == 0.003
 
-    difference = workspace.dvc("metrics", "diff", "--json")
+    difference = workspace.dvc("metrics", "diff", "--json", "--all")
     assert difference.returncode == 0, difference.stderr
-    assert "reports/evaluate.json" in difference.stdout or "reports/train.json" in difference.stdout
+    (metrics,) = json.loads(difference.stdout).items()
+    assert metrics[0] == "reports/metrics.json"
+    assert 8 <= len(metrics[1]) <= 15
+
+    table = workspace.dvc("exp", "show", "--csv")
+    assert table.returncode == 0, table.stderr
+    columns = table.stdout.splitlines()[0].split(",")
+    assert set(metrics[1]) <= set(columns)
+    assert [name for name in columns if name.endswith((".py", ".html", ".css"))] == []
+    assert len([name for name in columns if name.startswith("data/code/")]) == 1 + len(NAMES)
 
     plots = workspace.dvc("plots", "show")
     assert plots.returncode == 0, plots.stdout + plots.stderr
+    assert "Hallmark" in (workspace.root / "dvc_plots" / "index.html").read_text()
+    assert "dvc_plots" not in workspace.git("status", "--porcelain")
 
     remote = tmp_path / "remote"
     assert workspace.dvc("remote", "add", "--local", "--default", "here", str(remote)).returncode == 0
