@@ -42,7 +42,7 @@ def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links
     durable.remove(place)
     place.mkdir(parents=True)
     declared = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for name in (*COPIED, *(digest_file(stage.name) for stage in stages)):
+    for name in [*COPIED, *(digest_file(stage.name).as_posix() for stage in stages)]:
         if (root / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, place / name)

@@ -34,7 +34,7 @@ DRAWN = """() => {
 
 
 def page() -> Path:
-    return ROOT / ".dvc" / Config(str(ROOT / ".dvc"))["plots"]["html_template"]
+    return ROOT / ".dvc" / str(Config(str(ROOT / ".dvc"))["plots"]["html_template"])
 
 
 @pytest.fixture
