@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dvc.utils.serialize import dumps_yaml, modify_yaml, parse_yaml
 
+from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
 from hallmark.versioning.workspace import Workspace, spliced
 
 if TYPE_CHECKING:
@@ -137,3 +138,13 @@ def test_a_changed_output_is_made_anew_where_there_is_no_run_cache(repository: P
     (repository / changed).write_text("changed by hand")
     workspace = Workspace(repository)
     assert workspace.settle("copy") == "stale"
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+@pytest.mark.parametrize(("code", "kind"), [(1, HallmarkError), (2, InputError), (3, GateRefused), (4, MachineError)])
+def test_a_command_that_fails_fails_in_kind(repository: Path, code: int, kind: type[HallmarkError]) -> None:
+    (repository / "fail.py").write_text(f"import sys\nprint('what is wrong', file=sys.stderr)\nsys.exit({code})\n")
+    (repository / "dvc.yaml").write_text("stages: {copy: {cmd: python fail.py, deps: [images/x], outs: [y]}}")
+    with pytest.raises(HallmarkError, match="what is wrong") as raised:
+        Workspace(repository).settle_by_command("copy")
+    assert type(raised.value) is kind
