@@ -46,6 +46,7 @@ def stages(root: Path, folder: Path, *, images: int, transforms: list[dict[str, 
     frame = pd.DataFrame({"path": [path for path, _ in encoded], "label": classes.astype(str)})
     split = np.where(np.arange(len(frame)) < len(labels), "train", "val")
     manifest = frame.assign(
+        label_found=frame["label"],
         group=None,
         given_split=None,
         size=[len(data) for _, data in encoded],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hallmark.images.depth import Depth
-    from hallmark.images.found import Content, Found, Source
+    from hallmark.images.found import Content, Source
     from hallmark.images.shards import Place
 
 
@@ -26,12 +26,14 @@ class Params:
     """Its section of params.yaml."""
 
     source: str
+    layout: str
     images: str
     max_file_bytes: int
     sample_bits: int | Literal["auto"]
 
     def __post_init__(self) -> None:
         require.not_blank("give the path of a folder, a manifest or an archive", **{"ingest.source": self.source})
+        require.one_of(("auto", "class_folders"), **{"ingest.layout": self.layout})
         require.not_blank(f"give {NO_FOLDER} where the source is no manifest", **{"ingest.images": self.images})
         require.that(
             posixpath.normpath(self.images) != posixpath.normpath(self.source),
@@ -48,8 +50,8 @@ class Params:
 class Report:
     """What was found, before anyone judged it.
 
-    ``kind`` is the kind of source; ``packed`` is empty, zip or tar; ``classes`` counts files by label as found, of
-    which ``unlabelled`` have none; ``splits`` counts files by the split the source gives; ``metadata`` names the
+    ``kind`` is the kind of source; ``packed`` is empty, zip or tar; ``classes`` counts files by class, of which
+    ``unlabelled`` have none; ``splits`` counts files by the split the source gives; ``metadata`` names the
     columns a manifest brings along; ``digest`` identifies the content: paths, labels, groups, splits and bytes.
     """
 
@@ -81,7 +83,7 @@ def run(params: Params, *, ingest: Path) -> Report:
     from hallmark.pipeline.telemetry import note
 
     started = time.perf_counter()
-    source = open_source(params.source)
+    source = open_source(params.source, layout=params.layout)
     contents: list[Content | None] = [None] * len(source.found)
     stored: list[int] = []
     deep: list[int] = []
@@ -89,7 +91,7 @@ def run(params: Params, *, ingest: Path) -> Report:
         ingest, _items(source, params.max_file_bytes, contents, stored, deep), expected_bytes=source.expected_bytes
     )
     samples = _depth(params, ingest, [places[number] for number in deep])
-    manifest = _manifest(source.found, contents, dict(zip(stored, places, strict=True)))
+    manifest = _manifest(source, contents, dict(zip(stored, places, strict=True)))
     write_table(manifest, MANIFEST, ingest / "manifest.parquet")
     note(samples_per_second=round(len(manifest) / (time.perf_counter() - started), 1))
     return Report(
@@ -158,11 +160,15 @@ def _depth(params: Params, folder: Path, places: Sequence[Place]) -> Depth:
     return found
 
 
-def _manifest(found: Sequence[Found], contents: Sequence[Content | None], places: dict[int, Any]) -> pd.DataFrame:
+def _manifest(source: Source, contents: Sequence[Content | None], places: dict[int, Any]) -> pd.DataFrame:
     import pandas as pd
 
     from hallmark.contracts.names import join_reasons
+    from hallmark.images.labels import settled
 
+    found = source.found
+    classes = settled((file.label for file in found), numbers=source.untyped)
+    groups = settled((file.group for file in found), numbers=source.untyped)
     rows = []
     for number, (file, content) in enumerate(zip(found, contents, strict=True)):
         assert content is not None, f"{file.path} was listed, but never read"
@@ -170,8 +176,9 @@ def _manifest(found: Sequence[Found], contents: Sequence[Content | None], places
         rows.append(
             {
                 "path": file.path,
-                "label": file.label,
-                "group": file.group,
+                "label": classes.get(file.label),
+                "label_found": file.label,
+                "group": groups.get(file.group),
                 "given_split": file.given_split,
                 "size": content.size,
                 "sha256": content.sha256,

@@ -181,6 +181,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     gate = set_gate.judge(
         table["label"],
         reasons,
+        set_gate.split_folders(table["path"], table["given_split"]),
         quarantined,
         max_quarantine_share=params.max_quarantine_share,
         min_images_per_class=params.min_images_per_class,

@@ -19,7 +19,8 @@ Table = dict[str, str]
 MANIFEST: Table = {
     # data/ingest/manifest.parquet: one row per file found; metadata follows in columns named meta_<name>
     "path": "string",
-    "label": "string",
+    "label": "string",  # the class: the commonest spelling of the label, in NFC
+    "label_found": "string",  # as the source has it
     "group": "string",
     "given_split": "string",
     "size": "int64",  # bytes

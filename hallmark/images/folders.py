@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import os
 import stat
@@ -17,6 +18,7 @@ from hallmark.images.found import Content, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 8 * 2**20
@@ -98,6 +100,12 @@ class Folder:
                 done = pending.popleft().result()
                 pending.extend(itertools.islice(tasks, 1))
                 yield from done
+
+    def spool(self, name: str) -> BinaryIO:
+        """A file to be read at random; one of no bytes where it is no regular file."""
+        if self.sizes[name] < 0:
+            return io.BytesIO()
+        return open(os.path.join(self.root, self._names[name]), "rb")
 
     def _chunks(self, names: Sequence[str]) -> Iterator[range]:
         start, size = 0, 0

@@ -10,19 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Value = str | int | float | bool | None
-Kind = Literal["class_folders", "split_folders", "csv_manifest", "parquet_manifest", "parquet_images"]
-
-#: How a split may be called, by folders and in manifests.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
+Kind = Literal[
+    "class_folders",
+    "split_folders",
+    "listed_files",
+    "csv_manifest",
+    "parquet_manifest",
+    "parquet_images",
+    "parquet_shards",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +71,7 @@ class Source:
     ``found`` are all its files, sorted by path, each path once. ``contents(limit)`` yields (place in ``found``,
     content) once for each, in the order that suits the storage (the same each time), reading no file of more than
     ``limit`` bytes. ``packed`` is empty, ``zip`` or ``tar``; ``expected_bytes`` is about what all contents come to.
+    ``untyped``: labels and groups are cells of a table without types, where a number may be written in several ways.
     """
 
     kind: Kind
@@ -82,6 +79,10 @@ class Source:
     found: Sequence[Found]
     expected_bytes: int
     contents: Callable[[int], Iterator[tuple[int, Content]]]
+
+    @property
+    def untyped(self) -> bool:
+        return self.kind in ("csv_manifest", "listed_files")
 
 
 def printable(names: Sequence[str]) -> dict[str, str]:

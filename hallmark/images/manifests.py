@@ -1,7 +1,7 @@
 """Manifests: a CSV or Parquet table ``path,label[,group][,split][,any metadata]``, one row per image.
 
 Paths are relative to the manifest. An empty label leaves an image unlabelled; empty cells elsewhere are missing. What a
-manifest gets wrong is told with the line, the columns found and the columns needed.
+manifest gets wrong is told with the row, the value found and what to write.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import csv
 import io
 import math
 import posixpath
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hallmark.contracts.errors import InputError
-from hallmark.images.found import SPLIT_NAMES, Found
+from hallmark.images import labels, splits
+from hallmark.images.found import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,43 +26,52 @@ if TYPE_CHECKING:
 NEEDED = ("path", "label")
 _OWN = (*NEEDED, "group", "split")
 _SHAPE = "a manifest has the columns path,label[,group][,split] and any metadata"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:[^,]*,")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]+\\")  # C:\ and \\server\share
+
+
+class Fault(ValueError):
+    """What is wrong with one row, and the remedy."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 def read_csv(file: BinaryIO, name: str) -> list[Found]:
     """The rows of a CSV manifest, sorted by path. Raises InputError."""
-    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text, strict=True)
-        try:
-            header = [column.strip() for column in next(reader, [])]
-            check_columns(header, name)
-            return found_of(_csv_rows(reader, header, name), name, lambda number: f"row {number}")
-        except UnicodeDecodeError as error:
-            raise InputError(f"ingest.source: {name} is not UTF-8 text", remedy="save it as CSV in UTF-8") from error
-        except csv.Error as error:
-            raise InputError(
-                f"ingest.source: {name}, line {reader.line_num}: {error}", remedy="mend the line, or quote its cells"
-            ) from error
+    header, rows = csv_rows(file, name)
+    check_columns(header, name)
+    return found_of(rows, name, lambda number: f"row {number}")
+
+
+def csv_rows(file: BinaryIO, name: str) -> tuple[list[str], Iterator[dict[str, Value]]]:
+    """The header of a CSV file, and its rows as they are asked for. Both raise InputError."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, strict=True)
+    header = [labels.trimmed(column) for column in _told(reader, name, first=True)]
+    return header, _csv_rows(reader, header, name, text)
 
 
 def csv_header(file: BinaryIO) -> list[str]:
     """The column names of a CSV file; empty where it is none."""
     first = file.readline(2**16)
     try:
-        return [column.strip() for column in next(csv.reader([first.decode("utf-8-sig")]), [])]
+        return [labels.trimmed(column) for column in next(csv.reader([first.decode("utf-8-sig")]), [])]
     except (UnicodeDecodeError, csv.Error):
         return []
 
 
 def check_columns(columns: Sequence[str], name: str) -> None:
-    """Raises InputError where a needed column is missing or one is given twice."""
+    """Raises InputError where a needed column is missing, one is given twice, or one of ours is in another case."""
     missing = [column for column in NEEDED if column not in columns]
+    near = {column.casefold(): column for column in columns if column.casefold() in _OWN and column not in _OWN}
     if missing:
-        near = [column for column in columns if column.casefold() in missing]
         separated = len(columns) == 1 and any(mark in columns[0] for mark in ";\t|")
         if separated:
             hint = "separate the columns by commas"
         elif near:
-            hint = f"write '{near[0]}' as '{near[0].casefold()}'"
+            hint = ", ".join(f"write '{column}' as '{right}'" for right, column in near.items())
         else:
             hint = _SHAPE
         raise InputError(
@@ -67,7 +79,18 @@ def check_columns(columns: Sequence[str], name: str) -> None:
             f" missing: {', '.join(missing)}",
             remedy=hint,
         )
-    twice = sorted({column for column in columns if column and columns.count(column) > 1})
+    check_twice(columns, name)
+    wrong = [(right, column) for right, column in near.items() if right not in columns]
+    if wrong:
+        raise InputError(
+            f"ingest.source: {name} has the column '{wrong[0][1]}'",
+            remedy=f"write '{wrong[0][1]}' as '{wrong[0][0]}', or give it another name if it is metadata",
+        )
+
+
+def check_twice(columns: Sequence[str], name: str) -> None:
+    """Raises InputError where a column is given twice."""
+    twice = sorted(column for column, count in Counter(columns).items() if column and count > 1)
     if twice:
         raise InputError(f"ingest.source: {name} has the column '{twice[0]}' twice", remedy="rename one of them")
 
@@ -75,41 +98,44 @@ def check_columns(columns: Sequence[str], name: str) -> None:
 def found_of(rows: Iterable[Mapping[str, Value]], name: str, spot: Callable[[int], str]) -> list[Found]:
     """Rows of any table with the columns of a manifest, sorted by path; ``spot(number)`` names a row from 1 on.
 
-    Raises InputError that lists the first faults of every kind.
+    Raises InputError that lists the first faults, and for labels that are lists.
     """
     found: dict[str, Found] = {}
     lines: dict[str, int] = {}
     faults: list[str] = []
+    remedies: list[str] = []
     for number, row in enumerate(rows, start=1):
-        path = _path(row["path"])
-        if not path:
-            faults.append(f"{spot(number)}: no path")
-            continue
-        if path in found:
-            faults.append(f"{spot(number)}: path '{path}' was given in {spot(lines[path])} already")
-            continue
         try:
+            path = path_of(row["path"])
+            if path in found:
+                raise Fault(
+                    f"path '{path}' was given in {spot(lines[path])} already", remedy="give each path in one row"
+                )
             found[path] = describe(row, path)
-        except ValueError as error:
-            faults.append(f"{spot(number)}: {error}")
+        except Fault as fault:
+            faults.append(f"{spot(number)}: {fault}")
+            remedies.append(fault.remedy)
             continue
         lines[path] = number
     if faults:
-        shown = faults[:5] + ([f"and {len(faults) - 5} more"] if len(faults) > 5 else [])
-        raise InputError(f"ingest.source: {name}: " + "; ".join(shown), remedy="mend these rows: each path once")
+        raise refusal(name, faults, remedies)
     if not found:
         raise InputError(f"ingest.source: {name} lists no file", remedy="give a manifest with one row per image")
+    labels.refuse_lists(Counter(row.label for row in found.values() if row.label is not None), name)
     return [found[path] for path in sorted(found)]
 
 
 def describe(row: Mapping[str, Value], path: str) -> Found:
-    """What a row says of the image at ``path``. Raises ValueError where its split has no known name."""
-    label, split = as_text(row.get("label")), as_text(row.get("split"))
+    """What a row says of the image at ``path``. Raises Fault where its split has no known name."""
+    label, split = _label(row.get("label")), as_text(row.get("split"))
     given = None
     if split is not None:
-        given = SPLIT_NAMES.get(split.casefold())
+        given = splits.split_of(split)
         if given is None:
-            raise ValueError(f"split '{split}' is none of train, val, test")
+            raise Fault(
+                f"split '{split}' is none of train, val, test",
+                remedy=f"write {splits.ALLOWED} in the column 'split', or leave the cell empty",
+            )
     return Found(
         path=path,
         label=label,
@@ -117,17 +143,38 @@ def describe(row: Mapping[str, Value], path: str) -> Found:
         given_split=given,
         reasons=() if label is not None else ("unlabelled",),
         # a column without a name is the row number that some writers leave in front
-        metadata={key: value for key, value in row.items() if key and key not in _OWN},
+        metadata={
+            key: value.strip() or None if isinstance(value, str) else value
+            for key, value in row.items()
+            if key and key not in _OWN
+        },
     )
+
+
+def path_of(value: Value) -> str:
+    """A path as the ledger has it. Raises Fault for what is none, or one of another machine."""
+    # in the form of the file system, not in NFC
+    text = labels.bare(_label(value) or "")
+    if not text:
+        raise Fault("no path", remedy="give each row a path")
+    if _URL.match(text):
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        raise Fault(
+            f"path '{shown}' is a URL",
+            remedy="download the images first and give their paths, relative to the manifest",
+        )
+    if _DRIVE.match(text):
+        raise Fault(
+            f"path '{text}' is one of a Windows drive",
+            remedy="give paths relative to the manifest, such as images/1.png",
+        )
+    return posixpath.normpath(text)
 
 
 def as_text(value: Value) -> str | None:
     """A cell as text, None where it is empty; a whole number loses its point."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
+    text = _label(value)
+    return labels.trimmed(text) or None if text is not None else None
 
 
 def plain(value: Any) -> Value:
@@ -137,19 +184,42 @@ def plain(value: Any) -> Value:
     return str(value)
 
 
-def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[str, Value]]:
-    for cells in reader:
-        if not cells:  # a blank line
-            continue
-        if len(cells) != len(header):
-            raise InputError(
-                f"ingest.source: {name}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}",
-                remedy="quote cells that hold a comma",
-            )
-        yield {column: cell.strip() or None for column, cell in zip(header, cells, strict=True)}
+def _label(value: Value) -> str | None:
+    """A label as it was found, None where there is nothing to see."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value)
+    return text if labels.trimmed(text) else None
 
 
-def _path(value: Value) -> str:
-    """A path as the ledger has it."""
-    text = as_text(value)
-    return posixpath.normpath(text) if text else ""
+def refusal(name: str, faults: Sequence[str], remedies: Sequence[str]) -> InputError:
+    """The refusal of a table with faulty rows: the first of them, and each remedy once."""
+    shown = [*faults[:5], *([f"and {len(faults) - 5} more"] if len(faults) > 5 else [])]
+    return InputError(f"ingest.source: {name}: " + "; ".join(shown), remedy="; ".join(dict.fromkeys(remedies)))
+
+
+def _csv_rows(reader: Any, header: Sequence[str], name: str, text: io.TextIOWrapper) -> Iterator[dict[str, Value]]:
+    with text:
+        while (cells := _told(reader, name)) is not None:
+            if not cells:  # a blank line
+                continue
+            if len(cells) != len(header):
+                raise InputError(
+                    f"ingest.source: {name}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}",
+                    remedy="quote cells that hold a comma",
+                )
+            yield {column: cell or None for column, cell in zip(header, cells, strict=True)}
+
+
+def _told(reader: Any, name: str, *, first: bool = False) -> Any:
+    """The next line of a CSV, None at its end (of a header: no cells). Raises InputError where it is none."""
+    try:
+        return next(reader, [] if first else None)
+    except UnicodeDecodeError as error:
+        raise InputError(f"ingest.source: {name} is not UTF-8 text", remedy="save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise InputError(
+            f"ingest.source: {name}, line {reader.line_num}: {error}", remedy="mend the line, or quote its cells"
+        ) from error

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hallmark.contracts.errors import InputError
-from hallmark.images import manifests
+from hallmark.images import labels, manifests
 from hallmark.images.found import Content, Found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
     from hallmark.images.found import Value
 
-_LABELS = ("label", "labels", "class", "target", "fine_label")
+LABELS = ("label", "labels", "class", "target", "fine_label")
 _ROWS = 64
 
 
@@ -38,43 +39,75 @@ class Table:
         except pa.ArrowInvalid as error:
             raise InputError(f"ingest.source: {name} is no Parquet file: {error}", remedy="write it again") from error
         self._schema = self._parquet.schema_arrow
+        self.columns: list[str] = self._schema.names
         self._features = _features(self._schema)
         self.image = self._image_column()
 
     def found(self) -> list[Found]:
         """The rows sorted by path: those of a manifest, or ``row:N``. Raises InputError."""
         if self.image is None:
-            manifests.check_columns(self._schema.names, self.name)
-            return manifests.found_of(self._rows("label"), self.name, lambda number: f"row {number}")
-        label = self._label_column()
-        rows = []
-        for number, row in enumerate(self._rows(label)):
-            if label != "label":
-                row["label"] = row.pop(label)
-            try:
-                rows.append(manifests.describe(row, f"row:{number}"))
-            except ValueError as error:
-                raise InputError(
-                    f"ingest.source: {self.name}, row {number}: {error}", remedy="name the splits train, val, test"
-                ) from error
+            manifests.check_columns(self.columns, self.name)
+            self.check_label("label")
+            return manifests.found_of(self.rows("label"), self.name, lambda number: f"row {number}")
+        rows = self.images()
         if not rows:
             raise InputError(f"ingest.source: {self.name} has no row", remedy="give a table with one row per image")
+        labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), self.name)
         return sorted(rows, key=lambda row: row.path)
 
-    def contents(
-        self, found: Sequence[Found], limit: int, elsewhere: Callable[[str, int], Content]
-    ) -> Iterator[tuple[int, Content]]:
-        """(place in ``found``, content) row by row; ``elsewhere`` reads a path where a row holds no bytes."""
+    def images(self, *, prefix: str = "", split: str | None = None) -> list[Found]:
+        """The rows of a table of images as they lie, called ``<prefix>row:N``; ``split`` is that of rows without one.
+
+        Raises InputError.
+        """
+        manifests.check_twice(self.columns, self.name)
+        label = self._label_column()
+        self.check_label(label)
+        rows = []
+        for number, row in enumerate(self.rows(label)):
+            if label != "label":
+                row["label"] = row.pop(label)
+            if split is not None and row.get("split") is None:
+                row["split"] = split
+            try:
+                rows.append(manifests.describe(row, f"{prefix}row:{number}"))
+            except manifests.Fault as fault:
+                raise InputError(f"ingest.source: {self.name}, row {number}: {fault}", remedy=fault.remedy) from fault
+        return rows
+
+    def contents(self, limit: int, elsewhere: Callable[[str, int], Content]) -> Iterator[Content]:
+        """The content of each row of a table of images; ``elsewhere`` reads a path where a row holds no bytes."""
         assert self.image is not None
-        places = {row.path: place for place, row in enumerate(found)}
-        number = 0
         for batch in self._parquet.iter_batches(batch_size=_ROWS, columns=[self.image]):
             for cell in batch.column(0):
-                yield places[f"row:{number}"], _content(cell.as_py(), limit, elsewhere)
-                number += 1
+                yield _content(cell.as_py(), limit, elsewhere)
 
-    def _rows(self, label: str) -> Iterator[dict[str, Value]]:
-        columns = [name for name in self._schema.names if name != self.image]
+    def class_names(self) -> list[str] | None:
+        """The names of the labels' numbers as Hugging Face's metadata give them; None where it gives none."""
+        names = self._features.get(self._label_column(), {}).get("names")
+        return list(names) if names else None
+
+    def name_classes(self, names: list[str]) -> None:
+        """Takes another shard's names for numbers of labels that this one does not name."""
+        if self.class_names() is None:
+            self._features[self._label_column()] = {"_type": "ClassLabel", "names": names}
+
+    def check_label(self, name: str) -> None:
+        """Raises InputError where a column's type holds something else than one label a row."""
+        kind = self._schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if pa.types.is_nested(kind):
+            several = "multi-label: its column" if _is_list(kind) else "no table of labels: its column"
+            raise InputError(f"ingest.source: {self.name} is {several} '{name}' is of type {kind}", remedy=labels.ONE)
+        if _is_binary(kind):
+            raise InputError(
+                f"ingest.source: {self.name} holds bytes in its column '{name}'", remedy="write labels as text"
+            )
+
+    def rows(self, label: str) -> Iterator[dict[str, Value]]:
+        """The rows without their images; ``label`` is the column that holds names, or numbers with a name each."""
+        columns = [name for name in self.columns if name != self.image]
         names = self._features.get(label, {}).get("names")
         for batch in self._parquet.iter_batches(batch_size=4096, columns=columns):
             for row in batch.to_pylist():
@@ -95,11 +128,11 @@ class Table:
 
     def _label_column(self) -> str:
         classes = [name for name, feature in self._features.items() if feature.get("_type") == "ClassLabel"]
-        for name in (*_LABELS, *(classes if len(classes) == 1 else [])):
-            if name in self._schema.names:
+        for name in (*LABELS, *(classes if len(classes) == 1 else [])):
+            if name in self.columns:
                 return name
         raise InputError(
-            f"ingest.source: {self.name} has the columns {', '.join(self._schema.names)} but no label",
+            f"ingest.source: {self.name} has the columns {', '.join(self.columns)} but no label",
             remedy="name the column of labels 'label'",
         )
 
@@ -116,6 +149,16 @@ def _holds_images(field: pa.Field) -> bool:
     if pa.types.is_struct(field.type):
         return any(child.name == "bytes" and _is_binary(child.type) for child in field.type)
     return field.name in ("image", "img") and _is_binary(field.type)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
 
 
 def _is_binary(kind: pa.DataType) -> bool:

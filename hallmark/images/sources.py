@@ -4,7 +4,7 @@ A folder of class folders; a folder of train/val/test folders of class folders; 
 table of images as Hugging Face writes it; a .zip or .tar of one of these.
 """
 
-from __future__ import annotations
+from __future__ import listings
 
 import functools
 import os
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.images import layouts, manifests
+from hallmark.images import listings, layouts, manifests
 from hallmark.images.archives import Tar, Zip
 from hallmark.images.folders import Folder, walk
 from hallmark.images.found import Content, Found, Source
+from hallmark.images.snapshots import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,14 +47,15 @@ def locate(source: str) -> Path:
     return path
 
 
-def open_source(source: str) -> Source:
-    """Lists a source: every file it holds, hidden and stray ones too.
+def open_source(source: str, *, layout: str = "auto") -> Source:
+    """Lists a source: every file it holds, hidden and stray ones too; ``layout`` is that of its folders.
 
-    Raises InputError where it is missing, empty or of no known kind, MachineError where it may not be read.
+    Raises InputError where it is missing, empty, of no known kind or laid out in a doubtful way, MachineError where it
+    may not be read.
     """
     path = locate(source)
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, layout)
     if not path.is_file():
         raise InputError(f"ingest.source: '{source}' is no file and no folder", remedy=f"give {_KINDS}")
     if path.stat().st_size == 0:
@@ -64,22 +66,31 @@ def open_source(source: str) -> Source:
     if suffix in (".parquet", ".pq") or _begins(path, b"PAR1"):
         return _parquet(path)
     if zipfile.is_zipfile(path):
-        return _archive(Zip(path))
+        return _archive(Zip(path), layout)
     if suffix == ".zip":
         raise InputError(f"ingest.source: '{path.name}' is no .zip by its content", remedy="write or download it again")
     if tarfile.is_tarfile(path):
-        return _archive(Tar(path))
+        return _archive(Tar(path), layout)
     raise InputError(f"ingest.source: the file '{source}' is of no known kind", remedy=f"give {_KINDS}")
 
 
-def _folder(path: Path) -> Source:
+def _folder(path: Path, layout: str) -> Source:
     files = Folder(path, walk(path))
     if not files.sizes:
         raise InputError(
             f"ingest.source: the folder '{path}' holds no file", remedy="put images in it, in class folders"
         )
-    kind, found = layouts.arrange(files.sizes)
-    return _stored(kind, found, files)
+    shards = snapshot(files, str(path), "")
+    return shards or _arranged(files, layout, unwrap=False)
+
+
+def _arranged(files: Folder | Zip | Tar, layout: str, *, unwrap: bool) -> Source:
+    listed = listings.listed(list(files.sizes), files.spool) if layout == "auto" else None
+    if listed is None:
+        return _stored(*layouts.arrange(files.sizes, unwrap=unwrap, layout=layout), files)
+    for row in listed:
+        files.sizes.setdefault(row.path, -1)  # named by a table, and not there
+    return _stored("listed_files", listed, files)
 
 
 def _csv(path: Path) -> Source:
@@ -104,7 +115,7 @@ def _parquet(path: Path) -> Source:
         packed="",
         found=found,
         expected_bytes=path.stat().st_size,
-        contents=lambda limit: table.contents(found, limit, elsewhere),
+        contents=lambda limit: _in_order(found, table.contents(limit, elsewhere)),
     )
 
 
@@ -131,15 +142,12 @@ def _renamed(found: Sequence[Found], names: dict[str, str]) -> list[Found]:
     return [renamed[path] for path in sorted(renamed)]
 
 
-def _archive(archive: Zip | Tar) -> Source:
+def _archive(archive: Zip | Tar, layout: str) -> Source:
     names = list(archive.sizes)
     if not names:
         raise InputError(f"ingest.source: the archive '{archive.path.name}' holds no file", remedy="put images in it")
     table = _table_in(archive, names)
-    if table is not None:
-        return table
-    kind, found = layouts.arrange(names, unwrap=True)
-    return _stored(kind, found, archive)
+    return table or _arranged(archive, layout, unwrap=True)
 
 
 def _table_in(archive: Zip | Tar, names: Sequence[str]) -> Source | None:
@@ -157,6 +165,10 @@ def _table_in(archive: Zip | Tar, names: Sequence[str]) -> Source | None:
                 tables.append(name)
         elif suffix in (".parquet", ".pq"):
             tables.append(name)
+    if len(tables) != 1 or "/" in tables[0]:
+        shards = snapshot(archive, archive.path.name, archive.packed)
+        if shards is not None:
+            return shards
     if len(tables) > 1:
         raise InputError(
             f"ingest.source: the archive '{archive.path.name}' holds {len(tables)} tables: {', '.join(tables)}",
@@ -198,7 +210,7 @@ def _images_in(archive: Zip | Tar, name: str, found: list[Found]) -> Source:
 
     def contents(limit: int) -> Iterator[tuple[int, Content]]:
         with archive.spool(name) as file:
-            yield from Table(file, name).contents(found, limit, elsewhere)
+            yield from _in_order(found, Table(file, name).contents(limit, elsewhere))
 
     return Source(
         kind="parquet_images",
@@ -207,6 +219,12 @@ def _images_in(archive: Zip | Tar, name: str, found: list[Found]) -> Source:
         expected_bytes=archive.path.stat().st_size,
         contents=contents,
     )
+
+
+def _in_order(found: Sequence[Found], contents: Iterator[Content]) -> Iterator[tuple[int, Content]]:
+    """The contents of a table's rows with their places in ``found``."""
+    places = {row.path: place for place, row in enumerate(found)}
+    return ((places[f"row:{number}"], content) for number, content in enumerate(contents))
 
 
 def _stored(kind: Kind, found: Sequence[Found], files: Folder | Zip | Tar) -> Source:

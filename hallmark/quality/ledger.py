@@ -17,11 +17,13 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
     """The ledger of a source, in the columns of ``LEDGER``.
 
     ``decisions`` has one row per measured image that is not quarantined. Without it the ledger is partial, as far as a
-    refusing stage knows it: such images are kept, or flagged where they carry reasons, and have no split.
+    refusing stage knows it: such images are kept, or flagged where they carry reasons. The split is the one decided;
+    of images that no stage split, quarantined ones among them, the one that the source gives.
 
     Raises AssertionError where a file would have no fate or two: that is our mistake.
     """
     rows = manifest[["path", "label", "group"]].copy()
+    rows["given"] = manifest["given_split"].fillna("")
     rows["found_by_ingest"] = manifest["reasons"]
     measured = measurements[["path", "quarantined", "reasons"]]
     rows = rows.merge(measured, on="path", how="left", validate="one_to_one")
@@ -31,7 +33,7 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
         _union(first, second) for first, second in zip(rows["found_by_ingest"], rows["reasons"], strict=True)
     ]
     if decisions is None:
-        rows["split"] = ""
+        rows["split"] = rows["given"]
         rows["fate"] = (rows["reasons"] != "").map({True: "flagged", False: "kept"})
         rows["stage"] = (rows["reasons"] != "").map({True: "validate", False: ""})
     else:
@@ -40,7 +42,7 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
         chosen = decisions.set_index("path")[["split", "fate", "stage", "reasons"]]
         rows = rows.drop(columns="reasons").join(chosen, on="path").assign(seen=rows["reasons"])
         rows["reasons"] = rows["reasons"].where(~out, rows["seen"])
-    rows.loc[out, "split"] = ""
+    rows.loc[out, "split"] = rows.loc[out, "given"]
     rows.loc[out, "fate"] = "quarantined"
     early = rows["found_by_ingest"] != ""
     rows.loc[out, "stage"] = early[out].map({True: "ingest", False: "validate"})

@@ -25,9 +25,21 @@ class SetGate:
     remedy: str
 
 
+def split_folders(path: pd.Series, given_split: pd.Series) -> pd.Series:
+    """The folder and given split of each row, missing where the source gives no split.
+
+    >>> import pandas as pd
+    >>> paths = pd.Series(["test/1.png", "a/2.png"], dtype="string")
+    >>> split_folders(paths, pd.Series(["test", pd.NA], dtype="string")).tolist()
+    ['test:test', <NA>]
+    """
+    return given_split.astype("string") + ":" + path.astype("string").str.rpartition("/")[0].astype("string")
+
+
 def judge(
     label: pd.Series,
     reasons: pd.Series,
+    folder: pd.Series,
     quarantined: NDArray[np.bool_],
     *,
     max_quarantine_share: float,
@@ -37,10 +49,12 @@ def judge(
 ) -> SetGate:
     """Judges the set by its rows' labels, reasons and fates.
 
-    Stray files count neither as found nor as quarantined in the share, and rows quarantined with a small class, which
-    has a rule of its own, do not count as quarantined there.
+    ``folder`` is the split folder of each row as the source gives it, missing where there is none. Stray files count
+    neither as found nor as quarantined in the share, nor does a split folder without one label: a competition's test
+    set. Rows quarantined with a small class, which has a rule of its own, do not count as quarantined there.
     """
-    stray = having(reasons, ["stray_file"])
+    labelled = label.notna().groupby(folder).transform("any").reindex(label.index).fillna(True).to_numpy(bool)
+    stray = having(reasons, ["stray_file"]) | (having(reasons, ["unlabelled"]) & ~labelled)
     files, bad = int((~stray).sum()), int((quarantined & ~stray).sum())
     share = bad / files if files else 1.0
     usable = label[~quarantined].value_counts()

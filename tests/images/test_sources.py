@@ -97,7 +97,6 @@ def test_split_folders(store: Callable[[Mapping[str, bytes]], str]) -> None:
         (["train/steam/a.png", "car/b/b.png", "bus/c.png"], "class_folders"),
         (["train/cat/a.png"], "split_folders"),
         (["train/cat/a.png", "test/b.png"], "split_folders"),
-        (["train/a.png", "test/b.png"], "class_folders"),
     ],
 )
 def test_folders_named_train_are_splits_only_where_they_hold_classes(

@@ -65,7 +65,7 @@ def make(
         split = np.where(split == "val", "test", split)
     frame = pd.DataFrame({"path": paths, "label": [path[0] for path in paths]})
     manifest = frame.assign(
-        group=None, given_split=None, size=1, reasons="",
+        label_found=frame["label"], group=None, given_split=None, size=1, reasons="",
         sha256=[hashlib.sha256(encoded[path]).hexdigest() for path in paths],
         shard=[place.shard for place in places], row=[place.row for place in places],
     )  # fmt: skip

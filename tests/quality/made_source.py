@@ -47,6 +47,7 @@ def write_source(root: Path, items: list[dict[str, Any]]) -> tuple[Path, Path]:
             {
                 "path": item["path"],
                 "label": item["label"],
+                "label_found": item["label"],
                 "group": item.get("group"),
                 "given_split": item.get("given_split"),
                 "size": len(item["data"]),

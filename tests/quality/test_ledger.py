@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 MANIFEST = pd.DataFrame(
     [
-        ("a/é 1.png", "a", pd.NA, ""),
-        ("a/2.png", "a", "g", ""),
-        ("a/3.png", "a", pd.NA, ""),
-        ("b/4.png", "b", pd.NA, ""),
-        ("notes.txt", pd.NA, pd.NA, "stray_file"),
+        ("a/é 1.png", "a", pd.NA, "train", ""),
+        ("a/2.png", "a", "g", "val", ""),
+        ("a/3.png", "a", pd.NA, "test", ""),
+        ("b/4.png", "b", pd.NA, pd.NA, ""),
+        ("notes.txt", pd.NA, pd.NA, pd.NA, "stray_file"),
     ],
-    columns=["path", "label", "group", "reasons"],
+    columns=["path", "label", "group", "given_split", "reasons"],
 ).astype("string")
 MEASURED = pd.DataFrame(
     {
@@ -44,7 +44,7 @@ def test_each_file_has_one_row_and_one_fate() -> None:
     rows = {row.path: tuple(row)[2:] for row in book.itertuples()}
     assert rows["a/é 1.png"] == ("a", "train", "", "kept", "", "")
     assert rows["a/2.png"] == ("a", "test", "g", "flagged", "validate", "blurry;outlier")
-    assert rows["a/3.png"] == ("a", "", "", "quarantined", "validate", "truncated")
+    assert rows["a/3.png"] == ("a", "test", "", "quarantined", "validate", "truncated")
     assert rows["b/4.png"] == ("b", "train", "", "removed", "clean", "label_issue")
     assert rows["notes.txt"] == ("", "", "", "quarantined", "ingest", "not_an_image;stray_file")
     counts = ledger.reconcile(book, found=5)
@@ -60,7 +60,13 @@ def test_a_partial_ledger_tells_what_is_known() -> None:
         "b/4.png": "kept",
         "notes.txt": "quarantined",
     }
-    assert (book["split"] == "").all()
+    assert book["split"].to_dict() == {
+        "a/é 1.png": "train",
+        "a/2.png": "val",
+        "a/3.png": "test",
+        "b/4.png": "",
+        "notes.txt": "",
+    }
 
 
 def test_what_does_not_reconcile_is_our_mistake() -> None:

@@ -59,6 +59,7 @@ def _ledger(root: Path, classes: list[str]) -> pd.DataFrame:
     lost = manifest.head(2).assign(
         path=["zz_empty.png", "zz_notes.txt"],
         label=[classes[0], ""],
+        label_found=[classes[0], ""],
         shard=-1,
         row=-1,
         reasons=["empty_file", "stray_file"],

@@ -56,7 +56,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         rows.append((items[-1][0], label, "train" if index < 650 else "val"))
     places = shards.write(folders["ingest"], items)
     frame = pd.DataFrame(rows, columns=["path", "label", "split"])
-    manifest = frame.drop(columns="split").assign(group=None, given_split=None, size=1, sha256="", reasons="")
+    manifest = frame.drop(columns="split").assign(
+        label_found=frame["label"], group=None, given_split=None, size=1, sha256="", reasons=""
+    )
     manifest["shard"], manifest["row"] = [place.shard for place in places], [place.row for place in places]
     write_table(manifest, MANIFEST, folders["ingest"] / "manifest.parquet")
     split = frame.assign(group=None, cluster=frame["path"], cluster_size=1, representative=True, reasons="")

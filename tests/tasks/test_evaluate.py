@@ -63,7 +63,17 @@ def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
     frame["shard"] = [place.shard for place in places]
     frame["row"] = [place.row for place in places]
     frame = frame.assign(
-        group="", given_split="", size=100, sha256="", reasons="", format="PNG", mode="L", width=8, height=8, frames=1
+        label_found=frame["label"],
+        group="",
+        given_split="",
+        size=100,
+        sha256="",
+        reasons="",
+        format="PNG",
+        mode="L",
+        width=8,
+        height=8,
+        frames=1,
     )
     frame = frame.assign(pixel_hash="", phash=0, sketch=b"", contrast=0.1, sharpness=0.1, noise=0.1, quarantined=False)
     frame = frame.assign(brightness=np.where(bright, 0.75, 0.25), cluster=frame["path"], cluster_size=1)

@@ -54,7 +54,8 @@ def folder(tmp_path: Path) -> Path:
 def run(source: Path, out: Path, limit: int = 4096) -> tuple[Report, pd.DataFrame]:
     out.mkdir()
     report = ingest.run(
-        Params(source=str(source), images="data/none", max_file_bytes=limit, sample_bits="auto"), ingest=out
+        Params(source=str(source), layout="auto", images="data/none", max_file_bytes=limit, sample_bits="auto"),
+        ingest=out,
     )
     return report, read_table(out / "manifest.parquet", MANIFEST)
 
@@ -174,7 +175,16 @@ def test_metadata_of_a_manifest(tmp_path: Path) -> None:
 )
 def test_params_check_themselves(values: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
-        Params(**{"source": "x", "images": "data/none", "max_file_bytes": 1, "sample_bits": "auto", **values})
+        Params(
+            **{
+                "source": "x",
+                "layout": "auto",
+                "images": "data/none",
+                "max_file_bytes": 1,
+                "sample_bits": "auto",
+                **values,
+            }
+        )
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir()
     places = shards.write(folders["ingest"], items)
     frame = pd.DataFrame(rows).assign(
-        group=None, given_split=None, size=1, sha256="", shard=[place.shard for place in places],
+        label_found=None, group=None, given_split=None, size=1, sha256="", shard=[place.shard for place in places],
         row=[place.row for place in places], reasons="", cluster="", cluster_size=1, representative=True,
         found_label="", stage="", weight=1.0, outlier_score=0.0, label_quality=1.0, suggested_label=None,
     )  # fmt: skip

@@ -65,6 +65,7 @@ class Found:
             {
                 "path": path,
                 "label": path.split("/")[0] if "/" in path else None,
+                "label_found": path.split("/")[0] if "/" in path else None,
                 "group": None,
                 "given_split": None,
                 "size": len(self.files[path]),

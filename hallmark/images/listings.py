@@ -1,0 +1,248 @@
+"""Tables of labels beside the images, as Hugging Face's imagefolder and Kaggle's competitions have them.
+
+A table is called ``metadata``, ``labels``, ``annotations``, ``manifest`` or as its split (``train.csv``), and is a
+.csv, .jsonl or .parquet. It names files (``file_name``, ``path``, ``image_id`` ...) relative to its own folder or to
+that of its split, with or without their suffix, and a label each. What such tables say beats the folders. An image
+that none of them names has no label; the split is the row's, else that of the folder or the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import posixpath
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+from hallmark.images import labels, layouts, manifests, splits
+from hallmark.images.found import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from hallmark.images.found import Value
+
+FILES = (
+    *("file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "image_file", "image_name"),
+    *("image", "img", "image_id", "imageid", "id", "name"),
+)
+LABELS = ("label", "labels", "class", "classes", "class_name", "label_name", "category", "target")
+_NAMED = {"metadata", "meta", "label", "labels", "annotation", "annotations", "manifest"}
+_KINDS = (".csv", ".jsonl", ".parquet", ".pq")
+_OPTIONAL = ("group", "split")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A table that may hold labels: ``file`` and ``label`` are its columns of them, ``rows`` its rows."""
+
+    name: str
+    split: str | None
+    columns: list[str]
+    file: str
+    label: str
+    rows: list[dict[str, Value]]
+
+
+def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[Found] | None:
+    """The files of a source with the labels that tables beside them give, sorted by path; None where there are none.
+
+    ``names`` are the source's, ``open_file`` opens one. Raises InputError for a table that gives labels to these images
+    and is wrong.
+    """
+    parts = [name.split("/") for name in names]
+    images = [file for file in parts if not layouts.is_stray(file) and not layouts.is_document(file[-1])]
+    if not images:
+        return None
+    depth = layouts.base_depth(images)
+    base = images[0][:depth]
+    by_top = splits.split_of_each({file[depth] for file in images if len(file) > depth + 1})
+    paths = {"/".join(file): by_top.get(file[depth]) if len(file) > depth + 1 else None for file in images}
+    rows: dict[str, Found] = {}
+    for name in sorted(names):
+        if not _beside(name, base, by_top):
+            continue
+        table = _read(name, open_file)
+        found = _matched(table, paths, base, by_top) if table is not None else {}
+        if not found:
+            continue
+        assert table is not None
+        twice = sorted(set(found) & set(rows))
+        if twice:
+            raise InputError(
+                f"ingest.source: {name} and another table both give a label to '{twice[0]}'",
+                remedy="keep one table of labels for each folder",
+            )
+        labels.refuse_lists(Counter(row.label for row in found.values() if row.label is not None), name)
+        rows |= found
+    if not rows:
+        return None
+    return [rows.get(path) or _unlisted(path, paths) for path in sorted({*names, *rows})]
+
+
+def _beside(name: str, base: Sequence[str], by_top: dict[str, str]) -> bool:
+    """Whether a file may be a table of labels by its place: beside all images, around them, or in a split folder."""
+    parts = name.split("/")
+    folder = parts[:-1]
+    if posixpath.splitext(name)[1].casefold() not in _KINDS or layouts.is_stray(parts):
+        return False
+    return folder == list(base[: len(folder)]) or (
+        len(folder) == len(base) + 1 and folder[:-1] == list(base) and folder[-1] in by_top
+    )
+
+
+def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
+    """A table with a column of files and one of labels; None for any other, and for one that is called otherwise."""
+    _, suffix = posixpath.splitext(posixpath.basename(name.casefold()))
+    split, words = splits.parse(posixpath.splitext(posixpath.basename(name))[0])
+    named = words <= _NAMED and bool(split or words)
+    rows: list[dict[str, Value]]
+    if not named and suffix != ".csv":
+        return None
+    with open_file(name) as file:
+        if suffix == ".csv":
+            header = manifests.csv_header(file)
+            # a manifest may be called anything
+            if not (named and _one_of(FILES, header)) and not set(manifests.NEEDED) <= set(header):
+                return None
+            file.seek(0)
+            columns, cells = manifests.csv_rows(file, name)
+            manifests.check_twice(columns, name)
+            rows = list(cells)
+        elif suffix == ".jsonl":
+            rows = list(_json_rows(file, name))
+            columns = list(dict.fromkeys(key for row in rows for key in row))
+        else:
+            from hallmark.images.parquets import Table
+
+            table = Table(file, name)
+            if table.image is not None:
+                return None
+            columns = table.columns
+            label = _one_of(LABELS, columns)
+            if label is None:
+                return None
+            table.check_label(label)
+            rows = list(table.rows(label))
+    files, label = _one_of(FILES, columns), _one_of(LABELS, columns)
+    if files is not None and label is None and len(columns) == 2:
+        label = next(column for column in columns if column != files)
+    if files is None or label is None:
+        return None
+    return _Table(name=name, split=split, columns=columns, file=files, label=label, rows=rows)
+
+
+def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
+    """The objects of a JSON Lines file; a list as a label stays one, to be refused."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig")
+    try:
+        for number, line in enumerate(text, start=1):
+            if line.strip():
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise InputError(
+                        f"ingest.source: {name}, line {number} is no JSON object", remedy="write one object a line"
+                    )
+                for key, value in row.items():
+                    if isinstance(value, list) and key.casefold() in LABELS:
+                        raise labels.multi_label(f"{name}, line {number},", str(value), 1)
+                yield {labels.trimmed(key): manifests.plain(value) for key, value in row.items()}
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"ingest.source: {name} is no JSON Lines in UTF-8: {error}", remedy="write one JSON object a line"
+        ) from error
+
+
+def _one_of(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
+    """The first of the wanted names that a column has, in any case."""
+    there = {column.casefold().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
+    return next((there[name] for name in wanted if name in there), None)
+
+
+def _matched(
+    table: _Table, paths: dict[str, str | None], base: Sequence[str], by_top: dict[str, str]
+) -> dict[str, Found]:
+    """The images that the rows of a table name; empty where they name none. Raises InputError for faulty rows."""
+    folder = posixpath.dirname(table.name)
+    prefix = f"{folder}/" if folder else ""
+    inside = [path for path in paths if path.startswith(prefix)]
+    if table.split is not None and any(paths[path] == table.split for path in inside):
+        inside = [path for path in inside if paths[path] == table.split]
+    spot = _Index(inside, [prefix, *("/".join([*base, top]) + "/" for top in by_top)])
+    own = {table.file: "path", table.label: "label"} | {
+        column: column.casefold() for column in table.columns if column.casefold() in _OPTIONAL
+    }
+    found: dict[str, Found] = {}
+    first: dict[str, int] = {}
+    faults: list[str] = []
+    remedies: list[str] = []
+    known = 0
+    for number, cells in enumerate(table.rows, start=1):
+        row = {own.get(column, column): value for column, value in cells.items()}
+        try:
+            path = manifests.path_of(row["path"])
+            place = spot.of(path)
+            if place is None:
+                # named and not there: one row of the ledger, as of a manifest
+                place = posixpath.normpath(prefix + path)
+            else:
+                known += 1
+            if place in found:
+                raise _twice(table.name, path, found[place], row["label"], number, first[place])
+            described = manifests.describe(row, place)
+        except manifests.Fault as fault:
+            faults.append(f"row {number}: {fault}")
+            remedies.append(fault.remedy)
+            continue
+        split = described.given_split or paths.get(place) or table.split
+        found[place], first[place] = dataclasses.replace(described, given_split=split), number
+    # a table of other things, such as the names of classes by their number
+    if 2 * known < len(table.rows):
+        return {}
+    if faults:
+        raise manifests.refusal(table.name, faults, remedies)
+    return found
+
+
+def _twice(name: str, path: str, before: Found, label: Value, number: int, first: int) -> Exception:
+    if manifests.as_text(label) != manifests.as_text(before.label):
+        return InputError(
+            f"ingest.source: {name} is multi-label: rows {first} and {number} give '{path}' the labels "
+            f"'{before.label}' and '{label}'",
+            remedy=labels.ONE,
+        )
+    return manifests.Fault(f"path '{path}' was given in row {first} already", remedy="give each path in one row")
+
+
+class _Index:
+    """Images by what a table may call them: their path, their name where one alone has it, either without suffix."""
+
+    def __init__(self, paths: Sequence[str], prefixes: Sequence[str]) -> None:
+        self._prefixes = prefixes
+        self._paths = set(paths)
+        self._names = _unique((posixpath.basename(path), path) for path in paths)
+        self._stems = _unique((posixpath.splitext(posixpath.basename(path))[0], path) for path in paths)
+
+    def of(self, name: str) -> str | None:
+        for prefix in self._prefixes:
+            if (path := posixpath.normpath(prefix + name)) in self._paths:
+                return path
+        return self._names.get(posixpath.basename(name)) or self._stems.get(posixpath.basename(name))
+
+
+def _unique(pairs: Any) -> dict[str, str]:
+    found: dict[str, str | None] = {}
+    for key, path in pairs:
+        found[key] = None if key in found else path
+    return {key: path for key, path in found.items() if path is not None}
+
+
+def _unlisted(path: str, paths: dict[str, str | None]) -> Found:
+    if path not in paths:
+        return Found(path=path, label=None, reasons=("stray_file",))
+    return Found(path=path, label=None, given_split=paths[path], reasons=("unlabelled",))

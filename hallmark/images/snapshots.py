@@ -1,0 +1,148 @@
+"""Folders of Parquet shards, as a snapshot of a data set on Hugging Face's hub is one.
+
+``data/train-00000-of-00002.parquet``, ``<config>/test-00000-of-00001.parquet``, ``default/train/0000.parquet``: the
+split is the one that the shard's name mentions, else the folder's. The image in row N of a shard is ``<shard>/row:N``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from hallmark.contracts.errors import InputError
+from hallmark.images import labels, layouts, splits
+from hallmark.images.found import Content, Found, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import BinaryIO, Literal
+
+_SUFFIXES = (".parquet", ".pq")
+_NUMBER = re.compile(r"[-_.]?\d+[-_]of[-_]\d+$|[-_]\d+$")
+
+
+class Files(Protocol):
+    """The files of a folder or an archive by name."""
+
+    sizes: dict[str, int]
+
+    def spool(self, name: str) -> BinaryIO: ...
+
+    def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]: ...
+
+
+def snapshot(files: Files, source: str, packed: Literal["", "zip", "tar"]) -> Source | None:
+    """The source that shards of images make of a folder or an archive; None where it holds other images, or no shard.
+
+    Raises InputError where the shards are those of several data sets, or the split of some of them cannot be told.
+    """
+    visible = [name for name in files.sizes if not layouts.is_stray(name.split("/"))]
+    tables = sorted(name for name in visible if posixpath.splitext(name)[1].casefold() in _SUFFIXES)
+    if not tables or any(not layouts.is_document(name) for name in visible):
+        return None
+    shards = [name for name in tables if files.sizes[name] > 0 and _holds_images(files, name)]
+    if not shards:
+        return None
+    _refuse_several(shards, source)
+    by_shard = _splits(shards)
+    rows = _rows(files, shards, by_shard)
+    others = sorted(set(files.sizes) - set(shards))
+    found = [*rows, *(Found(path=name, label=None, reasons=("stray_file",)) for name in others)]
+    found.sort(key=lambda row: row.path)
+    place_of = {row.path: place for place, row in enumerate(found)}
+    return Source(
+        kind="parquet_shards",
+        packed=packed,
+        found=found,
+        expected_bytes=sum(files.sizes[name] for name in shards),
+        contents=lambda limit: _contents(files, shards, others, place_of, limit),
+    )
+
+
+def _holds_images(files: Files, name: str) -> bool:
+    from hallmark.images.parquets import Table
+
+    with files.spool(name) as file:
+        return Table(file, name).image is not None
+
+
+def _refuse_several(shards: Sequence[str], source: str) -> None:
+    """Raises InputError for the shards of several configurations: they are data sets of their own."""
+    configurations: dict[str, str] = {}
+    for name in shards:
+        folders = name.split("/")[:-1]
+        own = [folder for folder in folders if folder.casefold() != "data" and splits.split_of(folder) is None]
+        configurations.setdefault("/".join(own), "/".join(folders))
+    if len(configurations) > 1:
+        shown = sorted(configurations.values())
+        raise InputError(
+            f"ingest.source: '{source}' holds the shards of {len(shown)} data sets: "
+            f"{', '.join(name or '.' for name in shown[:5])}",
+            remedy=f"give the folder of one of them, such as ingest.source={posixpath.join(source, shown[-1])}",
+        )
+
+
+def _splits(shards: Sequence[str]) -> dict[str, str | None]:
+    """The split of each shard. Raises InputError where some have one and others have none."""
+    by_stem = {}
+    for name in shards:
+        folders, stem = name.split("/")[:-1], posixpath.splitext(posixpath.basename(name))[0]
+        stem = _NUMBER.sub("", stem)
+        if splits.parse(stem)[0] is None:
+            stem = next((folder for folder in reversed(folders) if splits.split_of(folder)), "")
+        by_stem[name] = stem
+    known = splits.split_of_each(set(by_stem.values()))
+    found = {name: known.get(stem) or splits.parse(stem)[0] for name, stem in by_stem.items()}
+    without = [name for name, split in found.items() if split is None]
+    if without and len(without) < len(found):
+        raise InputError(
+            f"ingest.source: no split is told by the name of {', '.join(without[:5])}, but by those of other shards",
+            remedy="rename it after its split (train-00000-of-00001.parquet), or move it out of the source",
+        )
+    return found
+
+
+def _rows(files: Files, shards: Sequence[str], by_shard: Mapping[str, str | None]) -> list[Found]:
+    from hallmark.images.parquets import Table
+
+    rows: list[Found] = []
+    names: list[str] | None = None
+    unnamed: list[str] = []
+    for name in shards:
+        with files.spool(name) as file:
+            own = Table(file, name).class_names()
+        if own is None:
+            unnamed.append(name)
+        names = names or own
+    for name in shards:
+        with files.spool(name) as file:
+            table = Table(file, name)
+            if name in unnamed and names is not None:
+                table.name_classes(names)
+            rows.extend(table.images(prefix=f"{name}/", split=by_shard[name]))
+    if not rows:
+        raise InputError("ingest.source: the Parquet shards have no row", remedy="give tables with one row per image")
+    labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), "the shards")
+    return rows
+
+
+def _contents(
+    files: Files, shards: Sequence[str], others: Sequence[str], place_of: Mapping[str, int], limit: int
+) -> Iterator[tuple[int, Content]]:
+    from hallmark.images.parquets import Table
+
+    for name in shards:
+
+        def elsewhere(path: str, limit: int, folder: str = posixpath.dirname(name)) -> Content:
+            member = posixpath.normpath(posixpath.join(folder, path))
+            if member not in files.sizes:
+                return Content.unreadable()
+            return next(content for _, content in files.read([member], limit))
+
+        with files.spool(name) as file:
+            for number, content in enumerate(Table(file, name).contents(limit, elsewhere)):
+                yield place_of[f"{name}/row:{number}"], content
+    for number, content in files.read(others, limit):
+        yield place_of[others[number]], content
