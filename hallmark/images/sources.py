@@ -4,7 +4,7 @@ A folder of class folders; a folder of train/val/test folders of class folders; 
 table of images as Hugging Face writes it; a .zip or .tar of one of these.
 """
 
-from __future__ import listings
+from __future__ import annotations
 
 import functools
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.images import listings, layouts, manifests
+from hallmark.images import layouts, listings, manifests
 from hallmark.images.archives import Tar, Zip
 from hallmark.images.folders import Folder, walk
 from hallmark.images.found import Content, Found, Source
