@@ -16,7 +16,7 @@ from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_wor
 from hallmark.contracts.errors import GateRefused, InputError
 from hallmark.experiments import ablation, interventions, pages, preparation, record, trial
 from hallmark.experiments.ablation import AS_IT_IS, Finding
-from hallmark.judgement.objective import describe
+from hallmark.judgement.objective import describe, gain_bounds
 from hallmark.pipeline import durable, overrides
 from hallmark.pipeline.configuration import configure, params_with
 from hallmark.pipeline.params import read
@@ -120,7 +120,7 @@ class _Work:
                 places, seconds, refused = self._prepare(trees)
                 outcomes = self._train(places, seeds, run.run_id, refused)
                 steps = [step for step in self.steps if step.name not in refused]
-                findings = ablation.compare(steps, outcomes, seconds)
+                findings = ablation.compare(steps, outcomes, seconds, bounds=gain_bounds(params.objective))
                 for finding in findings:
                     gain = finding.gain["value"]
                     if gain is not None:
@@ -225,6 +225,8 @@ class _Work:
 
 def _sum_up(ablated: Ablated, console: Console, page: Path) -> None:
     rows = pages.ablation_rows(ablated.findings)
+    if words := ablation.caution(len(ablated.seeds)):
+        console.warn(words)
     console.table(
         f"{ablated.objective} on {ablated.n_judged} validation images, {len(ablated.seeds)} seeds",
         pages.ABLATION_HEADINGS,

@@ -21,6 +21,7 @@ class Progress:
 
     def __init__(self, console: Console, study: Study, *, total: int, baseline: float | None) -> None:
         self._console, self._study, self._total = console, study, total
+        self._ended = False
         best = study.best()
         self._best = max(
             [value for value in (baseline, best.quality if best else None) if value is not None], default=None
@@ -33,6 +34,12 @@ class Progress:
         shown = "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
         reached = f"{quality:.4f}" if quality is not None else "   –  "
         self._console.say(f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {shown}")
+
+    def end(self, why: str) -> None:
+        """Says once why no further trial is begun."""
+        if not self._ended:
+            self._ended = True
+            self._console.say(f"  No further trial: {why}")
 
 
 def _short(value: Any) -> str:

@@ -22,7 +22,7 @@ from flows.study_lines import Progress, sum_up
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import pages, space, trial
-from hallmark.experiments.study import Pruned, Study, check, default_storage
+from hallmark.experiments.study import Exhausted, Pruned, Study, check, default_storage
 from hallmark.judgement.objective import describe
 from hallmark.pipeline import durable, overrides
 from hallmark.pipeline.configuration import configure, params_with
@@ -263,7 +263,11 @@ def _trial(
     def body() -> Any:
         if request.seconds is not None and time.monotonic() - started >= request.seconds:
             return Completed(name="Skipped", message="the time is up")
-        number, values = study.ask()
+        try:
+            number, values = study.ask()
+        except Exhausted as end:
+            told.end(str(end))
+            return Completed(name="Skipped", message=str(end))
         jobs: list[trial.Job] = []
         try:
             follow = study.follower(number)

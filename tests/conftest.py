@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,11 @@ CODE = [
     *("data/review.csv", "data/accepted.json", "data/ablation.json", "data/none"),
     *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 ]
+
+# how long an example takes says what the machine is doing, not whether the code is right; the same for explicit waits:
+# each ends a test that hangs, and none is an assertion of speed
+settings.register_profile("hallmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hallmark")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell that started the suite in the background: processes that tests stop by Ctrl+C would inherit it

@@ -41,11 +41,13 @@ def compare(
     steps: Sequence[Intervention],
     outcomes: Mapping[str, Sequence[Outcome]],
     seconds: Mapping[str, Mapping[str, float | None]],
+    *,
+    bounds: tuple[float, float] | None = None,
 ) -> list[Finding]:
     """The finding of each step that was trained both ways.
 
     ``outcomes`` holds the runs of :data:`AS_IT_IS` and of each step's other side by its name, in the order of the
-    seeds; ``seconds`` the stages' of each.
+    seeds; ``seconds`` the stages' of each. ``bounds`` are the ends of what a gain of the objective can be.
     """
     findings = []
     for step in steps:
@@ -55,7 +57,7 @@ def compare(
         present, absent = outcomes[one], outcomes[other]
         gains = paired.differences([run.objective for run in present], [run.objective for run in absent])
         worst = paired.differences([run.worst_recall for run in present], [run.worst_recall for run in absent])
-        gain = paired.interval(gains)
+        gain = paired.interval(gains, bounds=bounds)
         cost, known = _cost(seconds.get(one, {}), seconds.get(other, {}))
         findings.append(
             Finding(
@@ -64,7 +66,7 @@ def compare(
                 with_it=statistics.fmean(run.objective for run in present),
                 without=statistics.fmean(run.objective for run in absent),
                 gain=gain,
-                worst_gain=paired.interval(worst),
+                worst_gain=paired.interval(worst, bounds=paired.OF_SHARES),
                 cost=statistics.fmean(run.seconds for run in present)
                 - statistics.fmean(run.seconds for run in absent)
                 + cost,
@@ -72,10 +74,23 @@ def compare(
                 same=all(
                     a.objective == b.objective and a.recall == b.recall for a, b in zip(present, absent, strict=True)
                 ),
-                verdict=paired.verdict(gain),
+                # two differences may agree by chance, of a recall of few images above all
+                verdict=paired.verdict(gain) if len(gains) > 2 else paired.CANNOT_TELL,
             )
         )
     return findings
+
+
+def caution(seeds: int) -> str:
+    """What is to be said of intervals over so few seeds; empty where there is nothing."""
+    if seeds > 2:
+        return ""
+    if seeds == 2:
+        return (
+            "Two seeds cannot tell: a t interval over two differences is 25 standard errors wide. Give --seeds 3 or "
+            "more; 5 tell most steps from chance."
+        )
+    return "One seed has no interval: give --seeds 3 or more."
 
 
 def to_apply(steps: Sequence[Intervention], findings: Sequence[Finding]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hallmark.experiments import figures
+from hallmark.experiments.ablation import caution
 from hallmark.judgement import paired
 from hallmark.reporting import charts
 
@@ -175,7 +176,8 @@ def ablation(ablated: Any) -> str:
             rows=ablation_rows(ablated.findings),
             note="Intervals: paired t over the seeds of training, 95 % for each step by itself. They speak of other "
             "seeds on these validation images, not of other images. Seconds: of one run, with minus without; "
-            "an asterisk: of training alone, as a stage came from the cache. The test set was not read.",
+            "an asterisk: of training alone, as a stage came from the cache. The test set was not read. "
+            + caution(len(ablated.seeds)),
         )
     ]
     if worst:

@@ -27,9 +27,11 @@ from hallmark.pipeline.params import Document
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from random import Random
 
 FIELDS = ("choices", "low", "high", "step", "log")
 FOLDER = "search"
+MOST = 100_000  # points that are listed one by one
 POINTS = 5  # of a continuous value in a grid that gives no step
 
 
@@ -52,6 +54,17 @@ class Dimension:
     def ends(self) -> list[Any]:
         """The values to be checked before a study starts: all choices, or both ends."""
         return list(self.choices) if self.choices else [self.low, self.high]
+
+    def draw(self, random: Random) -> Any:
+        """A value at random."""
+        if self.choices or self.step is not None:
+            return random.choice(self.points())
+        if self.log:
+            value = math.exp(random.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            value = random.uniform(self.low, self.high)
+        value = min(max(value, self.low), self.high)
+        return round(value) if self.whole else value
 
     def points(self) -> list[Any]:
         """The values of a grid: all choices, every step, or :data:`POINTS` between the ends."""
@@ -81,6 +94,23 @@ class Space:
         keys = [dimension.key for dimension in self.dimensions]
         every = itertools.product(*(dimension.points() for dimension in self.dimensions))
         return [dict(zip(keys, values, strict=True)) for values in every]
+
+    def every(self) -> list[dict[str, Any]] | None:
+        """Every point there is; None where there is no end of them, or where there are more than :data:`MOST`."""
+        if any(not (each.choices or each.step is not None or each.whole) for each in self.dimensions):
+            return None
+        values = [
+            list(range(int(each.low), int(each.high) + 1)) if each.whole and each.log else each.points()
+            for each in self.dimensions
+        ]
+        if math.prod(map(len, values)) > MOST:
+            return None
+        keys = [each.key for each in self.dimensions]
+        return [dict(zip(keys, point, strict=True)) for point in itertools.product(*values)]
+
+    def draw(self, random: Random) -> dict[str, Any]:
+        """A point at random, all alike likely (on the scale of the dimension)."""
+        return {each.key: each.draw(random) for each in self.dimensions}
 
     def facts(self) -> dict[str, Any]:
         """The space as plain values, by key."""

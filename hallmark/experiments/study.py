@@ -7,6 +7,7 @@ such a trial does not count. Nothing here trains: :meth:`Study.ask` gives values
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 import warnings
@@ -30,9 +31,14 @@ if TYPE_CHECKING:
 SAMPLERS = ("tpe", "gp", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
 STARTUP = 5  # trials before the sampler models, and before the median prunes
-KILLED, PROCESS, FACTS, WHY, SPACE = "killed", "process", "facts", "why", "space"
+KILLED, PROCESS, FACTS, WHY, SPACE, REPEATED = "killed", "process", "facts", "why", "space", "repeated"
+REDRAWS = 20  # of a sampler that gives points already tried, before one is chosen for it
 UNJUDGED = 1 / 3  # share of a training's epochs after which it may be pruned
 GRACE = 5.0  # seconds from a trial's start within which it says whose it is
+
+
+class Exhausted(Exception):
+    """Every point of the space was tried."""
 
 
 class Pruned(BaseException):
@@ -106,11 +112,42 @@ class Study:
         return len(dead)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
-        """The number of a new trial, now running, and its values by key."""
+        """The number of a new trial, now running, and its values by key: a point that was not tried before.
+
+        Raises Exhausted where there is none left, in a space of choices, whole numbers and steps alone.
+        """
         with self._asking:
-            trial = self._study.ask()
-            trial.set_user_attr(PROCESS, process.me())
-            return trial.number, {each.key: _suggest(trial, each) for each in self.space.dimensions}
+            redraws = 0
+            while True:
+                trial = self._study.ask()
+                trial.set_user_attr(PROCESS, process.me())
+                values = {each.key: _suggest(trial, each) for each in self.space.dimensions}
+                tried = self._tried(trial.number)
+                if _point(values) not in tried:
+                    return trial.number, values
+                # a trial cannot be taken back: this one ends beside those that count
+                self._study._storage.set_trial_user_attr(trial._trial_id, REPEATED, True)
+                self._study.tell(trial, state=TrialState.FAIL)
+                redraws += 1
+                every = self.space.every()
+                left = [point for point in every or () if _point(point) not in tried]
+                if every is not None and not left:
+                    raise Exhausted(f"all {len(every)} points of the space were tried")
+                if redraws >= REDRAWS:
+                    draw = random.Random(trial.number)  # noqa: S311
+                    self._study.enqueue_trial(draw.choice(left) if left else self.space.draw(draw))
+
+    def _tried(self, but: int) -> set[str]:
+        """The points that trials other than number ``but`` have, running ones too; not of killed ones, which are tried
+        again."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {
+            _point(trial.params)
+            for trial in trials
+            if trial.number != but
+            and len(trial.params) == len(self.space.dimensions)
+            and not trial.user_attrs.keys() & {KILLED, REPEATED}
+        }
 
     def start_from(self, values: Mapping[str, Any], *, quality: float, latency_ms: float | None, why: str) -> bool:
         """Adds a finished trial that the study did not ask for; False where its values are not in the space."""
@@ -154,6 +191,8 @@ class Study:
         names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
         found = []
         for trial in self._study.get_trials(states=tuple(names)):
+            if trial.user_attrs.get(REPEATED):
+                continue
             values = trial.values if trial.state == TrialState.COMPLETE else None
             found.append(
                 Row(
@@ -286,6 +325,11 @@ def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
             remedy="give the URL of a database that answers, such as postgresql+pg8000://user:password@host/name, with "
             "its driver installed (hallmark[postgresql] has that one)",
         ) from error
+
+
+def _point(values: Mapping[str, Any]) -> str:
+    """A point as text, the same for the same values in any order."""
+    return json.dumps(values, sort_keys=True)
 
 
 def _is_owned(trial: optuna.trial.FrozenTrial) -> bool:

@@ -113,6 +113,11 @@ def score(
     return float(counts.balanced_accuracy() if objective.metric == "balanced_accuracy" else counts.macro_f1())
 
 
+def gain_bounds(objective: Objective) -> tuple[float, float] | None:
+    """The ends of what a difference of two scores can be; None where scores have no lower end."""
+    return None if objective.metric in ("log_loss", "cost") else (-1.0, 1.0)
+
+
 def difference_error(
     objective: Objective,
     labels: NDArray[np.integer[Any]],

@@ -26,13 +26,20 @@ if TYPE_CHECKING:
     from hallmark.judgement.intervals import Estimate
 
 KEEP, DROP, CANNOT_TELL = "keep", "drop", "cannot tell"
+OF_SHARES = (-1.0, 1.0)  # what a difference of two shares can be
 DIGITS = 12  # of a difference: what is beyond is the rounding of floats
 
 
-def interval(values: Sequence[float | None], *, overlap: float = 0.0) -> Estimate:
+def interval(
+    values: Sequence[float | None], *, overlap: float = 0.0, bounds: tuple[float, float] | None = None
+) -> Estimate:
     """The mean with its 95 % t interval; undefined with fewer than two values or one that is None.
 
-    ``overlap`` is n_test / n_train of a cross-validation, 0 for independent repeats.
+    ``overlap`` is n_test / n_train of a cross-validation, 0 for independent repeats. ``bounds`` are the ends of what
+    the mean can be: the interval is cut there.
+
+    >>> interval([0.5, 0.1], bounds=(-1.0, 1.0))
+    {'value': 0.3, 'ci95': [-1.0, 1.0]}
     """
     numbers = [value for value in values if value is not None and math.isfinite(value)]
     if len(numbers) < 2 or len(numbers) < len(values):
@@ -40,7 +47,8 @@ def interval(values: Sequence[float | None], *, overlap: float = 0.0) -> Estimat
     mean = round(float(np.mean(numbers)), DIGITS)
     error = float(np.std(numbers, ddof=1)) * math.sqrt(1 / len(numbers) + overlap)
     half = float(stats.t.ppf(0.975, len(numbers) - 1)) * error
-    return {"value": mean, "ci95": [round(mean - half, DIGITS), round(mean + half, DIGITS)]}
+    low, high = bounds or (-math.inf, math.inf)
+    return {"value": mean, "ci95": [round(max(low, mean - half), DIGITS), round(min(high, mean + half), DIGITS)]}
 
 
 def differences(one: Sequence[float | None], other: Sequence[float | None]) -> list[float | None]:

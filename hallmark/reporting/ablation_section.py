@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hallmark.experiments.ablation import caution
 from hallmark.experiments.record import inputs_digest
 from hallmark.reporting import charts
 
@@ -26,6 +27,7 @@ def ablation_section(inputs: Inputs) -> dict[str, Any] | None:
         "objective": found["objective"],
         "n_judged": found["n_judged"],
         "seeds": len(found["seeds"]),
+        "caution": caution(len(found["seeds"])),
         "rows": rows,
         "refused": found["refused"],
         "current": found["inputs"] == inputs_digest(inputs.folders),

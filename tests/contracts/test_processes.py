@@ -41,10 +41,10 @@ if __name__ == "__main__":
 def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=300, check=False)
     assert done.returncode == -signal.SIGKILL
     worker = int(done.stdout)
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 300
     while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < ends, "the worker lives on"
         time.sleep(0.05)

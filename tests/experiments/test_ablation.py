@@ -140,3 +140,28 @@ def test_folds_are_summed_up_with_the_correction() -> None:
     # a share's interval ends where shares do
     steep = crossvalidation.summarise("accuracy", made, [run(value) for value in (0.1, 0.9, 0.99)])[0]
     assert steep.estimate["ci95"] == [0.0, 1.0]
+
+
+def test_intervals_of_recalls_end_where_recalls_do() -> None:
+    step = next(each for each in known() if each.name == "ema")
+    worst = {AS_IT_IS: (0.9, 0.5, 0.8), "ema": (0.1, 0.45, 0.0)}
+    outcomes = {side: [run(0.7, worst=value) for value in values] for side, values in worst.items()}
+    for count in (2, 3):
+        some = {side: runs[:count] for side, runs in outcomes.items()}
+        (finding,) = ablation.compare([step], some, {}, bounds=(-1.0, 1.0))
+        low, high = finding.worst_gain["ci95"]
+        assert -1 <= low <= finding.worst_gain["value"] <= high <= 1
+    assert ablation.compare([step], outcomes, {})[0].gain["ci95"] == [0.0, 0.0]
+
+
+def test_two_seeds_cannot_tell() -> None:
+    """Two recalls of few images agree by chance, and their interval is a point."""
+    step = next(each for each in known() if each.name == "ema")
+    sides = {AS_IT_IS: [run(0.9), run(0.9), run(0.9)], "ema": [run(0.8), run(0.8), run(0.8)]}
+    verdicts = [
+        ablation.compare([step], {side: runs[:count] for side, runs in sides.items()}, {})[0].verdict
+        for count in (1, 2, 3)
+    ]
+    assert verdicts == ["cannot tell", "cannot tell", "keep"]
+    assert "Two seeds cannot tell" in ablation.caution(2)
+    assert not ablation.caution(3)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import optuna
 import pytest
 
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.experiments import space
-from hallmark.experiments.study import PROCESS, Pruned, Study, default_storage
+from hallmark.experiments.study import PROCESS, Exhausted, Pruned, Study, default_storage
 from hallmark.pipeline.params import Document
 from hallmark.tracking import process
 
@@ -92,6 +93,54 @@ def test_a_grid_is_gone_through_once_over_two_starts(tmp_path: Path) -> None:
             seen.append((values["model.name"], values["train.lr"]))
             made.tell(number, quality=0.5, latency_ms=None, facts={})
     assert len(set(seen)) == len(SPACE.grid()) == 10
+
+
+FEW = space.parse(
+    Document("train.momentum: {low: 0.1, high: 0.3, step: 0.1}\nmodel.depth: {low: 1, high: 2, log: true}\n", name="f")
+)
+EVERY = 6
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "grid"])
+def test_no_point_is_tried_twice(tmp_path: Path, sampler: str) -> None:
+    """Over two starts, with the values of params.yaml among them, pruned and failed trials too."""
+    seen: list[str] = []
+
+    def start() -> Study:
+        return Study(default_storage(tmp_path), "few", FEW, sampler=sampler, pruner="none", latency=False, seed=0)
+
+    made = start()
+    as_it_is = {"train.momentum": 0.2, "model.depth": 2}
+    assert made.start_from(as_it_is, quality=0.9, latency_ms=None, why="params.yaml as it is")
+    endings = (
+        lambda number: made.tell(number, quality=0.9, latency_ms=None, facts={}),
+        lambda number: made.tell_pruned(number),
+        lambda number: made.tell_failed(number, "no"),
+    )
+    for turn in range(EVERY - 1):
+        made = start() if turn == 2 else made
+        number, values = made.ask()
+        seen.append(str(sorted(values.items())))
+        endings[turn % 3](number)
+    assert len({*seen, str(sorted(as_it_is.items()))}) == EVERY
+    with pytest.raises(Exhausted, match="all 6 points of the space were tried"):
+        made.ask()
+    assert made.counted() == len(made.rows()) == EVERY, "draws that were put back count"
+    assert made.running() == 0
+
+
+class Stubborn(optuna.samplers.RandomSampler):
+    """Gives one point again and again, as one that is sure of its best does at the end of a range."""
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        return {"train.lr": 0.1, "model.name": "cnn"}[param_name]
+
+
+def test_a_sampler_that_insists_on_a_point_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hallmark.experiments.study._sampler", lambda name, seed: Stubborn(seed=seed))
+    made = study(tmp_path)
+    points = [tuple(made.ask()[1].items()) for _ in range(3)]
+    assert len(set(points)) == 3
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])

@@ -323,7 +323,7 @@ def test_the_limit_itself_is_allowed() -> None:
     assert decode(SMALL["PNG"], max_pixels=9 * 14).width == 14
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.one_of(
         st.binary(max_size=300),
@@ -391,7 +391,7 @@ def test_shrinking_averages() -> None:
     assert np.abs(prepare_pixels(checks, 8, 8, 1).astype(int) - 127).max() <= 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 20),
     width=st.integers(1, 20),

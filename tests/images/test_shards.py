@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ITEMS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=40)), max_size=60)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(items=ITEMS, group_rows=st.integers(1, 7), group_bytes=st.integers(1, 90), shard_bytes=st.integers(1, 300))
 def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory,

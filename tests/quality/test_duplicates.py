@@ -41,7 +41,7 @@ def clusters_of(files: list[bytes]) -> NDArray[np.int64]:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 12))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_near_pairs_are_all_pairs_within_the_distance(seed: int, distance: int) -> None:
     random = np.random.default_rng(seed)
     centres = random.integers(0, 2**64, 20, dtype=np.uint64)

@@ -15,7 +15,7 @@ def table(repeats: list[int], probability: list[float] | None = None) -> pd.Data
     return pd.DataFrame({"repeats": np.array(repeats, dtype=np.int32), "probability": shares / shares.sum()})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     repeats=st.lists(st.integers(0, 4), min_size=1, max_size=40).filter(any),
     seed=st.integers(0, 5),

@@ -48,7 +48,7 @@ def plan(counts: list[int], **changes: Any) -> Plan:
     return make(images(counts), **{**ARGUMENTS, **changes})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(counts=CLASS_COUNTS, strategy=st.sampled_from(STRATEGIES), seed=st.integers(0, 3))
 def test_every_plan_covers_the_images_and_is_consistent(counts: list[int], strategy: str, seed: int) -> None:
     made = plan(counts, strategy=strategy, seed=seed)
@@ -65,7 +65,7 @@ def test_every_plan_covers_the_images_and_is_consistent(counts: list[int], strat
     assert made.reason
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=CLASS_COUNTS, seed=st.integers(0, 3))
 def test_oversample_and_undersample_meet_their_targets(counts: list[int], seed: int) -> None:
     over = plan(counts, strategy="oversample", max_repeats=100, seed=seed).table
@@ -78,7 +78,7 @@ def test_oversample_and_undersample_meet_their_targets(counts: list[int], seed: 
     assert set(under["repeats"]) <= {0, 1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=CLASS_COUNTS, power=st.floats(0.0, 1.0))
 def test_weighted_sampler_lies_between_the_shares_and_even_ones(counts: list[int], power: float) -> None:
     made = plan(counts, strategy="weighted_sampler", sampler_power=power)
@@ -87,7 +87,7 @@ def test_weighted_sampler_lies_between_the_shares_and_even_ones(counts: list[int
     assert list(made.class_priors.values()) == pytest.approx(list(expected / expected.sum()))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=CLASS_COUNTS, added=st.integers(1, 5))
 def test_repeats_do_not_depend_on_the_order_of_the_rows(counts: list[int], added: int) -> None:
     frame = images(counts)

@@ -33,7 +33,7 @@ def balanced(classes: int, size: int, seed: int) -> tuple[Integers, Integers, Fl
     sizes=st.lists(st.integers(1, 200), min_size=2, max_size=6),
     biggest=st.integers(1, 40),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_nothing_moves_from_test_into_train_over_any_growth(
     seed: int, classes: int, sizes: list[int], biggest: int
 ) -> None:
@@ -86,7 +86,7 @@ def test_growth_by_a_tenth_keeps_99_percent(size: int, least: float) -> None:
 
 
 @given(seed=st.integers(0, 10**6), size=st.integers(3, 60))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_small_classes_get_test_and_val_where_the_wall_allows(seed: int, size: int) -> None:
     unit, label, position = balanced(1, size, seed)
     now = split(unit, label, position)
@@ -95,7 +95,7 @@ def test_small_classes_get_test_and_val_where_the_wall_allows(seed: int, size: i
 
 
 @given(seed=st.integers(0, 10**6), classes=st.integers(1, 4), size=st.integers(3, 30))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_cover_gives_every_class_all_splits(seed: int, classes: int, size: int) -> None:
     unit, label, position = balanced(classes, size, seed)
     now = split(unit, label, position, cover=True)

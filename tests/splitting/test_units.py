@@ -28,7 +28,6 @@ def test_groups_and_clusters_join_into_units() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 3))
-@settings(deadline=None)
 def test_a_position_never_rises_as_images_come(rows: list[tuple[int, int]], seed: int) -> None:
     def of(part: list[tuple[int, int]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         unit, position = find_units(
@@ -58,7 +57,7 @@ def test_nothing_gives_nothing() -> None:
 
 
 @given(seed=st.integers(0, 10**6), growths=st.integers(1, 5), classes=st.integers(1, 3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_clusters_that_merge_take_the_most_held_out_split(seed: int, growths: int, classes: int) -> None:
     random = np.random.default_rng(seed)
     cluster = np.arange(40)

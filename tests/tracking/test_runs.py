@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +80,8 @@ def test_a_run_holds_what_was_told(workspace: Path) -> None:
 def test_metrics_go_out_in_batches(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.tracking import MlflowClient
 
+    # a batch is due when the run ends, however long the steps take here
+    monkeypatch.setattr(runs, "EVERY", 1e6)
     sizes: list[int] = []
     real = MlflowClient.log_batch
     with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
@@ -92,10 +93,8 @@ def test_metrics_go_out_in_batches(workspace: Path, monkeypatch: pytest.MonkeyPa
             return real(self, run_id, **named)
 
         monkeypatch.setattr(MlflowClient, "log_batch", counted)
-        started = time.perf_counter()
         for step in range(1000):
             run.metrics({"loss": 0.5, "accuracy": 0.5}, step)
-        assert time.perf_counter() - started < runs.EVERY, "a thousand steps are one batch time"
         assert sizes == []
     assert sizes == [1000, 1000]
 

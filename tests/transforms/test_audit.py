@@ -132,7 +132,7 @@ def test_a_class_that_alone_is_changed_is_enough() -> None:
     assert [row["label"] for row in verdicts[0].classes] == ["dark", "light", "stripes"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     before=st.lists(st.booleans(), min_size=1, max_size=80).filter(any),
     data=st.data(),

@@ -98,7 +98,7 @@ def test_amounts_left_out_become_explicit() -> None:
     assert check([step("Rotate")], where="policy") == [step("Rotate", limit=[-90, 90])]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(strength=st.floats(0.05, 1.0), low=st.floats(-90, 0), high=st.floats(0, 90))
 def test_strength_moves_amounts_towards_neutral(strength: float, low: float, high: float) -> None:
     assert scaled(step("Rotate", limit=[low, high]), strength)["arguments"]["limit"] == pytest.approx(
