@@ -121,6 +121,7 @@ class Report:
     reasons: dict[str, dict[str, int]]
     classes: dict[str, dict[str, int]]
     small_classes: dict[str, int]
+    labels: dict[str, Any]  # classes found in several spellings, and classes that differ in case or punctuation alone
     formats: dict[str, int]
     modes: dict[str, int]
     sizes: dict[str, Any]
@@ -196,6 +197,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
         **set_summary.summary(table),
         share_quarantined=round(gate.share, 6),
         small_classes=gate.small_classes,
+        labels=_labels(manifest),
         expectations=set_summary.expectations(checked.outcomes),
         review={
             "decisions": len(decisions),
@@ -220,6 +222,19 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     text = json.dumps(checked.outcomes, indent=1, ensure_ascii=False, allow_nan=False)
     (validate / "expectations.json").write_text(text + "\n", encoding="utf-8")
     return report
+
+
+def _labels(manifest: pd.DataFrame) -> dict[str, Any]:
+    """The account of labels' spellings; similar ones are told on the terminal too."""
+    import logging
+
+    from hallmark.images import labels
+
+    labelled = manifest[manifest["label"].notna()]
+    told = labels.account(zip(labelled["label"], labelled["label_found"], strict=True))
+    for line in labels.notices(told):
+        logging.getLogger("hallmark").warning("%s", line)
+    return told
 
 
 def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:

@@ -83,13 +83,42 @@ def similar(counts: Mapping[str, int]) -> list[dict[str, int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def spellings(labels: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    """Of (class, label as found) of each image: the classes found in several spellings, and the counts of each."""
-    found: dict[str, dict[str, int]] = {}
-    for name, label in labels:
-        counts = found.setdefault(name, {})
-        counts[label] = counts.get(label, 0) + 1
-    return {name: dict(sorted(found[name].items())) for name in sorted(found) if len(found[name]) > 1}
+def account(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Of (class, label as found) of each image, what a person has to know of the spellings, with counts.
+
+    ``merged``: the classes found in several spellings, as :func:`shown` has them; ``similar``: the groups of
+    :func:`similar`.
+    """
+    found: dict[str, Counter[str]] = {}
+    for name, label in pairs:
+        found.setdefault(name, Counter())[label] += 1
+    return {
+        "merged": {
+            name: {shown(label): counts[label] for label in sorted(counts)}
+            for name, counts in sorted(found.items())
+            if len(counts) > 1
+        },
+        "similar": similar({name: counts.total() for name, counts in found.items()}),
+    }
+
+
+def shown(label: str) -> str:
+    """A label in which space around it, invisible characters and the form of letters can be seen.
+
+    >>> shown("caf\u00e9"), shown("cafe\u0301"), shown("dog ")
+    ("'caf\u00e9'", "'cafe\\u0301'", "'dog '")
+    """
+    return repr(label) if unicodedata.is_normalized("NFC", label) else ascii(label)
+
+
+def notices(told: Mapping[str, Any]) -> list[str]:
+    """The account in a sentence for each group of similar classes."""
+    return [
+        "The classes "
+        + ", ".join(f"{shown(name)} ({count})" for name, count in group.items())
+        + " differ in case, spacing or punctuation alone and are kept apart: give them one label if they are one class."
+        for group in told["similar"]
+    ]
 
 
 def refuse_lists(counts: Mapping[str, int], name: str) -> None:

@@ -161,10 +161,13 @@ def _refuse_same_folders(tops: dict[str, _Top]) -> None:
         return
     each = [set(top.folders) for top in tops.values()]
     common, every = set.intersection(*each), set.union(*each)
-    if len(common) < 2 or 2 * len(common) <= len(every):
+    named = split_of_each(every)
+    divided = len(named) == len(every) and len(set(named.values())) > 1
+    if divided:
+        common = every
+    elif len(common) < 2 or 2 * len(common) <= len(every):
         return
-    named = split_of_each(common)
-    if len(named) == len(common):
+    if divided:
         remedy = f"put the splits above the classes (such as {min(common)}/{min(tops)}/1.png), or give a manifest"
     else:
         remedy = (

@@ -59,11 +59,13 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[F
         return None
     depth = layouts.base_depth(images)
     base = images[0][:depth]
+    common = posixpath.commonpath(["/".join(["", *file[:-1]]) for file in images]).split("/")[1:]
+    common = [part for part in common if part]
     by_top = splits.split_of_each({file[depth] for file in images if len(file) > depth + 1})
     paths = {"/".join(file): by_top.get(file[depth]) if len(file) > depth + 1 else None for file in images}
     rows: dict[str, Found] = {}
     for name in sorted(names):
-        if not _beside(name, base, by_top):
+        if not _beside(name, common, base, by_top):
             continue
         table = _read(name, open_file)
         found = _matched(table, paths, base, by_top) if table is not None else {}
@@ -83,13 +85,13 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[F
     return [rows.get(path) or _unlisted(path, paths) for path in sorted({*names, *rows})]
 
 
-def _beside(name: str, base: Sequence[str], by_top: dict[str, str]) -> bool:
+def _beside(name: str, common: Sequence[str], base: Sequence[str], by_top: dict[str, str]) -> bool:
     """Whether a file may be a table of labels by its place: beside all images, around them, or in a split folder."""
     parts = name.split("/")
     folder = parts[:-1]
     if posixpath.splitext(name)[1].casefold() not in _KINDS or layouts.is_stray(parts):
         return False
-    return folder == list(base[: len(folder)]) or (
+    return folder == list(common[: len(folder)]) or (
         len(folder) == len(base) + 1 and folder[:-1] == list(base) and folder[-1] in by_top
     )
 
@@ -109,9 +111,9 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
             if not (named and _one_of(FILES, header)) and not set(manifests.NEEDED) <= set(header):
                 return None
             file.seek(0)
-            columns, cells = manifests.csv_rows(file, name)
-            manifests.check_twice(columns, name)
-            rows = list(cells)
+            with manifests.csv_table(file, name) as (columns, cells):
+                manifests.check_twice(columns, name)
+                rows = list(cells)
         elif suffix == ".jsonl":
             rows = list(_json_rows(file, name))
             columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -137,25 +139,26 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
     """The objects of a JSON Lines file; a list as a label stays one, to be refused."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig")
-    try:
-        for number, line in enumerate(text, start=1):
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise InputError(
-                        f"ingest.source: {name}, line {number} is no JSON object", remedy="write one object a line"
-                    )
-                for key, value in row.items():
-                    if isinstance(value, list) and key.casefold() in LABELS:
-                        raise labels.multi_label(f"{name}, line {number},", str(value), 1)
-                yield {labels.trimmed(key): manifests.plain(value) for key, value in row.items()}
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"ingest.source: {name} is no JSON Lines in UTF-8: {error}", remedy="write one JSON object a line"
-        ) from error
+    with io.TextIOWrapper(file, encoding="utf-8-sig") as text:
+        try:
+            for number, line in enumerate(text, start=1):
+                if line.strip():
+                    yield _json_row(json.loads(line), f"{name}, line {number},")
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"ingest.source: {name} is no JSON Lines in UTF-8: {error}", remedy="write one JSON object a line"
+            ) from error
+
+
+def _json_row(row: Any, where: str) -> dict[str, Value]:
+    if not isinstance(row, dict):
+        raise InputError(f"ingest.source: {where} is no JSON object", remedy="write one object a line")
+    for key, value in row.items():
+        if isinstance(value, list) and key.casefold() in LABELS:
+            raise labels.multi_label(where, str(value), 1)
+    return {labels.trimmed(key): manifests.plain(value) for key, value in row.items()}
 
 
 def _one_of(wanted: Sequence[str], columns: Sequence[str]) -> str | None:

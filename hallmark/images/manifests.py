@@ -6,6 +6,7 @@ manifest gets wrong is told with the row, the value found and what to write.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -40,17 +41,18 @@ class Fault(ValueError):
 
 def read_csv(file: BinaryIO, name: str) -> list[Found]:
     """The rows of a CSV manifest, sorted by path. Raises InputError."""
-    header, rows = csv_rows(file, name)
-    check_columns(header, name)
-    return found_of(rows, name, lambda number: f"row {number}")
+    with csv_table(file, name) as (header, rows):
+        check_columns(header, name)
+        return found_of(rows, name, lambda number: f"row {number}")
 
 
-def csv_rows(file: BinaryIO, name: str) -> tuple[list[str], Iterator[dict[str, Value]]]:
-    """The header of a CSV file, and its rows as they are asked for. Both raise InputError."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
-    header = [labels.trimmed(column) for column in _told(reader, name, first=True)]
-    return header, _csv_rows(reader, header, name, text)
+@contextlib.contextmanager
+def csv_table(file: BinaryIO, name: str) -> Iterator[tuple[list[str], Iterator[dict[str, Value]]]]:
+    """The header of a CSV file, and its rows as they are asked for. Both raise InputError. Closes the file."""
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        header = [labels.trimmed(column) for column in _told(reader, name, first=True)]
+        yield header, _csv_rows(reader, header, name)
 
 
 def csv_header(file: BinaryIO) -> list[str]:
@@ -200,17 +202,16 @@ def refusal(name: str, faults: Sequence[str], remedies: Sequence[str]) -> InputE
     return InputError(f"ingest.source: {name}: " + "; ".join(shown), remedy="; ".join(dict.fromkeys(remedies)))
 
 
-def _csv_rows(reader: Any, header: Sequence[str], name: str, text: io.TextIOWrapper) -> Iterator[dict[str, Value]]:
-    with text:
-        while (cells := _told(reader, name)) is not None:
-            if not cells:  # a blank line
-                continue
-            if len(cells) != len(header):
-                raise InputError(
-                    f"ingest.source: {name}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}",
-                    remedy="quote cells that hold a comma",
-                )
-            yield {column: cell or None for column, cell in zip(header, cells, strict=True)}
+def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[str, Value]]:
+    while (cells := _told(reader, name)) is not None:
+        if not cells:  # a blank line
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                f"ingest.source: {name}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}",
+                remedy="quote cells that hold a comma",
+            )
+        yield {column: cell or None for column, cell in zip(header, cells, strict=True)}
 
 
 def _told(reader: Any, name: str, *, first: bool = False) -> Any:

@@ -41,6 +41,7 @@ def data_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dic
         "marked": {fate: int(((files["fate"] == fate) & (files["reasons"] != "")).sum()) for fate in FATES},
         "classes": classes[:MOST_CLASSES],
         "n_classes": len(classes),
+        "merged": inputs.reports["validate"]["labels"]["merged"],
         "galleries": [
             (fate, words.FATES[fate], galleries.of_fate(files, fate, reader, most=most, side=side))
             for fate in ("quarantined", "removed", "relabelled", "flagged")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.names import SPLITS
+from hallmark.images import labels
 from hallmark.reporting.words import number
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def warnings_of(inputs: Inputs) -> list[str]:
         f"The class '{name}' was left out whole: it has {n} usable images, too few to learn from."
         for name, n in sorted(validate["small_classes"].items())
     )
+    said.extend(labels.notices(validate["labels"]))
     stale = len(inputs.reports["clean"]["review"]["stale"])
     if stale:
         said.append(

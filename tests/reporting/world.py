@@ -134,6 +134,10 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "quarantined": 2,
             "images": len(ledger) - 2,
             "small_classes": {},
+            "labels": {
+                "merged": {"caf\u00e9": {"'caf\u00e9'": 5, "'cafe\\u0301'": 2}},
+                "similar": [{"Dog": 1, "dog": 7}],
+            },
             "review": {"decisions": 3, "kept": 1, "stale": 1},
             "drift": {"words": ["Brightness differs (stability index 0.40, strong)."]},
             "capture": [{"topic": "lighting", "even": False, "words": "Fix the light.", "measures": {}}],
