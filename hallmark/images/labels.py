@@ -42,7 +42,7 @@ ONE = "give each image one class: Hallmark trains single-label classifiers"
 def trimmed(text: str) -> str:
     """Text in NFC, without space and invisible characters around it.
 
-    >>> trimmed("\\ufeff cafe\\u0301\\u00a0") == "caf\\u00e9"
+    >>> trimmed("\\ufeff u\\u0308ber\\u00a0") == "\\u00fcber"
     True
     """
     return unicodedata.normalize("NFC", bare(text))
@@ -72,7 +72,10 @@ def classes(counts: Mapping[str, int], *, numbers: bool = False) -> dict[str, st
 
 def settled(found: Iterable[str | None], *, numbers: bool) -> dict[str | None, str]:
     """The class of each text that occurs, by :func:`classes`."""
-    return dict(classes(Counter(text for text in found if text is not None), numbers=numbers))
+    counts = Counter(text for text in found if text is not None)
+    names: dict[str | None, str] = {}
+    names.update(classes(counts, numbers=numbers))
+    return names
 
 
 def similar(counts: Mapping[str, int]) -> list[dict[str, int]]:
@@ -105,8 +108,8 @@ def account(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 def shown(label: str) -> str:
     """A label in which space around it, invisible characters and the form of letters can be seen.
 
-    >>> shown("caf\u00e9"), shown("cafe\u0301"), shown("dog ")
-    ("'caf\u00e9'", "'cafe\\u0301'", "'dog '")
+    >>> shown("u\\u0308ber"), shown("dog ")
+    ("'u\\\\u0308ber'", "'dog '")
     """
     return repr(label) if unicodedata.is_normalized("NFC", label) else ascii(label)
 

@@ -314,12 +314,48 @@ def test_manifest_with_backslashes_and_an_index_column(tmp_path: Path) -> None:
         ("path,label\n,b\n", "row 1: no path"),
         ("path,label,split\na,b,tarin\n", "split 'tarin' is none of train, val, test"),
         ('path,label\n"a,b\n', "line 2"),
+        ("path,label\nhttps://example.org/a.png,b\n", r"row 1: path 'https://example.org/a.png' is a URL; download"),
+        ("path,label\ns3://bucket/a.png,b\n", "is a URL"),
+        ("path,label\nfile:///home/a.png,b\n", "is a URL"),
+        ('path,label\n"data:image/png;base64,iVBOR",b\n', "is a URL"),
+        (
+            "path,label\nC:\\photos\\a.png,b\n",
+            r"row 1: path 'C:\\photos\\a.png' is one of a Windows drive; give paths rel",
+        ),
+        ("path,label\nd:/photos/a.png,b\n", "Windows drive"),
+        ("path,label\n\\\\server\\share\\a.png,b\n", "Windows drive"),
+        (
+            "path,label,split\na,b,holdout\n",
+            r"row 1: split 'holdout' is none .*; write train \(training\), val \(valid, val",
+        ),
+        ("path,label,Split\na,b,train\n", "has the column 'Split'; write 'Split' as 'split'"),
+        ("path,label,GROUP\na,b,1\n", "write 'GROUP' as 'group'"),
+        ("path,label,label\u200b\na,b,c\n", "column 'label' twice"),
+        ('path,label\na.png,"[0, 1]"\nb.png,[1]\n', "multi-label: 2 rows have a list"),
+        ("path,label\na,x;y\nb,x\nc,y\n", "multi-label: 1 row has a list as its label, such as x;y"),
     ],
 )
 def test_wrong_csv_manifests(tmp_path: Path, text: str, match: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(InputError, match=match):
         open_source(str(tmp_path / "list.csv"))
+
+
+def test_cells_with_space_and_invisible_characters(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.png": ONE, "b.png": TWO})
+    text = "path\u200b, label ,group,split\n a.png ,dog ,p1\u00a0,\ufeff Train \n\u200bb.png,\u00a0,p1,VAL2\n"
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    found = {file.path: file for file in open_source(str(tmp_path / "list.csv")).found}
+    assert (found["a.png"].label, found["a.png"].group, found["a.png"].given_split) == ("dog ", "p1", "train")
+    assert (found["b.png"].label, found["b.png"].reasons, found["b.png"].given_split) == (None, ("unlabelled",), "val")
+
+
+def test_a_parquet_manifest_of_lists_is_multi_label(tmp_path: Path) -> None:
+    for number, kind in enumerate((pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.string(), 1))):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table({"path": ["a.png"], "label": pa.array([["cat"]], kind)}), path)
+        with pytest.raises(InputError, match=r"multi-label: its column 'label' is of type .*list.*give each image one"):
+            open_source(str(path))
 
 
 def test_a_manifest_in_another_encoding(tmp_path: Path) -> None:

@@ -187,6 +187,22 @@ def test_params_check_themselves(values: dict[str, Any], match: str) -> None:
         )
 
 
+def test_labels_of_the_same_text_are_one_class(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        "path,label,group\n1,caf\u00e9,7\n2,cafe\u0301,7.0\n3,caf\u00e9,8\n4,1.0,8\n5,1 ,\n6,1,01\n", encoding="utf-8"
+    )
+    report, manifest = run(tmp_path / "m.csv", tmp_path / "out")
+    assert report.classes == {"1": 3, "caf\u00e9": 3}
+    assert manifest["label_found"].tolist() == ["caf\u00e9", "cafe\u0301", "caf\u00e9", "1.0", "1 ", "1"]
+    assert manifest["group"].fillna("").tolist() == ["7", "7", "8", "8", "", "01"]
+    for name in ("caf\u00e9", "cafe\u0301", "dog", "dog "):
+        (tmp_path / "f" / name).mkdir(parents=True)
+        (tmp_path / "f" / name / "1.png").write_bytes(b"x")
+    report, manifest = run(tmp_path / "f", tmp_path / "out2")
+    assert report.classes == {"caf\u00e9": 2, "dog": 2}
+    assert set(manifest["label_found"]) == {"caf\u00e9", "cafe\u0301", "dog", "dog "}
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ingest.source: there is no '.*nowhere'; give a folder of class folders"):
         run(tmp_path / "nowhere", tmp_path / "out")

@@ -305,6 +305,37 @@ def test_too_many_bad_files_refuse_the_set_and_strays_do_not(workspace: Workspac
     assert workspace.validate(found, max_quarantine_share=0.2)[0].share_quarantined == 0.2
 
 
+def test_a_split_folder_without_labels_does_not_count(workspace: Workspace) -> None:
+    found = sound("cat", "dog")
+    found.files |= {f"test/{n:02d}.png": encoded(photo(900 + n, 48)) for n in range(40)}
+    paths = sorted(found.files)
+    found.columns = {
+        "label": [None if path.startswith("test/") else path.split("/")[0] for path in paths],
+        "given_split": ["test" if path.startswith("test/") else "train" for path in paths],
+    }
+    report, measured = workspace.validate(found, max_quarantine_share=0.0)
+    assert (report.share_quarantined, report.quarantined) == (0, 40)
+    assert set(measured.loc[measured.index.str.startswith("test/"), "reasons"]) == {"unlabelled"}
+    # one label there, and the folder is one whose labels are missing
+    found.columns["label"][paths.index("test/00.png")] = "cat"
+    error = refused(workspace, found, max_quarantine_share=0.5)
+    assert "39 of 64 files" in str(error)
+    found.columns["label"] = [None if path.startswith("test/") else path.split("/")[0] for path in paths]
+    del found.columns["given_split"]
+    assert "40 of 64 files" in str(refused(workspace, found, max_quarantine_share=0.5))
+
+
+def test_spellings_are_told(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    found = sound("cat", "Cat", "dog")
+    found.columns["label_found"] = [path.split("/")[0] + " " * (path == "dog/00.png") for path in sorted(found.files)]
+    report, _ = workspace.validate(found)
+    assert report.labels == {
+        "merged": {"dog": {"'dog'": 11, "'dog '": 1}},
+        "similar": [{"Cat": 12, "cat": 12}],
+    }
+    assert "The classes 'Cat' (12), 'cat' (12) differ in case, spacing or punctuation alone" in caplog.text
+
+
 def test_one_class_is_refused(workspace: Workspace) -> None:
     error = refused(workspace, sound("cat"))
     assert "1 of 1 classes have 10 usable images or more" in str(error)
