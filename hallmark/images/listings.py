@@ -82,6 +82,7 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[F
         rows |= found
     if not rows:
         return None
+    _refuse_folders(paths, rows, base)
     return [rows.get(path) or _unlisted(path, paths) for path in sorted({*names, *rows})]
 
 
@@ -130,7 +131,8 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
             table.check_label(label)
             rows = list(table.rows(label))
     files, label = _one_of(FILES, columns), _one_of(LABELS, columns)
-    if files is not None and label is None and len(columns) == 2:
+    # a table of labels by its name: id,breed. A metadata.csv of two columns may hold captions
+    if files is not None and label is None and len(columns) == 2 and (split or words & {"label", "labels"}):
         label = next(column for column in columns if column != files)
     if files is None or label is None:
         return None
@@ -243,6 +245,23 @@ def _unique(pairs: Any) -> dict[str, str]:
     for key, path in pairs:
         found[key] = None if key in found else path
     return {key: path for key, path in found.items() if path is not None}
+
+
+def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Found], base: Sequence[str]) -> None:
+    """Raises InputError where a split folder of which no table names an image seems to hold class folders."""
+    folders: dict[str, set[str]] = {}
+    for path, split in paths.items():
+        if split is not None:
+            top, *below = path.split("/")[len(base) :]
+            folders.setdefault(top, set()).update(below[:1] if len(below) > 1 else [])
+    listed = {path.split("/")[len(base)] for path in rows if path in paths}
+    for top in sorted(folders):
+        if top not in listed and len(folders[top]) > 1:
+            raise InputError(
+                f"ingest.source: tables give the labels of {', '.join(sorted(listed))}, but none those of '{top}', "
+                f"which holds the folders {', '.join(sorted(folders[top])[:5])}",
+                remedy=f"put a table of labels into '{top}' too, or remove the tables",
+            )
 
 
 def _unlisted(path: str, paths: dict[str, str | None]) -> Found:

@@ -104,6 +104,7 @@ def test_other_tables_are_stray(tmp_path: Path) -> None:
         "labels.csv": b"id,name\n0,cat\n1,dog\n",
         "cat/metadata.csv": b"file_name,label\n1.png,x\n",
         "numbers.csv": b"file_name,label\ncat/1.png,y\n",
+        "metadata.csv": b"file_name,text\ncat/1.png,A cat.\ndog/1.png,A dog.\n",
     }
     assert {path: row[0] for path, row in rows(str(lay(tmp_path, source))).items() if path.endswith("png")} == {
         "cat/1.png": "cat",
@@ -134,6 +135,13 @@ def test_lists_in_json_lines_are_multi_label(tmp_path: Path) -> None:
     text = json.dumps({"file_name": "1.png", "label": ["a", "b"]}).encode()
     with pytest.raises(InputError, match="line 1, is multi-label"):
         open_source(str(lay(tmp_path, files("1.png") | {"metadata.jsonl": text})))
+
+
+def test_a_split_with_class_folders_beside_one_with_a_table_is_refused(tmp_path: Path) -> None:
+    source = files("train/1.png", "train/2.png", "test/a/1.png", "test/b/1.png")
+    table = {"train/metadata.csv": b"file_name,label\n1.png,a\n2.png,b\n"}
+    with pytest.raises(InputError, match="labels of train, but none those of 'test', which holds the folders a, b"):
+        open_source(str(lay(tmp_path, source | table)))
 
 
 def test_two_tables_of_the_same_images_are_refused(tmp_path: Path) -> None:
