@@ -100,9 +100,7 @@ def run(
     images = _images(ingest, validate, split, clean)
     test = images[images["split"] == "test"].reset_index(drop=True)
     if test.empty:
-        raise GateRefused(
-            "evaluate: the test set has no image", remedy="add images, or raise the test share in split.fractions"
-        )
+        raise GateRefused("evaluate: the test set has no image", remedy="add images, or raise split.test")
     model = json.loads((train / "model.json").read_text(encoding="utf-8"))
     seed = derive(params.seed, "evaluate")
     changes = [Perturbation(kind, strength, seed) for kind in KINDS for strength in getattr(params.robustness, kind)]

@@ -51,7 +51,7 @@ def convnext(
     """Three stages of ``depth`` blocks on patches of ``patch`` pixels."""
     require.in_range(1, 9, **{"model.depth": depth})
     require.at_least(1, **{"model.width": units})
-    require.in_range(1, min(height, width), **{"model.patch": patch})
+    require.in_range(1, min(height, width), patch=patch)
     steps: list[nn.Module] = [nn.Conv2d(channels, units, patch, patch), layers.norm(norm, units, spatial=True)]
     rates = iter(layers.depth_rates(stochastic_depth, 3 * depth))
     size, side = units, min(height, width) // patch

@@ -60,8 +60,8 @@ def resnet(
     stochastic_depth: float = 0.0,
 ) -> nn.Module:
     """``stages`` stages of ``depth`` basic blocks."""
-    require.one_of(STEMS, **{"model.stem": stem})
-    require.in_range(1, 4, **{"model.stages": stages})
+    require.one_of(STEMS, stem=stem)
+    require.in_range(1, 4, stages=stages)
     require.in_range(1, 8, **{"model.depth": depth})
     require.at_least(1, **{"model.width": units})
     bias = norm != "batch"

@@ -1,0 +1,132 @@
+"""Every key of params.yaml that a message, a check, a template or a document names is one that params.yaml has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+SECTIONS = sorted(name for name, value in PARAMS.items() if isinstance(value, dict))
+FREE = {"synthesize.target", "objective.costs"}  # whose value may be a section of the user's own names
+HOLE = "\x00"  # where an f-string has a value
+FILES = "json|jsonl|js|parquet|html|yaml|safetensors|onnx|py|csv|log|pt|png|md|css|txt|lock|db|zip|ckpt|pid|svg"
+# a section and a dotted name behind it, not within a path, a module's name or a file's name
+KEY = re.compile(
+    rf"(?<![\w/.@#-])(?:{'|'.join(SECTIONS)})\.(?!(?:{FILES})\b)[a-z{HOLE}][\w{HOLE}]*(?:\.[a-z{HOLE}][\w{HOLE}]*)*(?![\w(/])"
+)
+# attributes of modules and objects that stand in docstrings and code examples
+CODE = re.compile(r"``[^`]*``|:\w+:`[^`]*`|>>>.*")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A key named somewhere; ``key`` may have holes."""
+
+    key: str
+    where: str
+
+
+def literals(path: Path) -> list[tuple[int, str]]:
+    """The line and the text of every string literal of a module, an f-string as one text with holes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else HOLE for part in node.values]
+            found.append((node.lineno, "".join(map(str, parts))))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            found.append((node.lineno, node.value))
+    return found
+
+
+def named_in_code() -> list[Named]:
+    modules = sorted(path for folder in ("flows", "tasks", "hallmark") for path in (ROOT / folder).rglob("*.py"))
+    assert len(modules) > 200, "the walk saw few modules"
+    return [
+        Named(key, f"{path.relative_to(ROOT)}:{line}")
+        for path in modules
+        for line, text in literals(path)
+        for key in KEY.findall(CODE.sub("", text))
+    ]
+
+
+def named_in_texts() -> list[Named]:
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "hallmark").rglob("*.html"))]
+    return [
+        Named(key, f"{path.relative_to(ROOT)}:{number}")
+        for path in texts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for key in KEY.findall(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", line))
+    ]
+
+
+def exists(key: str) -> bool:
+    """Whether params.yaml has the key; a hole stands for any name, and below :data:`FREE` stands anything."""
+    if any(key.startswith(f"{free}.") for free in FREE):
+        return True
+    places: list[Any] = [PARAMS]
+    for name in key.split("."):
+        pattern = re.escape(name).replace(HOLE, ".*")
+        sections = [place for place in places if isinstance(place, dict)]
+        places = [value for place in sections for known, value in place.items() if re.fullmatch(pattern, str(known))]
+    return bool(places)
+
+
+def test_the_keys_that_code_names() -> None:
+    named = named_in_code()
+    wrong = [each for each in named if not exists(each.key)]
+    assert wrong == []
+    # the walk proves its coverage: checks by keyword, messages, f-strings
+    keys = {each.key for each in named}
+    assert len(named) > 200, len(named)
+    assert len(keys) > 120, len(keys)
+    assert {key.partition(".")[0] for key in keys} >= set(SECTIONS)
+    assert {"split.test", "ingest.source", "validate.max_quarantine_share", "register.gate.worst_recall"} <= keys
+
+
+def test_the_keys_that_documents_name() -> None:
+    named = named_in_texts()
+    assert [each for each in named if not exists(each.key)] == []
+    assert len(named) > 40, len(named)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "conf").glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_the_keys_that_presets_set(path: Path) -> None:
+    group, content = path.parent.name, yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if group == "expectations":
+        pytest.skip("suites name columns, not keys")
+    prefix = "" if group in ("preset", "search", "ablation") else f"{group}."
+    keys = (
+        list(leaves(content, prefix)) if group in ("preset", "model") else KEY.findall(path.read_text(encoding="utf-8"))
+    )
+    assert keys
+    assert [key for key in keys if not exists(key)] == []
+
+
+def leaves(values: dict[str, Any], prefix: str) -> list[str]:
+    found = []
+    for key, value in values.items():
+        found += leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else [f"{prefix}{key}"]
+    return found
+
+
+def test_a_key_that_is_not_there_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        'raise Error("no image", remedy="raise the share in split.fractions")\n'
+        'check(**{"train.nothing": 1, f"model.{name}": 2})\n'
+        'print(f"see split.test and {x} in reports/train.json")\n'
+    )
+    keys = [key for _, text in literals(module) for key in KEY.findall(text)]
+    assert sorted(keys) == sorted(["split.fractions", "train.nothing", f"model.{HOLE}", "split.test"])
+    assert [key for key in keys if not exists(key)] == ["split.fractions", "train.nothing"]
