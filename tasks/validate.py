@@ -210,7 +210,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     if gate.refused:
         raise GateRefused(
             f"the images are refused: {'; '.join(gate.refused)}",
-            remedy=gate.remedy,
+            remedy=gate.remedies,
             story={"stage": "validate", "refused": gate.refused, "report": asdict(report)},
             ledger=set_summary.ledger(table),
         )

@@ -11,8 +11,10 @@ Within :func:`gathered` nothing is raised, so that all faults can be told at onc
 >>> with gathered() as faults:
 ...     in_range(0, 1, rate=1.5)
 ...     at_least(1, steps=0)
->>> faults
-['rate is 1.5, outside [0, 1]; give a value in that range', 'steps is 0, below 1; give 1 or more']
+>>> for fault in faults:
+...     print(fault)
+rate is 1.5, outside [0, 1]; give a value in that range
+steps is 0, below 1; give 1 or more
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_FAULTS: ContextVar[list[str] | None] = ContextVar("faults", default=None)
+_FAULTS: ContextVar[list[Fault] | None] = ContextVar("faults", default=None)
 
 
 @contextmanager
-def gathered() -> Iterator[list[str]]:
-    """The messages of the checks that fail within the block, of this thread, which then raise nothing."""
-    faults: list[str] = []
+def gathered() -> Iterator[list[Fault]]:
+    """The faults that checks find within the block, in this thread; the checks then raise nothing."""
+    faults: list[Fault] = []
     before = _FAULTS.set(faults)
     try:
         yield faults
@@ -45,11 +47,10 @@ def that(holds: bool, message: str, *, remedy: str) -> None:
     """Raises InputError with the message unless it ``holds``."""
     if holds:
         return
-    error = InputError(message, remedy=remedy)
     faults = _FAULTS.get()
     if faults is None:
-        raise error
-    faults.append(str(error))
+        raise InputError(message, remedy=remedy)
+    faults.append(Fault(message, remedy))
 
 
 def in_range(low: float, high: float, **values: float) -> None:

@@ -14,7 +14,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 GLOBAL_GROUP = "preset"
 
 
-def misspelt(values: Mapping[str, Any], overrides: Sequence[str], *, conf: Path) -> list[str]:
+def misspelt(values: Mapping[str, Any], overrides: Sequence[str], *, conf: Path) -> list[Fault]:
     """What is wrong with the keys of overrides, found without Hydra, whose import takes longer than all else here."""
-    faults = []
+    faults: list[Fault] = []
     for override in overrides:
         key, equals, _ = override.partition("=")
         if equals and re.fullmatch(r"[\w.]+", key) and not (conf / key.replace(".", "/")).is_dir():
@@ -43,8 +43,8 @@ def plain_values(overrides: Sequence[str], *, conf: Path) -> dict[str, Any] | No
     """The values that overrides set, found without Hydra; None where one is no plain number or word, or a preset.
 
     >>> from pathlib import Path
-    >>> plain_values(["train.lr=1e-3", "train.epochs=5", "model.name=vit"], conf=Path("none"))
-    {'train.lr': 0.001, 'train.epochs': 5, 'model.name': 'vit'}
+    >>> plain_values(["train.lr=1e-3", "train.patience=5", "model.name=vit"], conf=Path("none"))
+    {'train.lr': 0.001, 'train.patience': 5, 'model.name': 'vit'}
     >>> plain_values(["train.lr=[1,2]"], conf=Path("none")) is None
     True
     """
@@ -83,18 +83,19 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(text)
     parser = OverridesParser.create()
-    faults: list[str] = []
+    faults: list[Fault] = []
     for override in overrides:
         try:
             parsed = parser.parse_override(override)
         except HydraException as error:
-            faults.append(f"'{override}' is no override ({str(error).splitlines()[0]}); {_grammar(override)}")
+            faults.append(Fault(f"'{override}' is no override ({str(error).splitlines()[0]})", _grammar(override)))
             continue
         if parsed.is_sweep_override():
-            faults.append(f"'{override}': several values belong to `hallmark tune`; {_grammar(override)}")
+            faults.append(Fault(f"'{override}': several values belong to `hallmark tune`", _grammar(override)))
             continue
         if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
-            faults.append(f"'{override}': only key=value or group=preset, since params.yaml holds every value")
+            words = f"'{override}': only key=value or group=preset, since params.yaml holds every value"
+            faults.append(Fault(words))
             continue
         key, value = parsed.key_or_group, parsed.value()
         group = conf / key.replace(".", "/")
@@ -132,48 +133,49 @@ def _in_one_line(value: Any) -> Any:
     return made
 
 
-def refuse(faults: Sequence[str]) -> None:
+def refuse(faults: Sequence[Fault]) -> None:
     """Raises InputError that lists the faults, if any."""
     if faults:
-        raise InputError(faults[0] if len(faults) == 1 else f"{len(faults)} faults:\n  " + "\n  ".join(faults))
+        raise InputError.of(faults)
 
 
-def _merge_preset(document: MutableMapping[str, Any], group: str, name: str, folder: Path) -> str:
+def _merge_preset(document: MutableMapping[str, Any], group: str, name: str, folder: Path) -> Fault | None:
     from ruamel.yaml import YAML
 
     presets = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in presets:
         near = difflib.get_close_matches(name, presets, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        return f"{group}={name}: no such preset; {hint}choose one of: {', '.join(presets)}"
+        return Fault(f"{group}={name}: no such preset", f"{hint}choose one of: {', '.join(presets)}")
     content = YAML(typ="safe").load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
     return _merge(document, content if group == GLOBAL_GROUP else {group: content}, f"{group}={name}")
 
 
-def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], where: str) -> str:
+def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], where: str) -> Fault | None:
     for key, value in values.items():
         if key not in into:
-            return f"{where}: unknown key '{key}'"
+            return Fault(f"{where}: unknown key '{key}'", "correct the preset in conf/")
         if isinstance(value, dict) and isinstance(into[key], dict):
             fault = _merge(into[key], value, f"{where}.{key}")
             if fault:
                 return fault
         else:
             into[key] = value
-    return ""
+    return None
 
 
-def set_value(document: MutableMapping[str, Any], dotted: str, value: Any) -> str:
-    """Sets the value of a key that is there; what is wrong with the key, empty if nothing."""
+def set_value(document: MutableMapping[str, Any], dotted: str, value: Any) -> Fault | None:
+    """Sets the value of a key that is there; what is wrong with the key, if anything."""
     place, fault = _find(document, dotted)
     if not fault and place is document and isinstance(place[dotted], dict):
-        return f"{dotted} is a section: set its values one by one, as {dotted}.{next(iter(place[dotted]), 'name')}=..."
+        first = next(iter(place[dotted]), "name")
+        return Fault(f"{dotted} is a section", f"set its values one by one, as {dotted}.{first}=...")
     if not fault:
         place[dotted.rpartition(".")[2]] = value
     return fault
 
 
-def _find(document: Mapping[str, Any], dotted: str) -> tuple[Any, str]:
+def _find(document: Mapping[str, Any], dotted: str) -> tuple[Any, Fault | None]:
     """The section that holds a dotted key, and what is wrong if there is no such key."""
     *sections, key = dotted.split(".")
     place: Any = document
@@ -183,7 +185,7 @@ def _find(document: Mapping[str, Any], dotted: str) -> tuple[Any, str]:
         place = place[section]
     if not isinstance(place, dict) or key not in place:
         return place, _unknown(dotted, key, place, dotted)
-    return place, ""
+    return place, None
 
 
 def as_overrides(values: Mapping[str, Any]) -> list[str]:
@@ -195,7 +197,7 @@ def as_overrides(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 
-def _unknown(path: str, key: str, place: Any, dotted: str) -> str:
+def _unknown(path: str, key: str, place: Any, dotted: str) -> Fault:
     known = sorted(map(str, place)) if isinstance(place, dict) else []
     near = difflib.get_close_matches(key, known, n=1)
     prefix = path.rpartition(".")[0]
@@ -203,4 +205,4 @@ def _unknown(path: str, key: str, place: Any, dotted: str) -> str:
     hint = (
         f"did you mean '{full}'?" if full else (f"known here: {', '.join(known)}" if known else "it is not a section")
     )
-    return f"{dotted}: params.yaml has no '{path}'; {hint}"
+    return Fault(f"{dotted}: params.yaml has no '{path}'", hint)

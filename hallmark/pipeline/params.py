@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+RESTORE = "restore it from version control"
 Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -102,7 +103,7 @@ def build_all(
 
     Raises InputError that lists all faults.
     """
-    faults: list[str] = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
+    faults = [Fault(f"{document.where(key)}: {key} is given twice", "keep one") for key in document.doubled]
     top = {name for names in shared.values() for name in names}
     _unknown(document, "", document.values, {*classes, *top}, faults)
     built: dict[str, Any] = {}
@@ -113,36 +114,34 @@ def build_all(
         if not isinstance(section, dict):
             is_there = stage in document.values
             fault = f"{stage} is {section!r}, but must be a section of keys" if is_there else f"'{stage}' is missing"
-            faults.append(f"{document.where(stage)}: {fault}; restore it from version control")
+            faults.append(Fault(f"{document.where(stage)}: {fault}", RESTORE))
             continue
         clash = sorted(set(section) & set(shared[stage]))
         faults.extend(
-            f"{document.where(f'{stage}.{key}')}: {key} is a shared value; set it once at top level" for key in clash
+            Fault(f"{document.where(f'{stage}.{key}')}: {key} is a shared value", "set it once at top level")
+            for key in clash
         )
         values = {f"{stage}.{key}": value for key, value in section.items() if key not in clash}
         for key in shared[stage]:
             if key in document.values:
                 values[key] = document.values[key]
             else:
-                faults.append(f"{document.name}: '{key}' is missing; restore it from version control")
+                faults.append(Fault(f"{document.name}: '{key}' is missing", RESTORE))
         made = _build(document, cls, values, prefix=stage, shared=shared[stage], faults=faults)
         if made is not None:
             built[stage] = made
     if faults:
-        unique = list(dict.fromkeys(faults))
-        if len(unique) == 1:
-            raise InputError(unique[0])
-        raise InputError(f"{document.name} has {len(unique)} faults:\n  " + "\n  ".join(unique))
+        raise InputError.of(list(dict.fromkeys(faults)), head=f"{document.name} has ")
     return built
 
 
-def _unknown(document: Document, prefix: str, values: Mapping[str, Any], known: set[str], faults: list[str]) -> None:
+def _unknown(document: Document, prefix: str, values: Mapping[str, Any], known: set[str], faults: list[Fault]) -> None:
     for key in values:
         if key not in known:
             dotted = f"{prefix}.{key}" if prefix else str(key)
             near = difflib.get_close_matches(str(key), sorted(known), n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
-            faults.append(f"{document.where(dotted)}: unknown key {dotted}; {hint}")
+            faults.append(Fault(f"{document.where(dotted)}: unknown key {dotted}", hint))
 
 
 def _build(
@@ -152,7 +151,7 @@ def _build(
     *,
     prefix: str,
     shared: Sequence[str],
-    faults: list[str],
+    faults: list[Fault],
 ) -> Any:
     """An instance of a params dataclass from dotted values, or None where it lacks one of the right type.
 
@@ -168,7 +167,7 @@ def _build(
     for name, hint in fields.items():
         if name not in given:
             if name in own:
-                faults.append(f"{document.where(prefix)}: {prefix}.{name} is missing; restore it from version control")
+                faults.append(Fault(f"{document.where(prefix)}: {prefix}.{name} is missing", RESTORE))
             complete = False
             continue
         dotted, before = given[name], len(faults)
@@ -181,19 +180,19 @@ def _build(
         try:
             made = cls(**arguments)
         except InputError as error:
-            told.append(str(error))
+            told.append(Fault(error.message, error.remedy))
     for fault in told:
-        named = re.split(r"[^\w.]", fault, maxsplit=1)[0]
+        named = re.split(r"[^\w.]", fault.message, maxsplit=1)[0]
         known = named.partition(".")[0] in document.values  # a fault begins with the key, or speaks of the section
-        faults.append(f"{document.where(named if known else prefix)}: {fault}")
+        faults.append(Fault(f"{document.where(named if known else prefix)}: {fault.message}", fault.remedy))
     return made
 
 
-def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[str]) -> Any:
+def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[Fault]) -> Any:
     """The value as the hint asks for it, or None and a fault."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
-            faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be a section of keys")
+            faults.append(Fault(f"{document.where(dotted)}: {dotted} is {value!r}, but must be a section of keys"))
             return None
         inner = {f"{dotted}.{key}": entry for key, entry in value.items()}
         return _build(document, hint, inner, prefix=dotted, shared=(), faults=faults)
@@ -204,7 +203,7 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
             return None
         attempts = []
         for option in options:
-            trial: list[str] = []
+            trial: list[Fault] = []
             made = _value(document, option, value, dotted, trial)
             if not trial:
                 return made
@@ -214,16 +213,18 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
             if section or (typing.get_origin(option) in (list, tuple) and isinstance(value, list)):
                 faults.extend(trial)
                 return None
-        faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}")
+        faults.append(Fault(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}"))
         return None
     made, fits = _plain(document, hint, origin, value, dotted, faults)
     if not fits:
         quoted = f', in quotes: "{value}"' if hint is str and isinstance(value, int | float) else ""
-        faults.append(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}{quoted}")
+        faults.append(Fault(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}{quoted}"))
     return made
 
 
-def _plain(document: Document, hint: Any, origin: Any, value: Any, dotted: str, faults: list[str]) -> tuple[Any, bool]:
+def _plain(
+    document: Document, hint: Any, origin: Any, value: Any, dotted: str, faults: list[Fault]
+) -> tuple[Any, bool]:
     """(converted value, whether it fits) for a hint that is neither a section nor a union."""
     if hint is Any:
         return value, True

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SetGate:
-    """``too_small``: rows quarantined with their class; ``refused``: why the set is refused, empty if it is not."""
+    """``too_small``: rows quarantined with their class; ``refused``: why the set is refused, empty if it is not.
+
+    ``remedies``: what to do about it, each once.
+    """
 
     share: float
     small_classes: dict[str, int]
     too_small: NDArray[np.bool_]
     refused: list[str]
-    remedy: str
+    remedies: tuple[str, ...]
 
 
 def split_folders(path: pd.Series, given_split: pd.Series) -> pd.Series:
@@ -91,5 +94,5 @@ def judge(
         small_classes=small,
         too_small=too_small,
         refused=refused,
-        remedy="; ".join(dict.fromkeys(remedies)),
+        remedies=tuple(dict.fromkeys(remedies)),
     )

@@ -9,7 +9,7 @@ from hallmark.reporting import words
 from hallmark.reporting.templating import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -17,18 +17,19 @@ MOST_FILES = 500
 MOST_ROWS = 200
 
 
-def render_refusal(story: Mapping[str, Any], ledger: pd.DataFrame | None, message: str) -> str:
+def render_refusal(
+    story: Mapping[str, Any], ledger: pd.DataFrame | None, message: str, *, remedies: Sequence[str]
+) -> str:
     """One self-contained HTML page. ``story`` is plain JSON values; ``ledger`` has the ledger's columns."""
     stage = str(story.get("stage", ""))
-    told = {name: value for name, value in story.items() if name not in ("stage", "message")}
-    what, found, remedy = message.rpartition("; ")
+    told = {name: value for name, value in story.items() if name not in ("stage", "message", "remedies")}
     return (
         environment()
         .get_template("refusal.html")
         .render(
             stage=stage,
-            message=what if found else remedy,
-            remedy=remedy if found else "",
+            message=message,
+            remedies=list(remedies),
             story=[_part(name, value) for name, value in told.items()],
             files=_files(ledger),
         )

@@ -84,7 +84,7 @@ def test_one_line_changes_and_its_comment_stays(workspace: Path, override: str, 
     [
         ("validate.classes=[1,2]", r'validate.classes\[0\] is 1, but must be text, in quotes: "1"'),
         ("augment.policy=[Rotate]", r"augment.policy\[0\] is 'Rotate', but must be a section"),
-        ("train={lr: 0.1}", r"train is a section: set its values one by one, as train.scaling="),
+        ("train={lr: 0.1}", r"train is a section; set its values one by one, as train.scaling="),
         ("ingest.source=~/images", r"""in quotes, as 'ingest.source="my text"'"""),
         ("ingest.source=/my images/a,b", r"""in quotes, as 'ingest.source="my text"'"""),
         ("+train.x=1", "params.yaml holds every value"),

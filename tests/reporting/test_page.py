@@ -107,13 +107,19 @@ def test_a_refusal_is_told_whole() -> None:
         "rows": [{"path": "q.png", "n": None}],
         "why": "because",
     }
-    text = render_refusal(story, ledger, "the images are refused; lower validate.max_quarantine_share")
-    for phrase in ("the images are refused", "lower validate.max_quarantine_share", "too many &lt;bad&gt; files"):
+    remedies = ("mend the files; or raise validate.max_quarantine_share", "add images of <b>")
+    text = render_refusal(story, ledger, "the images are refused; and so on", remedies=remedies)
+    for phrase in ("the images are refused; and so on<", "too many &lt;bad&gt; files"):
+        assert phrase in text
+    for phrase in (
+        "<li>mend the files; or raise validate.max_quarantine_share</li>",
+        "<li>add images of &lt;b&gt;</li>",
+    ):
         assert phrase in text
     for phrase in ("inner share", "0.5", "q.png", "because", words.REASONS["truncated"], "&lt;b&gt;.png"):
         assert phrase in text
     assert "<b>.png" not in text
-    assert "The files" not in render_refusal({}, None, "no remedy here")
+    assert "The files" not in render_refusal({}, None, "no remedy here", remedies=())
 
 
 @pytest.mark.pipeline
