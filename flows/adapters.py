@@ -20,6 +20,7 @@ from prefect.states import Completed, Failed
 from flows.environment import end_in_time
 from hallmark.contracts.errors import HallmarkError
 from hallmark.pipeline import execution
+from hallmark.pipeline.failures import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,10 +104,11 @@ def as_task(stage: Stage, run: Run) -> Task[[], Any]:
         run.announce(stage.name, "running", 0.0)
         try:
             outcome, seconds = settle(stage, run)
-        except HallmarkError as error:
+        except Exception as error:
             run.announce(stage.name, "failed", 0.0)
-            logger.error("%s", error)
-            return Failed(message=str(error), data=error)
+            message = str(known(error, stage.name))
+            logger.error("%s", message)
+            return Failed(message=message, data=error)
         run.outcomes[stage.name] = outcome, seconds
         run.announce(stage.name, outcome, seconds)
         logger.info("%s: %s in %.1f s", stage.name, outcome, seconds)

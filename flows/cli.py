@@ -112,7 +112,7 @@ def tune(
         )
     root = _root()
     params = _params(root)
-    prepare(root)
+    _prepare_with_servers(root)
     from flows.console import Console
     from flows.environment import interruptible
     from flows.tuning import Request
@@ -155,7 +155,7 @@ def ablate(
     """
     root = _root()
     params = _params(root)
-    prepare(root)
+    _prepare_with_servers(root)
     from flows.ablation import Request
     from flows.ablation import ablate as compare
     from flows.console import Console
@@ -183,7 +183,7 @@ def crossval(
     """
     root = _root()
     params = _params(root)
-    prepare(root)
+    _prepare_with_servers(root)
     from flows.console import Console
     from flows.crossvalidation import Request, crossvalidate
     from flows.environment import interruptible
@@ -333,7 +333,12 @@ def doctor() -> None:
 
 
 def _root() -> Path:
-    return Path.cwd()
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        from hallmark.contracts.errors import InputError
+
+        raise InputError("the current folder is no longer there", remedy="change to the root of a workspace") from error
 
 
 def _answering(root: Path, model: str | None) -> tuple[str, Path | None]:
@@ -345,6 +350,16 @@ def _answering(root: Path, model: str | None) -> tuple[str, Path | None]:
     return f"models:/{_params(root)['register'].model_name}@champion", TRAIN
 
 
+def _prepare_with_servers(root: Path) -> None:
+    """Prepares the environment; a server that does not answer is told before the imports of seconds."""
+    from flows import prefect_server
+    from hallmark.tracking import reachability
+
+    prepare(root)
+    prefect_server.check_early()
+    reachability.check()
+
+
 def _params(root: Path) -> dict[str, Any]:
     from hallmark.pipeline.configuration import stage_params
     from tasks import STAGES
@@ -353,23 +368,16 @@ def _params(root: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The entry point: our errors become one message and their exit code."""
-    from hallmark.contracts.errors import HallmarkError
+    """The entry point: every exception becomes one message and its exit code; its traceback goes to a log."""
     from hallmark.contracts.runtime import spare_collector
-    from hallmark.pipeline.execution import as_machine_error
+    from hallmark.pipeline.failures import leave
 
     spare_collector()
     try:
         app(standalone_mode=True)
-    except HallmarkError as error:
-        typer.echo(f"hallmark: {error}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        known = as_machine_error(error, "hallmark")
-        if not isinstance(known, HallmarkError):
-            raise
-        typer.echo(f"hallmark: {known}", err=True)
-        sys.exit(known.exit_code)
+    except Exception as error:
+        command = next((word for word in sys.argv[1:] if word.isalpha()), "hallmark")
+        sys.exit(leave(error, program="hallmark", command=command))
 
 
 if __name__ == "__main__":

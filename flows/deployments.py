@@ -14,8 +14,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flows import prefect_server
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.runtime import state
+from hallmark.tracking import reachability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +29,8 @@ START_SECONDS = 180
 def serve_schedule(root: Path, *, cron: str, name: str, say: Callable[[str], None]) -> None:
     """Blocks until SIGINT or SIGTERM. Raises InputError for a cron line that cannot be read."""
     check_cron(cron)
+    prefect_server.check()
+    reachability.check()
     with server(root, say):
         from flows.training import training, workspace_tags
 

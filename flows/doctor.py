@@ -7,9 +7,11 @@ import os
 import platform
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from hallmark.contracts.errors import HallmarkError
+from hallmark.contracts.errors import HallmarkError, MachineError
+from hallmark.contracts.servers import without_password
 from hallmark.pipeline.dvcfile import CODE
 from hallmark.pipeline.lock import exclusive, holder
 
@@ -24,6 +26,8 @@ LOW_SPACE = 2 << 30  # bytes
 def examine(root: Path, say: Callable[[str], None]) -> int:
     """Prints one line a finding; 0 if all is well or was mended, 4 if the machine needs a hand, 2 if the params do."""
     worst = 0
+    asking = ThreadPoolExecutor(2)  # a silent server takes its whole time, and the import of torch as long
+    asked = [asking.submit(_prefect), asking.submit(_tracking)]
     say("installation")
     say(f"  python {platform.python_version()} at {sys.executable}")
     for package in PACKAGES:
@@ -34,19 +38,22 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
     say(f"  {free / 2**30:.1f} GiB free here" + ("; that is little, free some" if free < LOW_SPACE else ""))
     worst = max(worst, 4 if free < LOW_SPACE else 0)
     say("servers")
-    for line, healthy in (_prefect(), _tracking(root)):
+    answers = [each.result() for each in asked]
+    asking.shutdown()
+    for line, healthy in answers:
         say(f"  {line}")
         worst = max(worst, 0 if healthy else 4)
+    registry_answers = answers[1][1]
     say("workspace")
     active = holder(root)
     if active:
         say(f"  a run is active ({active}): not looking further")
         return worst
     with exclusive(root, "hallmark doctor"):
-        return max(worst, _workspace(root, say))
+        return max(worst, _workspace(root, say, registry_answers=registry_answers))
 
 
-def _workspace(root: Path, say: Callable[[str], None]) -> int:
+def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool) -> int:
     from hallmark.pipeline.configuration import stage_params
     from hallmark.versioning.health import mend
     from hallmark.versioning.workspace import Workspace
@@ -62,7 +69,10 @@ def _workspace(root: Path, say: Callable[[str], None]) -> int:
         for name in space.missing_from_cache():
             say(f"  outputs of {name} are in neither the workspace nor DVC's cache: `hallmark run` makes them again")
         say(f"  not up to date: {', '.join(stale)}" if stale else "  every stage is up to date")
-        if not {CODE, "register"} & set(stale):
+        recorded = not {CODE, "register"} & set(stale)
+        if recorded and not registry_answers:
+            say("  the registry was not held against the receipt: it cannot be reached")
+        elif recorded:
             say(f"  {_receipt(root, params)}")
     except HallmarkError as error:
         say(f"  {error}")
@@ -105,31 +115,29 @@ def _device() -> str:
 
 
 def _prefect() -> tuple[str, bool]:
-    import httpx
-
+    from flows import prefect_server
     from flows.environment import users_have_server
 
+    try:
+        prefect_server.check()
+    except MachineError as error:
+        return str(error), False
     if not users_have_server():
         return "Prefect: none running; `hallmark run` starts one of its own", True
     from prefect.settings import get_current_settings
 
-    address = str(get_current_settings().api.url)
+    return f"Prefect at {without_password(str(get_current_settings().api.url))} answers", True
+
+
+def _tracking() -> tuple[str, bool]:
+    from hallmark.tracking import address, reachability
+
     try:
-        healthy = httpx.get(f"{address}/health", timeout=5).status_code == 200
-    except httpx.TransportError as error:
-        return f"Prefect at {address} does not answer ({error}): start it, or unset PREFECT_API_URL", False
-    return f"Prefect at {address} {'answers' if healthy else 'is not healthy'}", healthy
-
-
-def _tracking(root: Path) -> tuple[str, bool]:
-    import httpx
-
-    address = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    if not address.startswith("http"):
-        known = "there" if (root / "mlflow.db").exists() else "made by the first run"
-        return f"MLflow: {address} ({known})", True
-    try:
-        healthy = httpx.get(f"{address}/health", timeout=5).status_code == 200
-    except httpx.TransportError as error:
-        return f"MLflow at {address} does not answer ({error}): start it, or unset MLFLOW_TRACKING_URI", False
-    return f"MLflow at {address} {'answers' if healthy else 'is not healthy'}", healthy
+        reachability.check()
+    except MachineError as error:
+        return str(error), False
+    uri = address.tracking_uri()
+    path = address.database(uri)
+    if path is None:
+        return f"MLflow at {without_password(uri)} answers", True
+    return f"MLflow: {path} ({'there' if path.exists() else 'made by the first run'})", True

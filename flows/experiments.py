@@ -23,14 +23,17 @@ from prefect.futures import wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import prefect_server
 from flows.adapters import Run, raise_error, untagged
 from flows.environment import recover, terminable
 from flows.training import advance, reconcile, workspace_tags
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import preparation, trial, workers
+from hallmark.pipeline.failures import known
 from hallmark.pipeline.lock import exclusive
-from hallmark.tracking import address, runs
+from hallmark.pipeline.machine import require_space
+from hallmark.tracking import address, reachability, runs
 from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
 
@@ -113,6 +116,9 @@ def conduct(
 
     The workspace is held for as long. Raises the error of a stage or of the work.
     """
+    prefect_server.check()
+    reachability.check()
+    require_space(root)
     with exclusive(root, f"hallmark {name}"), console.telling():
         recover(root, console)
         runs.reconcile(params["train"].tracking)
@@ -145,6 +151,9 @@ def conduct(
                 result.append(work(bench))
             except HallmarkError as error:
                 return Failed(message=str(error), data=error)
+            except Exception as error:
+                workers.kill(pool)  # the threads that wait for a training end with it
+                return Failed(message=str(known(error, name)), data=error)
             except BaseException:
                 # the threads that wait for a training end with it
                 workers.kill(pool)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flows import summary
+from flows import prefect_server, summary
 from flows.environment import prepare, recover
 from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.dvcfile import CODE
 from hallmark.pipeline.lock import exclusive
+from hallmark.pipeline.machine import require_space
+from hallmark.tracking import reachability
 from tasks import STAGES
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ DEMO = "data/demo"
 def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
     """Runs the flow in this process. Raises the error of the stage that failed; GateRefused for a refused model."""
     prepare(root)
+    prefect_server.check_early()
+    reachability.check()
     with exclusive(root, "hallmark run"), console.telling():
         from hallmark.tracking.registry import receipt_matches
         from hallmark.versioning.workspace import Workspace
@@ -52,6 +56,8 @@ def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console)
         outcomes[stage] = what, seconds
         console.announce(stage, what, seconds)
 
+    prefect_server.check()
+    require_space(workspace.root)
     console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
     from flows.adapters import raise_error
     from flows.training import run_here

@@ -26,10 +26,13 @@ from prefect.states import Completed, Crashed, Failed
 from flows.adapters import Run, as_task, untagged
 from flows.artifacts import publish
 from flows.environment import terminable
-from hallmark.contracts.errors import GateRefused, HallmarkError
+from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources, configure
 from hallmark.pipeline.dvcfile import DEMO
+from hallmark.pipeline.failures import known, tell
 from hallmark.pipeline.lock import exclusive
+from hallmark.pipeline.machine import require_space
+from hallmark.tracking import reachability
 from hallmark.versioning.health import mend
 from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
@@ -59,9 +62,11 @@ def training(source: str | None = None, overrides: list[str] | None = None) -> S
                 if finding.mended:
                     get_run_logger().warning("%s", finding.words)
             params = configure(STAGES, root, changes, package="tasks")
+            reachability.check()
+            require_space(root)
             return walk(Workspace(root), params, lambda *_: None)
 
-    return _final(work)
+    return _final(work, log_below=root)
 
 
 def run_here(
@@ -79,13 +84,21 @@ def run_here(
     return state
 
 
-def _final(work: Callable[[], State[Any]]) -> State[Any]:
-    """The work's state; our own errors become *Failed* with their message, not a traceback in the logs."""
+def _final(work: Callable[[], State[Any]], *, log_below: Path | None = None) -> State[Any]:
+    """The work's state; an exception becomes *Failed* with one message, not a traceback in Prefect's log.
+
+    Its traceback goes to a log of the workspace ``log_below``; without one the caller raises the state's data.
+    """
     try:
-        return work()
-    except HallmarkError as error:
-        get_run_logger().error("%s", error)
-        return Failed(message=str(error), data=error)
+        state = work()
+    except Exception as error:
+        state = Failed(message=str(known(error, FLOW)), data=error)
+    ended = state.data
+    if log_below is None or not isinstance(ended, Exception) or isinstance(ended, GateRefused):
+        return state
+    message, _ = tell(ended, command=FLOW, root=log_below)
+    get_run_logger().error("%s", message)
+    return Failed(message=message, data=known(ended, FLOW))
 
 
 def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:

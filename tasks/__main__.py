@@ -39,21 +39,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from hallmark.contracts.errors import HallmarkError
+    from hallmark.pipeline.failures import leave
 
-    root = Path.cwd()
     if getattr(options, "runner", None):
         os.environ[RUNNER] = options.runner
     try:
+        root = Path.cwd()
         if options.command == "code":
             _code(root)
             return 0
         if options.command == "dvcfile":
             return _explain(root, options.explain) if options.explain else _dvcfile(root, check=options.check)
         _run(options.command, root)
-    except HallmarkError as error:
-        print(f"{options.command}: {error}", file=sys.stderr)  # noqa: T201  the message is the interface
-        return error.exit_code
+    except Exception as error:
+        return leave(error, program=options.command, command=options.command)
     return 0
 
 
@@ -72,6 +71,10 @@ def _run(name: str, root: Path) -> None:
         {each.name: modules[each.name].Params for each in STAGES},
         shared={each.name: each.shared for each in STAGES},
     )
+    if "tracking" in stage.shared:
+        from hallmark.tracking import reachability
+
+        reachability.check()
     with exclusive(root, f"stage {name}"):
         if name == STAGES[-1].name and "DVC_STAGE" in os.environ:  # under `dvc repro`, which has recorded all others
             from hallmark.versioning.run_cache import complete

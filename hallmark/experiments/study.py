@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from hallmark.contracts import require
+from hallmark.contracts import require, servers
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.seeds import derive
 from hallmark.tracking import address, process
@@ -309,6 +309,8 @@ def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        if not storage.startswith("sqlite"):
+            servers.open_database(storage, limit=servers.seconds())
         connection: Any = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {"pool_pre_ping": True}
         engine = optuna.storages.RDBStorage(storage, engine_kwargs=connection)
         return optuna.create_study(
@@ -317,11 +319,9 @@ def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
             directions=list(directions),  # type: ignore[arg-type]
             load_if_exists=True,
         )
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        head, mark, tail = storage.partition("@")
-        shown = f"{head.partition('://')[0]}://…@{tail}" if mark else storage
+    except (SQLAlchemyError, ImportError, RuntimeError, servers.NoAnswer) as error:
         raise MachineError(
-            f"--storage {shown} does not open ({str(error).splitlines()[0]})",
+            f"--storage {servers.without_password(storage)} does not open ({str(error).splitlines()[0]})",
             remedy="give the URL of a database that answers, such as postgresql+pg8000://user:password@host/name, with "
             "its driver installed (hallmark[postgresql] has that one)",
         ) from error

@@ -64,8 +64,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file durably and atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -7,16 +7,16 @@ clock and the machine had to say goes to reports/run.json, the only output that 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
+from hallmark.contracts.errors import GateRefused, HallmarkError, InputError
 from hallmark.contracts.runtime import state
 from hallmark.pipeline import durable
+from hallmark.pipeline.machine import as_machine_error
 from hallmark.pipeline.telemetry import collect
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from hallmark.pipeline.stage import Stage
 
 NOTHING = "nothing.txt"  # the only file of an output folder left empty: DVC warns of empty folders
-
-MACHINE = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "no permission",
-    errno.EPERM: "no permission",
-    errno.EMFILE: "too many open files",
-}
 
 
 def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[str, Any]:
@@ -67,8 +58,11 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
         except GateRefused as refusal:
             write_refusal(stage.name, refusal, root)
             raise
-        except OSError as error:
-            raise as_machine_error(error, stage.name) from error
+        except Exception as error:
+            in_the_way = None if isinstance(error, HallmarkError) else as_machine_error(error, stage.name)
+            if in_the_way is None:
+                raise
+            raise in_the_way from error
         finally:
             clear_partials(stage, root)
     durable.remove(state(root) / "refusals" / stage.name)
@@ -102,20 +96,12 @@ def write_refusal(stage: str, refusal: GateRefused, root: Path) -> None:
     folder = state(root) / "refusals" / stage
     durable.remove(folder)
     folder.mkdir(parents=True)
-    story = {"stage": stage, "message": str(refusal), **refusal.story}
+    story = {"stage": stage, "message": refusal.message, "remedies": list(refusal.remedies), **refusal.story}
     (folder / "story.json").write_text(json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if refusal.ledger is not None:
         refusal.ledger.to_csv(folder / "ledger.csv", index=False)
-    (folder / "index.html").write_text(render_refusal(story, refusal.ledger, str(refusal)), encoding="utf-8")
-
-
-def as_machine_error(error: OSError, where: str) -> Exception:
-    """The error itself, or a MachineError where the machine is in the way."""
-    if isinstance(error, HallmarkError) or error.errno not in MACHINE:
-        return error
-    file = f" ({error.filename})" if error.filename else ""
-    remedy = "free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend it and run again"
-    return MachineError(f"{where}: {MACHINE[error.errno]}{file}", remedy=f"{remedy}: earlier outputs are untouched")
+    page = render_refusal(story, refusal.ledger, refusal.message, remedies=refusal.remedies)
+    (folder / "index.html").write_text(page, encoding="utf-8")
 
 
 def clear_partials(stage: Stage, root: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError
-from hallmark.tracking import model_uri, registry
+from hallmark.tracking import model_uri, reachability, registry
 
 if TYPE_CHECKING:
     from hallmark.tracking.lookup import Version
@@ -42,6 +42,7 @@ def resolve(uri: str, *, fallback: Path | None = None) -> Source:
             raise InputError(f"no model in folder '{uri}'", remedy="give data/train or models:/<name>@champion")
         return trained(Path(uri))
     name, alias, number = model_uri.parse(uri, where="model")
+    reachability.check(writes=False)
     version = registry.aliased(name, alias) if alias else registry.numbered(name, number or 0)
     if version is not None:
         return _registered(name, version)

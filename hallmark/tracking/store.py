@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import MachineError
-from hallmark.tracking import address
+from hallmark.contracts.servers import without_password
+from hallmark.tracking import address, reachability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ def client() -> MlflowClient:
 
     Raises MachineError where the store cannot be reached, is damaged, or is of another MLflow.
     """
+    reachability.check()
     uri, registry = address.tracking_uri(), address.registry_uri()
     for each in sorted({uri, registry}):
         prepare(each)
@@ -166,7 +168,7 @@ def _connected(make: Any, uri: str) -> Any:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise MachineError(
-            f"the MLflow store {_without_password(uri)} does not open ({first})",
+            f"the MLflow store {without_password(uri)} does not open ({first})",
             remedy="if its schema is of another MLflow, back it up and run `mlflow db upgrade <uri>`; "
             "if it is a server, start it or unset MLFLOW_TRACKING_URI",
         ) from error
@@ -196,8 +198,3 @@ def _import_mlflow(*, sql: bool) -> None:
 
     if sql:
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
-
-def _without_password(uri: str) -> str:
-    head, separator, tail = uri.partition("://")
-    return f"{head}{separator}…@{tail.rpartition('@')[2]}" if "@" in tail else uri

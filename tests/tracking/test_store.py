@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hallmark.contracts.errors import MachineError
+from hallmark.contracts.servers import without_password
 from hallmark.tracking import address, lookup, store
 
 
@@ -154,8 +155,8 @@ def test_a_store_of_another_mlflow_is_told(workspace: Path) -> None:
         store.client()
 
 
-def test_passwords_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store._without_password("postgresql://me:secret@host/db") == "postgresql://…@host/db"
+def test_passwords_are_not_told() -> None:
+    assert without_password("postgresql://me:secret@host/db") == "postgresql://…@host/db"
 
 
 def test_the_lookup_tells_what_mlflow_tells(workspace: Path) -> None:

@@ -1,0 +1,139 @@
+"""Can the tracking store and the registry be reached? Asked before MLflow's client, which would try for minutes.
+
+A SQLite file costs some microseconds, a server one request.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hallmark.contracts import servers
+from hallmark.contracts.errors import MachineError
+from hallmark.contracts.servers import NoAnswer
+from hallmark.tracking import address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRACKING, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
+MEMORY = 10.0  # seconds for which an answer counts
+_SQL = ("postgresql", "mysql", "mssql")
+_OF_OTHERS = ("databricks", "databricks-uc", "uc")  # MLflow's own clients of those have settings of their own
+_ANSWERED: dict[str, float] = {}
+
+
+def check(*, writes: bool = True, limit: float | None = None) -> None:
+    """Raises MachineError, naming the variable, where the tracking store or the registry cannot be reached.
+
+    ``limit``: seconds that each has to answer (see :func:`hallmark.contracts.servers.seconds`). ``writes``: whether a
+    SQLite store must be one that can be written.
+    """
+    for variable, uri in _stores():
+        if time.monotonic() - _ANSWERED.get(uri, -MEMORY) < MEMORY:
+            continue
+        try:
+            _ask(uri, registry=variable == REGISTRY, writes=writes, limit=limit or servers.seconds())
+        except NoAnswer as error:
+            raise MachineError(_words(variable, uri, error), remedy=_remedy(variable, uri)) from error
+        if address.database(uri) is None:
+            _ANSWERED[uri] = time.monotonic()
+
+
+def _stores() -> Iterator[tuple[str, str]]:
+    tracking, registry = address.tracking_uri(), address.registry_uri()
+    yield TRACKING, tracking
+    if registry != tracking:
+        yield REGISTRY, registry
+
+
+def _ask(uri: str, *, registry: bool, writes: bool, limit: float) -> None:
+    scheme = uri.partition(":")[0].partition("+")[0] if "://" in uri else uri
+    path = address.database(uri)
+    if path is not None:
+        _ask_file(path, writes=writes)
+    elif scheme == "sqlite":
+        if not uri.startswith(("sqlite:///", "sqlite+")) or uri == "sqlite:///":
+            raise NoAnswer("that is no SQLite file: the path follows three slashes, as in sqlite:///mlflow.db")
+    elif scheme in ("http", "https"):
+        _ask_server(uri, registry=registry, limit=limit)
+    elif scheme in _SQL:
+        servers.open_database(uri, limit=limit)
+    elif scheme not in _OF_OTHERS and scheme not in _plugins():
+        raise NoAnswer("MLflow keeps no runs there: that is neither an http address nor a database")
+
+
+def _ask_file(path: Path, *, writes: bool) -> None:
+    """A SQLite file that is there can be opened; of one that is yet to be made, the folder takes files."""
+    try:
+        if path.is_dir():
+            raise NoAnswer("that is a folder")
+        if path.exists():
+            with path.open("r+b" if writes else "rb"):
+                pass
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if writes or not path.exists():
+            with tempfile.TemporaryFile(dir=folder):  # a database is written beside itself
+                pass
+    except OSError as error:
+        raise NoAnswer(f"it cannot be {'opened' if path.is_file() else 'made'} ({error.strerror})") from error
+
+
+def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
+    what = "registered-models" if registry else "experiments"
+    servers.check_address(uri)
+    head, _, tail = uri.partition("://")
+    place, slash, path = tail.partition("/")
+    in_address = place.rpartition("@")[0]
+    url = f"{head}://{place.rpartition('@')[2]}{slash}{path}".rstrip("/")
+    token, name = os.environ.get("MLFLOW_TRACKING_TOKEN"), os.environ.get("MLFLOW_TRACKING_USERNAME")
+    auth: tuple[str, str] | None = None
+    if name is not None:
+        auth = (name, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+    elif in_address:
+        user, _, password = in_address.partition(":")
+        auth = (user, password)
+    verify: bool | str = (
+        os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    )
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        verify = False
+    answer = servers.get(
+        f"{url}/api/2.0/mlflow/{what}/search?max_results=1",
+        limit=limit,
+        headers={"Authorization": f"Bearer {token}"} if token and auth is None else None,
+        auth=auth,
+        verify=verify,
+        cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+    )
+    if os.environ.get("MLFLOW_TRACKING_AUTH") and answer.status in (401, 403):
+        return  # a plugin of MLflow's signs its requests, which this one was not
+    if not isinstance(servers.accepted(answer, kind="one of MLflow"), dict):
+        raise NoAnswer("the server there is not one of MLflow")
+
+
+def _plugins() -> set[str]:
+    """Schemes of stores that other packages bring to MLflow."""
+    from importlib.metadata import entry_points
+
+    return {entry.name for entry in entry_points(group="mlflow.tracking_store")}
+
+
+def _words(variable: str, uri: str, error: NoAnswer) -> str:
+    shown = servers.without_password(uri)
+    given = os.environ.get(variable)
+    return f"{variable} is {shown}: {error}" if given else f"the MLflow store {shown} cannot be used: {error}"
+
+
+def _remedy(variable: str, uri: str) -> str:
+    if not os.environ.get(variable):
+        return f"give access to {Path(address.DATABASE)} and its folder, or name another store in {variable}"
+    default = "the file mlflow.db of the workspace" if variable == TRACKING else "the tracking store"
+    if address.database(uri) is not None or uri.startswith("sqlite"):
+        return f"give a path that can be written, or unset {variable} to use {default}"
+    return f"start that server, correct {variable}, or unset it to use {default}"
