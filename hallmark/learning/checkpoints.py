@@ -90,8 +90,12 @@ class Checkpoints:
         """Writes the state so that a kill leaves the old file or the new one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f".partial-{FILE}"
-        torch.save(dict(state), partial)
-        durable.replace(partial, self._folder / FILE)
+        try:
+            with partial.open("wb") as file:  # given a path, torch hides the system's error, such as of a full disk
+                torch.save(dict(state), file)
+            durable.replace(partial, self._folder / FILE)
+        finally:
+            partial.unlink(missing_ok=True)  # what a full disk left of it
         if finished:
             (self._folder / FINISHED).touch()
         self._last = time.monotonic()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SPACE = 32 << 20  # bytes that the databases of Prefect and MLflow and the outputs of a small set take
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK = (*FULL, errno.EROFS, errno.EIO)
 MACHINE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -35,6 +36,8 @@ MACHINE = {
 _WORDS = {
     "no space left on device": errno.ENOSPC,
     "database or disk is full": errno.ENOSPC,
+    "unexpected pos ": errno.ENOSPC,  # torch's writer, of a file that stopped growing
+    " requested and ": errno.ENOSPC,  # numpy's, of "800 requested and 200 written"
     "disk quota exceeded": errno.EDQUOT,
     "read-only file system": errno.EROFS,
     "attempt to write a readonly database": errno.EACCES,
@@ -53,16 +56,19 @@ _SERVER = "see that it runs and can be reached, and run again; `hallmark doctor`
 def as_machine_error(error: BaseException, where: str = "") -> MachineError | None:
     """The error as one of the machine, None if it is of another kind. ``where`` begins the message."""
     begin = f"{where}: " if where else ""
-    for each, _ in links(error):
+    everything = list(links(error))
+    chain = [each for each, explicit in everything if explicit]
+    for each in chain:
         if isinstance(each, MachineError):
             return each
-        if isinstance(each, HallmarkError):
-            continue
-        number, file = _number(each)
-        if number in MACHINE:
+    # what was merely being handled may have been dealt with: of that only a disk that takes nothing counts
+    handled = [found for each, explicit in everything if not explicit and (found := _number(each))[0] in _DISK]
+    # an error number says more than words of a library that was raised from it
+    for number, file in (*map(_number, chain), *handled, *map(_number_in_words, chain)):
+        if number is not None:
             words = f"{begin}{MACHINE[number]}" + (f" ({file})" if file else "")
-            remedy = "free some space and run again" if number in FULL else _remedy(number)
-            return MachineError(words, remedy=f"{remedy}: earlier outputs are untouched")
+            return MachineError(words, remedy=f"{_remedy(number)}: earlier outputs are untouched")
+    for each in chain:
         if isinstance(each, MemoryError) or type(each).__name__ == "OutOfMemoryError":
             words = f"{begin}not enough memory ({_first(each)})" if str(each) else f"{begin}not enough memory"
             return MachineError(words, remedy=_remedy(errno.ENOMEM))
@@ -89,7 +95,8 @@ def require_space(*folders: Path, need: int = SPACE) -> None:
 
 def hides_full_disk(error: BaseException) -> bool:
     """Whether an error was raised from one of a disk that is full or read-only."""
-    return any(explicit and _number(each)[0] in (*FULL, errno.EROFS) for each, explicit in links(error))
+    causes = [each for each, explicit in links(error) if explicit]
+    return any(number in _DISK for number, _ in (*map(_number, causes), *map(_number_in_words, causes)))
 
 
 def links(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
@@ -114,13 +121,17 @@ def links(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
 
 
 def _number(error: BaseException) -> tuple[int | None, str]:
-    """The system's error number, and the file it is about; by the words of a message where a library keeps none."""
+    """The system's error number, if it is one of the machine, and the file it is about."""
     if isinstance(error, OSError) and error.errno in MACHINE:
         return error.errno, str(error.filename or "")
-    if isinstance(error, OSError) and error.errno is not None:
+    return None, ""
+
+
+def _number_in_words(error: BaseException) -> tuple[int | None, str]:
+    """The same by the words of a message, where a library keeps no number, and the message."""
+    if isinstance(error, HallmarkError) or (isinstance(error, OSError) and error.errno is not None):
         return None, ""
-    foreign = isinstance(error, OSError | RuntimeError) or type(error).__module__ != "builtins"
-    if foreign and not isinstance(error, HallmarkError):
+    if isinstance(error, OSError | RuntimeError) or type(error).__module__ != "builtins":
         text = str(error).lower()
         for words, number in _WORDS.items():
             if words in text:
@@ -128,7 +139,9 @@ def _number(error: BaseException) -> tuple[int | None, str]:
     return None, ""
 
 
-def _remedy(number: int | None) -> str:
+def _remedy(number: int) -> str:
+    if number in FULL:
+        return "free some space and run again"
     if number == errno.ENOMEM:
         return "end what else needs memory, or use fewer --workers and --jobs, and run again"
     if number in (errno.EMFILE, errno.ENFILE):
