@@ -45,6 +45,12 @@ def users_own_prefect() -> bool:
     return given or (Path.home() / ".prefect" / "profiles.toml").exists()
 
 
+def writes_to(root: Path) -> list[Path]:
+    """The folders that a flow writes to: the workspace, and Prefect's home where a run starts a server there."""
+    home = os.environ.get("PREFECT_HOME")
+    return [root] if users_have_server() or home is None else [root, Path(home).expanduser()]
+
+
 def users_have_server() -> bool:
     """Whether a running Prefect server is named by the environment or by the user's profile."""
     if os.environ.get("PREFECT_API_URL"):

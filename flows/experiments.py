@@ -25,7 +25,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import prefect_server
 from flows.adapters import Run, raise_error, untagged
-from flows.environment import recover, terminable
+from flows.environment import recover, terminable, writes_to
 from flows.training import advance, reconcile, workspace_tags
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
@@ -118,7 +118,7 @@ def conduct(
     """
     prefect_server.check()
     reachability.check()
-    require_space(root)
+    require_space(*writes_to(root))
     with exclusive(root, f"hallmark {name}"), console.telling():
         recover(root, console)
         runs.reconcile(params["train"].tracking)

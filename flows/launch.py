@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows import prefect_server, summary
-from flows.environment import prepare, recover
+from flows.environment import prepare, recover, writes_to
 from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.dvcfile import CODE
@@ -57,7 +57,7 @@ def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console)
         console.announce(stage, what, seconds)
 
     prefect_server.check()
-    require_space(workspace.root)
+    require_space(*writes_to(workspace.root))
     console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
     from flows.adapters import raise_error
     from flows.training import run_here

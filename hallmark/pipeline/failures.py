@@ -78,7 +78,7 @@ def leave(error: Exception, *, program: str, command: str) -> int:
         root = Path(tempfile.gettempdir())
     message, code = tell(error, command=command, root=root)
     with suppress(OSError):  # standard error is closed, or on the full disk itself: the exit code is left
-        sys.stderr.write(f"{program}: {message}\n")
+        sys.stderr.write(f"{program}: {message.removeprefix(f'{program}: ')}\n")
         sys.stderr.flush()
     try:
         sys.stdout.flush()

@@ -83,8 +83,10 @@ def as_machine_error(error: BaseException, where: str = "") -> MachineError | No
 
 
 def require_space(*folders: Path, need: int = SPACE) -> None:
-    """Raises MachineError where fewer than ``need`` bytes are free on the disk of one of the folders."""
+    """Raises MachineError where fewer than ``need`` bytes are free on the disk of one of the folders, there or not."""
     for folder in folders:
+        while not folder.exists():
+            folder = folder.parent
         free = shutil.disk_usage(folder).free
         if free < need:
             raise MachineError(

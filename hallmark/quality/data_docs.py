@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 STYLE = Path(__file__).with_suffix(".css")
 # a browser then fetches nothing, whatever a later version of the library puts in
@@ -85,6 +88,27 @@ def _first_page(site: Path, results: Iterable[dict[str, Any]], style: str) -> st
         + "\n".join(rows)
         + "\n</tbody></table>\n</main>\n</body>\n</html>\n"
     )
+
+
+@contextmanager
+def errors_raised() -> Iterator[None]:
+    """Raises, after the block, the first error of Great Expectations' rendering: it logs them and leaves the page out."""
+    errors: list[BaseException] = []
+
+    def catch(_record: logging.LogRecord) -> bool:
+        error = sys.exc_info()[1]
+        if error is not None:
+            errors.append(error)
+        return error is None
+
+    logger = logging.getLogger("great_expectations.render.renderer.site_builder")
+    logger.addFilter(catch)
+    try:
+        yield
+    finally:
+        logger.removeFilter(catch)
+    if errors:
+        raise errors[0]
 
 
 def read_results(store: Path) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
-from hallmark.quality.data_docs import read_results, stand_alone
+from hallmark.quality.data_docs import errors_raised, read_results, stand_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -265,7 +265,8 @@ def render_data_docs(store: Path, site: Path) -> Path:
                 batch_identifier=result.suite_name,
             )
             context.validation_results_store.set(key, result)
-        context.build_data_docs(site_names=[SITE])
+        with errors_raised():
+            context.build_data_docs(site_names=[SITE])
     assert (site / "index.html").exists(), "Great Expectations rendered no first page"
     return stand_alone(site, results)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import MachineError
 from hallmark.contracts.servers import without_password
+from hallmark.pipeline.machine import as_machine_error
 from hallmark.tracking import address, reachability
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ def _connected(make: Any, uri: str) -> Any:
     try:
         return make()
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        disk = as_machine_error(error, "the MLflow store")
+        if disk is not None:
+            raise disk from error
         first = str(error).strip().splitlines()[0]
         raise MachineError(
             f"the MLflow store {without_password(uri)} does not open ({first})",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
 
+from hallmark.quality.data_docs import errors_raised
 from hallmark.quality.expectations import check, render_data_docs
 from hallmark.quality.suites import load_suites
 from tests.quality.test_expectations import PARAMETERS, suite, table
@@ -85,3 +87,19 @@ def test_a_result_in_a_browser(site: Path) -> None:
         browser.close()
     assert not said
     assert all(url.startswith("file:") for url in asked)
+
+
+def test_an_error_of_rendering_is_raised_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("great_expectations.render.renderer.site_builder")
+
+    def render() -> None:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            logger.error("An unexpected Exception occurred during data docs rendering")
+
+    with pytest.raises(OSError, match="No space left"), errors_raised():
+        render()
+    assert caplog.records == []
+    logger.warning("said outside")
+    assert len(caplog.records) == 1
