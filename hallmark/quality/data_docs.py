@@ -92,7 +92,7 @@ def _first_page(site: Path, results: Iterable[dict[str, Any]], style: str) -> st
 
 @contextmanager
 def errors_raised() -> Iterator[None]:
-    """Raises, after the block, the first error of Great Expectations' rendering: it logs them and leaves the page out."""
+    """Raises the first error of Great Expectations' rendering after the block; by itself it logs them and goes on."""
     errors: list[BaseException] = []
 
     def catch(_record: logging.LogRecord) -> bool:

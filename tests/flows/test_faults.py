@@ -1,4 +1,4 @@
-"""Dead servers, full disks and our own mistakes, from the command line: one message, the right exit code, no traceback."""
+"""Dead servers, full disks and our own mistakes, from the command line: one message, an exit code, no traceback."""
 
 from __future__ import annotations
 
