@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import sqlite3
 import tomllib
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.environment import users_own_prefect
@@ -15,7 +18,7 @@ from hallmark.contracts.servers import NoAnswer
 if TYPE_CHECKING:
     from prefect.settings import Settings
 
-URL = "PREFECT_API_URL"
+URL, DATABASE = "PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 
 def check(*, limit: float | None = None) -> None:
@@ -30,6 +33,7 @@ def check(*, limit: float | None = None) -> None:
     settings = _settings()
     url = settings.api.url
     if not url:
+        _check_database(settings, limit or servers.seconds())
         return
     if given:
         _asked(URL, url, settings, limit, f"correct {URL}, or unset it")
@@ -62,6 +66,47 @@ def _asked(what: str, url: str, settings: Settings | None, limit: float | None, 
         raise MachineError(
             f"{what} is {servers.without_password(url)}: {error}",
             remedy=f"start that server (`prefect server start`), {otherwise}: a run then starts a server of its own",
+        ) from error
+
+
+def _check_database(settings: Settings, limit: float) -> None:
+    """The database of the server that a run starts can be opened: a broken one makes Prefect start it without end."""
+    secret = settings.server.database.connection_url
+    given = secret.get_secret_value() if secret is not None else ""
+    if not given or given.startswith("sqlite"):
+        path = Path(given.partition(":///")[2].partition("?")[0]) if given else settings.home / "prefect.db"
+        if not path.is_file():
+            return
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            raise MachineError(
+                f"Prefect's database {path} cannot be used ({error})",
+                remedy="restore it, or move it away: a new one is made, without the old runs",
+            ) from error
+        return
+    import asyncio
+
+    from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def ask() -> None:
+        engine = create_async_engine(given)
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        finally:
+            await engine.dispose()
+
+    try:
+        servers.within(limit, lambda: asyncio.run(ask()))
+    except (NoAnswer, SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        raise MachineError(
+            f"{DATABASE} is {servers.without_password(given)}: the database does not open "
+            f"({str(error).strip().splitlines()[0]})",
+            remedy=f"start that database, correct {DATABASE}, or unset it to use a file of the workspace",
         ) from error
 
 

@@ -73,7 +73,7 @@ def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatc
 def test_work_in_time_returns_or_raises_as_it_is() -> None:
     assert servers.within(60.0, lambda: 3) == 3
     with pytest.raises(KeyError, match="missing"):
-        servers.within(60.0, lambda: {}["missing"])
+        servers.within(60.0, lambda: dict[str, int]()["missing"])
     over = threading.Event()
     with pytest.raises(NoAnswer, match="no answer within"):
         servers.within(0.05, over.wait)

@@ -78,6 +78,19 @@ def test_the_server_of_prefects_profile(workspace: Clone, tmp_path: Path) -> Non
     told(done, 4, f"PREFECT_API_URL of Prefect's profile 'work' is {address}: ", "prefect config unset")
 
 
+def test_the_database_of_the_server_that_a_run_starts(workspace: Clone, tmp_path: Path) -> None:
+    """With a broken one Prefect starts its server again and again, without end and without a word."""
+    (tmp_path / "prefect.db").write_text("this is no database, whatever its name says")
+    done = workspace.hallmark("run", PREFECT_HOME=str(tmp_path))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"Prefect's database {tmp_path / 'prefect.db'} cannot be used (file is not a database)" in done.stderr
+    address = f"postgresql+asyncpg://me:secret@127.0.0.1:{dead_servers.closed_port()}/prefect"
+    done = workspace.hallmark("run", PREFECT_SERVER_DATABASE_CONNECTION_URL=address, PREFECT_HOME=str(tmp_path / "new"))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL is postgresql+asyncpg://…@127.0.0.1" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_tracking_server_that_does_not_answer(workspace: Clone, server: str) -> None:
     with SERVERS[server]() as port:
@@ -131,7 +144,7 @@ def test_a_mistake_of_ours(clone: Callable[..., Clone], digits: Path) -> None:
             assert "raise TypeError('planted')" in file.read()
 
 
-def test_a_disk_with_one_megabyte_free(workspace: Clone, home: Path, tmp_path: Path) -> None:
+def test_a_disk_with_one_megabyte_free(home: Path, digits: Path, tmp_path: Path) -> None:
     """A really full disk, where this user may mount a small one."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(tmp_path)], check=False, capture_output=True
@@ -139,7 +152,7 @@ def test_a_disk_with_one_megabyte_free(workspace: Clone, home: Path, tmp_path: P
     if mounted.returncode != 0:
         pytest.skip("may not mount a small file system here")
     try:
-        small = make_clone(tmp_path / "small", home, "preset=quick")
+        small = make_clone(tmp_path / "small", home, "preset=quick", f"ingest.source={digits}")
         before = (small.root / "params.yaml").read_text()
         for left in (1 << 20, 0):
             with (tmp_path / "rest").open("wb") as rest, contextlib.suppress(OSError):
