@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.environment import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hallmark.images.guard import Limits
 
 app = typer.Typer(
     name="hallmark",
@@ -208,42 +213,111 @@ def schedule(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Image files, folders (with all below them), or quoted glob patterns.", show_default=False),
+    ],
     model: Annotated[
         str | None, typer.Option(help="A model URI such as models:/name@champion. Default: this workspace's champion.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, with all probabilities, raw and calibrated.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a table to this .parquet or .csv file, instead of lines.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode. Default: one per core.")] = None,
 ) -> None:
-    """Classify image files with the registered champion."""
+    """Classify images with the registered champion.
+
+    Prints path, class and probability, separated by tabs. The probability is calibrated by the temperature that was
+    fitted on the validation images; the JSON and the table have the network's own, too. A file that gets no answer has
+    a line with its error. Every file of the model is compared with its digest in the registry first.
+
+    Exit code: 0 where all files got an answer, 3 where some did not, 2 where none did.
+    Examples: hallmark predict a.png b.jpg; hallmark predict photos --out scores.csv; hallmark predict "in/**/*.png"
+    """
     import json
+
+    from hallmark.contracts import runtime
+    from hallmark.contracts.errors import GateRefused, InputError
 
     root = _root()
     prepare(root)
-    from hallmark.serving.predict import predict as classify
+    from hallmark.serving import paths, scores
+    from hallmark.serving import predict as predicting
 
-    uri, fallback = _answering(root, model)
-    for row in classify(images, model_uri=uri, fallback=fallback):
+    if out is not None:
+        scores.check(out)
+    files = list(paths.expand(images))
+    rows: Iterator[dict[str, Any]]
+    if all(one.error for one in files):
+        rows, out = ({"path": paths.printable(one.path), "error": one.error} for one in files), None
+    else:
+        uri, fallback, limits = _answering(root, model)
+        crew = min(workers or runtime.workers(), len(files))
+        found = predicting.predict(files, model_uri=uri, limits=limits, workers=crew, fallback=fallback)
+        rows = found.rows if out is None else scores.written(found.rows, found.classes, out)
+    failed = 0
+    for row in predicting.watched(rows, len(files)):
+        failed += "error" in row
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
-        else:
-            typer.echo(f"{row['path']}\t{row['label']}\t{row['probability']:.3f}")
+        elif out is None:
+            typer.echo(predicting.line(row))
+    if out is not None:
+        typer.echo(f"{out}: {len(files)} rows", err=True)
+    if failed:
+        error = GateRefused if failed < len(files) else InputError
+        raise error(f"{failed} of {len(files)} paths got no answer", remedy="give whole image files; their rows say why")
 
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Other than this machine's own: set HALLMARK_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 8080,
     model: Annotated[
         str | None, typer.Option(help="A model URI such as models:/name@champion. Default: this workspace's champion.")
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name by which clients may call this server; repeat it for several.", show_default=False),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode. Default: one per core.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Requests at a time; further ones get 503. Default: 8 per worker.")
+    ] = None,
 ) -> None:
-    """Serve the champion over HTTP: POST an image's bytes to /predict."""
+    """Serve the champion over HTTP: POST images to /predict; /docs describes the API.
+
+    Images are decoded under the limits of time, memory and pixels that validate has. Every file of the model is
+    compared with its digest in the registry first. With HALLMARK_TOKEN set, requests need `Authorization: Bearer`.
+    """
+    import os
+
+    from flows.environment import interruptible
+    from hallmark.contracts import runtime
+
     root = _root()
     prepare(root)
-    from hallmark.serving.server import serve as listen
+    from hallmark.serving import server
 
-    uri, fallback = _answering(root, model)
-    listen(uri, host=host, port=port, fallback=fallback)
+    access = server.Access.of(host, token=os.environ.get(server.TOKEN, ""), allowed=allowed_host or [])
+    uri, fallback, limits = _answering(root, model)
+    with interruptible():
+        server.serve(
+            uri,
+            host=host,
+            port=port,
+            fallback=fallback,
+            limits=limits,
+            access=access,
+            workers=workers or runtime.workers(),
+            concurrency=concurrency,
+            ready=lambda told: typer.echo(told, err=True),
+        )
 
 
 @app.command()
@@ -341,13 +415,20 @@ def _root() -> Path:
         raise InputError("the current folder is no longer there", remedy="change to the root of a workspace") from error
 
 
-def _answering(root: Path, model: str | None) -> tuple[str, Path | None]:
-    """The URI of the model that answers, and the folder that does where nobody asked for one and none is registered."""
+def _answering(root: Path, model: str | None) -> tuple[str, Path | None, Limits]:
+    """The URI of the model that answers, the folder that does where none was asked for and none is registered, limits.
+
+    The limits of one image are those of validate.
+    """
+    from hallmark.images.guard import Limits
     from hallmark.serving.source import TRAIN
 
+    params = _params(root)
+    of = params["validate"]
+    limits = Limits(max_pixels=of.max_pixels, seconds=of.seconds_per_image, memory_mib=of.memory_mib)
     if model is not None:
-        return model, None
-    return f"models:/{_params(root)['register'].model_name}@champion", TRAIN
+        return model, None, limits
+    return f"models:/{params['register'].model_name}@champion", TRAIN, limits
 
 
 def _prepare_with_servers(root: Path) -> None:

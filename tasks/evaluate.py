@@ -128,6 +128,8 @@ def run(
     }
     plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
     scaled = _scaled(images, train, ingest, model, params.batch_size, logits, judged)
+    told = json.dumps({"temperature": scaled["temperature"]})
+    (evaluate / "temperature.json").write_text(told + "\n", encoding="utf-8")
     objective = assessment.objective_estimate(params.objective, judged, **draw)
     area = auroc(judged.labels, judged.probabilities)
     epochs = len(pd.read_parquet(train / "history.parquet", columns=["epoch"]))

@@ -98,7 +98,7 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
             package=partial(package.export, train),
             weights=train / "model.safetensors",
             extras=_extras(augment, evaluate),
-            tags=lineage.tags(Path.cwd()),
+            tags={**lineage.tags(Path.cwd()), **_temperature(evaluate)},
             metrics={params.objective.metric: value},
             against=champion.number if champion is not None else None,
         )
@@ -157,6 +157,16 @@ def _against(params: Params, judged: Judged, champion: Version | None) -> tuple[
         comparison, version=champion.number, min_gain=params.min_gain, confidence=params.confidence
     )
     return decision, reason, comparison
+
+
+def _temperature(evaluate: Path) -> dict[str, str]:
+    """The tag by which `predict` and `serve` calibrate; none where no temperature could be fitted."""
+    import json
+
+    from hallmark.tracking import registry
+
+    found = json.loads((evaluate / "temperature.json").read_text(encoding="utf-8"))["temperature"]
+    return {} if found is None else {registry.TEMPERATURE: repr(float(found))}
 
 
 def _extras(augment: Path, evaluate: Path) -> dict[str, Path]:

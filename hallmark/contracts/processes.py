@@ -23,6 +23,14 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *arguments: Any
     return ProcessPoolExecutor(workers, context, initializer=_settle, initargs=(begin, *arguments))
 
 
+def started(target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
+    """One process that runs ``target``; a daemon, so that the end of this one does not wait for it."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_run, args=(target, *arguments), daemon=True)
+    process.start()
+    return process
+
+
 def leave_signals_to_the_parent() -> None:
     """In a process of one's own: the parent decides, who may need it to finish what is at hand and keep its place.
 
@@ -42,6 +50,11 @@ def _settle(begin: Callable[..., None] | None, *arguments: Any) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if begin is not None:
         begin(*arguments)
+
+
+def _run(target: Callable[..., None], *arguments: Any) -> None:
+    _settle(None)
+    target(*arguments)
 
 
 def _end_with(parent: multiprocessing.process.BaseProcess) -> None:

@@ -11,80 +11,98 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-    from types import ModuleType
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 BATCH = 64
+#: What a classifier reads of a package.
+FILES = ("model.json", "decoding.py", "model.onnx")
+
+
+class Preprocessor:
+    """Encoded images to the pixels that the network sees, by the package's own decoder; without the network."""
+
+    def __init__(self, files: Mapping[str, bytes], *, max_pixels: int | None = None) -> None:
+        self._shape: dict[str, Any] = json.loads(files["model.json"])["input"]
+        self._decoding = load_module("decoding.py", files["decoding.py"])
+        # a package of an earlier release has neither depth nor the decoder's argument for it
+        self._more = {"bits": self._shape["bits"]} if "bits" in self._shape else {}
+        if max_pixels is not None:
+            self._more["max_pixels"] = max_pixels
+
+    def __call__(self, data: bytes) -> NDArray[np.uint8]:
+        """uint8 [height, width, channels]; ValueError says why the image cannot be decoded."""
+        shape = self._shape
+        try:
+            pixels: NDArray[np.uint8] = self._decoding.prepare(
+                bytes(data), shape["height"], shape["width"], shape["channels"], **self._more
+            )
+        except self._decoding.Undecodable as error:
+            raise ValueError(f"cannot be decoded: {error}") from error
+        return pixels
 
 
 class Classifier:
-    """The classifier of a package folder."""
+    """The classifier of a package folder, or of the contents of its :data:`FILES`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, package: Path | Mapping[str, bytes]) -> None:
         import onnxruntime
 
-        self.description: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        files = {name: (package / name).read_bytes() for name in FILES} if isinstance(package, Path) else package
+        self.description: dict[str, Any] = json.loads(files["model.json"])
         self.classes: list[str] = list(self.description["classes"])
-        self._decoding = load_module(folder / "decoding.py")
+        self.preprocess = Preprocessor(files)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: its warnings are about the graph, not about the images
         self._session = onnxruntime.InferenceSession(
-            folder / "model.onnx", sess_options=options, providers=["CPUExecutionProvider"]
+            files["model.onnx"], sess_options=options, providers=["CPUExecutionProvider"]
         )
 
     def probabilities(self, images: Sequence[bytes]) -> NDArray[np.float64]:
         """Probabilities [n, classes] of encoded images; ValueError names the first that cannot be decoded."""
         out = np.zeros((len(images), len(self.classes)), dtype=np.float64)
         for start in range(0, len(images), BATCH):
-            pixels = [self._prepare(data, start + place) for place, data in enumerate(images[start : start + BATCH])]
-            batch = np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
-            out[start : start + BATCH] = self._session.run(None, {"images": batch})[0]
+            pixels = [self._prepare(data, start + index) for index, data in enumerate(images[start : start + BATCH])]
+            out[start : start + BATCH] = self.classify(np.stack(pixels))
         return out
+
+    def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities [n, classes] of preprocessed images uint8 [n, height, width, channels]."""
+        batch = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+        return np.asarray(self._session.run(None, {"images": batch})[0], dtype=np.float64)
 
     def labels(self, probabilities: NDArray[np.float64]) -> list[str]:
         """The most probable class of each row."""
-        return [self.classes[place] for place in probabilities.argmax(axis=1)]
+        return [self.classes[index] for index in probabilities.argmax(axis=1)]
 
-    def _prepare(self, data: bytes, place: int) -> NDArray[np.uint8]:
-        shape = self.description["input"]
+    def _prepare(self, data: bytes, index: int) -> NDArray[np.uint8]:
         try:
-            pixels: NDArray[np.uint8] = self._decoding.prepare(
-                bytes(data), shape["height"], shape["width"], shape["channels"], bits=shape.get("bits", 16)
-            )
-        except self._decoding.Undecodable as error:
-            raise ValueError(f"image {place} cannot be decoded: {error}") from error
-        return pixels
+            return self.preprocess(data)
+        except ValueError as error:
+            raise ValueError(f"image {index} {error}") from error
 
 
-class _Unwritten(SourceFileLoader):
-    """Leaves no bytecode in the package, which may be read-only and must stay what was registered."""
+def load_module(file: str, source: bytes) -> ModuleType:
+    """The module of a file's content, under a name of that content: packages of two versions live side by side.
 
-    def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
-        del path, data, _mode
-
-
-def load_module(path: Path) -> ModuleType:
-    """The module of a file, under a name of its content: packages of two versions live side by side."""
-    name = f"_hallmark_{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    It is compiled from memory: no bytecode is left in the package, which may be read-only.
+    """
+    name = f"_hallmark_{file.removesuffix('.py')}_{hashlib.sha256(source).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = spec_from_loader(name, _Unwritten(name, str(path)))
-    assert spec is not None, path
-    assert spec.loader is not None, path
-    module = module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = file
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102  the package's own code
     except BaseException:
         del sys.modules[name]
         raise

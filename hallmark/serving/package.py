@@ -25,9 +25,15 @@ _TRAINED = ("model.safetensors", "model.json")
 
 def digest(train: Path) -> str:
     """SHA-256 of what decides every answer of the model: weights, description, and the code around the network."""
+    paths = (*(train / name for name in _TRAINED), *_code())
+    return digest_of({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """The same from the SHA-256 of each file of a package, by its name."""
     total = hashlib.sha256()
-    for path in (*(train / name for name in _TRAINED), *_code()):
-        total.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for name in (*_TRAINED, *(path.name for path in _code())):
+        total.update(f"{name}\0{files.get(name)}\n".encode())
     return total.hexdigest()
 
 

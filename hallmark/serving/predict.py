@@ -1,48 +1,130 @@
-"""Answers for image files on disk."""
+"""Answers for image files on disk, decoded in guarded processes."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import InputError
+from hallmark.serving import answers, paths, preprocessing
 from hallmark.serving.classifier import Classifier
 from hallmark.serving.source import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
 
-def predict(paths: Sequence[Path], *, model_uri: str, fallback: Path | None = None) -> Iterator[dict[str, Any]]:
-    """One row per file, in the order given: ``path, label, probability, probabilities`` (by class).
+    from hallmark.images.guard import Guarded, Limits
+    from hallmark.serving.source import Source
 
-    ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`. Raises InputError before the first
-    row where a path is no file, and after the last one where files could not be decoded: the others have their answer.
+LIMIT = 512 * 2**20  # bytes of a file
+MANY = 50  # files worth a progress bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """The answers of a model with these classes: one row per file, made while they are iterated over.
+
+    A row is ``path`` and ``error``, or ``path``, ``label``, ``probability`` (of the label) and ``probabilities``
+    and ``calibrated`` as in :func:`hallmark.serving.answers.answer`.
     """
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise InputError(f"no file {', '.join(missing)}", remedy="give paths of image files")
-    classifier = Classifier(resolve(model_uri, fallback=fallback).folder)
-    return _rows(classifier, paths)
+
+    classes: list[str]
+    rows: Iterator[dict[str, Any]]
 
 
-def _rows(classifier: Classifier, paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    bad = []
-    for path in paths:
+def predict(
+    files: Iterable[paths.Named], *, model_uri: str, limits: Limits, workers: int, fallback: Path | None = None
+) -> Predicted:
+    """Answers in the order of the files; an answer does not depend on the other files.
+
+    ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`, whose errors it raises.
+    """
+    source = resolve(model_uri, fallback=fallback)
+    classes = list(json.loads(source.files["model.json"])["classes"])
+    return Predicted(classes=classes, rows=_rows(source, files, limits, max(1, workers)))
+
+
+def _rows(source: Source, files: Iterable[paths.Named], limits: Limits, workers: int) -> Iterator[dict[str, Any]]:
+    crew = [preprocessing.process(source.files, limits) for _ in range(workers)]
+    idle: SimpleQueue[Guarded] = SimpleQueue()
+    for guarded in reversed(crew):
+        idle.put(guarded)
+
+    def prepared(one: paths.Named) -> NDArray[np.uint8] | str:
+        """Its pixels, or why there are none."""
+        if one.error:
+            return one.error
         try:
-            found = classifier.probabilities([path.read_bytes()])[0]
-        except (ValueError, OSError) as error:
-            bad.append(f"{path}: {str(error).removeprefix('image 0 ')}")
-            continue
-        probabilities = {name: float(value) for name, value in zip(classifier.classes, found, strict=True)}
-        label = classifier.labels(found[None])[0]
-        yield {
-            "path": str(path),
-            "label": label,
-            "probability": probabilities[label],
-            "probabilities": probabilities,
-        }
-    if bad:
-        raise InputError(
-            f"{len(bad)} of {len(paths)} files got no answer: {'; '.join(bad)}", remedy="give whole image files"
-        )
+            data = paths.read(one.path, LIMIT)
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+        guarded = idle.get()
+        try:
+            return preprocessing.prepared(guarded, data, limits)
+        except ValueError as error:
+            return str(error)
+        finally:
+            idle.put(guarded)
+
+    threads = ThreadPoolExecutor(workers)
+    try:
+        stream = iter(files)
+        waiting = deque((one, threads.submit(prepared, one)) for one in islice(stream, 4 * workers))
+        # the processes start while the network is loaded
+        classifier = Classifier(source.files)
+        while waiting:
+            one, future = waiting.popleft()
+            row: dict[str, Any] = {"path": paths.printable(one.path)}
+            found = future.result()
+            if isinstance(found, str):
+                yield {**row, "error": found}
+            else:
+                probabilities = classifier.classify(found[None])[0]
+                told = answers.answer(probabilities, classifier.classes, source.temperature)
+                yield {**row, "label": told["label"], "probability": told["probabilities"][told["label"]], **told}
+            waiting.extend((each, threads.submit(prepared, each)) for each in islice(stream, 1))
+    finally:
+        for guarded in crew:
+            guarded.kill()
+        threads.shutdown(cancel_futures=True)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row for people: path, class and calibrated probability (the network's own without a temperature), or the error.
+
+    >>> line({"path": "a.png", "label": "cat", "probability": 0.9, "calibrated": {"cat": 0.75, "dog": 0.25}})
+    'a.png\\tcat\\t0.750'
+    >>> line({"path": "b.png", "error": "there is no such file"})
+    'b.png\\terror: there is no such file'
+    """
+    if "error" in row:
+        return f"{row['path']}\terror: {row['error']}"
+    probability = row["probability"] if row["calibrated"] is None else row["calibrated"][row["label"]]
+    return f"{row['path']}\t{row['label']}\t{probability:.3f}"
+
+
+def watched(rows: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
+    """The rows; where there are many and standard error is a terminal, a bar counts them there."""
+    if total < MANY or not sys.stderr.isatty():
+        yield from rows
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("images classified"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # lines printed meanwhile stand above the bar, unless they go to a file or a pipe
+    beside = {"redirect_stdout": sys.stdout.isatty(), "redirect_stderr": True}
+    with Progress(*columns, console=Console(stderr=True), transient=True, **beside) as progress:
+        task = progress.add_task("", total=total)
+        for row in rows:
+            yield row
+            progress.advance(task)

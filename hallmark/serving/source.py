@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -11,31 +12,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.contracts import runtime
-from hallmark.contracts.errors import InputError
-from hallmark.tracking import model_uri, reachability, registry
+from hallmark.contracts.errors import InputError, MachineError
+from hallmark.serving.classifier import FILES
+from hallmark.tracking import integrity, model_uri, reachability, registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hallmark.tracking.lookup import Version
 
 TRAIN = Path("data/train")
+_EXPORTED = "files.json"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A package folder and what to call it; ``version`` is None for a model that is not registered."""
+    """A package and what to call it.
 
-    folder: Path
+    ``files`` are the contents of a classifier's :data:`FILES`, compared with the registry's digests; ``version`` is
+    None for a model that is not registered; ``temperature`` is the one fitted on the validation images, None where
+    there is none (see :func:`hallmark.serving.answers.calibrated`).
+    """
+
+    files: Mapping[str, bytes]
     name: str
     version: int | None
     digest: str
+    temperature: float | None = None
 
 
 def resolve(uri: str, *, fallback: Path | None = None) -> Source:
     """The package of ``models:/<name>@<alias>``, ``models:/<name>/<version>``, or of a folder of the train stage.
 
     A model without a champion is answered for by the model in the folder ``fallback``, if that is given and there is
-    one, which is told as a warning: no gate has passed it. Raises InputError where there is none.
+    one, which a warning says: no gate has passed it. Raises InputError where there is none, MachineError where a file of the
+    package is not the one that was registered.
     """
     if not uri.startswith("models:"):
         if not (Path(uri) / "model.json").is_file():
@@ -55,7 +67,10 @@ def resolve(uri: str, *, fallback: Path | None = None) -> Source:
 
 
 def trained(train: Path) -> Source:
-    """The package of a model of the train stage; exported once, and kept by its digest."""
+    """The package of a model of the train stage; exported once, and kept by its digest.
+
+    Raises MachineError where the kept package is not of that model any more.
+    """
     from hallmark.serving import package
 
     digest = package.digest(train)
@@ -64,10 +79,28 @@ def trained(train: Path) -> Source:
         scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
             package.export(train, scratch)
+            (scratch / _EXPORTED).write_text(integrity.digests(scratch), encoding="utf-8")
             _keep(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return Source(folder=folder, name=train.as_posix(), version=None, digest=digest)
+    files = _exported(folder, digest)
+    return Source(files=files, name=train.as_posix(), version=None, digest=digest)
+
+
+def _exported(folder: Path, digest: str) -> dict[str, bytes]:
+    """The files of a kept package without a registry: held against what was written beside them, and the model."""
+    from hallmark.serving import package
+
+    what = "the package exported from a trained model"
+    try:
+        told = json.loads((folder / _EXPORTED).read_text(encoding="utf-8"))
+        files = integrity.read(folder, told, what=what, keep=FILES, beside=(_EXPORTED,))
+        if package.digest_of(told) == digest:
+            return files
+        problem = f"{_EXPORTED} names other files"
+    except (OSError, ValueError, AttributeError) as error:
+        problem = f"{_EXPORTED} cannot be read: {error}"
+    raise MachineError(f"{what} is damaged ({problem})", remedy=f"delete {folder}: it is exported again")
 
 
 def _registered(name: str, version: Version) -> Source:
@@ -77,24 +110,30 @@ def _registered(name: str, version: Version) -> Source:
             f"version {version.number} of model '{name}' was not registered by Hallmark",
             remedy="serve it with `mlflow models serve`, or name another version",
         )
+    expected = integrity.recorded(name, version, registry.PACKAGE)
     folder = registry.local_folder(version)
     if folder is not None:
-        found = registry.file_of(name, version, registry.PACKAGE, folder)
+        found = registry.located(name, version, registry.PACKAGE, folder)
     else:
         found = _kept(digest)
         if not found.exists():
             scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=found.parent))
             try:
-                copy = registry.file_of(name, version, registry.PACKAGE, scratch)
+                copy = registry.located(name, version, registry.PACKAGE, scratch)
                 if copy is not None:
                     _keep(copy, found)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-    if found is None or not (found / "model.onnx").is_file():
+    if found is None or not expected:
         raise InputError(
             f"version {version.number} of model '{name}' holds no package", remedy="register the model again"
         )
-    return Source(folder=found, name=name, version=version.number, digest=digest)
+    beside = () if folder is not None else (_EXPORTED,)  # kept before it was registered
+    what = f"version {version.number} of model '{name}'"
+    files = integrity.read(found, expected, what=what, keep=FILES, beside=beside)
+    return Source(
+        files=files, name=name, version=version.number, digest=digest, temperature=registry.temperature(version)
+    )
 
 
 def _kept(digest: str) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.tracking import address, flavor, lookup, runs, store
+from hallmark.tracking import address, flavor, integrity, lookup, runs, store
 from hallmark.tracking.gate import PROMOTED, REFUSED
 from hallmark.tracking.lookup import Version
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST = "hallmark.digest"
+TEMPERATURE = "hallmark.temperature"  # fitted on the validation images
 AGAINST = "hallmark.against"  # the champion that a version was compared with when it was registered or promoted
 PREDICTIONS = "evaluation/predictions.parquet"
 PACKAGE = "artifacts/package"
@@ -93,17 +94,19 @@ def register(
         with runs.open_run(tracking, key=digest, stage="register", params={}) as run:
             run_id = run.run_id
     model = _logged_model(client, experiment, name, digest, run_id)
-    # only a READY model is whole: one left by a kill is filled again, over what is there
+    # one left by a kill, or by a version that was deleted, is filled again, over what is there: its digests are of
+    # files that are known here
+    with tempfile.TemporaryDirectory() as scratch:
+        packed, folder = Path(scratch) / "package", Path(scratch) / "model"
+        packed.mkdir()
+        package(packed)
+        flavor.save(packed, folder, model_id=model.model_id, run_id=run_id)
+        for place, source in extras.items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / place)
+        files = integrity.digests(folder)
+        client.log_model_artifacts(model.model_id, str(folder))
     if str(model.status) != "READY":
-        with tempfile.TemporaryDirectory() as scratch:
-            packed, folder = Path(scratch) / "package", Path(scratch) / "model"
-            packed.mkdir()
-            package(packed)
-            flavor.save(packed, folder, model_id=model.model_id, run_id=run_id)
-            for place, source in extras.items():
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, folder / place)
-            client.log_model_artifacts(model.model_id, str(folder))
         client.finalize_logged_model(model.model_id, "READY")
     _ensure_model(client, name)
     local = address.database(address.tracking_uri()) is not None
@@ -117,6 +120,7 @@ def register(
             **tags,
             DIGEST: digest,
             AGAINST: rival,
+            integrity.FILES: files,
             "hallmark.train_run": run_id,
             **{f"hallmark.metric.{metric}": f"{value:.6g}" for metric, value in metrics.items()},
         },
@@ -135,6 +139,23 @@ def point(name: str, alias: str, version: int) -> None:
 
 
 def file_of(name: str, version: Version, place: str, scratch: Path) -> Path | None:
+    """As :func:`located`, after its digest was compared with the registry's.
+
+    A version from before digests were kept passes. Raises MachineError where a file is another one now.
+    """
+    found = located(name, version, place, scratch)
+    if found is not None and integrity.FILES in version.tags:
+        what = f"version {version.number} of model '{name}'"
+        if found.is_dir():
+            integrity.read(found, integrity.recorded(name, version, place), what=what)
+        else:
+            root, _, last = place.rpartition("/")
+            known = {last: integrity.recorded(name, version, root).get(last, "")}
+            integrity.read(found.parent, known, what=what, whole=False)
+    return found
+
+
+def located(name: str, version: Version, place: str, scratch: Path) -> Path | None:
     """A file or folder kept with a version: itself where it is on this machine, else a copy in ``scratch``.
 
     None where the version has no such file. Raises MachineError where its artifacts cannot be reached.
@@ -197,6 +218,18 @@ def receipt_matches(receipt: Path) -> bool:
     return _is(aliased(name, alias), version, digest) and (
         decision == PROMOTED or _is(aliased(name, CHAMPION), champion["version"], champion["digest"])
     )
+
+
+def temperature(version: Version) -> float | None:
+    """The temperature that calibrates a version's probabilities, None where none was fitted. Raises InputError."""
+    text = version.tags.get(TEMPERATURE)
+    try:
+        found = None if text is None else float(text)
+    except ValueError:
+        found = 0.0
+    if found is not None and not 0 < found < float("inf"):
+        raise InputError(f"the tag {TEMPERATURE} of version {version.number} is '{text}'", remedy="delete the tag")
+    return found
 
 
 def _is(found: Version | None, number: int, digest: str | None) -> bool:

@@ -1,0 +1,82 @@
+"""The answers of `hallmark predict` as a table: Parquet or CSV, by the name of the file.
+
+Columns: ``path, label, probability, error``, and for each class ``probability_<class>`` and ``calibrated_<class>``.
+``error`` is empty where there is an answer; all others but ``path`` are empty where there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+KINDS = (".parquet", ".csv")
+_ROWS = 4096  # of a part: what is held in memory
+
+
+def check(path: Path) -> None:
+    """Raises InputError where no table can be written to a path: before any work is done."""
+    if path.suffix.lower() not in KINDS:
+        raise InputError(f"--out is '{path}'", remedy=f"give a file name that ends in {' or '.join(KINDS)}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+        raise InputError(f"--out {path} {problem}", remedy="give the name of a file in an existing folder")
+
+
+def written(rows: Iterable[dict[str, Any]], classes: Sequence[str], path: Path) -> Iterator[dict[str, Any]]:
+    """The rows as they come; the table is in place, whole, after the last."""
+    import pyarrow as pa
+
+    floats = [*(f"probability_{name}" for name in classes), *(f"calibrated_{name}" for name in classes)]
+    text, real = pa.string(), pa.float64()
+    schema = pa.schema(
+        [("path", text), ("label", text), ("probability", real), ("error", text), *((name, real) for name in floats)]
+    )
+    number, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
+    os.close(number)
+    try:
+        with _writer(scratch, path.suffix.lower(), schema) as writer:
+            stream = iter(rows)
+            while part := list(islice(stream, _ROWS)):
+                writer.write_table(pa.Table.from_pylist([_flat(row, classes) for row in part], schema=schema))
+                yield from part
+        os.chmod(scratch, 0o666 & ~_umask())
+        os.replace(scratch, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch)
+
+
+def _flat(row: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    flat = {name: row.get(name) for name in ("path", "label", "probability")} | {"error": row.get("error", "")}
+    for prefix, key in (("probability", "probabilities"), ("calibrated", "calibrated")):
+        values = row.get(key)
+        if values is not None:
+            flat |= {f"{prefix}_{name}": values[name] for name in classes}
+    return flat
+
+
+def _writer(path: str, kind: str, schema: pa.Schema) -> Any:
+    if kind == ".csv":
+        from pyarrow import csv
+
+        return csv.CSVWriter(path, schema)
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(path, schema, compression="zstd")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
