@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from hallmark.images.guard import Ended, Guarded, Limits
@@ -29,9 +30,17 @@ def prepared(guarded: Guarded, data: bytes, limits: Limits, *, seconds: float | 
     try:
         pixels: NDArray[np.uint8] = guarded.ask(data, seconds=seconds)
     except Ended as error:
+        with contextlib.suppress(Ended):  # it was killed for good
+            guarded.start()  # so that the next image need not wait
         most = limits.seconds if seconds is None else min(seconds, limits.seconds)
         raise ValueError(LATE.format(round(most, 1)) if error.late else CRASH) from error
     return pixels
+
+
+def await_start(guarded: Guarded, limits: Limits) -> None:
+    """Returns when the process answers; MachineError where it does not start."""
+    with contextlib.suppress(ValueError):  # what it says of an empty file
+        prepared(guarded, b"", limits)
 
 
 def _begin(files: Mapping[str, bytes], limits: Limits) -> Callable[[bytes], Any]:

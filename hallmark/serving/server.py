@@ -1,105 +1,231 @@
-"""A small HTTP server around one package: raw image bytes in, JSON out.
+"""An HTTP server around one package: images in, JSON out.
 
-POST /predict    the bytes of one image, or a multipart form with one file
-GET  /health     {"status": "ok"} once the model answers
-GET  /metadata   name, version, digest, classes and input of the model
+POST /predict       one image or several, see :mod:`hallmark.serving.bodies`
+GET  /health        {"status": "ok"} once the model answers
+GET  /metadata      name, version, digest, classes and input of the model, and the limits
+GET  /docs          the API, as a page that needs no network; /openapi.json is its schema
+
+Images are decoded in guarded processes. Requests above a number at a time get 503 with Retry-After, before their body
+is read. Whatever a request started ends when its client goes away.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
+import hashlib
+import socket
+import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from fastapi.responses import HTMLResponse, Response
 
 from hallmark.contracts.errors import MachineError
-from hallmark.serving.classifier import Classifier
+from hallmark.serving import bodies, schema
+from hallmark.serving.access import TOKEN, Access, Gate
+from hallmark.serving.crew import REQUEST, Busy, Crew
 from hallmark.serving.source import Source, resolve
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
 
-    from starlette.types import Message
+    from hallmark.images.guard import Limits
+
+__all__ = ["TOKEN", "Access", "create_app", "serve"]
 
 LIMIT = 32 * 1024 * 1024  # bytes of a request
+PER_WORKER = 8  # requests at a time
+CONNECTIONS = 1000
+GRACE = 2  # seconds that requests have to end after SIGTERM
+RETRY = {"Retry-After": "2", "Connection": "close"}
+PAGE = Path(__file__).parent / "templates" / "docs.html"
 
 
-def create_app(source: Source, *, limit: int = LIMIT) -> FastAPI:
-    """The application; the model is loaded before it answers. Requests above ``limit`` bytes get 413."""
-    classifier = Classifier(source.folder)
-    # the pages of the interactive documentation fetch scripts from elsewhere; the schema itself stays
-    app = FastAPI(title=f"Hallmark: {source.name}", docs_url=None, redoc_url=None)
+def create_app(
+    source: Source,
+    *,
+    limits: Limits,
+    access: Access,
+    workers: int = 1,
+    concurrency: int | None = None,
+    limit: int = LIMIT,
+) -> FastAPI:
+    """The application; the model is loaded, and its processes answer, when this returns.
 
-    @app.get("/health")
-    def health() -> dict[str, str]:
+    Requests above ``limit`` bytes get 413, those above ``concurrency`` at a time (default: :data:`PER_WORKER` per
+    worker) 503. Raises MachineError where the processes do not start.
+    """
+    crew = Crew(source, limits, workers)
+    crew.start()
+    most = concurrency or PER_WORKER * workers
+    under_way = 0
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        crew.close()
+
+    app = FastAPI(title="Hallmark", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_middleware(Gate, access=access)
+    page, policy = _page()
+
+    @app.get("/health", responses=schema.HEALTH)
+    async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/metadata")
-    def metadata() -> dict[str, Any]:
+    @app.get("/metadata", responses=schema.METADATA)
+    async def metadata() -> dict[str, Any]:
         return {
             "name": source.name,
             "version": source.version,
             "digest": source.digest,
-            "classes": classifier.classes,
-            "input": classifier.description["input"],
+            "classes": crew.classifier.classes,
+            "input": crew.classifier.description["input"],
+            "temperature": source.temperature,
+            "limits": {**asdict(limits), "request_bytes": limit, "images": bodies.IMAGES, "requests": most},
         }
 
-    @app.post("/predict")
-    async def predict(request: Request) -> dict[str, Any]:
-        data = await _image(request, limit)
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+    @app.post("/predict", openapi_extra=schema.BODY, responses=schema.ANSWERS)
+    async def predict(request: Request) -> Response:
+        """The class of each image, and one probability per class."""
+        nonlocal under_way
+        if under_way >= most:
+            raise HTTPException(503, f"the server answers {most} requests at a time; try again", headers=RETRY)
+        under_way += 1
         try:
-            found = await run_in_threadpool(classifier.probabilities, [data])
-        except ValueError as error:
-            raise HTTPException(422, str(error).removeprefix("image 0 ")) from error
-        probabilities = {name: float(value) for name, value in zip(classifier.classes, found[0], strict=True)}
-        return {"label": classifier.labels(found)[0], "probabilities": probabilities, "version": source.version}
+            body = await bodies.read(request, limit)
+            answered = await _unless_gone(request, _answers(crew, body))
+            if answered is None:
+                return Response(status_code=499)  # nobody reads it
+            if body.single:
+                (only,) = answered
+                if "error" in only:
+                    raise HTTPException(422, only["error"])
+                return schema.json_response({**only, "version": source.version})
+            return schema.json_response({"answers": answered, "version": source.version})
+        except asyncio.CancelledError:  # by the server, whose time to end is over
+            raise HTTPException(503, "the server ends", headers=RETRY) from None
+        finally:
+            under_way -= 1
 
     return app
 
 
-def serve(model_uri: str, *, host: str, port: int, fallback: Path | None = None) -> None:
+def serve(
+    model_uri: str,
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
+    access: Access,
+    workers: int,
+    concurrency: int | None = None,
+    fallback: Path | None = None,
+    ready: Callable[[str], None] = lambda _: None,
+) -> None:
     """Serves until interrupted; ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`.
 
-    Raises MachineError where the address is taken.
+    ``ready`` is told the address. Raises MachineError where the address is taken.
     """
-    import socket
-
     import uvicorn
 
-    source = resolve(model_uri, fallback=fallback)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise MachineError(f"{host}:{port} cannot be served ({error})", remedy="give another --port") from error
-    uvicorn.run(create_app(source), host=host, port=port, access_log=False)
+    with listen(host, port) as bound:
+        source = resolve(model_uri, fallback=fallback)
+        app = create_app(source, limits=limits, access=access, workers=workers, concurrency=concurrency)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+            limit_concurrency=CONNECTIONS,
+            ws="none",
+        )
+        version = "not registered" if source.version is None else f"version {source.version}"
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{bound.getsockname()[1]}"
+        ready(f"Serving {source.name} ({version}) on {address}, described at {address}/docs (Ctrl+C stops it)")
+        uvicorn.Server(config).run(sockets=[bound])
 
 
-async def _image(request: Request, limit: int) -> bytes:
-    """The bytes of the image of a request."""
-    body = await _body(request, limit)
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        if not body:
-            raise HTTPException(422, "the request has no body; send the bytes of an image")
-        return body
+def listen(host: str, port: int) -> socket.socket:
+    """A socket on an address, of any free port for 0. Raises MachineError where it is taken."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise MachineError(f"{host}:{port} cannot be served ({error})", remedy="give another --host") from error
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+        bound.listen(128)
+    except OSError as error:
+        bound.close()
+        raise MachineError(f"{host}:{port} cannot be served ({error})", remedy="give another --port") from error
+    return bound
 
-    async def replay() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
 
-    async with Request(request.scope, replay).form(max_files=1, max_fields=8) as form:
-        for value in form.values():
-            if isinstance(value, UploadFile):
-                return await value.read()
-    raise HTTPException(422, "the form has no file; send one image")
+async def _answers(crew: Crew, body: bodies.Body) -> list[dict[str, Any]]:
+    """One answer, or error, per image; as many at a time as there are workers."""
+    until = time.monotonic() + REQUEST
+    turns = asyncio.Semaphore(crew.workers)
+
+    async def one(item: bodies.Item) -> dict[str, Any]:
+        named = {"name": item.name} if item.name and not body.single else {}
+        if item.error:
+            return {**named, "error": item.error}
+        async with turns:
+            try:
+                return {**named, **await crew.answer(item.data, until)}
+            except ValueError as error:
+                return {**named, "error": str(error)}
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in body.items]
+    except* Busy:
+        raise HTTPException(503, "all processes are busy with other images; try again", headers=RETRY) from None
+    except* MachineError as errors:
+        raise HTTPException(503, str(errors.exceptions[0]), headers=RETRY) from None
+    return [task.result() for task in tasks]
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, never more of it in memory than the limit."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(413, f"the request is above {limit} bytes")
-    return bytes(body)
+async def _unless_gone(request: Request, work: Any) -> list[dict[str, Any]] | None:
+    """What the work gives; None, and the work is cancelled, where the client goes away before."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        waiting.cancel()
+        await asyncio.gather(working, waiting, return_exceptions=True)
+
+
+def _page() -> tuple[str, str]:
+    """The page of /docs, and the policy that lets a browser run its own script and style and nothing else."""
+    page = PAGE.read_text(encoding="utf-8")
+    own = {}
+    for tag in ("script", "style"):
+        text = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        own[tag] = "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src 'self' data: blob:; connect-src 'self'; script-src '{own['script']}'; "
+        f"style-src '{own['style']}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page, policy

@@ -1,0 +1,131 @@
+"""Who may ask a server: requests by an allowed Host, from no other website's page, and with the token if there is one.
+
+``/health``, ``/docs`` and ``/openapi.json`` need no token: they say nothing about the model.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+from hallmark.contracts import hosts
+from hallmark.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+TOKEN = "HALLMARK_TOKEN"  # noqa: S105  the name of the variable
+OPEN = ("/health", "/docs", "/openapi.json")
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """The hosts by which a server may be called (``name`` or ``name:port``), and its token."""
+
+    hosts: frozenset[str]
+    token: str = ""
+
+    @classmethod
+    def of(cls, host: str, *, token: str, allowed: Sequence[str]) -> Access:
+        """For a server that listens on the address ``host``.
+
+        Its own address and the names of the loopback interface are allowed besides ``allowed``. Raises InputError for
+        an address other than loopback without a token, a token that no header can carry, and a malformed host.
+        """
+        if token and not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+            raise InputError(
+                f"{TOKEN} has characters that a bearer token cannot have",
+                remedy="use letters, digits and -._~+/=; `openssl rand -hex 32` makes one",
+            )
+        if not token and not loopback(host):
+            raise InputError(
+                f"--host {host} can be reached from other machines, and no token is set",
+                remedy=f"set {TOKEN} (`openssl rand -hex 32` makes one), or leave --host at 127.0.0.1",
+            )
+        for name in allowed:
+            if hosts.split(name) is None:
+                raise InputError(f"--allowed-host is '{name}'", remedy="give a name or address, with :port if need be")
+        own = [host] if host and not _wildcard(host) else []
+        return cls(hosts=frozenset(name.lower().strip("[]") for name in (*hosts.LOOPBACK, *own, *allowed)), token=token)
+
+    def refusal(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+        """Status and detail of a request that gets no answer; None for one that does."""
+
+        def values(name: bytes) -> list[str]:
+            return [value.decode("latin-1") for key, value in headers if key == name]
+
+        called = values(b"host")
+        host = hosts.split(called[0]) if len(called) == 1 else None
+        if host is None:
+            return 400, "the request needs one valid Host header"
+        if host[0] not in self.hosts and ":".join(host) not in self.hosts and called[0].lower() not in self.hosts:
+            return 403, "the Host of the request is not one of this server; `hallmark serve --allowed-host` adds one"
+        if any(not hosts.same_origin(origin, called[0]) for origin in values(b"origin")):
+            return 403, "the request is from a page of another origin"
+        opened = method == "GET" and path in OPEN
+        if not opened and any(site not in ("same-origin", "none") for site in values(b"sec-fetch-site")):
+            return 403, "the request is from a page of another site"
+        if self.token and not opened and not self._authorized(values(b"authorization")):
+            return 401, f"the request needs the header Authorization: Bearer, with the server's {TOKEN}"
+        return None
+
+    def _authorized(self, given: Sequence[str]) -> bool:
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        equal = hmac.compare_digest(token.strip().encode("latin-1"), self.token.encode("latin-1"))
+        return equal and scheme.lower() == "bearer"
+
+
+class Gate:
+    """ASGI middleware: refuses what :class:`Access` does before the body is read."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message.get("headers", ())}
+                message["headers"] = [*message.get("headers", ()), *(pair for pair in HEADERS if pair[0] not in names)]
+            await send(message)
+
+        refusal = self._access.refusal(scope["method"], scope["path"], scope["headers"])
+        if refusal is None:
+            await self._app(scope, receive, told)
+            return
+        status, detail = refusal
+        more = {"WWW-Authenticate": 'Bearer realm="hallmark"'} if status == 401 else {}
+        await JSONResponse({"detail": detail}, status, {**more, "Connection": "close"})(scope, receive, told)
+
+
+def loopback(host: str) -> bool:
+    """Whether all addresses of a host are of this machine alone. Raises InputError where it has none."""
+    if _wildcard(host):
+        return False
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host '{host}' is no address of this machine ({error})", remedy="give one") from error
+    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+
+
+def _wildcard(host: str) -> bool:
+    return host in ("", "0.0.0.0", "::")  # noqa: S104  compared with, not listened on
