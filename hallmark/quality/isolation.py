@@ -1,7 +1,7 @@
 """Measuring untrusted files in worker processes that no file can take the run down with.
 
 A worker lives under a limit of memory (what it may allocate over what it holds at its start) and a limit of seconds for
-each image. A file that hits the latter, or crashes a decoder, ends its worker; the images of the chunk it was in are
+each image, see :mod:`hallmark.images.guard`. A file that hits the latter, or crashes a decoder, ends its worker; the images of the chunk it was in are
 then measured again one by one in a fresh worker, and the file that ends that worker too is ``corrupt``. All other
 images get the same measurements as if it had not been there, whatever the number of workers. Raises MachineError where
 workers end without any file.
@@ -9,17 +9,16 @@ workers end without any file.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from hallmark.contracts import processes
 from hallmark.contracts.errors import MachineError
+from hallmark.images import guard
+from hallmark.images.guard import Limits as Limits
 from hallmark.quality.measurement import Measured, measure
 
 if TYPE_CHECKING:
@@ -29,27 +28,13 @@ if TYPE_CHECKING:
 # images and bytes of one task: large enough to make its cost vanish, small enough to keep memory flat in N
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 8 * 2**20
-# a set of few and small files is measured here: starting workers would take longer than the work
-HERE_IMAGES = 2048
-HERE_BYTES = 16 * 2**10
-# a worker keeps at most about twice this for the next image; mallopt's names for it are those of <malloc.h>
-KEPT_BYTES = 32 * 2**20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# but never TIFF, WebP, AVIF and JPEG 2000, (offset, signature): their decoders are large and have crashed before
-NEVER_HERE = ((0, b"II"), (0, b"MM"), (0, b"RIFF"), (4, b"ftyp"), (4, b"jP  "), (0, b"\xff\x4f\xff\x51"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one image may take: declared pixels, seconds, and MiB of a worker's memory."""
-
-    max_pixels: int
-    seconds: float
-    memory_mib: int
+# a set of few and small files is measured by one worker: starting more would take longer than the work
+FEW_IMAGES = 2048
+SMALL_BYTES = 16 * 2**10
 
 
 def measure_here(chunk: list[bytes], limits: Limits, measure_one: Callable[[bytes, int], Measured]) -> list[Measured]:
-    """Measures a chunk in this process: protected by the limit of declared pixels alone."""
+    """Measures a chunk in a foreign executor's process: protected by the limit of declared pixels alone."""
     return [measure_one(data, limits.max_pixels) for data in chunk]
 
 
@@ -69,34 +54,10 @@ def measure_guarded(
 
 
 def _start_worker(memory_mib: int) -> None:
-    import signal
-
     import cv2
 
     cv2.setNumThreads(1)
-    _keep_freed_memory()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        # not to be had everywhere (Windows has no such limits, macOS does not hold them)
-        import resource
-
-        with open("/proc/self/statm") as pages:
-            held = int(pages.read().split()[0]) * resource.getpagesize()
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (held + memory_mib * 2**20, most))
-
-
-def _keep_freed_memory() -> None:
-    """Has glibc reuse the memory of one image for the next, where it would give it back and fault it in anew.
-
-    That took a third of the time an image of 224 px needs. Other C libraries have no such setting and need none set.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
-        return
-    mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
+    guard.start(memory_mib)
 
 
 def _pool(workers: int, limits: Limits) -> ProcessPoolExecutor:
@@ -129,13 +90,14 @@ def measure_all(
 
     ``executor`` is anything with the ``submit`` of :mod:`concurrent.futures` (Dask's or Ray's too); it is left running,
     and a chunk it fails on is measured again in guarded processes here. Without one, a set of few and
-    small files is measured in this process, any other in ``workers`` guarded processes.
+    small files is measured by one guarded process, any other by ``workers`` of them.
     """
     stream = iter(images)
-    head = list(_harmless(stream)) if executor is None else []
-    if executor is None and len(head) <= HERE_IMAGES and (not head or _harmless_here(head[-1])):
-        yield from measure_here(head, limits, measure_one)
+    head = list(_until_many_or_large(stream)) if executor is None else []
+    if executor is None and not head:
         return
+    if executor is None and len(head) <= FEW_IMAGES and len(head[-1]) <= SMALL_BYTES:
+        workers = 1
     parts = chunks(chain(head, stream))
     with _Crew(limits, workers, executor, measure_one) as crew:
         waiting = deque((chunk, crew.submit(chunk)) for chunk in islice(parts, 2 * workers + 2))
@@ -144,17 +106,12 @@ def measure_all(
             waiting.extend((chunk, crew.submit(chunk)) for chunk in islice(parts, 1))
 
 
-def _harmless(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """The images up to the first that rules out measuring them here, and that one."""
+def _until_many_or_large(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """The images up to the first for which more than one worker is worth its start, and that one."""
     for number, data in enumerate(stream, start=1):
         yield data
-        if number > HERE_IMAGES or not _harmless_here(data):
+        if number > FEW_IMAGES or len(data) > SMALL_BYTES:
             return
-
-
-def _harmless_here(data: bytes) -> bool:
-    known = any(data[offset : offset + len(sign)] == sign for offset, sign in NEVER_HERE)
-    return len(data) <= HERE_BYTES and not known
 
 
 Task = tuple["Future[list[Measured]] | None", "ProcessPoolExecutor | None"]

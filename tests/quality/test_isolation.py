@@ -40,7 +40,7 @@ def mistaken(data: bytes, max_pixels: int) -> Measured:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "CHUNK_IMAGES", 4)
-    monkeypatch.setattr(isolation, "HERE_IMAGES", 0)
+    monkeypatch.setattr(isolation, "FEW_IMAGES", 0)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -66,17 +66,27 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_files() -> None:
         list(measure_all([b"II fine"], limits, workers=1))
 
 
-def test_a_small_set_of_small_files_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_: Any) -> None:
-        raise AssertionError("a process was started")
+def test_a_small_set_of_small_files_is_guarded_by_one_process() -> None:
+    images = [b"a", b"kill", b"bb", b"hang", b"fill", b"ccc"]
+    found = list(measure_all(images, LIMITS, workers=2, measure_one=evil))
+    assert [one.failure for one in found] == ["", "corrupt", "", "corrupt", "decompression_bomb", ""]
+    assert [one.width for one in found if not one.failure] == [1, 2, 3]
+    assert list(measure_all([], LIMITS, workers=2, measure_one=evil)) == []
 
-    monkeypatch.setattr(isolation, "_pool", forbidden)
-    found = list(measure_all([b"ab", b"c"], LIMITS, workers=2, measure_one=evil))
-    assert [one.width for one in found] == [2, 1]
-    many, large, risky = [b"a"] * (isolation.HERE_IMAGES + 1), [b"a" * (isolation.HERE_BYTES + 1)], [b"a", b"II*\0"]
-    for images in (many, large, risky):
-        with pytest.raises(AssertionError, match="a process was started"):
-            list(measure_all(images, LIMITS, workers=2, measure_one=evil))
+
+@pytest.mark.parametrize("more", [[], [b"a"] * isolation.FEW_IMAGES, [b"a" * (isolation.SMALL_BYTES + 1)]])
+def test_more_or_larger_files_get_all_workers(more: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def pool(workers: int, _: Limits) -> Any:
+        asked.append(workers)
+        return ThreadPoolExecutor(1)
+
+    monkeypatch.setattr(isolation, "_pool", pool)
+    monkeypatch.setattr(isolation, "measure_guarded", isolation.measure_here)
+    found = list(measure_all([b"ab", *more], LIMITS, workers=2, measure_one=evil))
+    assert [one.width for one in found] == [2, *map(len, more)]
+    assert asked == [2 if more else 1]
 
 
 def test_a_given_executor_does_the_work_and_is_left_running() -> None:

@@ -99,7 +99,7 @@ def test_a_row_without_bytes_has_no_measurements(tmp_path: Path) -> None:
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(files(30))
     here = measured(store, tmp_path / "here")
-    monkeypatch.setattr(isolation, "HERE_IMAGES", 0)
+    monkeypatch.setattr(isolation, "FEW_IMAGES", 0)
     monkeypatch.setattr(isolation, "CHUNK_IMAGES", 7)
     for workers in (1, 3):
         pd.testing.assert_frame_equal(here, measured(store, tmp_path / str(workers), workers))

@@ -202,7 +202,7 @@ def test_the_same_bytes_for_any_number_of_workers_and_without_the_cache(
     bytes_first = workspace.written()
     assert sorted(bytes_first) == ["expectations.json", "measurements.parquet"]
     assert (workspace.validate(faulty())[0], workspace.written()) == (first, bytes_first), "with the cache"
-    monkeypatch.setattr(isolation, "HERE_IMAGES", 0)
+    monkeypatch.setattr(isolation, "FEW_IMAGES", 0)
     monkeypatch.setattr(isolation, "CHUNK_IMAGES", 10)
     for workers in ("1", "2"):
         monkeypatch.setenv("HALLMARK_WORKERS", workers)
