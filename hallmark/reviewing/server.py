@@ -9,22 +9,24 @@ POST /undo        takes the last change back
 
 A page of another website could reach a loopback server through the reader's browser. So a request must name a loopback
 host (a rebound name of theirs is none), come from this page where it tells where it comes from, and changes must be
-JSON, which no form of another site can send unasked.
+JSON, which no form of another site can send unasked. A body above :data:`LIMIT` bytes gets 413.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
+from hallmark.contracts import hosts
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.reporting.templating import environment
 from hallmark.reviewing.desk import Changed, Desk
@@ -33,8 +35,49 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LIMIT = 2**20  # bytes of a body
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+class JSONResponse(Response):
+    """JSON in ASCII: what is told of a request may hold lone surrogates, which UTF-8 cannot."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200) -> None:
+        super().__init__(json.dumps(content, separators=(",", ":")), status_code)
+
+
+class Bounded:
+    """ASGI middleware: reads the body before anything else does, and answers 413 where it is above the limit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body, more = bytearray(), True
+        while more and len(body) <= LIMIT:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if len(body) > LIMIT:
+            response = JSONResponse({"detail": f"the body is above {LIMIT} bytes"}, 413)
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+            return
+        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, replay, send)
 
 
 class Decided(BaseModel):
@@ -55,6 +98,8 @@ def create_app(root: Path) -> FastAPI:
     page, policy = _page()
     app = FastAPI(title="Hallmark: review", docs_url=None, redoc_url=None, openapi_url=None)
 
+    app.add_middleware(Bounded)
+
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         refused = _refused(request)
@@ -65,6 +110,12 @@ def create_app(root: Path) -> FastAPI:
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        # without what was sent, which may be large, or nested more deeply than JSON can be written
+        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return JSONResponse({"detail": "; ".join(faults)}, 422)
 
     @app.exception_handler(InputError)
     def told(_: Request, error: InputError) -> JSONResponse:
@@ -140,13 +191,13 @@ def serve(root: Path, *, port: int, ready: Callable[[str], None]) -> None:
 def _refused(request: Request) -> str:
     """Why a request is not from this page; empty if it may be."""
     host = request.headers.get("host", "")
-    if urlsplit(f"//{host}").hostname not in LOOPBACK:
+    name = hosts.split(host)
+    if name is None or name[0] not in hosts.LOOPBACK or len(request.headers.getlist("host")) != 1:
         return f"the host '{host}' is not this machine"
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"http://{host}":
-        return f"the origin '{origin}' is another page"
+    if any(not hosts.same_origin(origin, host) for origin in request.headers.getlist("origin")):
+        return "the request is from a page of another origin"
     # a link to the page itself may stand anywhere
-    if request.url.path != "/" and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if request.scope["path"] != "/" and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return "the request is from another page"
     if request.method == "POST" and request.headers.get("content-type", "").split(";")[0] != "application/json":
         return "a change must be sent as JSON"
