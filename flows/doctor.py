@@ -55,6 +55,7 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
 
 def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool) -> int:
     from hallmark.pipeline.configuration import stage_params
+    from hallmark.tracking.registry import examined
     from hallmark.versioning.health import mend
     from hallmark.versioning.workspace import Workspace
     from tasks import STAGES
@@ -74,10 +75,14 @@ def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool
             say("  the registry was not held against the receipt: it cannot be reached")
         elif recorded:
             say(f"  {_receipt(root, params)}")
+        sound = True
+        for line, healthy in examined(params["register"].model_name):
+            say(f"  {line}")
+            sound = sound and healthy
     except HallmarkError as error:
         say(f"  {error}")
         return error.exit_code
-    return 0
+    return 0 if sound else 4
 
 
 def _receipt(root: Path, params: dict[str, object]) -> str:

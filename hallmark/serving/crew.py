@@ -78,6 +78,7 @@ class Crew:
             guarded.kill()
             self._all.discard(guarded)
             guarded = self._new()
+            self._threads.submit(guarded.start)  # so that the next image need not wait
             raise
         finally:
             self._idle.put_nowait(guarded)

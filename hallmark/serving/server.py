@@ -75,10 +75,12 @@ def create_app(
 
     @app.get("/health", responses=schema.HEALTH)
     async def health() -> dict[str, str]:
+        """Whether the model answers."""
         return {"status": "ok"}
 
     @app.get("/metadata", responses=schema.METADATA)
     async def metadata() -> dict[str, Any]:
+        """What the model is, and the limits of a request and of an image."""
         return {
             "name": source.name,
             "version": source.version,

@@ -34,13 +34,14 @@ def digests(folder: Path) -> str:
 
 
 def recorded(name: str, version: Version, place: str) -> dict[str, str]:
-    """The digests of a version's files in the folder ``place`` of the model, by their path there.
+    """The digests of a version's files in the folder ``place`` of the model (empty: all), by their path there.
 
     Raises InputError where the version was registered without them.
     """
     try:
         told = json.loads(version.tags[FILES])
-        found = {path.removeprefix(f"{place}/"): str(digest) for path, digest in told.items() if path.startswith(place)}
+        start = f"{place}/" if place else ""
+        found = {path[len(start) :]: str(digest) for path, digest in told.items() if path.startswith(start)}
     except (KeyError, ValueError, AttributeError) as error:
         raise InputError(
             f"the registry has no digests (tag {FILES}) of the files of version {version.number} of model '{name}', "

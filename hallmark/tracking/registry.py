@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.errors import HallmarkError, InputError, MachineError
 from hallmark.tracking import address, flavor, integrity, lookup, runs, store
 from hallmark.tracking.gate import PROMOTED, REFUSED
 from hallmark.tracking.lookup import Version
@@ -218,6 +218,32 @@ def receipt_matches(receipt: Path) -> bool:
     return _is(aliased(name, alias), version, digest) and (
         decision == PROMOTED or _is(aliased(name, CHAMPION), champion["version"], champion["digest"])
     )
+
+
+def examined(name: str) -> list[tuple[str, bool]]:
+    """For the champion and the challenger: what their files are like, and whether they are those that were registered.
+
+    Of a version whose files are on this machine all are compared with their digests, else the package alone.
+    """
+    told = []
+    for alias in (CHAMPION, CHALLENGER):
+        version = aliased(name, alias)
+        if version is None or DIGEST not in version.tags:
+            continue
+        what = f"version {version.number} of model '{name}'"
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                package = located(name, version, PACKAGE, Path(scratch))
+                if package is None:
+                    raise MachineError(f"{what} has lost its package", remedy="register the model again")
+                integrity.read(package, integrity.recorded(name, version, PACKAGE), what=what)
+                folder = local_folder(version)
+                if folder is not None:
+                    integrity.read(folder, integrity.recorded(name, version, ""), what=what, whole=False)
+            told.append((f"the files of {alias} {what} are those that were registered", True))
+        except HallmarkError as error:
+            told.append((f"{alias}: {error}", False))
+    return told
 
 
 def temperature(version: Version) -> float | None:
