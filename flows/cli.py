@@ -258,9 +258,10 @@ def predict(
         crew = min(workers or runtime.workers(), len(files))
         found = predicting.predict(files, model_uri=uri, limits=limits, workers=crew, fallback=fallback)
         rows = found.rows if out is None else scores.written(found.rows, found.classes, out)
-    failed = 0
+    failed: list[str] = []
     for row in predicting.watched(rows, len(files)):
-        failed += "error" in row
+        if "error" in row:
+            failed.append(f"{row['path']}: {row['error']}")
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
         elif out is None:
@@ -268,8 +269,10 @@ def predict(
     if out is not None:
         typer.echo(f"{out}: {len(files)} rows", err=True)
     if failed:
-        error = GateRefused if failed < len(files) else InputError
-        raise error(f"{failed} of {len(files)} paths got no answer", remedy="give whole image files; their rows say why")
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        message = f"{len(failed)} of {len(files)} paths got no answer ({'; '.join(failed[:3])}{more})"
+        error = GateRefused if len(failed) < len(files) else InputError
+        raise error(message, remedy="give whole image files; the rows say why each has none")
 
 
 @app.command()

@@ -87,6 +87,46 @@ def test_predict_asks_the_champion(done: Clone, digits: Path) -> None:
 
 
 @pytest.mark.pipeline
+def test_one_bad_path_costs_its_own_row(done: Clone, digits: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import pandas as pd
+
+    shutil.copytree(digits / "0", tmp_path / "in" / "deep" / "er")
+    (tmp_path / "in" / "bad.png").write_bytes(b"text")
+    count = len(list((digits / "0").iterdir()))
+    for name in ("scores.parquet", "scores.csv"):
+        out = tmp_path / name
+        told = done.hallmark("predict", str(tmp_path / "in"), str(tmp_path / "no*"), "--out", str(out))
+        assert told.returncode == 3, told.stderr
+        assert "2 of" in told.stderr
+        table = pd.read_parquet(out) if out.suffix == ".parquet" else pd.read_csv(out, keep_default_na=False)
+        assert len(table) == count + 2
+        assert table["error"].tolist()[:2] == [
+            "cannot be decoded: not_an_image: it carries the signature of no image format", "",
+        ]  # fmt: skip
+        assert table["error"].tolist()[-1] == "no file matches this pattern"
+        assert {"path", "label", "probability", "probability_0", "calibrated_2"} <= set(table.columns)
+    refused = done.hallmark("predict", str(digits / "0"), "--out", str(tmp_path / "scores.xlsx"))
+    assert (refused.returncode, "ends in .parquet or .csv" in refused.stderr) == (2, True)
+
+
+@pytest.mark.pipeline
+def test_a_changed_model_neither_predicts_nor_serves(done: Clone, digits: Path) -> None:
+    (description,) = (done.root / "mlartifacts").rglob("package/model.json")
+    before = description.read_bytes()
+    description.write_bytes(before.replace(b'"0"', b'"zero"'))
+    try:
+        for command in (("predict", str(digits / "0" / "000.png")), ("serve", "--port", "0"), ("doctor",)):
+            told = done.hallmark(*command)
+            assert told.returncode == 4, told.stdout + told.stderr
+            assert "model.json is changed" in told.stdout + told.stderr
+            assert "Traceback" not in told.stderr
+    finally:
+        description.write_bytes(before)
+
+
+@pytest.mark.pipeline
 def test_the_registered_model_is_the_trained_one(done: Clone, digits: Path) -> None:
     """As a user of MLflow, away from the workspace: one row per image's bytes, label and probabilities."""
     program = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,13 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from hallmark.contracts.errors import HallmarkError, InputError
+from hallmark.contracts.errors import HallmarkError, InputError, MachineError
 from hallmark.images.decoding import prepare
 from hallmark.models import weights
 from hallmark.models.params import NAMES
 from hallmark.serving import package
 from hallmark.serving.classifier import BATCH, Classifier
-from hallmark.serving.predict import predict
 from hallmark.serving.source import resolve
 
 if TYPE_CHECKING:
@@ -123,36 +123,32 @@ def test_the_digest_follows_the_content(train: Path, tmp_path: Path, monkeypatch
     assert package.digest(train) != before
 
 
-def test_files_are_answered_one_by_one(
+def test_a_model_that_is_not_registered_answers(
     train: Path, tmp_path: Path, picture: bytes, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    good.write_bytes(picture)
-    bad.write_bytes(b"")
-    rows = predict([good, bad, good], model_uri="models:/m@champion", fallback=train)
+    source = resolve("models:/m@champion", fallback=train)
     assert "no gate has passed" in caplog.text
-    first = next(rows)
-    wanted = torch_answer(train, picture)
-    assert first["path"] == str(good)
-    assert list(first["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-5)
-    assert (first["label"], first["probability"]) == (
-        ["cat", "dog", "owl"][wanted.argmax()],
-        max(first["probabilities"].values()),
-    )
-    assert next(rows) == first
-    with pytest.raises(InputError, match=r"1 of 3 files got no answer: .*bad\.png: cannot be decoded: empty_file"):
-        next(rows)
-    with pytest.raises(InputError, match=r"no file .*none\.png"):
-        predict([tmp_path / "none.png"], model_uri=str(train))
-    with pytest.raises(InputError, match="the registry has no models:/m@champion"):
-        predict([good], model_uri="models:/m@champion")
+    assert (source.version, source.temperature) == (None, None)
+    found = Classifier(source.files).probabilities([picture])[0]
+    assert found == pytest.approx(torch_answer(train, picture), abs=1e-5)
     # the second time nothing is exported
     monkeypatch.setattr(package, "export", None)
-    source = resolve(str(train))
-    assert source.version is None
-    assert [path.name for path in (tmp_path / ".hallmark/cache/packages").iterdir()] == [source.digest]
+    assert resolve(str(train)).files == source.files
+    (folder,) = (tmp_path / ".hallmark/cache/packages").iterdir()
+    assert folder.name == source.digest
+    # the kept package is held against what was exported, and against the model
+    (folder / "model.onnx").write_bytes(b"other")
+    with pytest.raises(MachineError, match=r"model.onnx is changed"):
+        resolve(str(train))
+    told = json.loads((folder / "files.json").read_text())
+    for wrong in ({**told, "model.json": hashlib.sha256(b"{}").hexdigest()}, []):
+        (folder / "model.json").write_text("{}")
+        (folder / "model.onnx").write_bytes(source.files["model.onnx"])
+        (folder / "files.json").write_text(json.dumps(wrong))
+        with pytest.raises(MachineError, match=r"damaged .*delete .*it is exported again"):
+            resolve(str(train))
 
 
 def test_a_missing_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

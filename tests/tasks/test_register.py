@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import urllib.error
 import urllib.request
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +23,10 @@ import pytest
 import torch
 from PIL import Image
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import InputError, MachineError
 from hallmark.judgement.objective import Objective
 from hallmark.models import weights
-from hallmark.tracking import registry, runs, store
+from hallmark.tracking import integrity, registry, runs, store
 from hallmark.tracking.gate import Gate
 from hallmark.tracking.params import Tracking
 from tasks import register
@@ -65,6 +67,7 @@ def predictions(folder: Path, wrong: int, n: int = 90) -> Path:
     for place, name in enumerate(["cat", "dog", "probability_label"]):
         table[name] = probabilities[:, place]
     table.to_parquet(folder / "predictions.parquet")
+    (folder / "temperature.json").write_text('{"temperature": 2.0}')
     return folder
 
 
@@ -215,21 +218,107 @@ def test_the_version_tells_its_lineage(root: Path) -> None:
     assert str(root) not in told
 
 
-def test_the_champion_predicts(root: Path) -> None:
-    from hallmark.serving.predict import predict
+def predict(path: Path, uri: str) -> list[dict[str, Any]]:
+    from hallmark.images.guard import Limits
+    from hallmark.serving import paths
+    from hallmark.serving import predict as predicting
 
+    limits = Limits(max_pixels=10**6, seconds=60, memory_mib=512)
+    return list(predicting.predict(paths.expand([str(path)]), model_uri=uri, limits=limits, workers=1).rows)
+
+
+def test_the_champion_predicts(root: Path) -> None:
     run(root, seed=1, wrong=30)
     (root / "x.png").write_bytes(picture())
     shutil.rmtree(root / "train")
-    (row,) = predict([root / "x.png"], model_uri="models:/animals@champion")
-    assert list(row["probabilities"].values()) == pytest.approx(expected(model(root / "train", 1), picture()), abs=1e-5)
+    (row,) = predict(root / "x.png", "models:/animals@champion")
+    wanted = expected(model(root / "train", 1), picture())
+    assert list(row["probabilities"].values()) == pytest.approx(wanted, abs=1e-5)
+    roots = np.sqrt(wanted)  # a temperature of 2
+    assert list(row["calibrated"].values()) == pytest.approx(roots / roots.sum(), abs=1e-5)
     # a workspace that was moved finds its files again
     moved = root.parent / "moved"
     root.rename(moved)
     os.chdir(moved)
-    (again,) = predict([moved / "x.png"], model_uri="models:/animals/1")
+    (again,) = predict(moved / "x.png", "models:/animals/1")
     assert again["probabilities"] == row["probabilities"]
     assert run(moved, seed=2, wrong=35).decision == "challenger"
+
+
+def test_a_changed_package_is_refused_by_name(root: Path) -> None:
+    from hallmark.serving.source import resolve
+    from hallmark.tracking import model_uri
+
+    run(root, seed=1, wrong=30)
+    version = registry.numbered("animals", 1)
+    assert version is not None
+    model_folder = registry.local_folder(version)
+    assert model_folder is not None
+    folder = model_folder / registry.PACKAGE
+    told = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()}
+    assert set(json.loads(version.tags[integrity.FILES])) == told, "every file of the model has its digest"
+    assert [healthy for _, healthy in registry.examined("animals")] == [True]
+
+    ran = root / "ran"
+    for name in sorted(path.name for path in folder.iterdir()):
+        content = (folder / name).read_bytes()
+        for changed in (content + b" ", content[:100], b""):
+            (folder / name).write_bytes(changed)
+            with pytest.raises(MachineError, match=f"registered: {re.escape(name)} is changed"):
+                resolve("models:/animals@champion")
+        (folder / name).unlink()
+        with pytest.raises(MachineError, match=f"registered: {re.escape(name)} is missing"):
+            resolve("models:/animals@champion")
+        (folder / name).write_bytes(content)
+    decoder = (folder / "decoding.py").read_text()
+    (folder / "decoding.py").write_text(decoder + f"\nopen({str(ran)!r}, 'w')\n")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "more.py").write_text("")
+    both = r"registered: decoding.py is changed, sub/more.py is added"
+    with pytest.raises(MachineError, match=both):
+        resolve("models:/animals/1")
+    with pytest.raises(MachineError, match=both):
+        model_uri.package("models:/animals/1", root, where="model.source")
+    assert not ran.exists(), "code of a changed package ran"
+    ((line, healthy),) = registry.examined("animals")
+    assert (healthy, "decoding.py is changed" in line) == (False, True)
+    (folder / "decoding.py").write_text(decoder)
+    shutil.rmtree(folder / "sub")
+
+    # what the gate compares with is held against its digest too
+    (model_folder / registry.PREDICTIONS).write_bytes(b"other")
+    with pytest.raises(MachineError, match=r"registered: predictions.parquet is changed"):
+        run(root, seed=2, wrong=35)
+    assert not registry.examined("animals")[0][1]
+
+
+def test_what_is_loaded_is_what_was_compared(root: Path) -> None:
+    from hallmark.serving.classifier import Classifier
+    from hallmark.serving.source import resolve
+
+    run(root, seed=1, wrong=30)
+    source = resolve("models:/animals@champion")
+    version = registry.numbered("animals", 1)
+    assert version is not None
+    shutil.rmtree(registry.local_folder(version))  # type: ignore[arg-type]
+    assert Classifier(source.files).probabilities([picture()]).shape == (1, 3)
+
+
+def test_a_version_without_digests_is_refused(root: Path) -> None:
+    from hallmark.serving.source import resolve
+
+    run(root, seed=1, wrong=30)
+    client = store.client()
+    for value in ("no json", "[]", None):
+        if value is None:
+            client.delete_model_version_tag("animals", "1", integrity.FILES)
+        else:
+            client.set_model_version_tag("animals", "1", integrity.FILES, value)
+        with pytest.raises(InputError, match=r"has no digests .*version 1 .*registers the model again"):
+            resolve("models:/animals@champion")
+    client.delete_model_version("animals", "1")
+    assert run(root, seed=1, wrong=30).version == 2
+    assert resolve("models:/animals@champion").version == 2
 
 
 LOAD = """
