@@ -34,9 +34,9 @@ HEADERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """The hosts by which a server may be called (``name`` or ``name:port``), and its token."""
+    """The hosts by which a server may be called, with a port or (empty) any, and its token."""
 
-    hosts: frozenset[str]
+    hosts: frozenset[tuple[str, str]]
     token: str = ""
 
     @classmethod
@@ -56,11 +56,15 @@ class Access:
                 f"--host {host} can be reached from other machines, and no token is set",
                 remedy=f"set {TOKEN} (`openssl rand -hex 32` makes one), or leave --host at 127.0.0.1",
             )
+        names = [(name, "") for name in hosts.LOOPBACK]
+        if not _wildcard(host):
+            names.append((host.lower(), ""))
         for name in allowed:
-            if hosts.split(name) is None:
+            called = hosts.split(f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name)
+            if called is None:
                 raise InputError(f"--allowed-host is '{name}'", remedy="give a name or address, with :port if need be")
-        own = [host] if host and not _wildcard(host) else []
-        return cls(hosts=frozenset(name.lower().strip("[]") for name in (*hosts.LOOPBACK, *own, *allowed)), token=token)
+            names.append(called)
+        return cls(hosts=frozenset(names), token=token)
 
     def refusal(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         """Status and detail of a request that gets no answer; None for one that does."""
@@ -72,7 +76,7 @@ class Access:
         host = hosts.split(called[0]) if len(called) == 1 else None
         if host is None:
             return 400, "the request needs one valid Host header"
-        if host[0] not in self.hosts and ":".join(host) not in self.hosts and called[0].lower() not in self.hosts:
+        if host not in self.hosts and (host[0], "") not in self.hosts:
             return 403, "the Host of the request is not one of this server; `hallmark serve --allowed-host` adds one"
         if any(not hosts.same_origin(origin, called[0]) for origin in values(b"origin")):
             return 403, "the request is from a page of another origin"

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def answer(
-    probabilities: NDArray[np.float64], classes: Sequence[str], temperature: float | None
-) -> dict[str, Any]:
+def answer(probabilities: NDArray[np.float64], classes: Sequence[str], temperature: float | None) -> dict[str, Any]:
     """``label``, ``probabilities`` and ``calibrated`` (by class; None without a temperature) of probabilities [k]."""
     scaled = None if temperature is None else calibrated(probabilities, temperature)
     return {

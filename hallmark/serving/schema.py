@@ -71,7 +71,6 @@ BODY: dict[str, Any] = {
             },
         },
     },
-    "security": [{}, {"token": []}],
 }
 
 

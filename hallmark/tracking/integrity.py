@@ -77,7 +77,9 @@ def read(
         if found != digest:
             faults.append(f"{name} is changed")
         kept[name] = data
-    faults += [f"{name} is added" for name in sorted(_names(folder)) if whole and name not in expected and name not in beside]
+    faults += [
+        f"{name} is added" for name in sorted(_names(folder)) if whole and name not in expected and name not in beside
+    ]
     if faults:
         raise MachineError(
             f"the files of {what} are not those that were registered: {', '.join(faults)} (in {folder})",

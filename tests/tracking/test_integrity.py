@@ -40,7 +40,9 @@ def test_every_difference_is_named(folder: Path) -> None:
     (folder / "sub" / "b.bin").unlink()
     (folder / "c").write_text("")
     (folder / "link").symlink_to("sub")
-    with pytest.raises(MachineError, match=r"of it are .* a\.json is changed, sub/b\.bin is missing, c is added, link is"):
+    with pytest.raises(
+        MachineError, match=r"of it are .* a\.json is changed, sub/b\.bin is missing, c is added, link is"
+    ):
         integrity.read(folder, known, what="it")
     with pytest.raises(MachineError, match=r"registered: a\.json is changed \(in"):
         integrity.read(folder, {"a.json": known["a.json"]}, what="it", whole=False)
