@@ -1,4 +1,4 @@
-"""Processes that decode untrusted files under limits of time and memory, and that no file can take the caller down with.
+"""Processes that decode untrusted files under limits of time and memory, so that no file takes the caller down.
 
 A :class:`Guarded` process answers one question at a time. A file that takes too long, or that crashes the decoder, ends
 the process and nothing else: the caller gets :class:`Ended`, and the next question starts a new process.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
-import os
 import signal
 import threading
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 """Measuring untrusted files in worker processes that no file can take the run down with.
 
 A worker lives under a limit of memory (what it may allocate over what it holds at its start) and a limit of seconds for
-each image, see :mod:`hallmark.images.guard`. A file that hits the latter, or crashes a decoder, ends its worker; the images of the chunk it was in are
-then measured again one by one in a fresh worker, and the file that ends that worker too is ``corrupt``. All other
-images get the same measurements as if it had not been there, whatever the number of workers. Raises MachineError where
-workers end without any file.
+each image, see :mod:`hallmark.images.guard`. A file that hits the latter, or crashes a decoder, ends its worker; the
+images of the chunk it was in are then measured again one by one in a fresh worker, and the file that ends that worker
+too is ``corrupt``. All other images get the same measurements as if it had not been there, whatever the number of
+workers. Raises MachineError where workers end without any file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from hallmark.contracts import processes
 from hallmark.contracts.errors import MachineError
 from hallmark.images import guard
-from hallmark.images.guard import Limits as Limits
+from hallmark.images.guard import Limits as Limits  # noqa: TC001  others import it from here
 from hallmark.quality.measurement import Measured, measure
 
 if TYPE_CHECKING:

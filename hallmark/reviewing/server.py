@@ -68,9 +68,7 @@ class Bounded:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         if len(body) > LIMIT:
-            response = JSONResponse({"detail": f"the body is above {LIMIT} bytes"}, 413)
-            response.headers["Connection"] = "close"
-            await response(scope, receive, send)
+            await JSONResponse({"detail": f"the body is above {LIMIT} bytes"}, 413)(scope, receive, send)
             return
         whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 

@@ -117,7 +117,8 @@ class Gate:
             return
         status, detail = refusal
         more = {"WWW-Authenticate": 'Bearer realm="hallmark"'} if status == 401 else {}
-        await JSONResponse({"detail": detail}, status, {**more, "Connection": "close"})(scope, receive, told)
+        # uvicorn throws the body away as it comes; a closed connection would keep the answer from some clients
+        await JSONResponse({"detail": detail}, status, more)(scope, receive, told)
 
 
 def loopback(host: str) -> bool:

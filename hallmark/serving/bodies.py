@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 IMAGES = 256
 SECONDS = 60.0
 _FIELDS = 16  # of a form, besides files
-_CLOSE = {"Connection": "close"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ async def read(request: Request, limit: int) -> Body:
         async with asyncio.timeout(SECONDS):
             body = await _bytes(request, limit)
     except TimeoutError:
-        raise HTTPException(408, f"the request took longer than {SECONDS:g} seconds", headers=_CLOSE) from None
+        raise HTTPException(408, f"the request took longer than {SECONDS:g} seconds") from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _form(request, body)
@@ -121,7 +120,7 @@ def _count(images: int) -> None:
 async def _bytes(request: Request, limit: int) -> bytes:
     """The body, never more of it in memory than the limit."""
     told = request.headers.get("content-length", "")
-    too_large = HTTPException(413, f"the request is above {limit} bytes", headers=_CLOSE)
+    too_large = HTTPException(413, f"the request is above {limit} bytes")
     if told.isascii() and told.isdigit() and int(told[:20]) > limit:
         raise too_large
     body = bytearray()

@@ -16,7 +16,7 @@ from hallmark.serving.classifier import Classifier
 from hallmark.serving.source import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -122,8 +122,8 @@ def watched(rows: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, An
 
     columns = (TextColumn("images classified"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # lines printed meanwhile stand above the bar, unless they go to a file or a pipe
-    beside = {"redirect_stdout": sys.stdout.isatty(), "redirect_stderr": True}
-    with Progress(*columns, console=Console(stderr=True), transient=True, **beside) as progress:
+    above = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=above) as progress:
         task = progress.add_task("", total=total)
         for row in rows:
             yield row

@@ -7,7 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-_PROBABILITIES = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}}
+_PROBABILITIES: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+}
 _ANSWER: dict[str, Any] = {
     "type": "object",
     "required": ["label", "probabilities"],
@@ -22,7 +25,7 @@ _ANSWER: dict[str, Any] = {
     },
 }
 _VERSION = {"type": ["integer", "null"], "description": "of the model in the registry; null if it is not registered"}
-_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+_ERROR: dict[str, Any] = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _NAME = {"name": {"type": "string", "description": "the file's, in a form"}}
 _SINGLE = {**_ANSWER, "properties": {**_ANSWER["properties"], "version": _VERSION}}
 _SEVERAL = {

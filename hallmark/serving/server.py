@@ -41,7 +41,7 @@ LIMIT = 32 * 1024 * 1024  # bytes of a request
 PER_WORKER = 8  # requests at a time
 CONNECTIONS = 1000
 GRACE = 2  # seconds that requests have to end after SIGTERM
-RETRY = {"Retry-After": "2", "Connection": "close"}
+RETRY = {"Retry-After": "2"}
 PAGE = Path(__file__).parent / "templates" / "docs.html"
 
 

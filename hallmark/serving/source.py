@@ -46,8 +46,8 @@ def resolve(uri: str, *, fallback: Path | None = None) -> Source:
     """The package of ``models:/<name>@<alias>``, ``models:/<name>/<version>``, or of a folder of the train stage.
 
     A model without a champion is answered for by the model in the folder ``fallback``, if that is given and there is
-    one, which a warning says: no gate has passed it. Raises InputError where there is none, MachineError where a file of the
-    package is not the one that was registered.
+    one, which a warning says: no gate has passed it. Raises InputError where there is none, MachineError where a file
+    of the package is not the one that was registered.
     """
     if not uri.startswith("models:"):
         if not (Path(uri) / "model.json").is_file():

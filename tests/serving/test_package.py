@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import io
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -143,6 +143,7 @@ def test_a_model_that_is_not_registered_answers(
     with pytest.raises(MachineError, match=r"model.onnx is changed"):
         resolve(str(train))
     told = json.loads((folder / "files.json").read_text())
+    wrong: Any
     for wrong in ({**told, "model.json": hashlib.sha256(b"{}").hexdigest()}, []):
         (folder / "model.json").write_text("{}")
         (folder / "model.onnx").write_bytes(source.files["model.onnx"])

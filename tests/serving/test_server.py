@@ -12,18 +12,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
 from hallmark.contracts.errors import MachineError
-from hallmark.serving import server
+from hallmark.serving import bodies, server
 from tests.serving.test_predict import progressive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 LIMIT = 1_000_000
 CHROMIUM = "/usr/bin/chromium"
@@ -31,7 +31,7 @@ CODE = """
 import json, sys
 from pathlib import Path
 from hallmark.images.guard import Limits
-from hallmark.serving import server
+from hallmark.serving import bodies, server
 from hallmark.serving.classifier import FILES
 from hallmark.serving.source import Source
 
@@ -176,7 +176,7 @@ def test_bad_requests_are_told(url: str, picture: bytes) -> None:
     assert ask(f"{url}/predict", b"{" * 100_000, "application/json")[0] == 400
     status, answer = ask(f"{url}/predict", picture + bytes(LIMIT))
     assert (status, answer["detail"]) == (413, "the request is above 1000000 bytes")
-    many = form(*[b"x"] * (server.bodies.IMAGES + 1))
+    many = form(*[b"x"] * (bodies.IMAGES + 1))
     assert ask(f"{url}/predict", many, "multipart/form-data; boundary=b")[0] == 413
     assert ask(f"{url}/predict", picture, Host="evil.example")[0] == 403
     assert ask(f"{url}/predict", picture, Origin="http://evil.example")[0] == 403
