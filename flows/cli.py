@@ -202,13 +202,19 @@ def crossval(
 def schedule(
     cron: Annotated[str, typer.Option(help='When, as five cron fields: "0 3 * * *" is every night at three.')],
     name: Annotated[str, typer.Option(help="The deployment's name.")] = "scheduled",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port of the page, where no Prefect server is set. Default: 4200, or any free one."
+        ),
+    ] = None,
 ) -> None:
     """Serve a deployment of the training flow that runs on a schedule, until stopped with Ctrl+C."""
     root = _root()
     prepare(root)
     from flows.deployments import serve_schedule
 
-    serve_schedule(root, cron=cron, name=name, say=typer.echo)
+    serve_schedule(root, cron=cron, name=name, port=port, say=typer.echo)
 
 
 @app.command()

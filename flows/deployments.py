@@ -1,7 +1,7 @@
 """``hallmark schedule``: a deployment of the training flow, served until it is stopped.
 
 Without a Prefect server of the user's (``PREFECT_API_URL`` or a profile) one is started for as long as the deployment
-is served, on loopback, with its page, its database in ``.hallmark/prefect``.
+is served: on loopback, with its page, its database in ``.hallmark/prefect``.
 """
 
 from __future__ import annotations
@@ -24,16 +24,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 180
+PORT = 4200  # Prefect's own
 
 
-def serve_schedule(root: Path, *, cron: str, name: str, say: Callable[[str], None]) -> None:
-    """Blocks until SIGINT or SIGTERM. Raises InputError for a cron line that cannot be read."""
+def serve_schedule(root: Path, *, cron: str, name: str, port: int | None, say: Callable[[str], None]) -> None:
+    """Blocks until SIGINT or SIGTERM. ``port`` is the page's; None takes 4200, or a free one where that is taken.
+
+    Raises InputError for a cron line that cannot be read, MachineError for a port that is taken.
+    """
     check_cron(cron)
     prefect_server.check()
     reachability.check()
-    with server(root, say):
+    with server(root, say, port=port) as api:
+        from prefect.deployments.runner import EntrypointType
+
         from flows.training import training, workspace_tags
 
+        say(f"Command line: PREFECT_API_URL={api} prefect deployment ls")
         say(f"Deployment training/{name}: '{cron}' (UTC). Stop with Ctrl+C.")
         training.serve(
             name=name,
@@ -42,6 +49,8 @@ def serve_schedule(root: Path, *, cron: str, name: str, say: Callable[[str], Non
             description="From the images of the source to a registered model.",
             limit=1,
             print_starting_message=False,
+            # by its module, not by its file: a workspace holds no code
+            entrypoint_type=EntrypointType.MODULE_PATH,
         )
 
 
@@ -59,16 +68,18 @@ def check_cron(cron: str) -> None:
 
 
 @contextmanager
-def server(root: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """A Prefect server for the block: the user's own where there is one, else one started here."""
+def server(root: Path, say: Callable[[str], None], *, port: int | None = None) -> Iterator[str]:
+    """Yields the URL of a Prefect API: the user's own server where there is one, else one started for the block."""
     from flows.environment import users_have_server
 
     if users_have_server():
-        yield
+        from prefect.settings import get_current_settings
+
+        api = str(get_current_settings().api.url)
+        say(f"Prefect server: {api}")
+        yield api
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port(port)
     address = f"http://127.0.0.1:{port}"
     log = state(root) / "prefect-server.log"
     with log.open("w", encoding="utf-8") as out:
@@ -77,6 +88,7 @@ def server(root: Path, say: Callable[[str], None]) -> Iterator[None]:
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **_page_settings(address)},
         )
         try:
             _wait(process, f"{address}/api/health", log)
@@ -86,7 +98,7 @@ def server(root: Path, say: Callable[[str], None]) -> Iterator[None]:
             os.environ["PREFECT_API_URL"] = f"{address}/api"
             with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
                 say(f"Prefect server with its page: {address}")
-                yield
+                yield f"{address}/api"
         finally:
             process.terminate()
             try:
@@ -94,6 +106,37 @@ def server(root: Path, say: Callable[[str], None]) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _page_settings(address: str) -> dict[str, str]:
+    """Environment of the server: where its page finds the API, which Prefect takes to be port 4200 whatever the port.
+
+    Prefect knows that setting by two names and prefers the longer: both are set. Its newer page (v2) loads Amplitude's
+    settings from the network even where analytics are off: the older one, which asks nobody, is the one that opens.
+    """
+    return {
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "PREFECT_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+
+
+def _free_port(asked: int | None) -> int:
+    """The port asked for; without one Prefect's own, or any free one where that is taken."""
+    for port in (asked or PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if asked:
+                    raise MachineError(
+                        f"--port {asked}: {error.strerror}", remedy="give another port, or none to take any free one"
+                    ) from error
+                continue
+            return int(probe.getsockname()[1])
+    raise MachineError("no port of 127.0.0.1 is free", remedy="stop a program that listens and run again")
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -4,11 +4,12 @@
 line calls: the same flow under the same name, which also tells the terminal how it goes.
 """
 
-from __future__ import annotations
-
+# no annotations from __future__: Prefect does not resolve the names in a flow's annotations that are text
 import hashlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from prefect import flow, get_run_logger, tags
 from prefect.client.orchestration import get_client
@@ -18,13 +19,14 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Crashed, Failed
 
+from flows import names
 from flows.adapters import Run, as_task, untagged
-from flows.artifacts import publish
+from flows.artifacts import publish, publish_refusals
 from flows.environment import terminable
 from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources, configure
@@ -32,36 +34,57 @@ from hallmark.pipeline.dvcfile import DEMO
 from hallmark.pipeline.failures import known, tell
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
+from hallmark.pipeline.overrides import as_overrides
 from hallmark.tracking import reachability
 from hallmark.versioning.health import mend
 from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from prefect.client.schemas.objects import State
-
 FLOW = "training"
 
 
-@flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
-def training(source: str | None = None, overrides: list[str] | None = None) -> State[Any]:
-    """Takes the images of the source to a registered model.
+# the form of Prefect's page: choices as lists, and no parameter that may be null, which the page shows as a second tab
+UNCHANGED = "unchanged"
+Preset = Literal["unchanged", "quick"]
+Model = Literal["unchanged", "cnn", "convnext", "mlp", "perceptron", "pretrained", "resnet", "vit"]
+
+
+@flow(name=FLOW, flow_run_name=partial(names.started, FLOW), persist_result=False)
+def training(
+    source: str = "",
+    preset: Preset = UNCHANGED,
+    model: Model = UNCHANGED,
+    overrides: list[str] = [],  # noqa: B006  Prefect's form needs a default that is a list; nothing changes it
+) -> State[Any]:
+    """From the images of the source to a registered model.
+
+    Without parameters the run takes params.yaml as it is. What is given is checked and written to params.yaml first.
 
     Args:
-        source: A folder, archive or manifest of labelled images. Empty: the one params.yaml names.
-        overrides: Values to set before the run, such as `train.lr=1e-3` or `model=vit`. They stay in params.yaml.
+        source: Path on the machine that runs the flow: a folder with one folder of images per class, a folder split
+            into train, val and test, a CSV or Parquet manifest, or a .zip or .tar of one of these. Empty:
+            `ingest.source` of params.yaml.
+        preset: A preset of conf/preset, applied first. `quick` is a small network and few epochs, to try the pipeline.
+        model: The network, a preset of conf/model. `unchanged` leaves section `model` of params.yaml as it is.
+        overrides: Other values of params.yaml, each as `section.key=value`, such as `train.lr=1e-3` or
+            `train.max_epochs=20`; `model=mine` takes a preset of your own. They are applied last.
     """
     root = Path.cwd()
-    changes = [*([f"ingest.source={source}"] if source else []), *(overrides or [])]
+    changes = [
+        *([f"preset={preset}"] if preset != UNCHANGED else []),
+        *([f"model={model}"] if model != UNCHANGED else []),
+        *(as_overrides({"ingest.source": source}) if source else []),
+        *overrides,
+    ]
 
     def work() -> State[Any]:
         with exclusive(root, "a training flow"):
+            logger = get_run_logger()
             for finding in mend(root):
                 if finding.mended:
-                    get_run_logger().warning("%s", finding.words)
+                    logger.warning("%s", finding.words)
             params = configure(STAGES, root, changes, package="tasks")
+            rename(names.run_name(FLOW, params, root))
             reachability.check()
             require_space(root)
             return walk(Workspace(root), params, lambda *_: None)
@@ -69,12 +92,23 @@ def training(source: str | None = None, overrides: list[str] | None = None) -> S
     return _final(work, log_below=root)
 
 
+def rename(name: str) -> None:
+    """Names the flow run that this is called in."""
+    own = FlowRunContext.get()
+    assert own is not None, "rename is called inside a flow run"
+    assert own.flow_run is not None
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_name(own.flow_run.id, name)
+
+
 def run_here(
     workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]
 ) -> State[Any]:
     """The flow in this process, for a caller that holds the workspace; an error is the final state's data."""
 
-    @flow(name=FLOW, flow_run_name=FLOW, persist_result=False)
+    name = names.run_name(FLOW, params, workspace.root)
+
+    @flow(name=FLOW, flow_run_name=lambda: name, persist_result=False)
     @terminable()
     def here() -> State[Any]:
         return _final(lambda: walk(workspace, params, announce))
@@ -110,6 +144,8 @@ def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[st
     run = Run(root=workspace.root, workspace=workspace, params=params, announce=announce)
     failed = advance(run)
     if failed is not None:
+        if isinstance(failed.data, GateRefused):
+            publish_refusals(run.root)
         return failed
     refused = publish(run)
     if refused:
