@@ -1,4 +1,4 @@
-"""What ``hallmark run`` prints: a line a stage while it runs, a short table at the end."""
+"""What ``hallmark run`` prints: how each stage goes while it runs, a line when it ends, a short table at the end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.text import Text
 
 from flows import summary
 from hallmark.contracts.names import FATES
+from hallmark.pipeline.display import Display
+from tasks import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,37 +41,45 @@ class Console:
 
     def __init__(self) -> None:
         self.rich = Rich(highlight=False, soft_wrap=True)
+        self.display = Display()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, style: str | None = None) -> None:
         """One line."""
-        self.rich.print(text, markup=False)
+        with self.display.above():
+            self.rich.print(text, style=style, markup=False)
 
     def warn(self, text: str) -> None:
         """One line that should be seen."""
-        self.rich.print(text, style="yellow", markup=False)
+        self.say(text, style="yellow")
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Within the block what the stages tell and warn of is seen: Prefect's settings keep it from the terminal."""
+        """Within the block what the stages tell and warn of is seen, and how far they are.
+
+        Prefect's settings keep it from the terminal.
+        """
         lines, logger = _Lines(self), logging.getLogger("hallmark")
         before = logger.level
         logger.addHandler(lines)
         logger.setLevel(logging.INFO)
         try:
-            yield
+            with self.display.running():
+                yield
         finally:
             logger.setLevel(before)
             logger.removeHandler(lines)
 
     def announce(self, stage: str, what: str, seconds: float) -> None:
-        """How a stage goes: a line when it starts (on a terminal) and one when it ends."""
+        """How a stage goes: a line when it starts and one when it ends; on a terminal the second replaces the first."""
         if what == "running":
-            if self.rich.is_terminal:
-                self.rich.print(f"  {stage:<11} …", end="\r", style="dim", markup=False)
+            names = [each.name for each in STAGES]
+            place = f"[{names.index(stage) + 1}/{len(names)}]"
+            self.display.begin(stage, STAGES[names.index(stage)].does, place=place)
             return
+        self.display.end()
         style = {"failed": "bold red", "cached": "dim", "restored": "cyan"}.get(what, "green")
         took = f"{seconds:6.1f} s" if what != "failed" else ""
-        self.rich.print(f"  {stage:<11} {what:<9} {took}", style=style, markup=False)
+        self.say(f"  {stage:<11} {what:<9} {took}", style=style)
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table, its first column to the left, the others to the right."""

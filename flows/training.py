@@ -30,6 +30,7 @@ from flows.artifacts import publish, publish_refusals
 from flows.environment import terminable
 from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources, configure
+from hallmark.pipeline.display import Display
 from hallmark.pipeline.dvcfile import DEMO
 from hallmark.pipeline.failures import known, tell
 from hallmark.pipeline.lock import exclusive
@@ -87,9 +88,18 @@ def training(
             rename(names.run_name(FLOW, params, root))
             reachability.check()
             require_space(root)
-            return walk(Workspace(root), params, lambda *_: None)
+            with Display(write=lambda words: logger.info("%s", words.strip())).running() as display:
+                return walk(Workspace(root), params, partial(_announce, display))
 
     return _final(work, log_below=root)
+
+
+def _announce(display: Display, stage: str, what: str, _seconds: float) -> None:
+    """Tells the run's log how a stage goes; its end is told by the task itself."""
+    if what == "running":
+        display.begin(stage, next(each.does for each in STAGES if each.name == stage))
+    else:
+        display.end()
 
 
 def rename(name: str) -> None:

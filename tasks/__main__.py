@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(name: str, root: Path) -> None:
     from hallmark.contracts import runtime
+    from hallmark.pipeline.display import Display
     from hallmark.pipeline.execution import execute
     from hallmark.pipeline.lock import exclusive
     from hallmark.pipeline.params import build_all, read
@@ -75,11 +76,13 @@ def _run(name: str, root: Path) -> None:
         from hallmark.tracking import reachability
 
         reachability.check()
-    with exclusive(root, f"stage {name}"):
+    place = f"[{[each.name for each in STAGES].index(name) + 1}/{len(STAGES)}]"
+    with exclusive(root, f"stage {name}"), Display().running() as display:
         if name == STAGES[-1].name and "DVC_STAGE" in os.environ:  # under `dvc repro`, which has recorded all others
             from hallmark.versioning.run_cache import complete
 
             complete(root)
+        display.begin(name, stage.does, place=place)
         execute(stage, modules[name], params[name], root)
 
 

@@ -91,6 +91,7 @@ def run(
 
     import pandas as pd
 
+    from hallmark.contracts.progress import report
     from hallmark.contracts.seeds import derive
     from hallmark.judgement import assessment, calibration, slices
     from hallmark.judgement.metrics import auroc, softmax
@@ -116,6 +117,7 @@ def run(
     confusion_table(test, judged).to_csv(plots / "confusion.csv", index=False)
 
     draw = {"replicates": params.bootstrap_replicates, "seed": seed}
+    report("computing intervals")
     figures = assessment.overall(judged, **draw)
     classes = assessment.per_class(judged, **draw)
     parts = slices.judge(judged, slices.divide(test, most=params.max_slices), **draw)

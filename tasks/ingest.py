@@ -132,10 +132,11 @@ def _items(
     """
     from dataclasses import replace
 
+    from hallmark.contracts.progress import counted
     from hallmark.images.depth import candidate
-    from hallmark.images.progress import shown
 
-    for place, content in shown(source.contents(limit), total=len(source.found), what="files read"):
+    files = counted(source.contents(limit), "reading files", len(source.found), unit="files")
+    for place, content in files:
         contents[place] = replace(content, data=None)
         if content.data is not None:
             if candidate(content.data):

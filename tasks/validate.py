@@ -137,6 +137,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     import json
     from pathlib import Path
 
+    from hallmark.contracts.progress import report
     from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
     from hallmark.quality import flags, set_gate, set_summary
     from hallmark.quality.capture import advice
@@ -169,6 +170,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 
     store = runtime.state() / "expectations"
     frames, counts = _frames(table, manifest, reasons)
+    report("checking the expectations")
     checked = check(frames, counts, suites, store)
     render_data_docs(store, runtime.state() / "data_docs")
     reasons, quarantined = _judge(params, table, reasons, checked)
@@ -243,10 +245,9 @@ def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFr
     from hallmark.quality.expectations import imported_meanwhile
     from hallmark.quality.isolation import Limits
     from hallmark.quality.measured_set import measure_set
-    from hallmark.quality.progress import bar
 
     limits = Limits(max_pixels=params.max_pixels, seconds=params.seconds_per_image, memory_mib=params.memory_mib)
-    with Reader(ingest) as reader, bar("measuring images") as progress, runner() as where, imported_meanwhile():
+    with Reader(ingest) as reader, runner() as where, imported_meanwhile():
         return measure_set(
             manifest,
             reader.rows,
@@ -255,7 +256,6 @@ def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFr
             workers=where.workers,
             bits=reader.bits,
             executor=where.executor,
-            progress=progress,
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from hallmark.contracts import runtime
+from hallmark.contracts import progress, runtime
 from hallmark.images.decoding import prepare
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def predict(
             for place, perturbation in enumerate(perturbations, start=1):
                 said[place].append(_logits(network, perturbation.apply(batch, seen), device))
             seen += len(batch)
+            progress.report("predicting", seen)
     return [np.concatenate(parts) for parts in said]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hallmark.contracts import progress
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.learning import batches as loading
 from hallmark.learning import devices
@@ -70,7 +71,7 @@ def learning_rate(
         epochs = -(-STEPS // batches.per_epoch)
         stream = loading.stream(batches, start=(0, 0), epochs=epochs, processes=0, waiting=loading.Waiting())
         smoothed, least = 0.0, math.inf
-        for step in range(STEPS):
+        for step in progress.counted(range(STEPS), "searching the learning rate", STEPS, unit="steps"):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
             value = float(stepper.take([next(stream)], step=step, rate=rate, momentum=recipe.momentum)[0])
             if not math.isfinite(value):

@@ -13,10 +13,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, final
 
+from hallmark.contracts import progress
 from hallmark.contracts.errors import InputError
 from hallmark.learning import batches as loading
 from hallmark.learning import checkpoints as keeping
-from hallmark.learning import devices, following, monitoring, progress, schedules
+from hallmark.learning import devices, following, monitoring, schedules
 from hallmark.learning.epoch import Account, Place
 from hallmark.learning.sheets import sheet
 from hallmark.learning.stepping import Stepper
@@ -195,17 +196,17 @@ class _Training:
         )
         plain = self.work.batches.plain_epochs
         pictured = plain * self.steps_per_epoch if plain < epochs else 0
-        with progress.bar(self.total) as advance:
-            while self.place.step < self.total and not self._enough():
-                first = self.place.step % self.steps_per_epoch * accumulate
-                group = [next(stream) for _ in range(min(accumulate, self.work.batches.per_epoch - first))]
-                if self.place.step == pictured:
-                    self.log.image("augmented", sheet(group[0].images.cpu().numpy()), pictured)
-                self._step(group)
-                shown += sum(len(batch.labels) for batch in group)
-                advance(self.place.step, self._words())
-                if not self.place.diverged:
-                    self._keep()
+        self._report()
+        while self.place.step < self.total and not self._enough():
+            first = self.place.step % self.steps_per_epoch * accumulate
+            group = [next(stream) for _ in range(min(accumulate, self.work.batches.per_epoch - first))]
+            if self.place.step == pictured:
+                self.log.image("augmented", sheet(group[0].images.cpu().numpy()), pictured)
+            self._step(group)
+            shown += sum(len(batch.labels) for batch in group)
+            self._report()
+            if not self.place.diverged:
+                self._keep()
         del stream  # ends the workers
         spent = time.perf_counter() - started
         if shown:
@@ -296,12 +297,19 @@ class _Training:
                 self.best = {name: value.detach().clone() for name, value in self.stepper.current().items()}
             following.epoch_ended(len(self.place.history), self.work.resolved.epochs, judged.objective)
 
-    def _words(self) -> str:
-        if not self.place.history:
-            return ""
-        row = self.place.history[-1]
-        objective = "" if row["objective"] is None else f" objective {row['objective']:.4f}"
-        return f"epoch {row['epoch']} loss {row['train_loss']:.3f}{objective}"
+    def _report(self) -> None:
+        """Tells who listens how far the training is, with the figures of the last whole epoch."""
+        epochs, each = self.work.resolved.epochs, self.work.batches.shown / self.steps_per_epoch
+        figures: dict[str, str | float] = {
+            "epoch": f"{min(self.place.step // self.steps_per_epoch + 1, epochs)} of {epochs}"
+        }
+        if self.place.history:
+            row = self.place.history[-1]
+            figures["loss"] = row["train_loss"]
+            if row["objective"] is not None:
+                figures["objective"] = row["objective"]
+        done, total = round(self.place.step * each), round(self.total * each)
+        progress.report("training", done, total, at_most=bool(self.work.recipe.patience), **figures)
 
     # --- kept places
 

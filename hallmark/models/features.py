@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from hallmark.contracts import progress
 from hallmark.images.decoding import prepare
 from hallmark.models import transfer
 from hallmark.models.backbone import built
@@ -39,10 +40,13 @@ def extract(
     seen: list[torch.Tensor] = []
     transfer.head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1).float().cpu()))
     found: list[NDArray[np.float32]] = []
+    done = 0
     with torch.inference_mode():
         for batch in _batches(images, backbone, bits, workers):
             network(batch.to(device).float().div_(255))
             found.append(seen.pop().numpy())
+            done += len(batch)
+            progress.report("computing features", done)
     return np.concatenate(found)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 class Stage:
     """One step of the pipeline.
 
+    ``does`` says so in a few words, for whoever watches it run.
     ``inputs`` and ``outputs`` are place names in the order of the signature of ``run``; ``shared`` names the top-level
     values of params.yaml the stage sees besides its own section; ``sources`` names params whose value is a path it
     reads.
@@ -24,6 +25,7 @@ class Stage:
     outputs: tuple[str, ...]
     shared: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    does: str = ""
 
     def place(self, keyword: str) -> Path:
         """The path, relative to the root, that a keyword of this stage's ``run`` stands for."""

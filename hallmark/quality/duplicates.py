@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from hallmark.contracts import progress
 from hallmark.quality.alignment import LARGEST_STRETCH, residual, smooth
 from hallmark.quality.measurement import SKETCH_SIDE
 
@@ -273,6 +274,7 @@ def find_clusters(
     exact, _ = pd.factorize(images["pixel_hash"])
     _, first = np.unique(exact, return_index=True)  # one image per content stands for all its exact copies
     light = images[["brightness", "contrast"]].to_numpy(np.float64)[first]
+    progress.report("searching for copies")
     i, j = candidates(images["phash"].to_numpy(np.uint64)[first], light, distance)
     side = images[["width", "height"]].min(axis=1).to_numpy()[first]
     low = np.minimum(side[i], side[j]) < _SMALL
@@ -293,7 +295,8 @@ def find_clusters(
     # all candidates at once where memory allows it, else some pairs at a time: then an image may be read more than once
     together = max(len(i), 1) if len(np.unique(np.concatenate([i, j]))) <= _HELD else _HELD // 2
     accepted = [np.zeros(0, bool)]
-    for begin in range(0, len(i), together):
+    begins = range(0, len(i), together)
+    for begin in progress.counted(begins, "comparing likely copies", len(begins), unit="blocks"):
         part = slice(begin, begin + together)
         needed, position = np.unique(np.stack([i[part], j[part]]), return_inverse=True)
         left, right = position.reshape(2, -1)

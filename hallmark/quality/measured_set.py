@@ -22,6 +22,7 @@ import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hallmark.contracts import progress
 from hallmark.images import decoding
 from hallmark.pipeline.telemetry import note
 from hallmark.quality import measurement
@@ -29,7 +30,7 @@ from hallmark.quality.isolation import measure_all
 from hallmark.quality.measurement import COLUMNS, Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -59,13 +60,11 @@ def measure_set(
     workers: int,
     bits: int = 16,
     executor: Executor | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Measurements of every row of a manifest, in its order: ``path`` and the columns of :class:`Measured`.
 
     ``read`` gives the stored bytes of (shard, row) pairs in their order. A row without stored bytes has no
-    measurements and no ``failure``. ``bits`` as in :func:`hallmark.images.decoding.decode`. ``progress`` is told
-    (images done, images to do).
+    measurements and no ``failure``. ``bits`` as in :func:`hallmark.images.decoding.decode`.
     """
     began = time.monotonic()
     stored = manifest[manifest["shard"] >= 0].drop_duplicates("sha256").sort_values(["shard", "row"])
@@ -75,8 +74,8 @@ def measure_set(
     pairs = list(zip(todo["shard"].tolist(), todo["row"].tolist(), strict=True))
     measure_one = functools.partial(measurement.measure, bits=bits)
     results = measure_all(read(pairs), limits, workers=workers, executor=executor, measure_one=measure_one)
-    measured = _counted(results, len(pairs), progress)
-    fresh = _frame(todo["sha256"].tolist(), list(measured))
+    measured = list(progress.counted(results, "measuring images", len(pairs)))
+    fresh = _frame(todo["sha256"].tolist(), measured)
     _save(cache / FILE, known, fresh[fresh["failure"] == ""], len(stored), bits)
     seconds = time.monotonic() - began
     note(images_measured=len(todo), images_remembered=len(stored) - len(todo))
@@ -87,15 +86,6 @@ def measure_set(
     contents = manifest["sha256"].where(manifest["shard"] >= 0, "")
     rows = pd.concat([by_content, nothing]).astype({"phash": "uint64"}).loc[contents.tolist()]
     return rows.assign(path=manifest["path"].to_numpy()).reset_index(drop=True)[["path", *COLUMNS]]
-
-
-def _counted(
-    measured: Iterator[Measured], total: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Measured]:
-    for done, one in enumerate(measured, start=1):
-        if progress is not None:
-            progress(done, total)
-        yield one
 
 
 def _frame(contents: list[str], measured: list[Measured]) -> pd.DataFrame:

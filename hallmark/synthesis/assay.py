@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hallmark.contracts import progress
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -54,6 +56,7 @@ def assay(
     """Judges candidates uint8 [m, height, width, channels] of classes int64 [m]; ``wanted`` is how many of each."""
     from hallmark.synthesis import distribution, faithfulness, memorisation, utility
 
+    progress.report("comparing synthetic images with real ones")
     closeness = memorisation.measure(made, train.images, held_out.images, quantile=rules.near_copy_quantile)
     agreement = faithfulness.measure(made, asked, train.images, train.labels, held_out.images, held_out.labels)
     faithful, failed = faithfulness.gate(

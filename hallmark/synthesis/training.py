@@ -16,13 +16,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
 from hallmark.learning import devices
 from hallmark.learning.averaging import Average
 from hallmark.pipeline.telemetry import note
 from hallmark.synthesis import flow
 from hallmark.synthesis.parallel import mapping
-from hallmark.synthesis.progress import bar
 from hallmark.synthesis.unet import UNet
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class FlowMatching:
 
         starts = range(0, len(labels), DRAWN_TOGETHER)
         with devices.settled(self._machine, deterministic=True), mapping(self._machine, parts=len(starts)) as over:
-            drawn = list(over(part, starts))
+            drawn = list(progress.counted(over(part, starts), "drawing images", len(starts), unit="batches"))
         return np.concatenate(drawn) if drawn else np.empty((0, *self._shape), dtype=np.uint8)
 
 
@@ -114,7 +114,7 @@ def train(
                 value = flow.loss(network, *part)
             return torch.autograd.grad(value, parameters)
 
-        with bar(steps, "generator") as advance, mapping(machine, parts=parts) as over:
+        with mapping(machine, parts=parts) as over:
             for step in range(first, steps):
                 random = torch.Generator().manual_seed(derive(seed, "synthesize", "step", step))
                 picked = torch.multinomial(shares, preset.batch, replacement=True, generator=random)
@@ -132,7 +132,8 @@ def train(
                 optimizer.step()
                 schedule.step()
                 average.update(network, step)
-                advance(step + 1)
+                done = (step + 1) * preset.batch
+                progress.report("training the generator", done, steps * preset.batch)
                 if checkpoints is not None and step + 1 < steps and checkpoints.due(step + 1):
                     checkpoints.save(saved.state(step + 1))
         if checkpoints is not None and first < steps:

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
 from hallmark.learning import devices
 from hallmark.models.cnn import cnn
 from hallmark.synthesis.gate import Gate, rounded
 from hallmark.synthesis.parallel import machine, mapping
-from hallmark.synthesis.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,11 +78,8 @@ def trials(
             )  # fmt: skip
             return _recalls(network, asked_of, truth, classes=classes, device=where.device)
 
-        with bar(len(starts), "utility") as advance, mapping(where, parts=len(starts)) as over:
-            found = []
-            for each in over(recalls, starts):
-                found.append(each)
-                advance(len(found))
+        with mapping(where, parts=len(starts)) as over:
+            found = list(progress.counted(over(recalls, starts), "trying them out", len(starts), unit="trainings"))
     return [Trial(without=found[at], with_them=found[at + 1]) for at in range(0, len(found), 2)]
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
 from hallmark.transforms import catalogue
 from hallmark.transforms.notation import leaves, replaced
@@ -115,7 +116,8 @@ def audit(
         return blind, _frame([])
     right = judge(images) == labels
     verdicts, rows = [], []
-    for position, leaf in enumerate(leaves(transforms)):
+    every = leaves(transforms)
+    for position, leaf in enumerate(progress.counted(every, "auditing transforms", len(every), unit="transforms")):
         trial = _Trial(position, leaf, judge, images, labels, names, right, rule, seed)
         verdicts.append(trial.verdict())
         rows.extend(trial.rows)
