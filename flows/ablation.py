@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
+from flows.experiments import CODE, TRAIN, Bench, Count, all_done, conduct, unit_of_work
 from hallmark.contracts.errors import GateRefused, InputError
 from hallmark.experiments import ablation, interventions, pages, preparation, record, trial
 from hallmark.experiments.ablation import AS_IT_IS, Finding
@@ -208,13 +208,14 @@ class _Work:
                 if side == AS_IT_IS:
                     raise
                 refused[side] = str(error)
-                bench.console.warn(f"  {side:<24} seed {seed}  failed: {error}")
+                bench.console.warn(f"  {side:<24} seed {seed}  failed: {error}  ({count.more()})")
                 return
             name = self._side(by_name[side]) if side in by_name else side
             what = "known" if known else f"{outcome.seconds:.1f} s"
-            bench.console.say(f"  {name:<24} seed {seed}  {outcome.objective:.4f}  {what}")
+            bench.console.say(f"  {name:<24} seed {seed}  {outcome.objective:.4f}  {what}  ({count.more()})")
 
         every = [(side, seed) for seed in seeds for side in sides]
+        count = Count(len(every), "trainings")
         all_done([unit_of_work(f"{side} seed {seed}", partial(train, side, seed)) for side, seed in every])
         return {side: [found[side, seed] for seed in seeds] for side in sides if side not in refused}
 

@@ -38,6 +38,26 @@ Overrides = Annotated[
 ]
 
 
+def _version(asked: bool) -> None:
+    """Prints the version and ends."""
+    if not asked:
+        return
+    import platform
+    from importlib.metadata import version
+
+    typer.echo(f"hallmark {version('hallmark')} (Python {platform.python_version()})")
+    raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From a folder of labelled images to a classifier you can vouch for."""
+
+
 @app.command()
 def run(
     overrides: Overrides = None,

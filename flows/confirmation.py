@@ -7,7 +7,7 @@ import statistics
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flows.experiments import Bench, all_done, unit_of_work
+from flows.experiments import Bench, Count, all_done, unit_of_work
 from hallmark.experiments import confirmation
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ def confirm(
         outcomes = [bench.train(job) for job in jobs_of(dataclasses.replace(params, seed=seed))]
         quality = found[number, seed] = statistics.fmean(outcome.objective for outcome in outcomes)
         name = "params.yaml as it is" if number is None else f"trial {number + 1}"
-        bench.console.say(f"  {name:<20} seed {seed}  {quality:.4f}  {sum(each.seconds for each in outcomes):6.1f} s")
+        seconds = sum(each.seconds for each in outcomes)
+        bench.console.say(f"  {name:<20} seed {seed}  {quality:.4f}  {seconds:6.1f} s  ({count.more()})")
 
+    count = Count(len(fresh) * len(sides), "trainings")
     every = [(number, params, seed) for seed in fresh for number, params in sides]
     all_done(
         [

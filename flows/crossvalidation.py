@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
+from flows.experiments import CODE, TRAIN, Bench, Count, all_done, conduct, unit_of_work
 from hallmark.contracts.names import NO_FOLDER
 from hallmark.contracts.tables import SPLIT, read_table, write_table
 from hallmark.experiments import crossvalidation, pages, preparation, trial
@@ -155,6 +155,7 @@ class _Work:
         """The outcome of each fold and the folder of its trial; a training finished before is not repeated."""
         bench, params = self.bench, self.bench.params["train"]
         found: dict[str, tuple[Outcome, Path]] = {}
+        count = Count(len(divided), "folds")
 
         def fold_work(fold: Fold) -> None:
             tree = fold_tree(bench, fold, trees)
@@ -178,7 +179,7 @@ class _Work:
             durable.remove(tree.place)
             what = "known" if known else f"{outcome.seconds:.1f} s"
             images = f"{outcome.n_judged} images judged, {outcome.n_train} to train on"
-            bench.console.say(f"  fold {fold.name}  {outcome.objective:.4f}  {what}  {images}")
+            bench.console.say(f"  fold {fold.name}  {outcome.objective:.4f}  {what}  {images}  ({count.more()})")
 
         all_done([unit_of_work(f"fold {fold.name}", partial(fold_work, fold)) for fold in divided])
         pairs = [found[fold.name] for fold in divided]

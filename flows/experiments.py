@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import threading
+import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,13 +24,15 @@ from prefect.futures import wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import prefect_server
+from flows import names, prefect_server
 from flows.adapters import Run, raise_error, untagged
 from flows.environment import recover, terminable, writes_to
 from flows.training import advance, reconcile, workspace_tags
+from hallmark.contracts import progress
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import preparation, trial, workers
+from hallmark.pipeline.display import duration
 from hallmark.pipeline.failures import known
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
@@ -44,6 +47,25 @@ if TYPE_CHECKING:
     from flows.console import Console
     from hallmark.experiments.preparation import Tree
     from hallmark.experiments.trial import Job, Outcome
+
+
+class Count:
+    """Counts the trainings of an experiment, from several threads, and tells who watches: k of n, time left."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self._total, self._what = total, what
+        self._done, self._began, self._lock = 0, time.monotonic(), threading.Lock()
+        progress.report(what, 0, total, unit=what)
+
+    def more(self) -> str:
+        """One more is done; what a line about it ends with, such as "3 of 20, 4:10 left"."""
+        with self._lock:
+            self._done += 1
+            progress.report(self._what, self._done, self._total, unit=self._what)
+            left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
+            words = f"{self._done} of {self._total}"
+            return f"{words}, {duration(left)} left" if self._done < self._total else words
+
 
 TRAIN = next(stage for stage in STAGES if stage.name == "train")
 CODE = tuple(Path(__file__).resolve().parents[1] / name for name in ("hallmark", "tasks"))
@@ -128,7 +150,9 @@ def conduct(
 
         runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
 
-        @flow(name=name, flow_run_name=name, persist_result=False, task_runner=runner)
+        called = names.run_name(name, params, root)
+
+        @flow(name=name, flow_run_name=lambda: called, persist_result=False, task_runner=runner)
         @terminable()
         def experiment() -> Any:
             own = FlowRunContext.get()
@@ -139,6 +163,7 @@ def conduct(
             failed = _inputs(root, params, console)
             if failed is not None:
                 return failed
+            console.display.begin(name, "trainings, each in a process of its own")
             try:
                 bench = Bench(
                     root=root,
@@ -197,7 +222,9 @@ def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:
     """The stages before train, brought up to date; the state of the one that failed."""
 
     def announce(stage: str, what: str, seconds: float) -> None:
-        if what not in ("running", "cached"):
+        if what == "cached":
+            console.display.end()
+        else:
             console.announce(stage, what, seconds)
 
     run = Run(root=root, workspace=Workspace(root), params=params, announce=announce)

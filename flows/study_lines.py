@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flows.experiments import Count
 from hallmark.experiments import pages
 from hallmark.experiments.study import ranked
 
@@ -22,6 +23,7 @@ class Progress:
     def __init__(self, console: Console, study: Study, *, total: int, baseline: float | None) -> None:
         self._console, self._study, self._total = console, study, total
         self._ended = False
+        self._count = Count(max(0, total - study.counted()), "trials")
         best = study.best()
         self._best = max(
             [value for value in (baseline, best.quality if best else None) if value is not None], default=None
@@ -33,7 +35,7 @@ class Progress:
             self._best, mark = quality, "*"
         shown = "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
         reached = f"{quality:.4f}" if quality is not None else "   –  "
-        self._console.say(f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {shown}")
+        self._console.say(f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {shown}  ({self._count.more()})")
 
     def end(self, why: str) -> None:
         """Says once why no further trial is begun."""

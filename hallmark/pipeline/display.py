@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hallmark.contracts.progress import Progress
 
 EVERY = 30.0  # seconds between two plain lines
+FIRST = 1.0  # seconds before the first one: of a stage that is done by then its end says enough
 TICK = 0.2  # seconds between two looks at the work
 WINDOW = 30.0  # seconds over which a rate is measured, or longer: at least LEAST changes
 LEAST = 5
@@ -81,7 +82,8 @@ class Display:
         self.live = terminal and write is None if live is None else live
         self._write, self._clock = write or self._line, clock
         self._lock = threading.RLock()
-        self._stage, self._begun, self._told = "", 0.0, 0.0
+        self._stage, self._does = "", ""
+        self._begun = self._due = 0.0
         self._latest: Progress | None = None
         self._pace = Pace(what="")
 
@@ -89,12 +91,11 @@ class Display:
         """A stage starts; ``does`` says in a few words what it does, ``place`` which of how many it is."""
         with self._lock:
             self._stage = f"{place} {stage}".strip()
-            self._begun = self._told = self._clock()
+            self._does, self._begun = does or "started", self._clock()
+            self._due = self._begun + FIRST
             self._latest, self._pace = None, Pace(what="")
             if self.live:
                 self._draw()
-            else:
-                self._write(f"  {self._stage}: {does or 'started'}")
 
     def end(self) -> None:
         """The stage is over: nothing is shown until the next begins."""
@@ -118,16 +119,17 @@ class Display:
                 return
             if self.live:
                 self._draw()
-            elif now - self._told >= EVERY:
-                self._told = now
-                self._write(f"  {self.words()}")
+            elif now >= self._due:
+                first = self._due == self._begun + FIRST
+                self._due = now + EVERY
+                self._write(f"  {self._stage}: {self._does}" if first else f"  {self.words()}")
 
     def words(self) -> str:
         """The stage, and how it stands."""
         now, latest = self._clock(), self._latest
         if latest is None:
             return f"{self._stage}: {duration(now - self._begun)} so far"
-        parts = [latest.what]
+        parts = [latest.what] if latest.what != latest.unit else []
         parts += [
             f"{name} {value if isinstance(value, str) else f'{value:.4g}'}" for name, value in latest.figures.items()
         ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,18 +40,34 @@ def ask(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
     return answer.json()
 
 
+def commands(address: str, workspace: Clone) -> dict[str, str]:
+    """What Prefect's own commands say of a server."""
+    said = {}
+    for command in ("deployment ls", "flow-run ls", "work-pool ls", "artifact ls"):
+        done = workspace.call("-m", "prefect", *command.split(), PREFECT_API_URL=address, COLUMNS="200")
+        assert done.returncode == 0, f"prefect {command}: {done.stdout[-500:]}{done.stderr[-500:]}"
+        said[command] = done.stdout
+    return said
+
+
 def test_a_run_is_seen_on_a_running_server(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
     workspace = clone("seen", "preset=quick", f"ingest.source={digits}")
     done = workspace.hallmark("run", PREFECT_API_URL=prefect_server)
     assert done.returncode == 0, done.stdout + done.stderr
     flows = ask(prefect_server, "flow_runs/filter", {"sort": "START_TIME_DESC"})
     assert flows[0]["state"]["name"] == "Completed"
+    name = rf"training \d{{4}}-\d\d-\d\d \d\d:\d\d · {digits.name} · [0-9a-f]{{4}}"
+    assert re.fullmatch(name, flows[0]["name"]), flows[0]["name"]
     run = flows[0]["id"]
     tasks = ask(prefect_server, "task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
     assert {task["name"]: task["state"]["name"] for task in tasks} == dict.fromkeys(NAMES, "Completed")
     artifacts = ask(prefect_server, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
     assert {artifact["type"] for artifact in artifacts} == {"table", "markdown", "image"}
     assert {"stages", "metrics", "model", "report", "augmentation"} == {artifact["key"] for artifact in artifacts}
+    assert not [artifact["key"] for artifact in artifacts if "file://" in str(artifact["data"])]
+    shown = next(artifact["data"] for artifact in artifacts if artifact["key"] == "report")
+    evaluated = json.loads((workspace.root / "reports" / "evaluate.json").read_text())
+    assert f"| Accuracy | {evaluated['accuracy']['value']:.4f} |" in shown.replace("\\", "")
     logs = ask(prefect_server, "logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     assert any("train: ran" in log["message"] for log in logs)
 
@@ -66,6 +85,8 @@ def test_a_run_is_seen_on_a_running_server(clone: Callable[..., Clone], digits: 
     newest = ask(prefect_server, "flow_runs/filter", {"sort": "START_TIME_DESC"})[0]
     assert newest["state"]["type"] == "FAILED"
     assert "validate" in newest["state"]["message"]
+    artifacts = ask(prefect_server, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [newest["id"]]}}})
+    assert [artifact["key"] for artifact in artifacts] == ["refusal"]
 
 
 def test_a_killed_run_is_reconciled(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
@@ -155,8 +176,20 @@ def test_a_scheduled_run_completes(clone: Callable[..., Clone], digits: Path, pr
             time.sleep(0.5)
         deployment = deployments[0]
         assert deployment["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
-        assert set(deployment["parameter_openapi_schema"]["properties"]) == {"source", "overrides"}
-        run = ask(prefect_server, f"deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        form = deployment["parameter_openapi_schema"]["properties"]
+        assert {name: field["type"] for name, field in form.items()} == {
+            "source": "string",
+            "preset": "string",
+            "model": "string",
+            "overrides": "array",
+        }
+        assert all(field["description"] for field in form.values())
+        for name in ("preset", "model"):
+            presets = [path.stem for path in (workspace.root / "conf" / name).glob("*.yaml")]
+            assert form[name]["enum"] == ["unchanged", *sorted(presets)]
+        given = {"source": f"{digits}", "overrides": ["evaluate.bootstrap_replicates=150"]}
+        body = {"state": {"type": "SCHEDULED"}, "parameters": given}
+        run = ask(prefect_server, f"deployments/{deployment['id']}/create_flow_run", body)
         while True:
             state = ask(prefect_server, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[0]["state"]
             if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
@@ -164,6 +197,12 @@ def test_a_scheduled_run_completes(clone: Callable[..., Clone], digits: Path, pr
             assert time.monotonic() < deadline, state
             time.sleep(1)
         assert state["type"] == "COMPLETED", state["message"]
+        done = ask(prefect_server, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[0]
+        assert f" · {digits.name} · " in done["name"]
+        listed = commands(prefect_server, workspace)
+        assert "training/scheduled" in listed["deployment ls"]
+        assert "COMPLETED" in listed["flow-run ls"]
+        assert "report" in listed["artifact ls"]
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -172,6 +211,35 @@ def test_a_scheduled_run_completes(clone: Callable[..., Clone], digits: Path, pr
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     assert (workspace.root / "reports" / "index.html").exists()
+
+
+def look(address: str) -> None:
+    """The deployments' page in a browser: the deployment is there, nothing failed, and nobody else was asked."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        assert os.environ.get("CI") != "true", "CI has to have Chromium"
+        return
+    failed: list[str] = []
+    elsewhere: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.on("requestfailed", lambda request: failed.append(request.url))
+        tab.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
+        tab.on("request", lambda request: elsewhere.append(request.url) if foreign(request.url, address) else None)
+        tab.goto(address)  # the page that is announced leads to the one without requests to others
+        tab.get_by_role("link", name="Deployments", exact=True).first.click()
+        tab.get_by_role("link", name="scheduled").first.wait_for(timeout=60_000)
+        tab.get_by_text("1 Deployment").first.wait_for(timeout=60_000)
+        browser.close()
+    assert [url for url in failed if not url.startswith("ws")] == []
+    assert elsewhere == []
+
+
+def foreign(url: str, address: str) -> bool:
+    return url.startswith("http") and not url.startswith(address)
 
 
 def test_a_schedule_starts_one_server_and_sigterm_ends_both(clone: Callable[..., Clone]) -> None:
@@ -193,6 +261,12 @@ def test_a_schedule_starts_one_server_and_sigterm_ends_both(clone: Callable[...,
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
+        said = log.read_text()
+        address = re.search(r"Prefect server with its page: (http://\S+)", said)
+        assert address, said
+        look(address[1])
+        listed = commands(f"{address[1]}/api", workspace)
+        assert "training/scheduled" in listed["deployment ls"]
         time.sleep(10)  # what the deployment would start comes now
         children = psutil.Process(process.pid).children(recursive=True)
         lines = [" ".join(child.cmdline()) for child in children]
