@@ -71,6 +71,8 @@ class Report:
     robustness: dict[str, Any]
     without_flagged: dict[str, Any]
     probability_columns: dict[str, str]
+    baselines: dict[str, Any]  # largest_class, linear: the objective, accuracy, and how much better the model is
+    learning_curve: dict[str, Any] | None  # of the linear baseline, on the validation images
     warnings: list[str]
 
 
@@ -93,7 +95,7 @@ def run(
 
     from hallmark.contracts.progress import report
     from hallmark.contracts.seeds import derive
-    from hallmark.judgement import assessment, calibration, slices
+    from hallmark.judgement import assessment, calibration, comparison, slices
     from hallmark.judgement.metrics import auroc, softmax
     from hallmark.judgement.publication import confusion_table, headline, judged_of, prediction_table, warnings_of
     from hallmark.judgement.robustness import KINDS, Perturbation
@@ -137,6 +139,9 @@ def run(
     epochs = len(pd.read_parquet(train / "history.parquet", columns=["epoch"]))
     few = headline(figures, classes, objective=objective["value"], auroc=area, n_test=len(test), epochs=epochs)
     metrics.write_text(json.dumps(few, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    compared = comparison.compare(
+        images, judged, ingest, objective=params.objective, weakest=assessment.weakest_first(classes), **draw
+    )
     return Report(
         n_test=len(test),
         n_clusters=judged.n_clusters(),
@@ -150,16 +155,17 @@ def run(
         robustness=robustness,
         without_flagged={"n": int(plain.sum()), **assessment.overall(judged.where(plain), **draw)},
         probability_columns=dict(zip(judged.classes, table.columns[3:], strict=True)),
+        **compared,
         warnings=warnings_of(judged, known, classes, parts, figures, objective),
     )
 
 
 def _images(ingest: Path, validate: Path, split: Path, clean: Path) -> pd.DataFrame:
-    """Validation and test images that were not removed, with all that is known of each, sorted by path."""
+    """The images that were not removed, with all that is known of each, sorted by path."""
     from hallmark.contracts.tables import DECISIONS, MANIFEST, MEASUREMENTS, SPLIT, read_table
 
     decisions = read_table(clean / "decisions.parquet", DECISIONS)
-    held_out = decisions[decisions["split"].isin(["val", "test"]) & (decisions["fate"] != "removed")]
+    standing = decisions[decisions["fate"] != "removed"]
     manifest = read_table(ingest / "manifest.parquet", MANIFEST)
     metadata = [name for name in manifest.columns if name.startswith("meta_")]
     columns = (
@@ -167,7 +173,7 @@ def _images(ingest: Path, validate: Path, split: Path, clean: Path) -> pd.DataFr
         (read_table(validate / "measurements.parquet", MEASUREMENTS), ["width", "height", "brightness"]),
         (read_table(split / "split.parquet", SPLIT), ["group", "cluster"]),
     )
-    images = held_out[["path", "label", "split", "fate"]]
+    images = standing[["path", "label", "split", "fate"]]
     for frame, names in columns:
         images = images.merge(frame[["path", *names]], on="path", how="left", validate="one_to_one")
     return images

@@ -13,7 +13,7 @@ import numpy as np
 from hallmark.judgement import intervals, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -123,6 +123,20 @@ def per_class(judged: Judged, *, replicates: int, seed: int) -> dict[str, dict[s
     return out
 
 
+def weakest_first(classes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of the classes of :func:`per_class`, the lowest F1 first; those of which nothing is known last.
+
+    >>> weakest_first({"cat": {"f1": {"value": 0.9}}, "dog": {"f1": {"value": 0.2}}, "owl": {"f1": {"value": None}}})
+    ['dog', 'cat', 'owl']
+    """
+
+    def key(name: str) -> tuple[bool, float, str]:
+        value = classes[name]["f1"]["value"]
+        return value is None, value or 0.0, name
+
+    return sorted(classes, key=key)
+
+
 def accuracy(judged: Judged, *, replicates: int, seed: int) -> Estimate:
     """Accuracy alone, for slices and changed images."""
     if len(judged.labels) == 0:
@@ -160,7 +174,7 @@ def objective_estimate(objective: Objective, judged: Judged, *, replicates: int,
         value = score(objective, judged.labels, judged.probabilities, judged.classes)
     except InputError:
         return intervals.undefined()
-    drawn = _objective_replicates(objective, judged, replicates=replicates, seed=seed)
+    drawn = objective_replicates(objective, judged, replicates=replicates, seed=seed)
     if objective.metric in ("log_loss", "cost"):
         return intervals.percentile(value, drawn)
     evidence = _clusters_per_class(judged)
@@ -171,7 +185,8 @@ def objective_estimate(objective: Objective, judged: Judged, *, replicates: int,
     return intervals.proportion(value, drawn, n)
 
 
-def _objective_replicates(objective: Objective, judged: Judged, *, replicates: int, seed: int) -> Floats:
+def objective_replicates(objective: Objective, judged: Judged, *, replicates: int, seed: int) -> Floats:
+    """The objective of each resample, [replicates]; the same resamples for the same labels, clusters and seed."""
     from hallmark.judgement.objective import cost_matrix
 
     k = len(judged.classes)

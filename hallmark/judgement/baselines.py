@@ -1,0 +1,105 @@
+"""Is a network worth its training? Its objective against two simple answers, on the same test images.
+
+``largest_class`` always answers with the shares of the classes in training, hence with the largest class; ``linear`` is
+:mod:`hallmark.judgement.linear`. A difference is the network's objective minus the baseline's with a paired 95 %
+interval: both are judged on the same resamples of duplicate clusters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hallmark.contracts.errors import InputError
+from hallmark.judgement import assessment, intervals
+from hallmark.judgement.assessment import Judged
+from hallmark.judgement.linear import FEATURES, Linear, Moments, shrinkage
+from hallmark.judgement.objective import score
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hallmark.judgement.intervals import Estimate
+    from hallmark.judgement.objective import Objective
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+DIGITS = 6  # what is beyond depends on the number of threads of the linear algebra
+EVEN = ("balanced_accuracy", "recall")  # objectives to which rare classes matter as much as common ones
+
+
+def largest_class(objective: Objective, judged: Judged, train_label: Integers, **draw: int) -> dict[str, Any]:
+    """The answer that looks at no image; ``train_label`` indexes ``judged.classes``."""
+    count = np.bincount(train_label, minlength=len(judged.classes)).astype(np.float64)
+    constant = _padded(judged, np.tile(count / count.sum(), (len(judged.labels), 1)))
+    return {"class_name": judged.classes[int(count.argmax())], **_compared(objective, judged, constant, **draw)}
+
+
+def linear(
+    objective: Objective, judged: Judged, train: Floats, train_label: Integers, test: Floats, **draw: int
+) -> dict[str, Any]:
+    """The linear classifier fitted on ``train`` [images, d]; ``test`` [n, d] are the images of ``judged``."""
+    classes = int(train_label.max()) + 1
+    moments = [Moments.of(train[train_label == place]) for place in range(classes)]
+    scatter = np.sum([each.scatter() for each in moments], axis=0)
+    shrink = shrinkage(train, train_label, classes)
+    fitted = Linear.fit(moments, scatter, shrink=shrink, even=objective.metric in EVEN)
+    answered = _padded(judged, fitted.predict(test))
+    return {"features": FEATURES, "n_train": len(train), **_compared(objective, judged, answered, **draw)}
+
+
+def rounded(estimate: Estimate) -> Estimate:
+    """The estimate to :data:`DIGITS` digits.
+
+    >>> rounded({"value": 1 / 3, "ci95": [None, 0.5]})
+    {'value': 0.333333, 'ci95': [None, 0.5]}
+    """
+
+    def short(value: float | None) -> float | None:
+        return None if value is None else round(value, DIGITS) + 0.0
+
+    return {"value": short(estimate["value"]), "ci95": [short(edge) for edge in estimate["ci95"]]}
+
+
+def _compared(objective: Objective, judged: Judged, other: Judged, **draw: int) -> dict[str, Any]:
+    return {
+        "n_test": len(judged.labels),
+        "objective": rounded(assessment.objective_estimate(objective, other, **draw)),
+        "accuracy": rounded(assessment.accuracy(other, **draw)),
+        "difference": rounded(difference(objective, judged, other, **draw)),
+    }
+
+
+def difference(objective: Objective, one: Judged, other: Judged, *, replicates: int, seed: int) -> Estimate:
+    """The objective of ``one`` minus that of ``other`` on the same images, with its paired interval.
+
+    Where all resamples agree, as for two models without a mistake, they have nothing to say: the interval is then put
+    together from those of the two (Zou and Donner, Statistics in Medicine 2008), which never have no width.
+    """
+    try:
+        value = score(objective, one.labels, one.probabilities, one.classes) - score(
+            objective, other.labels, other.probabilities, other.classes
+        )
+    except InputError:
+        return intervals.undefined()
+    draw = {"replicates": replicates, "seed": seed}
+    drawn = assessment.objective_replicates(objective, one, **draw) - assessment.objective_replicates(
+        objective, other, **draw
+    )
+    estimate = intervals.percentile(value, drawn)
+    low, high = estimate["ci95"]
+    if low is None or high > low:
+        return estimate
+    first, second = (assessment.objective_estimate(objective, each, **draw) for each in (one, other))
+    below = np.hypot(first["value"] - first["ci95"][0], second["ci95"][1] - second["value"])
+    above = np.hypot(first["ci95"][1] - first["value"], second["value"] - second["ci95"][0])
+    return {"value": value, "ci95": [float(value - below), float(value + above)]}
+
+
+def _padded(judged: Judged, probabilities: Floats) -> Judged:
+    """The same images with other answers; classes beyond those answered have probability 0."""
+    missing = len(judged.classes) - probabilities.shape[1]
+    padded = np.pad(probabilities, ((0, 0), (0, missing)))
+    return Judged(judged.labels, padded, judged.clusters, judged.classes)

@@ -1,0 +1,192 @@
+"""The baselines and the learning curve on sets whose answer is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hallmark.judgement import baselines, comparison, growth, linear
+from hallmark.judgement.assessment import Judged
+from hallmark.judgement.objective import METRICS, Objective
+
+ACCURACY = Objective(metric="accuracy")
+DRAW = {"replicates": 200, "seed": 0}
+
+
+def clouds(n: int, *, gap: float, classes: int = 2, seed: int = 0) -> tuple[Any, Any]:
+    """Features [n, 12] of classes whose means lie ``gap`` deviations apart, and their labels."""
+    generator = np.random.default_rng(seed)
+    label = np.arange(n) % classes
+    images = generator.normal(size=(n, 12))
+    images[np.arange(n), label] += gap
+    return images, label.astype(np.int64)
+
+
+def judged(label: Any, right: float = 1.0, classes: int = 2) -> Judged:
+    """Answers of which the share ``right`` is right."""
+    answer = np.where(np.arange(len(label)) < right * len(label), label, (label + 1) % classes)
+    names = tuple(f"class {place}" for place in range(classes))
+    return Judged(label, np.eye(classes)[answer] * 0.9 + 0.05, np.arange(len(label)), names)
+
+
+def test_a_linear_set_leaves_a_network_nothing_to_gain() -> None:
+    train, label = clouds(300, gap=12)
+    test, truth = clouds(100, gap=12, seed=1)
+    found = baselines.linear(ACCURACY, judged(truth), train, label, test, **DRAW)
+    assert found["accuracy"]["value"] == found["objective"]["value"] == 1.0
+    assert found["n_train"] == 300
+    low, high = found["difference"]["ci95"]
+    assert found["difference"]["value"] == 0.0
+    assert low < 0 < high, "two models without a mistake are not known to be equal"
+    assert high < 0.05
+
+
+def test_a_linear_model_at_chance_is_surely_beaten() -> None:
+    train, label = clouds(300, gap=0)
+    test, truth = clouds(200, gap=0, seed=1)
+    found = baselines.linear(ACCURACY, judged(truth, 0.95), train, label, test, **DRAW)
+    assert 0.35 < found["accuracy"]["value"] < 0.65
+    assert found["difference"]["value"] == pytest.approx(0.95 - found["accuracy"]["value"], abs=1e-6)
+    assert found["difference"]["ci95"][0] > 0.2
+
+
+def test_what_both_get_wrong_cancels() -> None:
+    _, label = clouds(200, gap=0)
+    one, other = judged(label, 0.60), judged(label, 0.58)
+    gap = baselines.difference(ACCURACY, one, other, **DRAW)
+    alone = 0.6 - 0.5
+    assert gap["ci95"][1] - gap["ci95"][0] < alone, "paired: the 80 images both get wrong say nothing of the difference"
+    turned = baselines.difference(ACCURACY, other, one, **DRAW)
+    assert turned["value"] == pytest.approx(-gap["value"])
+
+
+def test_copies_are_one_piece_of_evidence() -> None:
+    _, label = clouds(200, gap=0)
+    one, other = judged(label, 0.7), judged(label, 0.5)
+    alone = baselines.difference(ACCURACY, one, other, **DRAW)["ci95"]
+    copies = np.arange(200) // 20 * 2 + label  # ten images a cluster, of one class
+    clustered = [Judged(each.labels, each.probabilities, copies, each.classes) for each in (one, other)]
+    together = baselines.difference(ACCURACY, clustered[0], clustered[1], **DRAW)["ci95"]
+    assert together[1] - together[0] > 1.5 * (alone[1] - alone[0])
+
+
+def test_the_largest_class_is_named_and_answered_always() -> None:
+    _, truth = clouds(90, gap=0, classes=3)
+    found = baselines.largest_class(ACCURACY, judged(truth, classes=3), np.array([0] * 5 + [2] * 20 + [1] * 6), **DRAW)
+    assert found["class_name"] == "class 2"
+    assert found["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert found["difference"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_objective_has_its_baselines(metric: str) -> None:
+    objective = Objective(
+        metric=metric,
+        class_name="class 1" if metric == "recall" else "",
+        costs={"class 0": {"class 1": 3.0}} if metric == "cost" else {},
+    )
+    train, label = clouds(120, gap=2)
+    test, truth = clouds(60, gap=2, seed=1)
+    for found in (
+        baselines.linear(objective, judged(truth, 0.9), train, label, test, **DRAW),
+        baselines.largest_class(objective, judged(truth, 0.9), label, **DRAW),
+    ):
+        low, high = found["difference"]["ci95"]
+        assert low <= found["difference"]["value"] <= high
+    curve = growth.curves(objective, train, label, test, judged(truth), weakest=["class 0"], seed=0)
+    assert curve is not None
+    assert curve["all"]["doubling"]["value"] < 1
+
+
+def test_an_objective_that_the_images_do_not_define_has_no_baseline() -> None:
+    train, label = clouds(120, gap=2)
+    truth = np.zeros(60, np.int64)
+    objective = Objective(metric="recall", class_name="class 1")
+    found = baselines.linear(objective, judged(truth), train, label, train[:60], **DRAW)
+    assert found["difference"] == {"value": None, "ci95": [None, None]}
+    assert growth.curves(objective, train, label, train[:60], judged(truth), weakest=[], seed=0) is None
+
+
+def test_a_curve_that_climbs_promises_more_than_one_that_is_flat() -> None:
+    names = ["class 0", "class 1", "class 2"]
+    hungry_train, hungry = clouds(120, gap=1.6, classes=3)
+    fed_train, fed = clouds(6000, gap=1.6, classes=3)
+    val, truth = clouds(3000, gap=1.6, classes=3, seed=1)
+    answers = judged(truth, classes=3)
+    climbing = growth.curves(ACCURACY, hungry_train, hungry, val, answers, weakest=names, seed=0)
+    flat = growth.curves(ACCURACY, fed_train, fed, val, answers, weakest=names, seed=0)
+    assert climbing is not None
+    assert flat is not None
+    assert climbing["all"]["objective"] == sorted(climbing["all"]["objective"])
+    assert climbing["all"]["n"] == [30, 60, 120]
+    assert climbing["all"]["doubling"]["ci95"][0] > 0.02
+    assert flat["all"]["doubling"]["ci95"][1] < climbing["all"]["doubling"]["value"]
+    assert abs(flat["all"]["doubling"]["value"]) < 0.02
+
+
+def test_the_class_that_lacks_images_is_the_one_to_feed() -> None:
+    train, label = clouds(1500, gap=2.5, classes=3)
+    rare = np.flatnonzero(label == 2)[12:]
+    train, label = np.delete(train, rare, axis=0), np.delete(label, rare)
+    val, truth = clouds(1500, gap=2.5, classes=3, seed=1)
+    curve = growth.curves(ACCURACY, train, label, val, judged(truth, classes=3), weakest=["class 2", "class 0"], seed=0)
+    assert curve is not None
+    assert curve["classes"]["class 2"]["n"] == [3, 6, 12]
+    assert curve["classes"]["class 2"]["doubling"]["ci95"][0] > 0.05
+    assert curve["classes"]["class 0"]["doubling"]["value"] < curve["classes"]["class 2"]["doubling"]["value"] / 3
+
+
+@pytest.mark.parametrize(("n_train", "n_val"), [(30, 300), (300, 10)])
+def test_too_few_images_tell_nothing(n_train: int, n_val: int) -> None:
+    train, label = clouds(n_train, gap=1)
+    val, truth = clouds(n_val, gap=1, seed=1)
+    assert growth.curves(ACCURACY, train, label, val, judged(truth), weakest=["class 0"], seed=0) is None
+
+
+def test_same_inputs_give_the_same_curve_and_another_seed_another() -> None:
+    train, label = clouds(200, gap=1)
+    val, truth = clouds(200, gap=1, seed=1)
+
+    def curve(seed: int) -> Any:
+        return growth.curves(ACCURACY, train, label, val, judged(truth), weakest=["class 1"], seed=seed)
+
+    assert curve(0) == curve(0) != curve(1)
+
+
+@given(st.lists(st.floats(1e-4, 1.0), min_size=3, max_size=3))
+def test_no_doubling_removes_more_than_the_whole_error(errors: list[float]) -> None:
+    share = float(growth.doubling(np.array(errors)))
+    assert share < 1
+    if errors[0] > errors[2]:
+        assert share > 0
+
+
+def test_moments_add_up_to_the_covariance() -> None:
+    images, label = clouds(50, gap=3)
+    scatter = sum(linear.Moments.of(images[label == place]).scatter() for place in (0, 1))
+    centred = images - np.stack([images[label == place].mean(axis=0) for place in (0, 1)])[label]
+    np.testing.assert_allclose(scatter, centred.T @ centred, atol=1e-9)
+
+
+def frame(sizes: dict[str, int], side: int) -> pd.DataFrame:
+    labels = [name for name, n in sizes.items() for _ in range(n)]
+    return pd.DataFrame({"label": labels, "width": side, "height": side})
+
+
+def test_of_many_images_each_class_gives_its_share() -> None:
+    rows = comparison.taken(frame({"a": 50_000, "b": 9_990, "c": 10}, 28), "train", seed=0)
+    assert 6_000 <= len(rows) <= 6_003
+    assert list(rows) == sorted(rows)
+    counts = frame({"a": 50_000, "b": 9_990, "c": 10}, 28)["label"].iloc[rows].value_counts()
+    assert dict(counts) == {"a": 5000, "b": 999, "c": 1}
+    assert len(comparison.taken(frame({"a": 40, "b": 20}, 28), "train", seed=0)) == 60
+
+
+def test_of_large_images_fewer_are_decoded() -> None:
+    rows = comparison.taken(frame({"a": 3_000, "b": 1_000}, 4_000), "train", seed=0)
+    assert len(rows) * 4_000**2 <= comparison.PIXELS["train"] + 2 * 4_000**2
