@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 
@@ -19,11 +19,13 @@ class Params:
     gallery: int
     mistakes: int
     thumbnail: int
+    enlarged: int
 
     def __post_init__(self) -> None:
         require.in_range(0, 500, **{"report.gallery": self.gallery})
         require.in_range(0, 500, **{"report.mistakes": self.mistakes})
         require.in_range(16, 512, **{"report.thumbnail": self.thumbnail})
+        require.in_range(self.thumbnail, 2048, **{"report.enlarged": self.enlarged})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class Report:
     found: int
     fates: dict[str, int]
     warnings: list[str]
+    advice: list[dict[str, Any]]  # most useful first; gain is null where none was measured
     pictures: int
     page_bytes: int
 
@@ -58,6 +61,7 @@ def run(
     """Writes the page."""
     from hallmark.contracts.names import FATES
     from hallmark.reporting.inputs import load
+    from hallmark.reporting.next_section import next_steps
     from hallmark.reporting.page import render
     from hallmark.reporting.warnings_section import warnings_of
 
@@ -74,13 +78,21 @@ def run(
         "register": register,
     }
     inputs = load(folders, ledger, reports, ablation)
-    text = render(inputs, title=params.title, gallery=params.gallery, mistakes=params.mistakes, side=params.thumbnail)
+    text = render(
+        inputs,
+        title=params.title,
+        gallery=params.gallery,
+        mistakes=params.mistakes,
+        least=params.thumbnail,
+        most=params.enlarged,
+    )
     page.write_text(text, encoding="utf-8")
     fates = inputs.files["fate"].value_counts()
     return Report(
         found=len(inputs.files),
         fates={fate: int(fates.get(fate, 0)) for fate in FATES},
         warnings=warnings_of(inputs),
-        pictures=text.count("<img "),
+        advice=[asdict(each) for each in next_steps(inputs)],
+        pictures=text.count('src="data:image/'),
         page_bytes=len(text.encode("utf-8")),
     )

@@ -110,12 +110,12 @@ class Clone:
         ).stdout
 
     def outputs(self) -> dict[str, bytes]:
-        """The bytes of every output of the pipeline, reports/run.json (what the clock said) apart."""
+        """The bytes of every output of the pipeline, reports/run.json and run.js (what the clock said) apart."""
         files = [path for folder in ("data", "reports") for path in (self.root / folder).rglob("*") if path.is_file()]
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in sorted(files)
-            if path.name != "run.json"
+            if path.name not in ("run.json", "run.js")
         }
 
 

@@ -55,7 +55,7 @@ def compare(
     test = np.flatnonzero((images["split"] == "test").to_numpy())
     train = images[(images["split"] == "train") & images["label"].isin(judged.classes)]
     val = images[(images["split"] == "val") & images["label"].isin(judged.classes)]
-    label = train["label"].map(place).to_numpy(dtype=np.int64)
+    label = np.asarray(train["label"].map(place), dtype=np.int64)
     if not len(train):
         return {"baselines": {"largest_class": None, "linear": None}, "learning_curve": None}
     found: dict[str, Any] = {"largest_class": baselines.largest_class(objective, judged, label, **draw)}
@@ -73,7 +73,7 @@ def compare(
     found["linear"] = baselines.linear(objective, some, seen, label[of_train], seen_test, **draw)
     held_out = val.iloc[of_val]
     clusters = np.unique(held_out["cluster"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-    truth = held_out["label"].map(place).to_numpy(dtype=np.int64)
+    truth = np.asarray(held_out["label"].map(place), dtype=np.int64)
     curve = growth.curves(
         objective,
         seen,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import GateRefused, HallmarkError, InputError
 from hallmark.contracts.runtime import state
-from hallmark.pipeline import durable
+from hallmark.pipeline import durable, provenance
 from hallmark.pipeline.machine import as_machine_error
 from hallmark.pipeline.telemetry import collect
 
@@ -79,7 +79,7 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
 
 
 def record_run(stage: str, facts: dict[str, Any], root: Path) -> None:
-    """Sets one stage's entry of reports/run.json."""
+    """Sets one stage's entry of reports/run.json, and what the page's reports/run.js says of a run."""
     path = root / "reports" / "run.json"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
@@ -87,6 +87,7 @@ def record_run(stage: str, facts: dict[str, Any], root: Path) -> None:
         entries = {}  # it holds nothing that a run depends on: start anew
     entries[stage] = facts
     durable.write_text(path, json.dumps(entries, indent=2) + "\n")
+    provenance.note(stage, facts["state"], root)
 
 
 def write_refusal(stage: str, refusal: GateRefused, root: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT = 640.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 14.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 14.0, 52.0
 INKS = ("var(--accent)", "var(--second)", "var(--third)", "var(--muted)")
 
 

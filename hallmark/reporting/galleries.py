@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One picture: a data URI, or None and a reason in its place."""
+    """One picture: a data URI, or None and a reason in its place; ``small`` where its pixels are to be seen."""
 
     picture: str | None
+    small: bool
     placeholder: str
     title: str
     note: str
@@ -79,9 +80,10 @@ def mistakes(
     tiles = []
     for row in shown.to_dict("records"):
         file = known.loc[row["path"]]
+        picture = pictures.stored(reader, int(file["shard"]), int(file["row"]), side)
         tiles.append(
             Tile(
-                picture=pictures.stored(reader, int(file["shard"]), int(file["row"]), side),
+                **_shown(picture),
                 placeholder="",
                 title=f"{row['label']} taken for {row['predicted']}",
                 note=f"{words.percent(row['sure'], 0)} sure"
@@ -106,9 +108,13 @@ def _tile(row: Mapping[Any, Any], reader: Reader, side: int) -> Tile:
     if row["split"]:
         note = f"{note or 'kept'} · {row['split']}"
     return Tile(
-        picture=picture,
+        **_shown(picture),
         placeholder=words.reasons_in_words(row["reasons"]) or "no picture",
         title=title,
         note=note,
         path=row["path"],
     )
+
+
+def _shown(picture: pictures.Picture | None) -> dict[str, Any]:
+    return {"picture": picture.uri if picture else None, "small": picture is not None and picture.small}

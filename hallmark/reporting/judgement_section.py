@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hallmark.reporting import charts, galleries, words
+from hallmark.reporting.advice import is_share, objective_words
 
 if TYPE_CHECKING:
     from hallmark.images.shards import Reader
@@ -40,7 +41,46 @@ def judgement_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -
             {"name": name, **row, "bar": _bar(row["accuracy"])} for name, row in report["robustness"].items()
         ],
         "mistakes": wrong,
+        "growth": _growth(report),
     }
+
+
+def _growth(report: dict[str, Any]) -> dict[str, Any] | None:
+    """What templates/growth.html shows of the learning curve."""
+    curve = report["learning_curve"]
+    if curve is None:
+        return None
+    whole = curve["all"]
+    name = objective_words(report)
+    return {
+        **curve,
+        "chart": charts.lines(
+            whole["n"], {f"{name} of the linear baseline": whole["objective"]}, x_title="training images", y_title=name
+        ),
+        "doubling": _removed(whole["doubling"]),
+        "sure": _sure(whole["doubling"]),
+        "classes": [
+            {
+                "label": label,
+                "n": row["n"][-1],
+                "f1": row["f1"],
+                "doubling": _removed(row["doubling"]),
+                "sure": _sure(row["doubling"]),
+            }
+            for label, row in curve["classes"].items()
+        ],
+    }
+
+
+def _removed(doubling: dict[str, Any]) -> str:
+    low, high = doubling["ci95"]
+    edges = "" if low is None else f" ({words.percent(low, 0)} to {words.percent(high, 0)})"
+    return words.percent(doubling["value"], 0) + edges
+
+
+def _sure(doubling: dict[str, Any]) -> bool:
+    low = doubling["ci95"][0]
+    return low is not None and low > 0
 
 
 def _figure(name: str, title: str, meaning: str, report: dict[str, Any]) -> dict[str, Any]:
@@ -101,10 +141,7 @@ def headline(inputs: Inputs) -> dict[str, Any]:
     """The model, the one number and the decision."""
     evaluate, register = inputs.reports["evaluate"], inputs.reports["register"]
     objective = evaluate["objective"]
-    name = objective["metric"].replace("_", " ")
-    if objective["metric"] == "recall":
-        name = f"recall of {objective['class_name']}"
-    share = objective["metric"] not in ("log_loss", "cost")
+    share = is_share(evaluate)
     low, high = objective["ci95"]
     decisions = {
         "promoted": "is the champion",
@@ -118,10 +155,40 @@ def headline(inputs: Inputs) -> dict[str, Any]:
         "version": register["version"],
         "model_uri": register["model_uri"],
         "reasons": register["reasons"],
-        "objective": name,
+        "objective": objective_words(evaluate),
+        "baselines": _baselines(evaluate),
         "value": words.percent(objective["value"]) if share else words.number(objective["value"]),
         "interval": [words.percent(low), words.percent(high)] if share else [words.number(low), words.number(high)],
         "bar": charts.interval(objective["value"], low, high, least=0.0, most=1.0) if share else "",
         "n_test": evaluate["n_test"],
         "warnings": evaluate["warnings"],
     }
+
+
+def _baselines(evaluate: dict[str, Any]) -> list[dict[str, Any]]:
+    """What stands beside the headline figure: simple answers, and how much better the model is."""
+    share = is_share(evaluate)
+    show = words.percent if share else words.number
+    scale, digits, unit = (100, 1, " points") if share else (1, 3, "")
+    rows = []
+    for key, each in evaluate["baselines"].items():
+        if each is None or each["difference"]["value"] is None:
+            continue
+        low, high = each["difference"]["ci95"]
+        note = ""
+        if key == "linear":
+            note = f"Linear model: {each['features']}, fitted on {words.number(each['n_train'])} training images"
+            if each["n_test"] < evaluate["n_test"]:
+                note += f", judged on {words.number(each['n_test'])} of the test images"
+            note += "."
+        rows.append(
+            {
+                "name": f"always '{each['class_name']}'" if key == "largest_class" else "linear model",
+                "value": show(each["objective"]["value"]),
+                "difference": words.signed(scale * each["difference"]["value"], digits) + unit,
+                "interval": words.span([scale * low, scale * high], digits),
+                "verdict": "held" if low > 0 else "broken" if high < 0 else "",
+                "note": note,
+            }
+        )
+    return rows

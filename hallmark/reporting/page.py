@@ -1,14 +1,20 @@
-"""The page a person reads: one file, no network, no script, the same bytes for the same inputs."""
+"""The page a person reads: one file, no network, the same bytes for the same inputs.
+
+It carries a digest of itself, by which reports/run.js beside it says that it speaks of this page.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from hallmark.images.shards import Reader
+from hallmark.reporting import pictures
 from hallmark.reporting.ablation_section import ablation_section
 from hallmark.reporting.data_section import data_section
 from hallmark.reporting.judgement_section import headline, judgement_section
 from hallmark.reporting.lineage_section import what_ran
+from hallmark.reporting.next_section import next_steps
 from hallmark.reporting.templating import environment
 from hallmark.reporting.training_section import training_section
 from hallmark.reporting.warnings_section import warnings_of
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 
 CONTENTS = (
     ("summary", "In short"),
+    ("next", "Next"),
     ("data", "Data"),
     ("training", "Training"),
     ("ablation", "Steps"),
@@ -26,8 +33,20 @@ CONTENTS = (
 )
 
 
-def render(inputs: Inputs, *, title: str, gallery: int, mistakes: int, side: int) -> str:
-    """The page. ``gallery`` and ``mistakes`` are how many pictures a gallery shows, ``side`` their side in pixels."""
+MOST_CLUSTERS = 72  # pictures of duplicate clusters
+UNNAMED = "0" * 16
+
+
+def render(inputs: Inputs, *, title: str, gallery: int, mistakes: int, least: int, most: int) -> str:
+    """The page.
+
+    ``gallery`` and ``mistakes`` are how many pictures a gallery shows; of their sides none is longer than ``most``
+    pixels, and if there are many, ``least``.
+    """
+    fates = inputs.files["fate"].value_counts()
+    count = sum(min(gallery, int(fates.get(fate, 0))) for fate in ("quarantined", "removed", "relabelled", "flagged"))
+    clusters = int((inputs.files["cluster_size"].fillna(1) > 1).sum())
+    side = pictures.side_of(count + mistakes + min(MOST_CLUSTERS, clusters), least=least, most=most)
     with Reader(inputs.folders["ingest"]) as reader:
         context: dict[str, Any] = {
             "title": title,
@@ -41,5 +60,9 @@ def render(inputs: Inputs, *, title: str, gallery: int, mistakes: int, side: int
             "source_digest": inputs.reports["ingest"]["digest"],
             "lineage": inputs.reports["register"]["lineage"],
             "warnings": warnings_of(inputs),
+            "advice": next_steps(inputs),
+            "page_id": UNNAMED,
         }
-    return environment().get_template("page.html").render(context)
+    text = environment().get_template("page.html").render(context)
+    name = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return text.replace(f'data-page="{UNNAMED}"', f'data-page="{name}"', 1)

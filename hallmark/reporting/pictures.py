@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -17,12 +19,31 @@ if TYPE_CHECKING:
 
 SMALL = 64  # up to this side a lossless PNG is smaller than what JPEG would spoil
 SHEET_BYTES = 600_000
+PAGE_BYTES = 6_000_000  # what the pictures of a page may take together, about
+BYTES_PER_PIXEL = 0.4  # of a JPEG in base64, generously
 
 
-def thumbnail(data: bytes, side: int, bits: int = 16) -> str | None:
-    """The image within ``side`` x ``side`` pixels as a data URI, never enlarged; None where it cannot be decoded."""
+@dataclass(frozen=True)
+class Picture:
+    """A data URI; ``small`` where its pixels are to be seen as squares when it is enlarged."""
+
+    uri: str
+    small: bool
+
+
+def side_of(count: int, *, least: int, most: int) -> int:
+    """The greatest side in pixels at which ``count`` pictures take about :data:`PAGE_BYTES` of a page.
+
+    >>> side_of(10, least=112, most=640), side_of(150, least=112, most=640), side_of(5_000, least=112, most=640)
+    (640, 316, 112)
+    """
+    return max(least, min(most, math.isqrt(round(PAGE_BYTES / max(count, 1) / BYTES_PER_PIXEL))))
+
+
+def thumbnail(data: bytes, side: int, bits: int = 16) -> Picture | None:
+    """The image within ``side`` x ``side`` pixels, never enlarged; None where it cannot be decoded."""
     small = reduced(data, side, bits)
-    return None if small is None else _uri(*small)
+    return None if small is None else Picture(_uri(*small), small[0] == "image/png")
 
 
 def reduced(data: bytes, side: int, bits: int = 16) -> tuple[str, bytes] | None:
@@ -41,8 +62,8 @@ def reduced(data: bytes, side: int, bits: int = 16) -> tuple[str, bytes] | None:
     return "image/png", file.getvalue()
 
 
-def stored(reader: Reader, shard: int, row: int, side: int) -> str | None:
-    """The thumbnail of a stored image; None where no bytes are stored or they cannot be decoded."""
+def stored(reader: Reader, shard: int, row: int, side: int) -> Picture | None:
+    """A stored image within ``side`` x ``side`` pixels; None where no bytes are stored or they cannot be decoded."""
     return thumbnail(reader.read(shard, row), side, reader.bits) if shard >= 0 else None
 
 

@@ -1,38 +1,66 @@
-"""The templates of every page: HTML escaped, one style sheet and no other file beside it."""
+"""The templates of every page: HTML escaped, style and scripts within, so that a page is one file."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hallmark.reporting import words
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @cache
-def environment(templates: Path = TEMPLATES) -> Environment:
-    """The templates of a folder, its ``style.css`` as ``style``; what they name and nobody gave raises."""
+def environment(*more: Path) -> Environment:
+    """The templates of this room, and of the folders of other rooms that build on them.
+
+    ``style``, ``viewer`` and ``run_script`` are the style sheet and the scripts; a folder's own ``style.css`` takes the
+    place of ours. What a template names and nobody gave raises.
+    """
+    folders = (*more, TEMPLATES)
     env = Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters["sentence"] = sentence
+    env.filters.update(sentence=sentence, breakable=breakable)
     env.globals.update(
         number=words.number,
         pairs=words.pairs,
         percent=words.percent,
         reasons_in_words=words.reasons_in_words,
-        style=Markup((templates / "style.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
+        signed=words.signed,
+        span=words.span,
+        style=_own("style.css", folders),
+        viewer=_own("viewer.js", folders),
+        run_script=_own("run.js", folders),
     )
     return env
+
+
+def _own(name: str, folders: Iterable[Path]) -> Markup:
+    """A file of ours, as it is."""
+    path = next(folder / name for folder in folders if (folder / name).exists())
+    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704  our own file
+
+
+def breakable(path: str) -> Markup:
+    """A path that a narrow column breaks behind its folders.
+
+    >>> str(breakable("a&b/c.png"))
+    'a&amp;b/<wbr>c.png'
+    """
+    return Markup("/<wbr>").join(path.split("/"))
 
 
 def sentence(text: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+ROUNDING = 1e-12  # smaller figures are what floats leave of a zero
 
 FATES = {
     "kept": "used as it is",
@@ -64,24 +66,53 @@ def reasons_in_words(joined: str) -> str:
     return ", ".join(REASONS[reason] for reason in joined.split(";") if reason)
 
 
+def fixed(value: float, digits: int, *, sign: bool = False) -> str:
+    """A number with so many digits; what rounds to zero has no sign.
+
+    >>> fixed(-1.11e-17, 3), fixed(-0.25, 2), fixed(0.25, 2, sign=True), fixed(0.0, 1, sign=True)
+    ('0.000', '-0.25', '+0.25', '0.0')
+    """
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else f"{'+' if sign and value > 0 else ''}{text}"
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """A share for the eye.
 
-    >>> percent(0.97345), percent(None)
-    ('97.3 %', '–')
+    >>> percent(0.97345), percent(None), percent(-1.11e-17)
+    ('97.3 %', '–', '0.0 %')
     """
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None else f"{fixed(100 * value, digits)} %"
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
     """A figure for the eye.
 
-    >>> number(1234567), number(0.12345), number(None)
-    ('1,234,567', '0.123', '–')
+    >>> number(1234567), number(0.12345), number(None), number(-1.11e-17)
+    ('1,234,567', '0.123', '–', '0.000')
     """
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else fixed(value, digits)
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """A difference for the eye.
+
+    >>> signed(0.0312), signed(-0.5, 1), signed(None), signed(-1e-9)
+    ('+0.0312', '-0.5', '–', '0.0000')
+    """
+    return "–" if value is None else fixed(value, digits, sign=True)
+
+
+def span(edges: Sequence[float | None], digits: int = 4) -> str:
+    """The interval of a difference for the eye.
+
+    >>> span([-0.01, 0.02], 2), span([None, None])
+    ('-0.01 to +0.02', '–')
+    """
+    low, high = edges
+    return "–" if low is None or high is None else f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def pairs(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -107,6 +138,8 @@ def plain(value: Any) -> str:
 
     >>> plain([{"label": "8", "made": 123, "passed": True}, {"label": "9", "made": 126, "passed": True}])
     '8 (made 123, passed yes), 9 (made 126, passed yes)'
+    >>> plain([-1.11e-17, 1e-6])
+    '0, 1e-06'
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -114,7 +147,9 @@ def plain(value: Any) -> str:
         return ", ".join(_entry(item) if isinstance(item, dict) and len(item) > 1 else plain(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{str(name).replace('_', ' ')}: {plain(inner)}" for name, inner in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
+    if isinstance(value, float):
+        return "0" if abs(value) < ROUNDING else f"{value:.4g}"
+    return "–" if value is None else str(value)
 
 
 def _entry(entry: dict[str, Any]) -> str:

@@ -1,21 +1,29 @@
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 import pytest
 
 from hallmark.contracts.names import FATES, REASONS
+from hallmark.pipeline.provenance import page_id
 from hallmark.reporting import words
+from hallmark.reporting.page import UNNAMED
 from hallmark.reporting.refusal import render_refusal
 from tasks import report
 from tests.reporting.world import HOSTILE, build
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-PARAMS = report.Params(title="", gallery=24, mistakes=24, thumbnail=96)
+    from playwright.sync_api import Browser, Page
+
+PARAMS = report.Params(title="", gallery=24, mistakes=24, thumbnail=96, enlarged=640)
 CHROMIUM = "/usr/bin/chromium"
 DATA_DOCS = "../.hallmark/data_docs/index.html"
 
@@ -57,16 +65,56 @@ def test_names_from_the_data_are_escaped(page: Path) -> None:
     text = page.read_text()
     assert HOSTILE not in text
     assert "&lt;script&gt;" in text
-    assert "<script" not in text
+    # the two scripts of ours, and what the clock said beside the page
+    assert re.findall(r"<script[^>]*>", text) == ["<script>", '<script src="run.js">', "<script>"]
 
 
-def test_nothing_is_fetched(page: Path) -> None:
+def test_nothing_is_fetched_but_what_lies_beside_the_page(page: Path) -> None:
     links = re.findall(r'(?:src|href)="([^"]*)"', page.read_text())
     assert links
     # one page beside it, which a browser opens when asked to
-    assert links.count(DATA_DOCS) == 1
-    assert all(link.startswith(("data:", "#")) for link in links if link != DATA_DOCS)
+    assert links.count(DATA_DOCS) == links.count("run.js") == 1
+    assert all(link.startswith(("data:", "#")) for link in links if link not in (DATA_DOCS, "run.js"))
     assert "url(" not in page.read_text()
+
+
+def test_the_page_names_itself_and_holds_no_digest_in_the_reading_flow(page: Path) -> None:
+    text = page.read_text()
+    name = page_id(page)
+    assert name is not None
+    unnamed = text.replace(f'data-page="{name}"', f'data-page="{UNNAMED}"')
+    assert hashlib.blake2b(unnamed.encode(), digest_size=8).hexdigest() == name
+    flow = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    flow = re.sub(r'"data:[^"]*"|data-page="[^"]*"', "", flow)
+    assert not re.findall(r"\b[0-9a-f]{12,}\b", flow)
+    assert "cd" * 32 in text
+
+
+def test_advice_and_baselines_are_shown(page: Path) -> None:
+    text = page.read_text()
+    section = text[text.index('<section id="next">') : text.index('<section id="data">')]
+    assert "<pre><code>hallmark review</code></pre>" in section
+    assert "Gain not measured." in section
+    head = text[: text.index("<nav")]
+    assert "linear model" in head
+    assert "always &#39;" in head
+    assert re.search(r"\+\d+\.\d points", head)
+
+
+def test_figures_that_floats_leave_of_zero_are_zero(tmp_path: Path) -> None:
+    places = build(tmp_path, synthetic=True)
+    path = places["reports"] / "synthesize.json"
+    made = json.loads(path.read_text())
+    made["gates"][0]["figures"] = {"gain": -1.11e-17, "gain_ci95": [-2.2e-16, 0.01]}
+    path.write_text(json.dumps(made))
+    report.run(PARAMS, **places)
+    text = places["page"].read_text()
+    assert "e-17" not in text
+    assert "e-16" not in text
+    assert "0 to 0.01" in text
+    assert not re.search(r"-0\.?0*(?![.0-9])\s*[%<]", text)
+    folded = text[text.index("All figures of the gates") :]
+    assert "0 to 0.01" in folded[: folded.index("</details>")]
 
 
 def test_synthetic_images_and_privacy_are_told(tmp_path: Path) -> None:
@@ -75,7 +123,7 @@ def test_synthetic_images_and_privacy_are_told(tmp_path: Path) -> None:
     text = places["page"].read_text()
     assert "Kept 1 of 2 images made." in text
     assert "memorisation" in text
-    assert "d q 0.5" in text
+    assert re.search(r"<th scope=\"row\">d q</th>\s*<td>0.5</td>", text)
     assert "Real and synthetic images side by side" in text
     assert "epsilon" in text
     assert "without differential privacy" not in text
@@ -122,35 +170,130 @@ def test_a_refusal_is_told_whole() -> None:
     assert "The files" not in render_refusal({}, None, "no remedy here", remedies=())
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, page: Path, width: int = 1280, *, dark: bool = False) -> Page:
+    """The page in a window of its own."""
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.goto(page.as_uri())
+    return tab
+
+
 @pytest.mark.pipeline
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_in_a_browser(page: Path, width: int, dark: bool) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_page_in_a_browser(page: Path, chromium: Browser, width: int, dark: bool) -> None:
     said: list[str] = []
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
-        )
-        tab = context.new_page()
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(page.as_uri())
-        pictures = tab.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-        scroll, seen = tab.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-        missing = tab.evaluate(
-            "[...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.hash)).length"
-        )
-        margin = tab.evaluate("document.querySelector('main h2').getBoundingClientRect().left")
-        browser.close()
-    assert not said
-    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    tab = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme).new_page()
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    pictures = tab.evaluate(
+        "[...document.querySelectorAll('main img')].map(image => image.complete && image.naturalWidth > 0)"
+    )
+    missing = tab.evaluate(
+        "[...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.hash)).length"
+    )
+    margin = tab.evaluate("document.querySelector('main h2').getBoundingClientRect().left")
+    assert said == ["Failed to load resource: net::ERR_FILE_NOT_FOUND"], (
+        "run.js is not there, and nothing else is amiss"
+    )
+    assert [url for url in asked if not url.startswith("data:")] == [
+        page.as_uri(),
+        page.with_name("run.js").as_uri(),
+    ]
+    assert not tab.locator("#run").is_visible()
     assert len(pictures) >= 10
     assert all(pictures)
-    assert scroll <= seen == width
+    assert overflowing(tab) == []
+    assert tab.evaluate("innerWidth") == width
     assert missing == 0
     assert margin >= 16
+    levels = tab.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(each => +each.tagName[1])")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "no level of headings is left out"
+    assert tab.evaluate("[...document.querySelectorAll('main img')].every(image => image.alt)")
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_picture_is_enlarged_and_the_keyboard_leads_back(page: Path, chromium: Browser, width: int) -> None:
+    tab = opened(chromium, page, width)
+    frames = tab.locator("button.frame")
+    viewer = tab.locator("dialog.viewer")
+    before = frames.nth(3).locator("img").bounding_box()
+    assert not viewer.is_visible()
+    frames.nth(3).click()
+    assert viewer.is_visible()
+    after = viewer.locator("img").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["width"] >= 1.8 * before["width"]
+    assert after["x"] >= 0
+    assert after["x"] + after["width"] <= width
+    assert viewer.locator(".caption").inner_text()
+    first = viewer.locator("img").get_attribute("src")
+    tab.keyboard.press("ArrowRight")
+    assert viewer.locator("img").get_attribute("src") == frames.nth(4).locator("img").get_attribute("src") != first
+    tab.keyboard.press("Escape")
+    assert not viewer.is_visible()
+    assert tab.evaluate("document.activeElement === document.querySelectorAll('button.frame')[4]")
+    tab.keyboard.press("Enter")
+    assert viewer.is_visible()
+    viewer.locator("button.close").click()
+    assert not viewer.is_visible()
+
+
+@pytest.mark.pipeline
+def test_run_js_tells_when_and_where_from_of_its_own_page_alone(page: Path, chromium: Browser, tmp_path: Path) -> None:
+    copy = tmp_path / "index.html"
+    copy.write_bytes(page.read_bytes())
+    facts = {
+        "page": page_id(page),
+        "made": "2026-11-28T17:03:00+00:00",
+        "source": "/data/<b>birds",
+        "commit": "7b1c" * 10,
+        "changed": True,
+    }
+
+    def shown(**changes: object) -> str:
+        copy.with_name("run.js").write_text(f"window.hallmarkRun={json.dumps(facts | changes)};")
+        tab = opened(chromium, copy)
+        text = tab.locator("#run").inner_text() if tab.locator("#run").is_visible() else ""
+        tab.context.close()
+        return text
+
+    whole = shown()
+    for words_of in ("Made on 28 November 2026 at ", "from /data/<b>birds", "commit 7b1c7b1", "uncommitted changes"):
+        assert words_of in whole
+    assert "uncommitted" not in shown(changed=False)
+    assert shown(made=None).startswith("From /data")
+    assert shown(commit=None, changed=False).endswith("birds.")
+    assert shown(page="0123") == "", "it speaks of another page"
+
+
+def overflowing(tab: Page) -> list[str]:
+    """What is wider than the window or cut off, boxes that scroll apart."""
+    found: list[str] = tab.evaluate(
+        """() => [...document.querySelectorAll('body *')]
+            .filter(each => !each.closest('.scroll, pre, dialog'))
+            .filter(each => each.getBoundingClientRect().right > innerWidth + 1
+                || each instanceof HTMLElement && each.scrollWidth > each.clientWidth + 1
+                    && getComputedStyle(each).overflowX !== 'visible')
+            .map(each => each.outerHTML.slice(0, 80))"""
+    )
+    wide = tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+    return [*found, *(["the page"] if wide else [])]

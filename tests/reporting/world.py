@@ -138,6 +138,12 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
                 "merged": {"caf\u00e9": {"'caf\u00e9'": 5, "'cafe\\u0301'": 2}},
                 "similar": [{"Dog": 1, "dog": 7}],
             },
+            "reasons": {
+                "empty_file": {"images": 1, "quarantined": 1, "flagged": 0},
+                "stray_file": {"images": 1, "quarantined": 1, "flagged": 0},
+            },
+            "formats": {"PNG": 80},
+            "sizes": {"width": {"median": 8.0}, "height": {"median": 8.0}},
             "review": {"decisions": 3, "kept": 1, "stale": 1},
             "drift": {"words": ["Brightness differs (stability index 0.40, strong)."]},
             "capture": [{"topic": "lighting", "even": False, "words": "Fix the light.", "measures": {}}],
@@ -151,6 +157,10 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
         "clean": {
             "fates": fates,
             "removed_from_train": {"review": 0, "duplicates": 1},
+            "reasons": {
+                "exact_duplicate": {"kept": 0, "flagged": 0, "relabelled": 0, "removed": 1, "quarantined": 0},
+                "label_issue": {"kept": 0, "flagged": 4, "relabelled": 1, "removed": 0, "quarantined": 0},
+            },
             "spared": 2,
             "review": {
                 "decisions": 3,
@@ -200,6 +210,7 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "transfer": None,
             "lr_search": [{"lr": 10.0**-place, "loss": abs(place - 3.0)} for place in range(1, 6)],
             "n_train": 19,
+            "channels": 1,
             "n_synthetic": 0,
             "batch_size": 8,
             "optimizer": "adamw",

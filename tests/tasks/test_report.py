@@ -13,7 +13,7 @@ from tests.reporting.world import build
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARAMS = report.Params(title="", gallery=24, mistakes=24, thumbnail=96)
+PARAMS = report.Params(title="", gallery=24, mistakes=24, thumbnail=96, enlarged=640)
 
 
 def test_same_inputs_give_the_same_page(tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_a_ledger_that_lacks_a_file_is_our_fault(tmp_path: Path) -> None:
 
 def test_galleries_can_be_left_out(tmp_path: Path) -> None:
     places = build(tmp_path)
-    told = report.run(report.Params(title="My model", gallery=0, mistakes=0, thumbnail=96), **places)
+    told = report.run(report.Params(title="My model", gallery=0, mistakes=0, thumbnail=96, enlarged=640), **places)
     assert told.pictures == 3  # the sheet of augmentations and one cluster of two
     assert "My model" in places["page"].read_text()
 
 
 def test_params_are_checked() -> None:
     with pytest.raises(InputError, match=r"report\.thumbnail is 4"):
-        report.Params(title="", gallery=1, mistakes=1, thumbnail=4)
+        report.Params(title="", gallery=1, mistakes=1, thumbnail=4, enlarged=640)
