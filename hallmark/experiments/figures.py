@@ -13,12 +13,27 @@ if TYPE_CHECKING:
 
     from hallmark.experiments.space import Space
 
-INK, GOOD, BAD, FAINT = "#22577a", "#2d7d46", "#b3402e", "#b9c2cb"
+# colours that the page's style sheet decides, so that a figure fits both themes: matplotlib takes the placeholder
+COLOURS = {
+    "#010101": "var(--accent)",
+    "#020202": "var(--good)",
+    "#030303": "var(--bad)",
+    "#040404": "var(--track)",
+    "#050505": "var(--muted)",
+}
+INK, GOOD, BAD, FAINT, TEXT = COLOURS
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hallmark",
     "font.family": "sans-serif",
     "font.size": 9,
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.edgecolor": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -128,5 +143,7 @@ def _drawing(*, width: float = 6.5, height: float = 3.0) -> Iterator[tuple[Any, 
         stream = io.StringIO()
         canvas.print_svg(stream, metadata={"Date": None, "Creator": None})
         text = stream.getvalue()
+    for placeholder, colour in COLOURS.items():
+        text = text.replace(placeholder, colour)
     # matplotlib's note of itself names web addresses, which nothing needs
     out.append(re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL))

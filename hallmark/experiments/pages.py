@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hallmark.experiments import figures
 from hallmark.experiments.ablation import caution
 from hallmark.judgement import paired
-from hallmark.reporting import charts
+from hallmark.reporting import charts, words
+from hallmark.reporting.templating import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,27 +20,32 @@ if TYPE_CHECKING:
     from hallmark.experiments.space import Space
 
 TEMPLATES = Path(__file__).parent / "templates"
+FIGURE = re.compile(r"–|[-+]?[\d,.]+(?:e[-+]?\d+)?\*?(?: to [-+]?[\d,.]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """``figure`` is SVG text; ``rows`` are cells as text."""
+    """``figure`` is SVG text, ``drawn`` by matplotlib or one of the report's charts; ``rows`` are cells as text."""
 
     title: str
     figure: str = ""
+    drawn: bool = False
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     note: str = ""
 
+    @property
+    def numeric(self) -> set[int]:
+        """The columns whose cells are figures."""
+        return {
+            column for column in range(1, len(self.headings)) if all(FIGURE.fullmatch(row[column]) for row in self.rows)
+        }
+
 
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """The page's HTML; whatever came from data is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("experiment.html").render(title=title, lead=lead, sections=sections)
+    """The page's HTML, in the looks of the report; whatever came from data is escaped."""
+    template = environment(TEMPLATES).get_template("experiment.html")
+    return template.render(title=title, lead=lead, sections=sections)
 
 
 def tuning(tuned: Any, space: Space) -> str:
@@ -50,17 +57,25 @@ def tuning(tuned: Any, space: Space) -> str:
     if done:
         points = [(row.number, row.quality) for row in done]
         sections.append(
-            Section(title="Quality of the trials", figure=figures.history(points, tuned.objective, tuned.baseline))
+            Section(
+                title="Quality of the trials",
+                drawn=True,
+                figure=figures.history(points, tuned.objective, tuned.baseline),
+            )
         )
         if latency:
             on = {row.number for row in tuned.front}
             trials = [(row.latency_ms, row.quality, row.number in on) for row in done]
-            sections.append(Section(title="Quality against latency", figure=figures.front(trials, tuned.objective)))
+            sections.append(
+                Section(title="Quality against latency", drawn=True, figure=figures.front(trials, tuned.objective))
+            )
         if tuned.importances:
-            sections.append(Section(title="What matters", figure=figures.importances(tuned.importances)))
+            sections.append(Section(title="What matters", drawn=True, figure=figures.importances(tuned.importances)))
         values = [(row.values, row.quality) for row in done]
         sections.append(
-            Section(title="The values of the trials", figure=figures.parallel(values, space, tuned.objective))
+            Section(
+                title="The values of the trials", drawn=True, figure=figures.parallel(values, space, tuned.objective)
+            )
         )
     sections.append(
         Section(
@@ -125,7 +140,7 @@ def number(value: float | None, digits: int = 4) -> str:
     >>> number(0.5), number(None)
     ('0.5000', '–')
     """
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else words.fixed(value, digits)
 
 
 ABLATION_HEADINGS = (
@@ -152,7 +167,7 @@ def ablation_rows(findings: Sequence[Any]) -> list[list[str]]:
             span(finding.gain["ci95"]),
             signed(finding.worst_gain["value"]),
             span(finding.worst_gain["ci95"]),
-            f"{finding.cost:+.1f}" + ("" if finding.stages_known else "*"),
+            signed(finding.cost, 1) + ("" if finding.stages_known else "*"),
             "changes nothing" if finding.same else finding.verdict,
         ]
         for finding in findings
@@ -199,16 +214,7 @@ def ablation(ablated: Any) -> str:
     return render("Ablation: does each step help?", lead, sections)
 
 
-def signed(value: float | None) -> str:
-    """A difference as text, a dash where there is none."""
-    return "–" if value is None else f"{value:+.4f}"
-
-
-def span(edges: Sequence[float | None]) -> str:
-    """An interval of a difference as text."""
-    low, high = edges
-    return "–" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
-
+signed, span = words.signed, words.span
 
 CROSSVALIDATION_HEADINGS = ("metric", "mean", "95 % interval", "spread", "lowest", "highest")
 

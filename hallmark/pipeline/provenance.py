@@ -31,7 +31,7 @@ def note(stage: str, state: str, root: Path) -> None:
         return
     page = page_id(root / "reports" / "index.html")
     path = root / "reports" / "run.js"
-    if state == "cached" and read_script(path).get("page") == page:
+    if state == "cached" and page is not None and read_script(path).get("page") == page:
         return
     facts = {
         "page": page,
