@@ -14,7 +14,7 @@ import numpy as np
 from hallmark.contracts.errors import InputError
 from hallmark.judgement import assessment, intervals
 from hallmark.judgement.assessment import Judged
-from hallmark.judgement.linear import FEATURES, Linear, Moments, shrinkage
+from hallmark.judgement.linear import FEATURES, Linear, Moments, scatter, shrinkage
 from hallmark.judgement.objective import score
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def linear(
 ) -> dict[str, Any]:
     """The linear classifier fitted on ``train`` [images, d]; ``test`` [n, d] are the images of ``judged``."""
     classes = int(train_label.max()) + 1
-    moments = [Moments.of(train[train_label == place]) for place in range(classes)]
-    scatter = np.sum([each.scatter() for each in moments], axis=0)
+    images = [train[train_label == place] for place in range(classes)]
+    within = sum((scatter(each) for each in images), np.zeros((train.shape[1],) * 2))
     shrink = shrinkage(train, train_label, classes)
-    fitted = Linear.fit(moments, scatter, shrink=shrink, even=objective.metric in EVEN)
+    fitted = Linear.fit([Moments.of(each) for each in images], within, shrink=shrink, even=objective.metric in EVEN)
     answered = _padded(judged, fitted.predict(test))
     return {"features": FEATURES, "n_train": len(train), **_compared(objective, judged, answered, **draw)}
 

@@ -18,7 +18,7 @@ from hallmark.contracts.seeds import derive
 from hallmark.judgement import assessment, intervals
 from hallmark.judgement.assessment import Judged
 from hallmark.judgement.baselines import DIGITS, EVEN, rounded
-from hallmark.judgement.linear import Linear, Moments, shrinkage
+from hallmark.judgement.linear import Linear, Moments, scatter, shrinkage
 from hallmark.judgement.objective import score
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ class _Curves:
         self.objective, self.val, self.judged, self.seed = objective, val, judged, seed
         self.images = [train[label == place] for place in range(int(label.max()) + 1)]
         self.whole = [Moments.of(images) for images in self.images]
-        self.scatter = np.asarray(np.sum([each.scatter() for each in self.whole], axis=0))
+        self.within = sum((scatter(images) for images in self.images), np.zeros((train.shape[1],) * 2))
         self.shrink, self.n = shrinkage(train, label, len(self.images)), len(train)
-        self.full = self._answers(self.whole, self.scatter)
+        self.full = self._answers(self.whole, self.within)
         self.weights = intervals.resamples(judged.labels, judged.clusters, replicates=REPLICATES, seed=seed)
 
     def of_all(self) -> dict[str, Any]:
@@ -160,20 +160,23 @@ class _Curves:
         if fraction == 1.0:
             return self.full, self.n if only is None else self.whole[only].n
         generator = np.random.default_rng(seed)
-        moments, scatter = list(self.whole), self.scatter
+        moments, within = list(self.whole), np.zeros_like(self.within)
+        if only is not None:
+            within = self.within - scatter(self.images[only])
         for place in range(len(self.images)) if only is None else [only]:
             images = self.images[place]
             # the smaller part lies in the larger one
             kept = generator.permutation(len(images))[: int(np.ceil(fraction * len(images)))]
-            moments[place] = Moments.of(images[np.sort(kept)])
-            scatter = scatter - self.whole[place].scatter() + moments[place].scatter()
+            part = images[np.sort(kept)]
+            moments[place] = Moments.of(part)
+            within += scatter(part)
         n = sum(each.n for each in moments) if only is None else moments[only].n
-        return self._answers(moments, scatter), n
+        return self._answers(moments, within), n
 
-    def _answers(self, moments: list[Moments], scatter: Floats) -> Judged:
+    def _answers(self, moments: list[Moments], within: Floats) -> Judged:
         # what the covariance of n images needs of shrinking falls as 1/n
         shrink = min(1.0, self.shrink * self.n / max(sum(each.n for each in moments), 1))
-        fitted = Linear.fit(moments, scatter, shrink=shrink, even=self.objective.metric in EVEN)
+        fitted = Linear.fit(moments, within, shrink=shrink, even=self.objective.metric in EVEN)
         probabilities = fitted.predict(self.val)
         padded = np.pad(probabilities, ((0, 0), (0, len(self.judged.classes) - probabilities.shape[1])))
         return Judged(self.judged.labels, padded, self.judged.clusters, self.judged.classes)

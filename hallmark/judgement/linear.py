@@ -39,20 +39,21 @@ def features(fitted_on: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[F
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What the classifier needs of the images of one class: number, sum ``[d]``, sum of outer products ``[d, d]``."""
+    """What the classifier needs of the images of one class: their number and their sum ``[d]``."""
 
     n: int
     total: Floats
-    products: Floats
 
     @staticmethod
     def of(images: Floats) -> Moments:
         """The moments of ``[images, d]``."""
-        return Moments(len(images), images.sum(axis=0), images.T @ images)
+        return Moments(len(images), images.sum(axis=0))
 
-    def scatter(self) -> Floats:
-        """Sum of outer products about the mean of the class, ``[d, d]``."""
-        return self.products - np.outer(self.total, self.total) / max(self.n, 1)
+
+def scatter(images: Floats) -> Floats:
+    """Sum of outer products of ``[images, d]`` about their mean, ``[d, d]``."""
+    centred = images - images.mean(axis=0) if len(images) else images
+    return np.asarray(centred.T @ centred)
 
 
 def shrinkage(images: Floats, label: Integers, classes: int) -> float:
@@ -72,15 +73,15 @@ class Linear:
     bias: Floats
 
     @staticmethod
-    def fit(moments: list[Moments], scatter: Floats, *, shrink: float, even: bool) -> Linear:
-        """Of the moments of each class and the sum of their scatters.
+    def fit(moments: list[Moments], within: Floats, *, shrink: float, even: bool) -> Linear:
+        """Of the moments of each class and ``within``, the sum of their scatters.
 
         ``even`` gives every class the same prior, else its share of the images. A class without images is never
         predicted.
         """
         count = np.array([each.n for each in moments], dtype=np.float64)
         means = np.stack([each.total / max(each.n, 1) for each in moments])
-        pooled = scatter / max(count.sum(), 1.0)
+        pooled = within / max(count.sum(), 1.0)
         size = len(pooled)
         sphere = max(float(np.trace(pooled)) / size, _JITTER)
         covariance = (1 - shrink) * pooled

@@ -166,9 +166,10 @@ def test_no_doubling_removes_more_than_the_whole_error(errors: list[float]) -> N
         assert share > 0
 
 
-def test_moments_add_up_to_the_covariance() -> None:
+def test_scatters_add_up_to_the_covariance_and_none_is_nothing() -> None:
     images, label = clouds(50, gap=3)
-    scatter = sum(linear.Moments.of(images[label == place]).scatter() for place in (0, 1))
+    assert not linear.scatter(images[:0]).any()
+    scatter = sum(linear.scatter(images[label == place]) for place in (0, 1))
     centred = images - np.stack([images[label == place].mean(axis=0) for place in (0, 1)])[label]
     np.testing.assert_allclose(scatter, centred.T @ centred, atol=1e-9)
 
