@@ -162,7 +162,7 @@ def test_same_inputs_give_the_same_curve_and_another_seed_another() -> None:
 def test_no_doubling_removes_more_than_the_whole_error(errors: list[float]) -> None:
     share = float(growth.doubling(np.array(errors)))
     assert share < 1
-    if errors[0] > errors[2]:
+    if errors[0] > 1.001 * errors[2]:
         assert share > 0
 
 
