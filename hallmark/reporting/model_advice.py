@@ -33,7 +33,7 @@ def weak_model(reports: Mapping[str, Json]) -> Iterator[Advice]:
             (f"the answer '{constant['class_name']}' to every image" if constant else "", constant),
             ("a linear model on simple features", linear),
         )
-        if each is not None and each["difference"]["ci95"][0] is not None and each["difference"]["ci95"][0] <= 0
+        if each is not None and each["difference"]["value"] is not None and each["difference"]["value"] <= 0
     ]
     if not beaten:
         return
@@ -42,7 +42,7 @@ def weak_model(reports: Mapping[str, Json]) -> Iterator[Advice]:
     short = train["epochs"] < SHORT
     yield Advice(
         kind="weak_model",
-        text=f"The network {'is worse than' if high < 0 else 'is not surely better than'} {name}. "
+        text=f"The network {'is worse than' if high < 0 else 'is no better than'} {name}. "
         + (
             f"It was trained for {train['epochs']} epochs: train it longer."
             if short

@@ -219,6 +219,14 @@ def test_an_ablation_s_verdicts_come_with_their_gain(
     assert one.gain.ci95[0] < one.gain.value < one.gain.ci95[1]
 
 
+def test_a_network_that_is_better_but_not_surely_so_is_not_in_the_way() -> None:
+    reports = at_ease()
+    reports["evaluate"]["baselines"]["linear"] = {**baseline(0.97, 0.01), "difference": estimate(0.01, 0.03)}
+    assert advise(reports, ablated(), current=True) == []
+    reports["evaluate"]["baselines"] = {"largest_class": None, "linear": None}
+    assert advise(reports, ablated(), current=True) == []
+
+
 def test_an_ablation_of_other_data_is_asked_again_and_lends_no_gain() -> None:
     for ablation in ({}, ablated(finding("clean", -0.02, verdict="drop"))):
         (one,) = advise(at_ease(), ablation, current=False)
