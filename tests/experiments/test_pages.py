@@ -18,6 +18,8 @@ from hallmark.experiments.study import Row
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.sync_api import Page
+
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = "<script>alert(1)</script>"
 
@@ -155,9 +157,13 @@ def test_in_a_browser_nothing_is_cut_off(tmp_path: Path, width: int) -> None:
                 tab = browser.new_context(
                     viewport={"width": width, "height": 844}, color_scheme="dark" if scheme == "dark" else "light"
                 ).new_page()
-                said: list[object] = []
-                tab.on("console", said.append)
+                said: list[str] = []
+                listen(tab, said)
                 tab.goto((tmp_path / f"{name}.html").as_uri())
                 assert overflowing(tab) == [], name
                 assert said == []
         browser.close()
+
+
+def listen(tab: Page, said: list[str]) -> None:
+    tab.on("console", lambda message: said.append(message.text))
