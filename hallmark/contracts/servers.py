@@ -73,7 +73,7 @@ def within(limit: float, work: Callable[[], T]) -> T:
     worker.start()
     worker.join(limit)
     if worker.is_alive():
-        raise NoAnswer(f"no answer within {limit:g} seconds")
+        raise NoAnswer(f"no answer within {limit:g} seconds ({SECONDS} sets how long to wait)")
     if errors:
         raise errors[0]
     return result[0]
@@ -122,7 +122,7 @@ def get(
     try:
         return within(limit, ask)
     except httpx.TimeoutException:
-        raise NoAnswer(f"no answer within {limit:g} seconds") from None
+        raise NoAnswer(f"no answer within {limit:g} seconds ({SECONDS} sets how long to wait)") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
         raise NoAnswer(_reason(error)) from error
 
