@@ -36,7 +36,7 @@ def serve_schedule(root: Path, *, cron: str, name: str, port: int | None, say: C
     prefect_server.check()
     reachability.check()
     with server(root, say, port=port) as api:
-        from prefect.deployments.runner import EntrypointType
+        from prefect.types.entrypoint import EntrypointType
 
         from flows.training import training, workspace_tags
 

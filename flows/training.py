@@ -45,7 +45,7 @@ FLOW = "training"
 
 
 # the form of Prefect's page: choices as lists, and no parameter that may be null, which the page shows as a second tab
-UNCHANGED = "unchanged"
+UNCHANGED: Literal["unchanged"] = "unchanged"
 Preset = Literal["unchanged", "quick"]
 Model = Literal["unchanged", "cnn", "convnext", "mlp", "perceptron", "pretrained", "resnet", "vit"]
 

@@ -129,7 +129,7 @@ def _detect(
     import numpy as np
     import pandas as pd
 
-    from hallmark.contracts.progress import report
+    from hallmark.contracts import progress
     from hallmark.contracts.runtime import workers
     from hallmark.quality import decisions, embedding, labels, outliers, thumbnails
     from hallmark.splitting.units import positions
@@ -148,7 +148,7 @@ def _detect(
 
     where = table[["path"]].merge(manifest[["path", "shard", "row"]], on="path", validate="one_to_one")
     places = where[["shard", "row"]].to_numpy(np.int64)
-    report("reading images")
+    progress.report("reading images")
     small = thumbnails.load(ingest, places, side=embedding.SIDE, workers=workers())
     colours = embedding.colours(small)
     if params.backbone is None:
@@ -161,7 +161,7 @@ def _detect(
 
     strange = np.zeros(len(table), bool)
     if params.outliers != "off":
-        report("searching for outliers")
+        progress.report("searching for outliers")
         score = outliers.strangeness([shapes, looks], certain)
         limit = outliers.threshold(score[certain], false_alarms=params.outlier_false_alarms)
         table["outlier_score"] = np.where(np.isfinite(score), score, np.nan)
@@ -179,7 +179,7 @@ def _detect(
     both = embedding.join(shapes, looks)
     cluster, _ = pd.factorize(table["cluster"])
     order = positions(table["cluster"], seed=params.seed)
-    report("searching for wrong labels")
+    progress.report("searching for wrong labels")
     fold = labels.folds(cluster[fit], label[fit], order[fit], params.folds)
     model, probabilities_fit = labels.fit(both[fit], label[fit], fold, len(classes))
     probabilities = model.predict(both)

@@ -93,7 +93,7 @@ def run(
 
     import pandas as pd
 
-    from hallmark.contracts.progress import report
+    from hallmark.contracts import progress
     from hallmark.contracts.seeds import derive
     from hallmark.judgement import assessment, calibration, comparison, slices
     from hallmark.judgement.metrics import auroc, softmax
@@ -119,7 +119,7 @@ def run(
     confusion_table(test, judged).to_csv(plots / "confusion.csv", index=False)
 
     draw = {"replicates": params.bootstrap_replicates, "seed": seed}
-    report("computing intervals")
+    progress.report("computing intervals")
     figures = assessment.overall(judged, **draw)
     classes = assessment.per_class(judged, **draw)
     parts = slices.judge(judged, slices.divide(test, most=params.max_slices), **draw)

@@ -137,7 +137,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     import json
     from pathlib import Path
 
-    from hallmark.contracts.progress import report
+    from hallmark.contracts import progress
     from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
     from hallmark.quality import flags, set_gate, set_summary
     from hallmark.quality.capture import advice
@@ -170,7 +170,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 
     store = runtime.state() / "expectations"
     frames, counts = _frames(table, manifest, reasons)
-    report("checking the expectations")
+    progress.report("checking the expectations")
     checked = check(frames, counts, suites, store)
     render_data_docs(store, runtime.state() / "data_docs")
     reasons, quarantined = _judge(params, table, reasons, checked)

@@ -5,7 +5,7 @@ has none.
 
 >>> heard = []
 >>> with listening(heard.append):
-...     report("training", 320, 1000, unit="images", epoch="2 of 5", objective=0.91)
+...     report("training", 320, 1000, figures={"epoch": "2 of 5", "objective": 0.91})
 >>> heard[0].done, heard[0].total, heard[0].figures
 (320, 1000, {'epoch': '2 of 5', 'objective': 0.91})
 """
@@ -58,12 +58,12 @@ def report(
     total: int | None = None,
     *,
     unit: str = "images",
+    figures: Mapping[str, str | float] | None = None,
     at_most: bool = False,
-    **figures: str | float,
 ) -> None:
     """Tells the listener, if there is one. ``what`` names the work in a few words, as "reading images"."""
     if _listener is not None:
-        _listener(Progress(what=what, done=done, total=total, unit=unit, figures=figures, at_most=at_most))
+        _listener(Progress(what=what, done=done, total=total, unit=unit, figures=figures or {}, at_most=at_most))
 
 
 def counted(items: Iterable[Item], what: str, total: int | None = None, *, unit: str = "images") -> Iterator[Item]:

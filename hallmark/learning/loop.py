@@ -309,7 +309,7 @@ class _Training:
             if row["objective"] is not None:
                 figures["objective"] = row["objective"]
         done, total = round(self.place.step * each), round(self.total * each)
-        progress.report("training", done, total, at_most=bool(self.work.recipe.patience), **figures)
+        progress.report("training", done, total, figures=figures, at_most=bool(self.work.recipe.patience))
 
     # --- kept places
 

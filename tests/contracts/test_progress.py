@@ -11,7 +11,7 @@ def test_reports_reach_the_listener_of_the_block_alone() -> None:
     progress.report("nobody listens", 1)
     with progress.listening(outer.append):
         with progress.listening(inner.append):
-            progress.report("training", 3, 9, epoch="1 of 3")
+            progress.report("training", 3, 9, figures={"epoch": "1 of 3"})
         progress.report("predicting", 4)
     progress.report("nobody listens", 1)
     assert [each.what for each in outer] == ["predicting"]

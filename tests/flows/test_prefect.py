@@ -230,8 +230,9 @@ def look(address: str) -> None:
         tab.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
         tab.on("request", lambda request: elsewhere.append(request.url) if foreign(request.url, address) else None)
         tab.goto(address)  # the page that is announced leads to the one without requests to others
-        tab.get_by_role("link", name="Deployments", exact=True).first.click()
-        tab.get_by_role("link", name="scheduled").first.wait_for(timeout=60_000)
+        tab.wait_for_url("**/dashboard", timeout=60_000)
+        tab.goto(f"{address}/deployments")
+        tab.get_by_text("scheduled", exact=True).first.wait_for(timeout=60_000)
         tab.get_by_text("1 Deployment").first.wait_for(timeout=60_000)
         browser.close()
     assert [url for url in failed if not url.startswith("ws")] == []

@@ -46,7 +46,7 @@ def test_a_log_gets_a_line_at_the_start_and_one_every_half_minute() -> None:
     def step() -> None:
         nonlocal done
         done += 100
-        progress.report("training", done, 10_000, at_most=True, epoch="2 of 5", objective=0.91234)
+        progress.report("training", done, 10_000, figures={"epoch": "2 of 5", "objective": 0.91234}, at_most=True)
 
     shown.wait(65, step)
     shown.display.end()
