@@ -128,7 +128,7 @@ class Display:
         """The stage, and how it stands."""
         now, latest = self._clock(), self._latest
         if latest is None:
-            return f"{self._stage}: {duration(now - self._begun)} so far"
+            return f"{self._stage}: {self._does}, {duration(now - self._begun)} so far"
         parts = [latest.what] if latest.what != latest.unit else []
         parts += [
             f"{name} {value if isinstance(value, str) else f'{value:.4g}'}" for name, value in latest.figures.items()

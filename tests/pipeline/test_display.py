@@ -63,7 +63,11 @@ def test_a_stage_that_reports_nothing_is_seen_to_go_on() -> None:
     shown = Shown()
     shown.display.begin("register", "registering")
     shown.wait(70)
-    assert shown.lines() == ["  register: registering", "  register: 0:31 so far", "  register: 1:01 so far"]
+    assert shown.lines() == [
+        "  register: registering",
+        "  register: registering, 0:31 so far",
+        "  register: registering, 1:01 so far",
+    ]
 
 
 def test_of_a_stage_done_at_once_a_log_holds_its_end_alone() -> None:
