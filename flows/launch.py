@@ -30,11 +30,13 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
     prefect_server.check_early()
     reachability.check()
     with exclusive(root, "hallmark run"), console.telling():
+        from hallmark.tracking import outbox
         from hallmark.tracking.registry import receipt_matches
         from hallmark.versioning.workspace import Workspace
 
         recover(root, console)
         check_sources(STAGES, params, root, made=(DEMO,))
+        outbox.deliver(root)
         workspace = Workspace(root)
         workspace.settle_by_command(CODE)  # an edit that no stage uses leaves nothing to do
         if not workspace.changed() and receipt_matches(root / "data" / "register" / "receipt.json"):

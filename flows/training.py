@@ -36,7 +36,7 @@ from hallmark.pipeline.failures import known, tell
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.pipeline.overrides import as_overrides
-from hallmark.tracking import reachability
+from hallmark.tracking import outbox, reachability
 from hallmark.versioning.health import mend
 from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
@@ -88,6 +88,7 @@ def training(
             rename(names.run_name(FLOW, params, root))
             reachability.check()
             require_space(root)
+            outbox.deliver(root)
             with Display(write=lambda words: logger.info("%s", words.strip())).running() as display:
                 return walk(Workspace(root), params, partial(_announce, display))
 

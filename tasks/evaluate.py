@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from hallmark.judgement.assessment import Judged
 
 
+# the figures that go with the model into the registry
+PUBLISHED = (
+    "n_test",
+    "n_clusters",
+    "objective",
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "log_loss",
+    "ece",
+    "auroc",
+    "per_class",
+    "warnings",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
     """Strengths of the small changes; an empty list leaves a kind out."""
@@ -97,7 +113,14 @@ def run(
     from hallmark.contracts.seeds import derive
     from hallmark.judgement import assessment, calibration, comparison, slices
     from hallmark.judgement.metrics import auroc, softmax
-    from hallmark.judgement.publication import confusion_table, headline, judged_of, prediction_table, warnings_of
+    from hallmark.judgement.publication import (
+        confusion_table,
+        headline,
+        judged_of,
+        prediction_table,
+        warnings_of,
+        write_figures,
+    )
     from hallmark.judgement.robustness import KINDS, Perturbation
 
     images = _images(ingest, validate, split, clean)
@@ -142,7 +165,7 @@ def run(
     compared = comparison.compare(
         images, judged, ingest, objective=params.objective, weakest=assessment.weakest_first(classes), **draw
     )
-    return Report(
+    published = Report(
         n_test=len(test),
         n_clusters=judged.n_clusters(),
         objective={"metric": params.objective.metric, "class_name": params.objective.class_name, **objective},
@@ -158,6 +181,8 @@ def run(
         **compared,
         warnings=warnings_of(judged, known, classes, parts, figures, objective),
     )
+    write_figures(evaluate, {name: getattr(published, name) for name in PUBLISHED})
+    return published
 
 
 def _images(ingest: Path, validate: Path, split: Path, clean: Path) -> pd.DataFrame:

@@ -11,8 +11,10 @@ from hallmark.tracking.gate import Gate  # noqa: TC001  the params loader resolv
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from hallmark.tracking import publication
     from hallmark.tracking.gate import Comparison, Judged
     from hallmark.tracking.lookup import Version
 
@@ -67,7 +69,7 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
     from hallmark.judgement.objective import describe
     from hallmark.pipeline.durable import write_text
     from hallmark.serving import package
-    from hallmark.tracking import gate, lineage, registry
+    from hallmark.tracking import gate, lineage, publication, registry
 
     classes = json.loads((train / "model.json").read_text(encoding="utf-8"))["classes"]
     judged = gate.Judged.of(pd.read_parquet(evaluate / "predictions.parquet"), classes)
@@ -91,6 +93,10 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
         if held and decision != gate.PROMOTED:
             decision, reason = gate.PROMOTED, f"it is the champion already; {reason}"
         reasons = [reason]
+    published = _published(params, train, evaluate, decision, reasons)
+    if decision == gate.REFUSED:
+        publication.refuse(params.tracking, weights=train / "model.safetensors", published=published)
+    else:
         version = registry.register(
             params.tracking,
             name=params.model_name,
@@ -101,6 +107,7 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
             tags={**lineage.tags(Path.cwd()), **_temperature(evaluate)},
             metrics={params.objective.metric: value},
             against=champion.number if champion is not None else None,
+            published=published,
         )
         registry.point(
             params.model_name, registry.CHAMPION if decision == gate.PROMOTED else registry.CHALLENGER, version
@@ -167,6 +174,39 @@ def _temperature(evaluate: Path) -> dict[str, str]:
 
     found = json.loads((evaluate / "temperature.json").read_text(encoding="utf-8"))["temperature"]
     return {} if found is None else {registry.TEMPERATURE: repr(float(found))}
+
+
+def _published(
+    params: Params, train: Path, evaluate: Path, decision: str, reasons: Sequence[str]
+) -> publication.Published:
+    """What MLflow's pages are to show."""
+    import json
+    import time
+    from pathlib import Path
+
+    from hallmark.tracking import card, dataset, lineage, publication
+
+    figures = json.loads((evaluate / "figures.json").read_text(encoding="utf-8"))
+    model = json.loads((train / "model.json").read_text(encoding="utf-8"))
+    source = dataset.source_of(Path.cwd())
+    told = card.Card(
+        name=params.model_name,
+        figures=figures,
+        model=model,
+        data=lineage.data(Path.cwd(), source=source),
+        decision=decision,
+        reasons=reasons,
+    )
+    support = {name: row["support"] for name, row in figures["per_class"].items()}
+    tested = {"images": figures["n_test"], "classes": support}
+    return publication.Published(
+        figures=card.values(figures),
+        dataset=dataset.describe([evaluate / "predictions.parquet"], source=source, profile=tested, part="test"),
+        tags={"hallmark.decision": decision, "hallmark.reasons": "; ".join(reasons)},
+        version_text=told.version,
+        model_text=told.registered(),
+        at=int(time.time() * 1000),
+    )
 
 
 def _extras(augment: Path, evaluate: Path) -> dict[str, Path]:

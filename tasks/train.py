@@ -92,10 +92,10 @@ def run(
     from pathlib import Path
 
     from hallmark.contracts.runtime import state
-    from hallmark.learning import checkpoints, devices, finding, record, sets, starting
+    from hallmark.learning import checkpoints, devices, finding, record, sets, settings, starting
     from hallmark.models import layers, weights
     from hallmark.pipeline import telemetry
-    from hallmark.tracking import backbones, store
+    from hallmark.tracking import backbones, dataset, store
     from hallmark.tracking.runs import open_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
@@ -131,7 +131,29 @@ def run(
         )
         resolved = resolve(params, images=data.shown, network=name, weights=start.weights, found_batch_size=found)
     layers.check_batches(start.network, resolved.batch_size)
-    with open_run(params.tracking, key=key, stage="train", params=dataclasses.asdict(params)) as tracked:
+    values = settings.executed(
+        params,
+        resolved,
+        data=data,
+        start=start,
+        machine=machine,
+        transforms=policy["transforms"],
+        objective=params.objective,
+        seed=params.seed,
+    )
+    with open_run(
+        params.tracking,
+        key=key,
+        stage="train",
+        params=values,
+        name=f"{settings.title(values)} · {key[:4]}",
+        tags=_tags(params, start, machine.device.type),
+        needs_store=False,
+    ) as tracked:
+        shown = {"images": data.n_real, "synthetic": data.n_synthetic, "validation": len(data.val_items)}
+        source = dataset.source_of(dataset.workspace_of(ingest))
+        profile = {**shown, "classes": data.plan.table["label"].astype(str).value_counts().sort_index().to_dict()}
+        tracked.dataset(dataset.describe(data.files, source=source, profile=profile), context=dataset.TRAINING)
         fitted = sets.train(
             data,
             start,
@@ -144,11 +166,22 @@ def run(
             checkpoints=kept,
             log=tracked,
         )
+        tracked.params(settings.decided(fitted, values))
+        tracked.metrics({"best_epoch": fitted.best_epoch, "epochs_trained": len(fitted.history)}, len(fitted.history))
         weights.save_model(train, start.description, fitted.state)
         tracked.output(train / weights.WEIGHTS)
         tracked.figure("learning_curves", record.curves(fitted))
     record.write(fitted, train=train, plots=plots)
     return _report(params, data, start, backbone, fitted)
+
+
+def _tags(params: Params, start: Start, device: str) -> dict[str, str]:
+    """For MLflow's page of the run: why this network, and what params.yaml left open."""
+    from hallmark.learning import settings
+    from hallmark.tracking.runs import NOTE
+
+    left = ", ".join(f"{key}: {value}" for key, value in settings.left_open(params, params.model).items())
+    return {NOTE: start.why, "hallmark.device": device, "hallmark.written": left or "all values"}
 
 
 def _report(params: Params, data: Sets, start: Start, backbone: Backbone | None, fitted: Fitted) -> Report:

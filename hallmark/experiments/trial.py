@@ -173,13 +173,16 @@ def working_in(folder: Path) -> Iterator[None]:
 
 
 def _isolate(job: Job) -> None:
-    """The folder: links to the inputs and to the cache of decoded images, which is named by content."""
+    """The folder: links to the inputs, to the cache of decoded images, which is named by content, and to what waits for
+    MLflow, which may outlive the trial.
+    """
     (job.place / "data").mkdir(parents=True, exist_ok=True)
     for name in job.stage.inputs:
         _link(job.place / job.stage.place(name), job.data / job.stage.place(name))
-    job.cache.mkdir(parents=True, exist_ok=True)
     (job.place / ".hallmark").mkdir(exist_ok=True)
-    _link(job.place / ".hallmark" / "cache", job.cache)
+    for name, target in (("cache", job.cache), ("tracking", job.cache.parent / "tracking")):
+        target.mkdir(parents=True, exist_ok=True)
+        _link(job.place / ".hallmark" / name, target)
 
 
 def _link(place: Path, target: Path) -> None:

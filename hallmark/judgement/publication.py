@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from hallmark.judgement.assessment import Judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
 SMALL_SUPPORT = 10
+FIGURES = "figures.json"  # what goes with the model into the registry
 
 
 def judged_of(images: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> Judged:
@@ -75,6 +78,12 @@ def headline(
         "n_classes": len(per_class),
         "epochs": epochs,
     }
+
+
+def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Writes figures.json."""
+    text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / FIGURES).write_text(text + "\n", encoding="utf-8")
 
 
 def warnings_of(

@@ -41,13 +41,17 @@ def save(package: Path, folder: Path, *, model_id: str | None = None, run_id: st
 
 
 def signature(classes: list[str]) -> ModelSignature:
-    """``image`` as bytes in; ``label`` and one probability per class out."""
+    """``image`` in; ``label``, ``error`` and one probability per class out, of which either says something.
+
+    ``image`` is Base64 text or bytes, which MLflow lets pass in a column of type string. In a ``binary`` column its
+    scoring server decodes the text itself, and a row without any would be an error for all rows.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema
 
-    outputs = [ColSpec(DataType.string, "label")]
-    outputs += [ColSpec(DataType.double, f"probability_{name}") for name in classes]
-    return ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(outputs))
+    outputs = [ColSpec(DataType.string, "label", required=False), ColSpec(DataType.string, "error", required=False)]
+    outputs += [ColSpec(DataType.double, f"probability_{name}", required=False) for name in classes]
+    return ModelSignature(inputs=Schema([ColSpec(DataType.string, "image")]), outputs=Schema(outputs))
 
 
 def example(*, height: int, width: int, channels: int) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,24 @@ def tags(root: Path) -> dict[str, str]:
     ):
         if path.is_file():
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def data(root: Path, *, source: str) -> list[str]:
+    """What the workspace's reports say of the data, in lines for a description: those that are there."""
+    ingest, train = (_report(root, name) for name in ("ingest", "train"))
+    lines = [f"Source: `{source}`, as named in params.yaml"] if source else []
+    if "n_files" in ingest:
+        lines.append(f"{ingest['n_files']} files found")
+    if "n_train" in train:
+        made = f" and {train['n_synthetic']} synthetic ones" if train.get("n_synthetic") else ""
+        lines.append(f"Trained on {train['n_train']} images{made}, chosen by {train['n_val']} validation images")
+    return lines
+
+
+def _report(root: Path, name: str) -> dict[str, Any]:
+    path = root / "reports" / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The code MLflow runs to serve a registered version: a table with a column ``image`` of bytes in, a table out.
+"""The code MLflow runs to serve a registered version: a table with a column ``image`` in, a table out.
 
 MLflow copies this file into the model, so it imports nothing of Hallmark; the classifier itself comes from the
 package beside it.
@@ -6,6 +6,8 @@ package beside it.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,12 +37,76 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Label and probabilities of each image; ValueError names a row that cannot be decoded."""
+        """``label``, ``error`` and the probabilities of each image, in the rows and with the index of the input.
+
+        A row whose image cannot be read has an ``error`` that says why, and nothing else; the others have no ``error``.
+        """
         del params
-        found = self.classifier.probabilities(list(model_input["image"]))
-        columns: dict[str, Any] = {"label": self.classifier.labels(found)}
-        columns.update({f"probability_{name}": found[:, place] for place, name in enumerate(self.classifier.classes)})
-        return pd.DataFrame(columns, index=model_input.index)
+        if "image" not in model_input:
+            raise ValueError(f"the input has no column 'image': its columns are {list(map(str, model_input.columns))}")
+        images, errors = [], []
+        for value in model_input["image"]:
+            data, error = read(value)
+            images.append(data)
+            errors.append(error)
+        answers = self._answers(images, errors)
+        labels = iter(self.classifier.labels(answers) if len(answers) else [])
+        # None, which JSON can say, where NaN would make the server's answer no JSON
+        columns = {
+            "label": pd.Series([next(labels) if error is None else None for error in errors], dtype=object),
+            "error": pd.Series(errors, dtype=object),
+        }
+        for place, name in enumerate(self.classifier.classes):
+            values = iter(answers[:, place].tolist())
+            column = [next(values) if error is None else None for error in errors]
+            columns[f"probability_{name}"] = pd.Series(column, dtype=object if None in column else float)
+        return pd.DataFrame(columns).set_axis(model_input.index)
+
+    def _answers(self, images: list[bytes | None], errors: list[str | None]) -> Any:
+        """Probabilities [readable images, classes]; ``errors`` gets those of images that cannot be decoded."""
+        readable = [data for data in images if data is not None]
+        try:
+            return self.classifier.probabilities(readable)
+        except ValueError:
+            pass  # at least one cannot be decoded: which ones?
+        for place, data in enumerate(images):
+            if data is None:
+                continue
+            try:
+                self.classifier.probabilities([data])
+            except ValueError as error:
+                # the classifier counts the images it was given: here one
+                errors[place] = str(error).removeprefix("image 0 ")
+        return self.classifier.probabilities(
+            [data for data, error in zip(images, errors, strict=True) if data is not None and error is None]
+        )
+
+
+def read(value: object) -> tuple[bytes | None, str | None]:
+    """The bytes of an image given as bytes or as Base64 text, or why there are none.
+
+    >>> read("aGk="), read(b"hi")
+    ((b'hi', None), (b'hi', None))
+    >>> read("no picture!")
+    (None, 'not Base64 text (Only base64 data is allowed): give the bytes of an image file, or these as Base64')
+    """
+    data: bytes | None = None
+    error = None
+    if isinstance(value, bytes | bytearray | memoryview):
+        data = bytes(value)
+    elif isinstance(value, str):
+        text = value.partition(",")[2] if value.startswith("data:") else value
+        try:
+            data = base64.b64decode("".join(text.split()), validate=True)
+        except (binascii.Error, ValueError) as fault:
+            error = f"not Base64 text ({fault}): give the bytes of an image file, or these as Base64"
+    elif value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        error = "no image: the value is missing"
+    else:
+        error = f"no image but {type(value).__name__}: give the bytes of an image file, or these as Base64"
+    if data is not None and not data:
+        return None, "no image: 0 bytes"
+    return data, error
 
 
 mlflow.models.set_model(ImageClassifier())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 TRACKING, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 MEMORY = 10.0  # seconds for which an answer counts
+_NO_ANSWER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")  # MLflow's codes
 _SQL = ("postgresql", "mysql", "mssql")
 _OF_OTHERS = ("databricks", "databricks-uc", "uc")  # MLflow's own clients of those have settings of their own
 _ANSWERED: dict[str, float] = {}
@@ -41,6 +43,51 @@ def check(*, writes: bool = True, limit: float | None = None) -> None:
             raise MachineError(_words(variable, uri, error), remedy=_remedy(variable, uri)) from error
         if address.database(uri) is None:
             _ANSWERED[uri] = time.monotonic()
+
+
+def fault(uri: str) -> str | None:
+    """Why the server at ``uri`` cannot be reached now; None where it can, and for what is no web server."""
+    if not uri.startswith(("http://", "https://")):
+        return None
+    try:
+        _ask_server(uri, registry=uri != address.tracking_uri(), limit=servers.seconds())
+    except NoAnswer as error:
+        _ANSWERED.pop(uri, None)
+        return str(error)
+    _ANSWERED[uri] = time.monotonic()
+    return None
+
+
+def away(uri: str, why: str) -> MachineError:
+    """The error for a store that went away in the middle of a run."""
+    variable = TRACKING if uri == address.tracking_uri() else REGISTRY
+    return MachineError(
+        f"{variable} is {servers.without_password(uri)}: {why}",
+        remedy="start that server and run again: what is trained stays trained, and what waits for it in "
+        ".hallmark/tracking is delivered then",
+    )
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A block that asks the store and the registry: MachineError, naming the variable, where one does not answer."""
+    uris = dict.fromkeys((address.tracking_uri(), address.registry_uri()))
+    for uri in uris:
+        if (why := fault(uri)) is not None:
+            raise away(uri, why)
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        for uri in uris:
+            why = fault(uri)
+            if why is None and uri.startswith("http") and getattr(error, "error_code", _NO_ANSWER[0]) in _NO_ANSWER:
+                why = str(error).splitlines()[0]
+            if why is not None:
+                raise away(uri, why) from error
+        raise
 
 
 def _stores() -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from hallmark.contracts.errors import HallmarkError, InputError, MachineError
-from hallmark.tracking import address, flavor, integrity, lookup, runs, store
+from hallmark.tracking import address, flavor, integrity, lookup, outbox, reachability, runs, store
 from hallmark.tracking.gate import PROMOTED, REFUSED
 from hallmark.tracking.lookup import Version
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from hallmark.tracking.params import Tracking
+    from hallmark.tracking.publication import Published
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST = "hallmark.digest"
@@ -43,8 +44,9 @@ def aliased(name: str, alias: str) -> Version | None:
     found = lookup.alias(path, name, alias) if path is not None else lookup.UNKNOWN
     if not isinstance(found, lookup.Unknown):
         return found
-    client = store.client()
-    return _ask(lambda: client.get_model_version_by_alias(name, alias))
+    with reachability.answering():
+        client = store.client()
+        return _ask(lambda: client.get_model_version_by_alias(name, alias))
 
 
 def compared(name: str, version: Version) -> Version | None:
@@ -59,8 +61,9 @@ def numbered(name: str, number: int) -> Version | None:
     found = lookup.version(path, name, number) if path is not None else lookup.UNKNOWN
     if not isinstance(found, lookup.Unknown):
         return found
-    client = store.client()
-    return _ask(lambda: client.get_model_version(name, str(number)))
+    with reachability.answering():
+        client = store.client()
+        return _ask(lambda: client.get_model_version(name, str(number)))
 
 
 def register(
@@ -74,26 +77,49 @@ def register(
     tags: Mapping[str, str],
     metrics: Mapping[str, float],
     against: int | None,
+    published: Published | None = None,
 ) -> int:
     """The number of the version of this content; made if there is none.
 
     ``package`` writes the package into a folder and is called only then; ``extras`` are files kept with the model, by
     their place in it; ``weights`` is the file by which the training run is found. The version is reached from the
     training run and from the experiment's models in the MLflow UI. ``against`` is the champion it was compared with.
+    What earlier runs have left for MLflow is delivered first. Raises MachineError where MLflow does not answer.
     """
+    with reachability.answering():
+        outbox.deliver(needed=True)
+        return _register(
+            tracking, name, digest, package, weights, extras, dict(tags), dict(metrics), against, published
+        )
+
+
+def _register(
+    tracking: Tracking,
+    name: str,
+    digest: str,
+    package: Callable[[Path], None],
+    weights: Path,
+    extras: Mapping[str, Path],
+    tags: dict[str, str],
+    metrics: dict[str, float],
+    against: int | None,
+    published: Published | None,
+) -> int:
     client = store.client()
     rival = "" if against is None else str(against)
     found = _version_of(client, name, digest)
     if found is not None:
         if found.tags.get(AGAINST) != rival:
             client.set_model_version_tag(name, str(found.number), AGAINST, rival)
+        if published is not None:
+            published.tell(client, tracking, name, found.number, weights, _model_of(client, tracking, name, digest))
         return found.number
     experiment = store.experiment(client, tracking.experiment)
     run_id = runs.run_of(client, experiment, weights)
     if run_id is None:  # trained elsewhere, or restored from DVC's cache into a new registry
         with runs.open_run(tracking, key=digest, stage="register", params={}) as run:
             run_id = run.run_id
-    model = _logged_model(client, experiment, name, digest, run_id)
+    model = _logged_model(client, tracking, name, digest, run_id)
     # one left by a kill, or by a version that was deleted, is filled again, over what is there: its digests are of
     # files that are known here
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,17 +151,21 @@ def register(
             **{f"hallmark.metric.{metric}": f"{value:.6g}" for metric, value in metrics.items()},
         },
     )
-    return int(version.version)
+    number = int(version.version)
+    if published is not None:
+        published.tell(client, tracking, name, number, weights, model)
+    return number
 
 
 def point(name: str, alias: str, version: int) -> None:
     """Makes an alias point to a version; a version that becomes champion is no challenger any more."""
-    current = aliased(name, alias)
-    if current is None or current.number != version:
-        store.client().set_registered_model_alias(name, alias, str(version))
-    other = aliased(name, CHALLENGER)
-    if alias == CHAMPION and other is not None and other.number == version:
-        store.client().delete_registered_model_alias(name, CHALLENGER)
+    with reachability.answering():
+        current = aliased(name, alias)
+        if current is None or current.number != version:
+            store.client().set_registered_model_alias(name, alias, str(version))
+        other = aliased(name, CHALLENGER)
+        if alias == CHAMPION and other is not None and other.number == version:
+            store.client().delete_registered_model_alias(name, CHALLENGER)
 
 
 def file_of(name: str, version: Version, place: str, scratch: Path) -> Path | None:
@@ -280,10 +310,18 @@ def _version_of(client: MlflowClient, name: str, digest: str) -> Version | None:
     return min(versions, key=lambda version: version.number, default=None)
 
 
-def _logged_model(client: MlflowClient, experiment: str, name: str, digest: str, run_id: str) -> Any:
+def _model_of(client: MlflowClient, tracking: Tracking, name: str, digest: str) -> Any:
+    """The logged model of a content, None where it is of another experiment."""
+    experiment = store.experiment(client, tracking.experiment)
     found = client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{digest}' AND name = '{name}'")
-    if found:
-        return found[0]
+    return found[0] if found else None
+
+
+def _logged_model(client: MlflowClient, tracking: Tracking, name: str, digest: str, run_id: str) -> Any:
+    found = _model_of(client, tracking, name, digest)
+    if found is not None:
+        return found
+    experiment = store.experiment(client, tracking.experiment)
     return client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={DIGEST: digest})
 
 

@@ -1,7 +1,8 @@
 """A training that can be followed live, and taken up again after a kill.
 
-MLflow is spoken to through its client with explicit run ids: its active run is thread-local. Metrics wait in a buffer
-and go out in batches, one every :data:`EVERY` seconds at most, because a batch costs what a single value costs.
+What a run tells goes to its journal on disk, at once, and from there to MLflow by a courier in a thread of its own:
+the training never waits for MLflow, and loses nothing where MLflow is away. MLflow is spoken to through its client with
+explicit run ids: its active run is thread-local.
 
     with open_run(tracking, key=digest_of_inputs, stage="train", params={"lr": 1e-3}) as run:
         run.metrics({"loss": 0.7}, step=0)
@@ -15,16 +16,18 @@ import hashlib
 import json
 import logging
 import re
-import tempfile
+import shutil
 import time
-from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hallmark.pipeline import telemetry
-from hallmark.tracking import address, lookup, process, store
+from hallmark.tracking import address, delivery, journal, lookup, outbox, process, reachability, store
+from hallmark.tracking.courier import Courier
+from hallmark.tracking.delivery import OUTPUT
+from hallmark.tracking.journal import Header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,17 +36,13 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
     from numpy.typing import NDArray
 
+    from hallmark.tracking.journal import Journal
     from hallmark.tracking.mirror import Mirror
     from hallmark.tracking.params import Tracking
 
-KEY = "hallmark.key"
-STAGE = "hallmark.stage"
-OUTPUT = "hallmark.output"
-EVERY = 1.5  # seconds between batches
-RETRY = 30.0  # seconds until a store that refused a batch is asked again
-_BATCH = 1000  # metrics, MLflow's limit
-_PARAMS = 100  # params in a batch, MLflow's limit
+NOTE = "mlflow.note.content"  # the description of a run or model, as Markdown
 _LENGTH = 6000  # characters of a param's value, MLflow's limit
+_TAG = 5000  # characters of a tag's value that every store takes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,50 +70,51 @@ def _clocked(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class TrackedRun:
-    """One MLflow run, and the ``seconds`` that speaking to MLflow has taken. Made by :func:`open_run`."""
+    """One MLflow run, and the ``seconds`` that its work has waited for tracking. Made by :func:`open_run`."""
 
-    def __init__(self, client: MlflowClient, run_id: str, mirror: Mirror | None, done: dict[str, int]) -> None:
-        self._client = client
-        self._mirror = mirror
-        self._waiting: list[Any] = []
-        self._next = time.monotonic() + EVERY
-        self._images_lost: Counter[str] = Counter()
-        self._done = done  # the last step the store has of each metric, from before a kill
-        self.run_id = run_id
+    def __init__(self, own: Journal, courier: Courier, mirror: Mirror | None) -> None:
+        self._journal, self._courier, self._mirror = own, courier, mirror
+        self._done = dict(own.steps)  # the last step of each metric from before a kill
+        for _, event in own.events():
+            if event["kind"] == "run":
+                self._done = {**event["done"], **self._done}
         self.seconds = 0.0
         self._clock_goes = False
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id of the run; "" as long as MLflow has not been reached."""
+        return self._journal.run_id or ""
 
     @_clocked
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Adds values of a step; a step that an earlier life of this run logged is left out."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        fresh = {name: float(value) for name, value in values.items() if step > self._done.get(name, -1)}
-        self._waiting.extend(Metric(name, value, now, step) for name, value in fresh.items())
-        if self._mirror is not None and fresh:
+        fresh = {name: float(value) for name, value in values.items() if step > self._done.get(name, step - 1)}
+        if not fresh:
+            return
+        self._journal.add("metrics", at=_now(), step=step, values=fresh)
+        if self._mirror is not None:
             self._mirror.metrics(fresh, step)
-        if time.monotonic() >= self._next:
-            self.flush()
 
     @_clocked
     def flush(self) -> None:
-        """Sends what waits. A store that refuses is told as a warning and asked again later: training goes on."""
-        from mlflow.exceptions import MlflowException
+        """Waits until MLflow has what was told so far, or has been tried."""
+        self._courier.flush()
 
-        try:
-            while self._waiting:
-                self._client.log_batch(self.run_id, metrics=self._waiting[:_BATCH])
-                del self._waiting[:_BATCH]
-            self._next = time.monotonic() + EVERY
-        except MlflowException as error:
-            self._next = time.monotonic() + RETRY
-            _log.warning("MLflow took none of %d metrics of run %s: %s", len(self._waiting), self.run_id, error)
+    @_clocked
+    def params(self, params: Mapping[str, object]) -> None:
+        """Adds params that were not known when the run began; MLflow refuses to change one."""
+        self._journal.add("params", params=_shortened(params))
 
     @_clocked
     def tag(self, name: str, value: str) -> None:
         """Sets a tag of the run."""
-        self._client.set_tag(self.run_id, name, value)
+        self._journal.add("tags", tags={name: value[:_TAG]})
+
+    @_clocked
+    def dataset(self, dataset: Mapping[str, str], *, context: str) -> None:
+        """Adds a data set to the run's inputs, see :func:`hallmark.tracking.dataset.describe`."""
+        self._journal.add("dataset", dataset=dict(dataset), context=context)
 
     def output(self, path: Path) -> None:
         """Records that the run made this file, by the digest of its bytes: :func:`run_of` finds the run by it."""
@@ -122,83 +122,134 @@ class TrackedRun:
 
     @_clocked
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """Keeps an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png.
-
-        A store that refuses is told as a warning, once for each name: training goes on without the image.
-        """
+        """Keeps an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png."""
         from PIL import Image
 
         assert pixels.ndim == 3, f"an image has three axes, this one {pixels.ndim}"
         image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"{step:08d}.png"
-                image.save(path)
-                self.artifact(path, f"images/{name}")
-        except Exception as error:  # each kind of artifact store (S3, Azure, GCS) raises its client's own
-            self._images_lost[name] += 1
-            if self._images_lost[name] == 1:
-                _log.warning("MLflow took no image %s of step %d of run %s: %s", name, step, self.run_id, error)
+        path = self._journal.file(f"{step:08d}.png")
+        image.save(path)
+        self._add_file(path, f"images/{name}")
         if self._mirror is not None:
             self._mirror.image(name, pixels, step)
 
     @_clocked
     def figure(self, name: str, figure: Any) -> None:
         """Keeps a matplotlib figure as figures/<name>.png."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.png"
-            figure.savefig(path, metadata={"Software": None})
-            self.artifact(path, "figures")
+        path = self._journal.file(f"{name}.png")
+        figure.savefig(path, metadata={"Software": None})
+        self._add_file(path, "figures")
 
     @_clocked
     def artifact(self, path: Path, folder: str = "") -> None:
-        """Keeps a file, or a folder with what is in it."""
-        send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        send(self.run_id, str(path), folder or None)
+        """Keeps a file, or a folder with what is in it, as it is now."""
+        copy = self._journal.file(path.name)
+        if path.is_dir():
+            shutil.copytree(path, copy)
+        else:
+            shutil.copyfile(path, copy)
+        self._add_file(copy, folder)
+
+    def _add_file(self, path: Path, folder: str) -> None:
+        self._journal.add("file", file=path.relative_to(self._journal.folder).as_posix(), folder=folder)
 
     @_clocked
     def _close(self, status: str) -> None:
-        self.flush()
-        if self._waiting:
-            telemetry.note(metrics_lost=len(self._waiting))
-        if self._images_lost:
-            telemetry.note(images_lost=self._images_lost.total())
-        self._client.set_terminated(self.run_id, status)
+        self._journal.add("end", status=status, at=_now())
+        self._courier.finish()
         if self._mirror is not None:
             self._mirror.close(failed=status != "FINISHED")
+        telemetry.note(mlflow_run=self.run_id or None, tracking_waits=self._journal.waits)
+        if self._journal.waits:
+            self._journal.release()
+        else:
+            self._journal.remove()
 
 
 @contextmanager
-def open_run(tracking: Tracking, *, key: str, stage: str, params: Mapping[str, object]) -> Iterator[TrackedRun]:
+def open_run(
+    tracking: Tracking,
+    *,
+    key: str,
+    stage: str,
+    params: Mapping[str, object],
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+    needs_store: bool = True,
+) -> Iterator[TrackedRun]:
     """A run for the work that ``key`` stands for (a digest of its inputs).
 
     A run of that key and stage that did not finish, and whose process is gone, is taken up again; else a new one is
-    made. Ends FINISHED, FAILED on an exception, KILLED on an interrupt; after a SIGKILL it is left RUNNING, for
-    :func:`reconcile`. Nested params are flattened with dots. Raises MachineError where the store cannot be reached.
+    made, with that name. Ends FINISHED, FAILED on an exception, KILLED on an interrupt; after a SIGKILL it is left
+    RUNNING, for :func:`reconcile`. Nested params are flattened with dots.
+
+    Once the run is open, an outage of MLflow stops nothing: what was logged waits in ``.hallmark/tracking`` and is
+    delivered when MLflow is back, in this run or by :func:`hallmark.tracking.outbox.deliver`. Raises MachineError where
+    the store is away already, unless the work does not ``need`` it, or where it is damaged.
     """
     started = time.perf_counter()
-    client = store.client()
-    experiment = store.experiment(client, tracking.experiment)
-    run_id = _unfinished(client, experiment, key, stage)
-    if run_id is None:
-        run_id, done = _create(client, experiment, key, stage, params), {}
-    else:
-        client.update_run(run_id, status="RUNNING")
-        client.set_tag(run_id, process.TAG, process.me())
-        done = _steps(client, run_id)
-    telemetry.note(mlflow_run=run_id)
-    run = TrackedRun(client, run_id, _mirror(tracking, run_id, stage, params), done)
+    told = {process.TAG: process.me(), "mlflow.source.name": f"hallmark {stage}", "mlflow.user": _user()}
+    header = Header(
+        uri=address.tracking_uri(),
+        experiment=tracking.experiment,
+        stage=stage,
+        key=key,
+        name=name or f"{stage} {key[:8]}",
+        started=_now(),
+        tags={**told, **_nested.get(), **{each: value[:_TAG] for each, value in (tags or {}).items()}},
+    )
+    own = journal.begin(header, Path())
+    known = own.waits or own.run_id is not None
+    if known:
+        own.add("resumed", process=process.me())
+    elif params:
+        own.add("params", params=_shortened(params))
+    courier = Courier(own)
+    try:
+        why = _attached(own)
+        if why is not None:
+            if needs_store:
+                raise reachability.away(header.uri, why)
+            courier.lost(why)
+        telemetry.note(mlflow_run=own.run_id)
+        run = TrackedRun(own, courier, _mirror(tracking, own.run_id or own.name, stage, params))
+    except BaseException:
+        if known:
+            own.release()
+        else:  # nothing was done that a run could tell of
+            own.remove()
+        raise
     telemetry.note(tracking_opened_in_seconds=round(time.perf_counter() - started, 3))
+    courier.start()
     try:
         yield run
     except BaseException as error:
         try:
             run._close("FAILED" if isinstance(error, Exception) else "KILLED")
-        except Exception as second:  # the first error is the one to tell
-            _log.warning("MLflow run %s could not be closed: %s", run_id, second)
+        except OSError as second:  # the first error is the one to tell
+            _log.warning("the end of MLflow run %s is not on record: %s", run.run_id, second)
         raise
     run._close("FINISHED")
-    telemetry.note(tracking_seconds=round(run.seconds, 3))
+    telemetry.note(tracking_seconds=round(run.seconds, 3), tracking_courier_seconds=round(courier.seconds, 3))
+
+
+def _attached(own: Journal) -> str | None:
+    """Gives the journal its run; why MLflow cannot be reached, None if it was."""
+    from requests import RequestException
+
+    why = reachability.fault(own.header.uri)
+    if why is not None:
+        return why
+    client = store.client()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        delivery.attach(own, client)
+    except (MlflowException, RequestException) as error:
+        if not delivery.passes(error):
+            raise
+        return str(error).splitlines()[0]
+    return None
 
 
 @contextmanager
@@ -216,8 +267,11 @@ def reconcile(tracking: Tracking) -> list[str]:
     """Marks runs KILLED that are RUNNING without a process; returns their ids.
 
     Runs of living processes, of other hosts, and those that Hallmark did not make are left alone. Nothing is imported
-    or made where a SQLite store shows that there is nothing to do.
+    or made where a SQLite store shows that there is nothing to do. What such runs have left for MLflow is delivered
+    before. Raises MachineError where the store is away.
     """
+    outbox.deliver()
+    reachability.check()
     path = address.database(address.tracking_uri())
     found = lookup.running(path) if path is not None else lookup.UNKNOWN
     if found == {}:
@@ -237,9 +291,7 @@ def reconcile(tracking: Tracking) -> list[str]:
 
 def run_of(client: MlflowClient, experiment: str, path: Path) -> str | None:
     """The latest run that made a file of these bytes (see :meth:`TrackedRun.output`), None if no run did."""
-    condition = f"tags.`{OUTPUT}.{path.name}` = '{digest(path)}'"
-    runs = client.search_runs([experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])
-    return str(runs[0].info.run_id) if runs else None
+    return delivery.maker(client, experiment, path.name, digest(path))
 
 
 def digest(path: Path) -> str:
@@ -275,38 +327,22 @@ def _is_named_plainly(section: Mapping[str, object]) -> bool:
     )
 
 
-def _unfinished(client: MlflowClient, experiment: str, key: str, stage: str) -> str | None:
-    condition = f"tags.`{KEY}` = '{key}' and tags.`{STAGE}` = '{stage}'"
-    runs = client.search_runs([experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])
-    if not runs or runs[0].info.status == "FINISHED":
-        return None
-    owner = runs[0].data.tags.get(process.TAG)
-    if runs[0].info.status == "RUNNING" and (owner is None or process.alive(owner)):
-        return None
-    return str(runs[0].info.run_id)
-
-
-def _create(client: MlflowClient, experiment: str, key: str, stage: str, params: Mapping[str, object]) -> str:
+def _user() -> str:
     import getpass
 
-    from mlflow.entities import Param
-
-    tags = {KEY: key, STAGE: stage, process.TAG: process.me(), "mlflow.source.name": f"hallmark {stage}"}
     try:
-        tags["mlflow.user"] = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
-        tags["mlflow.user"] = "unknown"
-    tags |= _nested.get()
-    run_id = str(client.create_run(experiment, tags=tags, run_name=f"{stage}-{key[:8]}").info.run_id)
-    flat = [Param(name, value[:_LENGTH]) for name, value in flatten(params).items()]
-    for start in range(0, len(flat), _PARAMS):
-        client.log_batch(run_id, params=flat[start : start + _PARAMS])
-    return run_id
+        return "unknown"
 
 
-def _steps(client: MlflowClient, run_id: str) -> dict[str, int]:
-    names = client.get_run(run_id).data.metrics
-    return {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in names}
+def _now() -> int:
+    """Milliseconds since the epoch, MLflow's unit of time."""
+    return int(time.time() * 1000)
+
+
+def _shortened(params: Mapping[str, object]) -> dict[str, str]:
+    return {name: value[:_LENGTH] for name, value in flatten(params).items()}
 
 
 def _mirror(tracking: Tracking, run_id: str, stage: str, params: Mapping[str, object]) -> Mirror | None:

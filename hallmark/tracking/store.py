@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mlflow.tracking import MlflowClient
 
+KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # else MLflow's page asks what it is
 _BUILDING = ".mlflow-building-"
 _one_builder = threading.Lock()
 
@@ -83,12 +84,14 @@ def _prepare(path: Path) -> None:
 
 
 def experiment(tracker: MlflowClient, name: str) -> str:
-    """The id of the experiment, made if need be."""
+    """The id of the experiment, made if need be, which MLflow's page shows as one of model training."""
     from mlflow.exceptions import MlflowException
 
     for _ in range(2):
         found = tracker.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "active":
+            if KIND not in found.tags:
+                tracker.set_experiment_tag(found.experiment_id, KIND, MODEL_TRAINING)
             return str(found.experiment_id)
         if found is not None:
             raise MachineError(
@@ -96,7 +99,8 @@ def experiment(tracker: MlflowClient, name: str) -> str:
                 remedy=f"restore it (`mlflow experiments restore -x {found.experiment_id}`) or choose another name",
             )
         try:
-            return str(tracker.create_experiment(name, artifact_location=address.artifact_location()))
+            location, tags = address.artifact_location(), {KIND: MODEL_TRAINING}
+            return str(tracker.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -194,6 +198,10 @@ def _import_mlflow(*, sql: bool) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # of its own accord it asks a server that does not answer for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates; it says so once, when they are imported. (No
     # ``catch_warnings``: that swaps the filters of all threads.)

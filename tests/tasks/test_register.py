@@ -68,6 +68,18 @@ def predictions(folder: Path, wrong: int, n: int = 90) -> Path:
         table[name] = probabilities[:, place]
     table.to_parquet(folder / "predictions.parquet")
     (folder / "temperature.json").write_text('{"temperature": 2.0}')
+    right = float((labels == predicted).mean())
+    estimate = {"value": right, "ci95": [right - 0.1, right + 0.05]}
+    figures = {
+        "n_test": n,
+        "objective": {"metric": "accuracy", "class_name": "", **estimate},
+        "accuracy": estimate,
+        "log_loss": {"value": None, "ci95": None},
+        "auroc": 0.9,
+        "per_class": {name: {"support": n // 3, "recall": estimate} for name in CLASSES},
+        "warnings": ["Few images."],
+    }
+    (folder / "figures.json").write_text(json.dumps(figures))
     return folder
 
 
@@ -383,29 +395,143 @@ def test_the_registered_model_works_without_this_repository(root: Path, tmp_path
     assert found == pytest.approx(wanted, abs=1e-5)
 
 
+def readme() -> str:
+    """The request that README shows for MLflow's own server."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (snippet,) = [part.split("```")[0] for part in text.split("```python\n") if "/invocations" in part.split("```")[0]]
+    assert "mlflow models serve -m models:/hallmark@champion --env-manager local --port 5001" in text
+    assert "MLFLOW_TRACKING_URI=sqlite:///mlflow.db" in text
+    return snippet
+
+
 @pytest.mark.pipeline
-def test_mlflow_serves_the_champion(root: Path) -> None:
+def test_mlflow_serves_the_champion_as_the_readme_says(root: Path) -> None:
     run(root, seed=1, wrong=30)
+    (root / "image.png").write_bytes(picture())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/animals@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     # MLflow starts uvicorn by name: that of this interpreter
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     with (root / "log").open("wb") as log:
         served = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         image = base64.b64encode(picture()).decode()
-        asked = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[image], [image]]}}).encode()
-        answer = json.loads(post(f"http://127.0.0.1:{port}/invocations", asked, served, root / "log"))
-        assert len(answer["predictions"]) == 2
-        found = [answer["predictions"][1][f"probability_{name}"] for name in CLASSES]
-        assert found == pytest.approx(expected(root / "train", picture()), abs=1e-5)
+        bad = ["no image", None, "", base64.b64encode(b"junk").decode()]
+        rows = [[image], *([each] for each in bad), [image]]
+        asked = json.dumps({"dataframe_split": {"columns": ["image"], "data": rows}}).encode()
+        answer = strict(post(f"http://127.0.0.1:{port}/invocations", asked, served, root / "log"))
+        for right in (answer["predictions"][0], answer["predictions"][-1]):
+            assert right["error"] is None
+            found = [right[f"probability_{name}"] for name in CLASSES]
+            assert found == pytest.approx(expected(root / "train", picture()), abs=1e-5)
+        for wrong in answer["predictions"][1:-1]:
+            assert wrong["error"]
+            assert [value for name, value in wrong.items() if name != "error"] == [None] * 4
+        code = readme().replace(":5001/", f":{port}/")
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            CLASSES[int(np.argmax(expected(root / "train", picture())))],
+            "not Base64 text (Incorrect padding): give the bytes of an image file, or these as Base64",
+        ]
+        nameless = json.dumps({"dataframe_split": {"columns": ["img"], "data": [[image]]}}).encode()
+        with pytest.raises(AssertionError, match=r"Model is missing inputs \['image'\]"):
+            post(f"http://127.0.0.1:{port}/invocations", nameless, served, root / "log")
     finally:
         os.killpg(served.pid, signal.SIGKILL)
-        served.wait(20)
+        served.wait()
+
+
+def strict(text: bytes) -> Any:
+    """JSON as browsers read it, without NaN."""
+
+    def refuse(name: str) -> Any:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_a_bad_row_is_an_error_of_its_own(root: Path) -> None:
+    import mlflow
+
+    run(root, seed=1, wrong=30)
+    model = mlflow.pyfunc.load_model("models:/animals@champion")
+    good, text = picture(), base64.b64encode(picture()).decode()
+    rows = [
+        good,
+        b"junk",
+        None,
+        b"",
+        "no Base64!",
+        text,
+        f"data:image/png;base64,{text}",
+        5,
+        good[:40],
+        bytearray(good),
+    ]
+    frame = pd.DataFrame({"image": rows}, index=[f"row {number}" for number in range(len(rows))])
+    found = model.predict(frame)
+    assert list(found.index) == list(frame.index)
+    right = found[found["error"].isna()]
+    assert list(right.index) == ["row 0", "row 5", "row 6", "row 9"]
+    wanted = expected(root / "train", good)
+    for _, row in right.iterrows():
+        assert [row[f"probability_{name}"] for name in CLASSES] == pytest.approx(wanted, abs=1e-5)
+    wrong = found[~found["error"].isna()]
+    assert wrong.drop(columns="error").isna().all(axis=None)
+    assert all(isinstance(error, str) and error for error in wrong["error"])
+    assert model.predict(frame.iloc[[0, 5]])["probability_cat"].dtype == np.float64
+    assert model.predict(frame.iloc[1:3])["label"].isna().all()
+    with pytest.raises(mlflow.exceptions.MlflowException, match=r"Model is missing inputs \['image'\]"):
+        model.predict(pd.DataFrame({"picture": [good]}))
+
+
+def test_the_pages_tell_how_good_a_version_is(root: Path) -> None:
+    with runs.open_run(TRACKING, key="k", stage="train", params={"lr": 0.1}) as tracked:
+        tracked.output(model(root / "train", 1) / "model.safetensors")
+    run(root, seed=1, wrong=30)
+    client = store.client()
+    experiment = client.get_experiment_by_name("hallmark")
+    assert experiment is not None
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    figures = client.get_run(tracked.run_id).data.metrics
+    assert figures["test_accuracy"] == pytest.approx(2 / 3)
+    assert figures["test_accuracy_ci_low"] == pytest.approx(2 / 3 - 0.1)
+    assert figures["test_worst_recall_ci_high"] == pytest.approx(2 / 3 + 0.05)
+    assert "test_log_loss" not in figures
+    (logged,) = client.search_logged_models([experiment.experiment_id])
+    assert {metric.key: metric.value for metric in logged.metrics} == figures
+    assert {metric.dataset_name for metric in logged.metrics} == {"images (test)"}
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "animals", "version": 1}]
+    version = client.get_model_version("animals", "1")
+    for words in ("promoted", "`cat`, `dog`, `label`", "90 test images", "| accuracy | 0.667 | 0.567 to 0.717 |",
+                  "models:/animals/1", "Few images."):  # fmt: skip
+        assert words in version.description
+    assert "models:/animals@champion" in client.get_registered_model("animals").description
+    # a second time nothing is doubled, and what a person wrote stays
+    client.update_model_version("animals", "1", "Mine.")
+    run(root, seed=1, wrong=30)
+    assert client.get_model_version("animals", "1").description == "Mine."
+    assert {len(client.get_metric_history(tracked.run_id, name)) for name in figures} == {1}
+    (again,) = client.search_logged_models([experiment.experiment_id])
+    assert len(again.metrics) == len(figures)
+
+
+def test_a_refused_model_s_run_tells_its_figures(root: Path) -> None:
+    with runs.open_run(TRACKING, key="k", stage="train", params={}) as tracked:
+        tracked.output(model(root / "train", 1) / "model.safetensors")
+    for _ in range(2):
+        assert run(root, seed=1, wrong=70).decision == "refused"
+    found = store.client().get_run(tracked.run_id).data
+    assert found.metrics["test_accuracy"] == pytest.approx(20 / 90)
+    assert found.tags["hallmark.decision"] == "refused"
+    assert len(store.client().get_metric_history(tracked.run_id, "test_accuracy")) == 1
+    assert store.client().search_registered_models() == []
+    assert list((root / ".hallmark" / "tracking").iterdir()) == []
 
 
 def post(url: str, body: bytes, served: subprocess.Popen[bytes], log: Path) -> bytes:

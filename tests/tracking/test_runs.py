@@ -13,7 +13,7 @@ import pytest
 
 from hallmark.contracts.errors import InputError
 from hallmark.pipeline import telemetry
-from hallmark.tracking import process, runs, store
+from hallmark.tracking import courier, process, runs, store
 from hallmark.tracking.params import Tracking
 
 TRACKING = Tracking(experiment="hallmark", wandb="off")
@@ -32,6 +32,12 @@ with runs.open_run(Tracking(experiment="hallmark", wandb="off"), key="k", stage=
 
 def status(run_id: str) -> str:
     return str(store.client().get_run(run_id).info.status)
+
+
+def journals(workspace: Path) -> list[str]:
+    """What waits for MLflow."""
+    folder = workspace / ".hallmark" / "tracking"
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def child(workspace: Path) -> tuple[subprocess.Popen[str], str]:
@@ -84,18 +90,17 @@ def test_metrics_go_out_in_batches(workspace: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runs, "EVERY", 1e6)
     sizes: list[int] = []
     real = MlflowClient.log_batch
+
+    def counted(self: MlflowClient, run_id: str, **named: list[object]) -> object:
+        sizes.append(len(named.get("metrics", [])))
+        return real(self, run_id, **named)
+
+    monkeypatch.setattr(courier, "EVERY", 600.0)  # all that is told goes out at the end
     with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
-
-        def counted(self: MlflowClient, run_id: str, **named: object) -> object:
-            metrics = named["metrics"]
-            assert isinstance(metrics, list)
-            sizes.append(len(metrics))
-            return real(self, run_id, **named)
-
+        run.flush()
         monkeypatch.setattr(MlflowClient, "log_batch", counted)
         for step in range(1000):
             run.metrics({"loss": 0.5, "accuracy": 0.5}, step)
-        assert sizes == []
     assert sizes == [1000, 1000]
 
 
@@ -119,55 +124,68 @@ def test_a_run_ends_as_its_work_did(workspace: Path, error: type[BaseException],
         assert new.run_id != run.run_id
 
 
-def test_a_store_that_refuses_does_not_stop_the_training(
+def test_what_a_store_refuses_for_a_while_waits(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    def refuse(*_: object, **__: object) -> None:
-        raise MlflowException("database is locked")
-
-    with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
-        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-            patch.setattr(MlflowClient, "log_batch", refuse)
-            run.metrics({"loss": 1.0}, 0)
-            run.flush()
-        assert "database is locked" in caplog.text
-    assert store.client().get_run(run.run_id).data.metrics == {"loss": 1.0}
-
-
-def test_an_image_that_is_refused_does_not_stop_the_training(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from mlflow.tracking import MlflowClient
-
     class ClientError(Exception):
         """As a cloud's library raises: no MlflowException, no OSError."""
 
-    def refuse(*_: object, **__: object) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise MlflowException("database is locked")
+
+    def slow_down(*_: object, **__: object) -> None:
         raise ClientError("slow down")
 
+    monkeypatch.setattr(courier, "RETRY", 0.05)
     grey, file = np.zeros((4, 4, 1), np.uint8), workspace / "model.safetensors"
     file.write_bytes(b"weights")
-    with telemetry.collect() as notes, runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
-        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-            patch.setattr(MlflowClient, "log_artifact", refuse)
+    with caplog.at_level(logging.WARNING), runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_batch", locked)
             for step in range(3):
-                run.image("mistakes", grey, step)
-            run.image("augmented", grey, 7)
-            with pytest.raises(ClientError):  # a final product
-                run.artifact(file)
-        run.image("mistakes", grey, 3)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"MLflow took no image {name} of step {step} of run {run.run_id}: slow down"
-        for name, step in (("mistakes", 0), ("augmented", 7))
+                run.metrics({"loss": 1.0 / (step + 1)}, step)
+                run.flush()
+        run.flush()
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_artifact", slow_down)
+            run.image("mistakes", grey, 0)
+            run.artifact(file)
+            file.write_bytes(b"others")  # it is kept as it was
+            run.flush()
+            run.image("mistakes", grey, 1)
+            run.flush()
+    told = [record.getMessage() for record in caplog.records]
+    assert [message.split(": the work")[0].split(" takes ")[-1] for message in told] == [
+        "nothing (database is locked)",
+        "MLflow answers again: what waited is delivered",
+        "nothing (slow down)",
+        "MLflow answers again: what waited is delivered",
     ]
-    assert notes["images_lost"] == 4
+    client = store.client()
     assert status(run.run_id) == "FINISHED"
-    assert [file.path for file in store.client().list_artifacts(run.run_id, "images/mistakes")] == [
-        "images/mistakes/00000003.png"
-    ]
+    assert [point.step for point in client.get_metric_history(run.run_id, "loss")] == [0, 1, 2]
+    assert len(client.list_artifacts(run.run_id, "images/mistakes")) == 2
+    kept = workspace / "mlartifacts" / run.run_id / "artifacts" / "model.safetensors"
+    assert kept.read_bytes() == b"weights"
+    assert journals(workspace) == []
+
+
+def test_what_a_store_refuses_for_good_is_told_and_stops_nothing(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), runs.open_run(TRACKING, key="k", stage="train", params={"a": 1}) as run:
+        run.metrics({"no/such/../name": 1.0}, 0)
+        run.flush()
+        run.params({"a": 2})
+        run.flush()
+        run.metrics({"loss": 0.5}, 0)
+    told = [record.getMessage().partition(" of run")[0] for record in caplog.records]
+    assert told == ["MLflow refuses metrics", "MLflow refuses params"]
+    found = store.client().get_run(run.run_id).data
+    assert (found.metrics, found.params) == ({"loss": 0.5}, {"a": "1"})
 
 
 def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:

@@ -1,0 +1,107 @@
+"""Takes what a run tells to MLflow while the run goes on: in a thread of its own, so that no training waits for it.
+
+Where MLflow is away, or refuses, what is told waits in the run's journal and is tried again every :data:`RETRY`
+seconds. A warning says when that begins, and another when it is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.servers import without_password
+from hallmark.tracking import delivery, reachability, store
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from hallmark.tracking.journal import Journal
+
+EVERY = 1.5  # seconds between deliveries: a batch costs what a single value costs
+RETRY = 5.0  # seconds until a store that took nothing is tried again
+PATIENCE = 15.0  # seconds without progress after which the end of a run waits no longer
+SHORT = 6.0  # the same where the store was away already
+
+_log = logging.getLogger(__name__)
+
+
+class Courier:
+    """Delivers one journal, from :meth:`start` to :meth:`finish`. ``seconds`` is the time spent delivering."""
+
+    def __init__(self, journal: Journal, client: MlflowClient | None = None) -> None:
+        self._journal, self._client = journal, client
+        self._wake, self._tried = threading.Event(), threading.Event()
+        self._last = False
+        self._left_alone = False
+        self._thread = threading.Thread(target=self._work, name=f"mlflow {journal.name}", daemon=True)
+        self.away: str | None = None
+        self.seconds = 0.0
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def lost(self, why: str) -> None:
+        """Says, once an outage, that the store takes nothing."""
+        if self.away is None:
+            _log.warning(
+                "MLflow at %s takes nothing (%s): the work goes on, and what it logs waits in %s",
+                without_password(self._journal.header.uri),
+                why,
+                self._journal.folder.parent,
+            )
+        self.away = why
+
+    def flush(self, seconds: float = PATIENCE) -> None:
+        """Waits for one attempt to deliver all that is told so far."""
+        for _ in range(2):  # one may be under way that began before
+            self._tried.clear()
+            self._wake.set()
+            self._tried.wait(seconds)
+
+    def finish(self) -> None:
+        """Delivers what is left, as long as that makes progress; the journal is the caller's afterwards."""
+        self._last = True
+        self._wake.set()
+        patience = PATIENCE if self.away is None else SHORT
+        seen, since = self._journal.delivered, time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - since < patience:
+            self._thread.join(0.2)
+            if self._journal.delivered != seen:
+                seen, since = self._journal.delivered, time.monotonic()
+        self._left_alone = self._thread.is_alive()
+
+    def _work(self) -> None:
+        while True:
+            last = self._last  # before the attempt: what is told after it would be left out
+            self._attempt()
+            self._tried.set()
+            if last:
+                return
+            self._wake.wait(RETRY if self.away is not None else EVERY)
+            self._wake.clear()
+
+    def _attempt(self) -> None:
+        if not self._journal.waits:
+            return
+        started = time.perf_counter()
+        try:
+            self._journal.sync()
+            why = reachability.fault(self._journal.header.uri)
+            if self._left_alone:  # the journal has another owner by now, or none
+                return
+            if why is None:
+                self._client = self._client or store.client()
+                delivery.deliver(self._journal, self._client)
+        except Exception as error:  # each kind of store (SQL, S3, Azure, GCS) raises its client's own
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        self.seconds += time.perf_counter() - started
+        if self._left_alone:  # what was under way came back too late
+            return
+        if why is not None:
+            self.lost(why)
+        elif self.away is not None:
+            self.away = None
+            _log.warning("MLflow answers again: what waited is delivered")

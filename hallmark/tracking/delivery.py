@@ -1,0 +1,265 @@
+"""From a journal to MLflow.
+
+Delivering twice is the same as once: MLflow's SQL stores keep one of equal points of a metric, time included, and a
+run is found again by the name of its journal or by its work.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hallmark.tracking import process, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlflow.tracking import MlflowClient
+
+    from hallmark.tracking.journal import Event, Journal
+
+KEY = "hallmark.key"
+STAGE = "hallmark.stage"
+OUTPUT = "hallmark.output"
+JOURNAL = "hallmark.journal"
+_BATCH = 1000  # metrics, MLflow's limit
+_PARAMS = 100  # params and tags in a batch, MLflow's limit
+# what no second try changes; all else, a refused password too, may pass
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST")
+
+_log = logging.getLogger(__name__)
+
+
+def passes(error: Exception) -> bool:
+    """Whether a second try may go better: the store is away, busy or locked."""
+    from mlflow.exceptions import MlflowException
+
+    return not (isinstance(error, MlflowException) and error.error_code in _REFUSALS)
+
+
+def attach(journal: Journal, client: MlflowClient) -> bool:
+    """Gives a journal its run: the one it had, that of an earlier life, or a new one.
+
+    False where it belongs to a run that made a file and there is none.
+    """
+    if journal.run_id is not None:
+        return True
+    header = journal.header
+    experiment = store.experiment(client, header.experiment)
+    if header.made is not None:
+        run_id = maker(client, experiment, *header.made)
+        if run_id is not None:
+            journal.add("run", run_id=run_id, done={})
+        return run_id is not None
+    run_id = _unfinished(client, experiment, journal)
+    done = {}
+    if run_id is None:
+        run_id = _create(client, experiment, journal)
+    else:
+        done = _steps(client, run_id)
+        client.update_run(run_id, status="RUNNING")
+        client.set_tag(run_id, process.TAG, header.tags[process.TAG])
+    journal.add("run", run_id=run_id, done=done)
+    return True
+
+
+def deliver(journal: Journal, client: MlflowClient) -> None:
+    """Sends what MLflow does not have yet. Raises whatever MLflow raises where another try may go better."""
+    if not attach(journal, client):
+        return
+    try:
+        _send(journal, client)
+    except _Unknown:
+        # the store lost the run, as one that lived in memory: it gets all that the journal has
+        journal.acknowledge(0)
+        journal.add(
+            "run", run_id=_create(client, store.experiment(client, journal.header.experiment), journal), done={}
+        )
+        _send(journal, client)
+
+
+class _Unknown(Exception):
+    """The store does not know the run."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    metrics: list[Any]
+    tags: dict[str, str]
+    params: dict[str, str]
+
+    @property
+    def full(self) -> bool:
+        return len(self.metrics) >= _BATCH or len(self.tags) + len(self.params) >= _PARAMS
+
+
+def _send(journal: Journal, client: MlflowClient) -> None:
+    run_id = journal.run_id
+    assert run_id is not None, "a journal is attached before it is sent"
+    done = _known_before(journal, run_id)
+    batch = _Batch([], {}, {})
+    at = journal.delivered
+    for end, event in journal.events(journal.delivered):
+        kind = event["kind"]
+        if kind in ("metrics", "tags", "params"):
+            _gather(event, batch, done)
+            at = end
+            if not batch.full:
+                continue
+        _flush(client, run_id, batch)
+        batch = _Batch([], {}, {})
+        journal.acknowledge(at)
+        if kind not in ("metrics", "tags", "params"):
+            _refusable(run_id, kind, lambda event=event: _single(journal, client, run_id, event))
+            journal.acknowledge(end)
+            at = end
+    _flush(client, run_id, batch)
+    journal.acknowledge(at)
+
+
+def _gather(event: Event, batch: _Batch, done: Mapping[str, int]) -> None:
+    from mlflow.entities import Metric
+
+    if event["kind"] == "metrics":
+        step, moment = event["step"], event["at"]
+        batch.metrics.extend(
+            Metric(name, value, moment, step)
+            for name, value in event["values"].items()
+            if step > done.get(name, step - 1)
+        )
+    elif event["kind"] == "tags":
+        batch.tags.update(event["tags"])
+    else:
+        batch.params.update(event["params"])
+
+
+def _flush(client: MlflowClient, run_id: str, batch: _Batch) -> None:
+    from mlflow.entities import Param, RunTag
+
+    params = [Param(name, value) for name, value in batch.params.items()]
+    tags = [RunTag(name, value) for name, value in batch.tags.items()]
+    for part in _parts(batch.metrics, _BATCH):
+        _refusable(run_id, "metrics", lambda part=part: client.log_batch(run_id, metrics=part))
+    for part in _parts(params, _PARAMS):
+        _refusable(run_id, "params", lambda part=part: client.log_batch(run_id, params=part))
+    for part in _parts(tags, _PARAMS):
+        _refusable(run_id, "tags", lambda part=part: client.log_batch(run_id, tags=part))
+
+
+def _single(journal: Journal, client: MlflowClient, run_id: str, event: Event) -> None:
+    match event["kind"]:
+        case "file":
+            path = journal.folder / event["file"]
+            send = client.log_artifacts if path.is_dir() else client.log_artifact
+            send(run_id, str(path), event["folder"] or None)
+        case "dataset":
+            log_dataset(client, run_id, event["dataset"], context=event["context"])
+        case "figures":
+            log_figures(client, run_id, event["values"], at=event["at"])
+        case "resumed":
+            client.update_run(run_id, status="RUNNING")
+            client.set_tag(run_id, process.TAG, event["process"])
+        case "end":
+            client.set_terminated(run_id, event["status"], event["at"])
+
+
+def log_dataset(
+    client: MlflowClient, run_id: str, dataset: Mapping[str, str], *, context: str, model_id: str | None = None
+) -> None:
+    """Adds a data set to a run's inputs: name, digest, source_type, source, and schema and profile as JSON."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
+
+    tags = [InputTag("mlflow.data.context", context)]
+    models = None if model_id is None else [LoggedModelInput(model_id)]
+    client.log_inputs(run_id, [DatasetInput(Dataset(**dataset), tags)], models)
+
+
+def log_figures(
+    client: MlflowClient,
+    run_id: str,
+    values: Mapping[str, float],
+    *,
+    at: int,
+    model_id: str | None = None,
+    dataset: Mapping[str, str] | None = None,
+) -> None:
+    """Sets final figures of a run, and of a model if named: those that it has already get no second point."""
+    from mlflow.entities import Metric
+
+    known = {name: points[-1] for name in values if (points := client.get_metric_history(run_id, name))}
+    same = {name: point.timestamp for name, point in known.items() if point.value == values[name]}
+    held = set(same)
+    if model_id is not None:
+        of_it = {metric.key: metric.value for metric in client.get_logged_model(model_id).metrics or []}
+        held = {name for name in same if of_it.get(name) == values[name]}
+    fresh = {name: value for name, value in values.items() if name not in held}
+    of_model: dict[str, Any] = {"model_id": model_id}
+    if model_id is not None and dataset is not None:
+        of_model |= {"dataset_name": dataset["name"], "dataset_digest": dataset["digest"]}
+    metrics = [Metric(name, value, same.get(name, at), 0, **of_model) for name, value in fresh.items()]
+    for part in _parts(metrics, _BATCH):
+        client.log_batch(run_id, metrics=part)
+
+
+def _refusable(run_id: str, what: str, send: Any) -> None:
+    """Sends; what MLflow refuses for good is told and left out, so that what follows still arrives."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        send()
+    except MlflowException as error:
+        if passes(error):
+            raise
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise _Unknown from error
+        _log.warning("MLflow refuses %s of run %s: %s", what, run_id, str(error).splitlines()[0])
+
+
+def _known_before(journal: Journal, run_id: str) -> dict[str, int]:
+    """The last step of each metric that the run had when this journal took it up."""
+    done: dict[str, int] = {}
+    for _, event in journal.events():
+        if event["kind"] == "run" and event["run_id"] == run_id:
+            done = event["done"]
+    return done
+
+
+def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _unfinished(client: MlflowClient, experiment: str, journal: Journal) -> str | None:
+    """The run that this journal made before a kill, or the last of the same work, if it did not finish."""
+    header = journal.header
+    condition = f"tags.`{KEY}` = '{header.key}' and tags.`{STAGE}` = '{header.stage}'"
+    runs = client.search_runs([experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])
+    if not runs:
+        return None
+    tags = runs[0].data.tags
+    if tags.get(JOURNAL) != journal.name:
+        owner = tags.get(process.TAG)
+        busy = runs[0].info.status == "RUNNING" and (owner is None or process.alive(owner))
+        if busy or runs[0].info.status == "FINISHED":
+            return None
+    return str(runs[0].info.run_id)
+
+
+def maker(client: MlflowClient, experiment: str, name: str, digest: str) -> str | None:
+    """The latest run that recorded an output of that name and digest, None if there is none."""
+    condition = f"tags.`{OUTPUT}.{name}` = '{digest}'"
+    runs = client.search_runs([experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _create(client: MlflowClient, experiment: str, journal: Journal) -> str:
+    journal.check_owned()
+    header = journal.header
+    tags = {**header.tags, KEY: header.key, STAGE: header.stage, JOURNAL: journal.name}
+    run = client.create_run(experiment, start_time=header.started, tags=tags, run_name=header.name)
+    return str(run.info.run_id)
+
+
+def _steps(client: MlflowClient, run_id: str) -> dict[str, int]:
+    names = client.get_run(run_id).data.metrics
+    return {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in names}
