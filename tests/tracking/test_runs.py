@@ -86,8 +86,6 @@ def test_a_run_holds_what_was_told(workspace: Path) -> None:
 def test_metrics_go_out_in_batches(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.tracking import MlflowClient
 
-    # a batch is due when the run ends, however long the steps take here
-    monkeypatch.setattr(runs, "EVERY", 1e6)
     sizes: list[int] = []
     real = MlflowClient.log_batch
 
