@@ -87,7 +87,7 @@ def run(
     if runner is not None:
         os.environ[runtime.RUNNER] = runner
     runtime.runner()
-    params = apply(STAGES, root, overrides or [], package="tasks")
+    params = apply(STAGES, root, overrides or [], package="tasks", all_sources=True)
     from flows.launch import launch
 
     with interruptible(STOPPED):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flows import prefect_server, summary
 from flows.environment import prepare, recover, writes_to
 from hallmark.contracts.errors import GateRefused
+from hallmark.contracts.names import DEMO
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.dvcfile import CODE
 from hallmark.pipeline.lock import exclusive
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from flows.console import Console
     from hallmark.versioning.workspace import Workspace
-
-DEMO = "data/demo"
 
 
 def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:

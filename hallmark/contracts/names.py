@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 #: The folder that stands for none where a param is a path that DVC watches; committed, and empty.
 NO_FOLDER = "data/none"
 
+#: The built-in data, which the DVC stage ``demo`` creates.
+DEMO = "data/demo"
+
 SPLITS = ("train", "val", "test")
 
 #: The columns of a table of predictions beside a probability for each class; repeat and fold are a cross-validation's.
@@ -24,6 +27,7 @@ REASONS = (
     "corrupt",
     "stray_file",
     "unreadable_file",
+    "outside_source",
     "multi_frame",
     "split_leak",
     "missing_value",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib
+import stat
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.contracts.names import NO_FOLDER
+from hallmark.contracts.names import DEMO, NO_FOLDER
 from hallmark.pipeline import overrides as hydra
 from hallmark.pipeline.durable import write_text
 from hallmark.pipeline.params import Document, build_all, read
@@ -31,15 +32,25 @@ def stage_params(stages: Sequence[Stage], root: Path, *, package: str) -> dict[s
     return _build(read(root / "params.yaml"), stages, package)
 
 
-def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, package: str) -> dict[str, Any]:
+def configure(
+    stages: Sequence[Stage],
+    root: Path,
+    overrides: Sequence[str],
+    *,
+    package: str,
+    all_sources: bool = False,
+) -> dict[str, Any]:
     """Applies Hydra overrides to params.yaml and returns the Params of every stage.
 
-    The file is written only where there are overrides, the result is valid and it differs. Raises InputError.
+    The file is written only where there are overrides, the result is valid and it differs; every path that the
+    overrides change has to exist (data/demo apart, which a stage creates). ``all_sources`` checks the other paths too.
+    Raises InputError, MachineError; the file is then as it was.
     """
     path = root / "params.yaml"
     if not overrides:
         return stage_params(stages, root, package=package)
     document = read(path)
+    before = copy.deepcopy(document.values)
     hydra.refuse(hydra.misspelt(document.values, overrides, conf=root / "conf"))
     plain = hydra.plain_values(overrides, conf=root / "conf")
     if plain is not None:
@@ -47,6 +58,7 @@ def configure(stages: Sequence[Stage], root: Path, overrides: Sequence[str], *, 
     old = path.read_text(encoding="utf-8")
     new = hydra.apply(old, overrides, conf=root / "conf")
     params = _build(Document(new, name=path.name), stages, package)
+    check_sources(stages, params, root, made=(DEMO,), unless=None if all_sources else before)
     watch = _folder_to_watch(params, overrides, root)
     if watch is not None:
         new = hydra.apply(new, [watch], conf=root / "conf")
@@ -82,29 +94,39 @@ def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: 
 
 
 def check_sources(
-    stages: Sequence[Stage], params: Mapping[str, Any], root: Path, *, made: Collection[str] = ()
+    stages: Sequence[Stage],
+    params: Mapping[str, Any],
+    root: Path,
+    *,
+    made: Collection[str] = (),
+    unless: Mapping[str, Any] | None = None,
 ) -> None:
-    """Each path that params.yaml names is there, and the images' source, if a folder, holds something.
+    """Raises InputError where a path in params.yaml is missing, or the source is an empty folder.
 
-    DVC would say less helpfully that one is missing. ``made`` are paths that a stage is yet to make.
+    DVC's own message for a missing dependency names no parameter. ``made`` are paths that a stage creates; a path that
+    has the same value in ``unless``, the parsed params.yaml before a change, is not checked.
     """
     for stage in stages:
         for name in stage.sources:
             section, _, key = name.partition(".")
             value = getattr(params[section], key)
-            if value not in made:
-                _check_path(name, value, root)
-    if params["ingest"].source not in made:
-        _check_images(params["ingest"].source, root)
+            if value in made or (unless is not None and unless.get(section, {}).get(key) == value):
+                continue
+            _check_path(name, value, root)
+            if name == "ingest.source":
+                _check_images(value, root)
 
 
 def _check_path(name: str, value: str, root: Path) -> None:
     path = root / value
     if path.is_symlink() and not path.exists():
         raise InputError(f"{name}: '{value}' is a broken link", remedy="mend the link or give another path")
+    remedy = _REMEDIES.get(name, _NONE) if value != NO_FOLDER else f"git restore {NO_FOLDER} brings it back"
     if not path.exists():
-        remedy = _REMEDIES.get(name, _NONE) if value != NO_FOLDER else f"git restore {NO_FOLDER} brings it back"
         raise InputError(f"{name}: there is no '{value}' (looked at {path})", remedy=remedy)
+    mode = path.stat().st_mode
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise InputError(f"{name}: '{value}' is neither a folder nor a regular file", remedy=remedy)
 
 
 def _check_images(source: str, root: Path) -> None:

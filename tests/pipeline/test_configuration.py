@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from pathlib import Path
 
@@ -93,3 +94,38 @@ def test_one_line_changes_and_its_comment_stays(workspace: Path, override: str, 
 def test_a_wrong_override_says_what_to_write(workspace: Path, override: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         set_to(workspace, override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("ingest.source=/nope",), r"ingest.source: there is no '/nope'"),
+        (("train.lr=0.003", "ingest.source=/nope"), r"ingest.source: there is no '/nope'"),
+        (("ingest.source={root}/pipe",), "is neither a folder nor a regular file"),
+        (("ingest.source={root}/empty",), "is empty"),
+        (("ingest.source={root}/broken",), "is a broken link"),
+        (("synthesize.external=/nope",), r"synthesize.external: there is no '/nope'"),
+        (("validate.suites=/nope",), r"validate.suites: there is no '/nope'"),
+        (("train.lr=0.003", "train.lrr=1"), "did you mean 'train.lr'"),
+        (("train.lr=0.003", "model=nope"), "no such preset"),
+        (("train.lr=0.003", "train.lr=[1"), "is no override"),
+    ],
+)
+def test_a_refused_override_leaves_the_file_as_it_was(
+    workspace: Path, tmp_path: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").symlink_to("gone")
+    before = (workspace / "params.yaml").read_bytes()
+    with pytest.raises(InputError, match=message):
+        set_to(workspace, *(override.format(root=tmp_path) for override in overrides))
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_other_paths_are_checked_only_where_a_run_follows(workspace: Path) -> None:
+    set_to(workspace, "train.lr=0.003")
+    before = (workspace / "params.yaml").read_bytes()
+    with pytest.raises(InputError, match=r"ingest.images: there is no 'data/none'"):
+        configure(STAGES, workspace, ["train.lr=0.004"], package="tasks", all_sources=True)
+    assert (workspace / "params.yaml").read_bytes() == before
