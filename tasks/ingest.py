@@ -1,7 +1,8 @@
-"""Every file of the source: its bytes stored once, in shards, and one row about it."""
+"""Every file of the source: one row about it, and each content stored once, in shards."""
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -28,7 +29,12 @@ class Params:
     source: str
     layout: str
     images: str
+    follow_outside: bool
     max_file_bytes: int
+    max_files: int
+    max_expanded_bytes: int
+    max_expansion: float
+    max_line_bytes: int
     sample_bits: int | Literal["auto"]
 
     def __post_init__(self) -> None:
@@ -44,15 +50,18 @@ class Params:
             require.in_range(8, 16, **{"ingest.sample_bits": self.sample_bits})
         # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB
         require.in_range(1, 2**31 - 2**20, **{"ingest.max_file_bytes": self.max_file_bytes})
+        for name in ("max_files", "max_expanded_bytes", "max_expansion", "max_line_bytes"):
+            require.in_range(1, math.inf, **{f"ingest.{name}": getattr(self, name)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """What was found, before anyone judged it.
 
-    ``kind`` is the kind of source; ``packed`` is empty, zip or tar; ``classes`` counts files by class, of which
-    ``unlabelled`` have none; ``splits`` counts files by the split the source gives; ``metadata`` names the
-    columns a manifest brings along; ``digest`` identifies the content: paths, labels, groups, splits and bytes.
+    ``kind`` is the kind of source; ``packed`` is empty, zip or tar; ``n_stored`` counts contents: files of equal bytes
+    are stored once. ``classes`` counts files by class, of which ``unlabelled`` have none; ``splits`` counts files by
+    the split the source gives; ``metadata`` names the columns a manifest brings along; ``digest`` identifies the
+    content: paths, labels, groups, splits and bytes.
     """
 
     kind: str
@@ -78,14 +87,27 @@ def run(params: Params, *, ingest: Path) -> Report:
     from dataclasses import asdict
 
     from hallmark.contracts.tables import MANIFEST, write_table
+    from hallmark.images.bounds import Bounds
     from hallmark.images.shards import write
     from hallmark.images.sources import open_source
     from hallmark.pipeline.telemetry import note
 
     started = time.perf_counter()
-    source = open_source(params.source, layout=params.layout)
+    bounds = Bounds(
+        max_files=params.max_files,
+        max_expanded_bytes=params.max_expanded_bytes,
+        max_expansion=params.max_expansion,
+        max_line_bytes=params.max_line_bytes,
+    )
+    source = open_source(
+        params.source,
+        layout=params.layout,
+        images=params.images,
+        follow_outside=params.follow_outside,
+        bounds=bounds,
+    )
     contents: list[Content | None] = [None] * len(source.found)
-    stored: list[int] = []
+    stored: dict[str, None] = {}
     deep: list[int] = []
     places = write(
         ingest, _items(source, params.max_file_bytes, contents, stored, deep), expected_bytes=source.expected_bytes
@@ -109,25 +131,28 @@ def run(params: Params, *, ingest: Path) -> Report:
             sorted(Counter(reason for cell in manifest["reasons"] for reason in cell.split(";") if reason).items())
         ),
         depth=asdict(samples),
-        unwatched=_unwatched(params, source),
+        unwatched=_unwatched(params, source, contents),
         shards=len({place.shard for place in places}),
         digest=_digest(manifest),
     )
 
 
-def _unwatched(params: Params, source: Source) -> int:
+def _unwatched(params: Params, source: Source, contents: Sequence[Content | None]) -> int:
     from hallmark.images.watched import unwatched
 
     if source.packed or source.kind not in ("csv_manifest", "parquet_manifest"):
         return 0
-    return len(unwatched([file.path for file in source.found], params.source, params.images))
+    read = zip(source.found, contents, strict=True)
+    followed = [file.path for file, content in read if content is not None and content.reason != "outside_source"]
+    return len(unwatched(followed, params.source, params.images))
 
 
 def _items(
-    source: Source, limit: int, contents: list[Content | None], stored: list[int], deep: list[int]
+    source: Source, limit: int, contents: list[Content | None], stored: dict[str, None], deep: list[int]
 ) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of each file that has any; what is known of each is left in ``contents``, without the bytes.
+    """Path and bytes of the first file of each content; all else that is known of a file is left in ``contents``.
 
+    ``stored`` takes the digests of what was given, in that order.
     ``deep`` takes the numbers, among those given, of files that may hold more than 8 bits a sample.
     """
     from dataclasses import replace
@@ -138,10 +163,10 @@ def _items(
     files = counted(source.contents(limit), "reading files", len(source.found), unit="files")
     for place, content in files:
         contents[place] = replace(content, data=None)
-        if content.data is not None:
+        if content.data is not None and content.sha256 not in stored:
             if candidate(content.data):
                 deep.append(len(stored))
-            stored.append(place)
+            stored[content.sha256] = None
             yield source.found[place].path, content.data
 
 
@@ -161,7 +186,7 @@ def _depth(params: Params, folder: Path, places: Sequence[Place]) -> Depth:
     return found
 
 
-def _manifest(source: Source, contents: Sequence[Content | None], places: dict[int, Any]) -> pd.DataFrame:
+def _manifest(source: Source, contents: Sequence[Content | None], places: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     from hallmark.contracts.names import join_reasons
@@ -171,9 +196,9 @@ def _manifest(source: Source, contents: Sequence[Content | None], places: dict[i
     classes = settled((file.label for file in found), numbers=source.untyped)
     groups = settled((file.group for file in found), numbers=source.untyped)
     rows = []
-    for number, (file, content) in enumerate(zip(found, contents, strict=True)):
+    for file, content in zip(found, contents, strict=True):
         assert content is not None, f"{file.path} was listed, but never read"
-        shard, row = places.get(number, (-1, -1))
+        shard, row = places.get(content.sha256, (-1, -1))
         rows.append(
             {
                 "path": file.path,

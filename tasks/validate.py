@@ -36,6 +36,7 @@ UNUSABLE = (
     "corrupt",
     "stray_file",
     "unreadable_file",
+    "outside_source",
     "decompression_bomb",
     "unsupported_format",
     "unlabelled",
@@ -270,8 +271,9 @@ def _frames(
     sides = {"short_side": short, "long_side": long, "aspect": long / short.clip(lower=1)}
     seen = table.drop(columns="sketch").assign(**sides, reasons=reasons)
     # strays and files that could not be read are ingest's word, so the manifest alone says how many are left
-    beside = having(manifest["reasons"], ["stray_file", "unreadable_file"])
-    files = seen[~having(seen["reasons"], ["stray_file", "unreadable_file"])]
+    unread = ["stray_file", "unreadable_file", "outside_source"]
+    beside = having(manifest["reasons"], unread)
+    files = seen[~having(seen["reasons"], unread)]
     images = seen[seen["width"] > 0]
     counts = {"found": len(manifest), "files": int((~beside).sum()), "images": int((table["pixel_hash"] != "").sum())}
     return {"found": seen, "files": files, "images": images}, counts

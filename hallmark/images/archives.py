@@ -5,26 +5,46 @@ Of members of one name the last counts, as when extracting. Links lead to other 
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import lzma
 import posixpath
-import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from hallmark.contracts.errors import InputError
+from hallmark.images.boundary import leads_out
+from hallmark.images.bounds import Bounds, read_chunks
 from hallmark.images.found import Content, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Set
     from pathlib import Path
+    from typing import IO
 
 _LONGEST_LINK = 4096
 # a broken member, one that is encrypted, or packed in a way that Python does not know
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
+_TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
+# what tarfile may ask for at once: headers are read whole, and one may claim gigabytes
+_MOST_AT_ONCE = 16 * 2**20
 
 
 class Zip:
@@ -32,35 +52,50 @@ class Zip:
 
     packed: Literal["zip"] = "zip"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
         self.path = path
+        self._size = path.stat().st_size
+        self.bounds = bounds or Bounds()
         links: dict[str, str] = {}
         members: dict[str, zipfile.ZipInfo] = {}
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for member in archive.infolist():
-                    if member.is_dir():
-                        continue
-                    name = _name(member.filename)
-                    links.pop(name, None)
-                    members[name] = member
-                    if stat.S_ISLNK(member.external_attr >> 16) and member.file_size <= _LONGEST_LINK:
+        broken: set[str] = set()
+        with self._opened() as archive:
+            self.bounds.files(len(archive.infolist()), path.name)
+            for member in archive.infolist():
+                if member.is_dir():
+                    continue
+                name = _name(member.filename)
+                links.pop(name, None)
+                broken.discard(name)
+                members[name] = member
+                if stat.S_ISLNK(member.external_attr >> 16) and member.file_size <= _LONGEST_LINK:
+                    try:
                         links[name] = archive.read(member).decode("utf-8", "surrogateescape")
-        except _ZIP_ERRORS as error:
-            raise _unreadable(path, error) from error
+                    except _ZIP_ERRORS:
+                        broken.add(name)
         self._names = printable(list(members))
-        targets = _follow(links, members)
-        self._members = {text: members[targets[name]] for text, name in self._names.items() if name in targets}
+        targets = _follow(links, set(members) - broken)
+        self._outside = {text for text, name in self._names.items() if targets.get(name) == _OUTSIDE}
+        self._members = {
+            text: members[target] for text, name in self._names.items() if (target := targets.get(name)) in members
+        }
         self.sizes = {text: self._members[text].file_size if text in self._members else 0 for text in self._names}
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
-        """(place, content) of each name, in the order they lie in the archive."""
+        """(place, content) of each name, in the order they lie in the archive; InputError where they expand too far."""
         there = [place for place, name in enumerate(names) if name in self._members]
         there.sort(key=lambda place: (self._members[names[place]].header_offset, place))
-        with zipfile.ZipFile(self.path) as archive:
+        # by object: a bomb has many entries that claim the same bytes
+        sizes = {id(self._members[names[place]]): self._members[names[place]].file_size for place in there}
+        self._check(sum(size for size in sizes.values() if size <= limit))
+        with self._opened() as archive:
+            last, content = None, Content.unreadable()
             for place in there:
-                yield place, self._content(archive, self._members[names[place]], limit)
-        yield from ((place, Content.unreadable()) for place, name in enumerate(names) if name not in self._members)
+                member = self._members[names[place]]
+                if member is not last:  # links to one member are read once
+                    last, content = member, self._content(archive, member, limit)
+                yield place, content
+        yield from _without(names, self._members, self._outside)
 
     @staticmethod
     def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> Content:
@@ -68,21 +103,50 @@ class Zip:
             return Content.too_large(member.file_size)
         try:
             with archive.open(member) as file:
-                data = file.read(limit + 1)
+                data = b"".join(read_chunks(file))
         except _ZIP_ERRORS:
             return Content.unreadable(member.file_size)
-        return Content.of(data) if len(data) <= limit else Content.too_large(len(data))
+        return Content.of(data)
+
+    def heads(self, names: Sequence[str], size: int) -> dict[str, bytes]:
+        """The first bytes of some members; of one that cannot be read, none."""
+        heads = {}
+        with self._opened() as archive:
+            for name in names:
+                try:
+                    with archive.open(self._members[name]) as member:
+                        heads[name] = member.read(size)
+                except (KeyError, *_ZIP_ERRORS):
+                    heads[name] = b""
+        return heads
 
     def spool(self, name: str) -> BinaryIO:
-        """A member as a file without a name on the disk, to be read at random."""
-        file = tempfile.TemporaryFile()
+        """A member as a file without a name on the disk, to be read at random; one of no bytes where it is encrypted."""
+        self._check(self.sizes[name])
+        with self._opened() as archive:
+            try:
+                member = archive.open(self._members[name])
+            except (KeyError, *_ZIP_ERRORS):
+                return io.BytesIO()
+            with member:
+                return self.bounds.table(_spooled(read_chunks(member)), self._size, name)
+
+    def include(self, name: str) -> None:
+        """Adds a member that a table names, and that is not there."""
+        self.sizes.setdefault(name, -1)
+
+    def _check(self, size: int) -> None:
+        self.bounds.expanded(size, self._size, self.path.name)
+
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self._members[name]) as member:
-                shutil.copyfileobj(member, file)
+            with zipfile.ZipFile(self.path) as archive:
+                yield archive
+        except InputError:
+            raise
         except _ZIP_ERRORS as error:
             raise _unreadable(self.path, error) from error
-        file.seek(0)
-        return file
 
 
 class Tar:
@@ -90,12 +154,15 @@ class Tar:
 
     packed: Literal["tar"] = "tar"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
         self.path = path
+        self._size = path.stat().st_size
+        self.bounds = bounds or Bounds()
         links: dict[str, str] = {}
         sizes: dict[str, int] = {}
         last: dict[str, int] = {}
         for number, _, member in self._members():
+            self.bounds.files(number + 1, path.name)
             if member.isdir():
                 continue
             name = _name(member.name)
@@ -107,19 +174,20 @@ class Tar:
                 # unlike that of a symbolic link, the target of a hard link is told from the archive's root
                 links[name] = posixpath.relpath(_name(member.linkname), posixpath.dirname(name) or ".")
         self._names = printable(list(last))
-        regular = [name for name in last if name in links or sizes[name] >= 0]
-        targets = _follow(links, regular)
-        self._numbers = {text: last[targets[name]] for text, name in self._names.items() if name in targets}
-        self.sizes = {
-            text: max(sizes[targets[name]], 0) if name in targets else 0 for text, name in self._names.items()
-        }
+        targets = _follow(links, {name for name in last if name in links or sizes[name] >= 0})
+        self._outside = {text for text, name in self._names.items() if targets.get(name) == _OUTSIDE}
+        found = {text: target for text, name in self._names.items() if (target := targets.get(name)) in last}
+        self._numbers = {text: last[target] for text, target in found.items()}
+        self.sizes = {text: max(sizes[found[text]], 0) if text in found else 0 for text in self._names}
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
-        """(place, content) of each name, in the order they lie in the archive."""
+        """(place, content) of each name, in the order they lie in the archive; InputError where they expand too far."""
         wanted: dict[int, list[int]] = {}
         for place, name in enumerate(names):
             if name in self._numbers:
                 wanted.setdefault(self._numbers[name], []).append(place)
+        sizes = (self.sizes[names[places[0]]] for places in wanted.values())
+        self._check(sum(size for size in sizes if size <= limit))
         for number, archive, member in self._members():
             if number not in wanted:
                 continue
@@ -127,34 +195,133 @@ class Tar:
                 content = Content.too_large(member.size)
             else:
                 file = archive.extractfile(member)
-                content = Content.unreadable(member.size) if file is None else Content.of(file.read())
+                content = Content.unreadable(member.size) if file is None else Content.of(b"".join(read_chunks(file)))
             yield from ((place, content) for place in wanted[number])
-        yield from ((place, Content.unreadable()) for place, name in enumerate(names) if name not in self._numbers)
+        yield from _without(names, self._numbers, self._outside)
+
+    def heads(self, names: Sequence[str], size: int) -> dict[str, bytes]:
+        """The first bytes of some members; of one that cannot be read, none."""
+        heads = dict.fromkeys(names, b"")
+        wanted = {self._numbers[name]: name for name in names if name in self._numbers}
+        for number, archive, member in self._members():
+            if not wanted:
+                break
+            if number in wanted and (source := archive.extractfile(member)) is not None:
+                heads[wanted.pop(number)] = source.read(size)
+        return heads
 
     def spool(self, name: str) -> BinaryIO:
-        """A member as a file without a name on the disk, to be read at random."""
-        file = tempfile.TemporaryFile()
+        """A member as a file without a name on the disk, to be read at random; one of no bytes where it is no file."""
+        self._check(self.sizes[name])
         for number, archive, member in self._members():
-            if number == self._numbers[name] and (source := archive.extractfile(member)) is not None:
-                shutil.copyfileobj(source, file)
-                break
-        file.seek(0)
-        return file
+            if number == self._numbers.get(name) and (source := archive.extractfile(member)) is not None:
+                return self.bounds.table(_spooled(read_chunks(source)), self._size, name)
+        return io.BytesIO()
+
+    def include(self, name: str) -> None:
+        """Adds a member that a table names, and that is not there."""
+        self.sizes.setdefault(name, -1)
+
+    def _check(self, size: int) -> None:
+        self.bounds.expanded(size, self._size, self.path.name)
 
     def _members(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Each member with its number, as they lie in the archive."""
         try:
-            with tarfile.open(self.path, "r:*") as archive:
+            with _unpacked(self.path) as file, _opened_tar(_Unpacked(file, self._check)) as archive:
                 number = 0
                 while (member := archive.next()) is not None:
                     # the archive would remember every member, which for millions of images is gigabytes
-                    archive.members = []  # type: ignore[attr-defined]
+                    archive.members = []
                     yield number, archive, member
                     number += 1
-        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        except InputError:
+            raise
+        except (*_TAR_ERRORS, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise _unreadable(self.path, error) from error
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file is a .tar, packed or not, by its first header."""
+    try:
+        with _unpacked(path) as file:
+            tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), tarfile.ENCODING, "surrogateescape")
+    except (*_TAR_ERRORS, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return isinstance(error, tarfile.EOFHeaderError)  # type: ignore[attr-defined]  # an empty one
+    return True
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        start = file.read(6)
+    for signature, unpacked in _PACKERS.items():
+        if start.startswith(signature):
+            return unpacked(path)
+    return path.open("rb")
+
+
+_PACKERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": lambda path: cast("IO[bytes]", gzip.open(path, "rb")),
+    b"BZh": lambda path: bz2.open(path, "rb"),
+    b"\xfd7zXZ\x00": lambda path: lzma.open(path, "rb"),
+    b"\x5d\x00\x00": lambda path: lzma.open(path, "rb"),
+}
+
+
+class _Unpacked:
+    """The unpacked bytes of an archive for tarfile, with a bound on how far and how much at once it may read."""
+
+    def __init__(self, file: IO[bytes], check: Callable[[int], None]) -> None:
+        self._file = file
+        self._check = check
+
+    def read(self, size: int) -> bytes:
+        """Bytes, as many as asked for. Raises InputError beyond the bound, ValueError for too many at once."""
+        if size > _MOST_AT_ONCE:
+            raise ValueError(f"a header of {size} bytes")
+        data = self._file.read(size)
+        self._check(self._file.tell())
+        return data
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        """Goes to a position, which for a packed archive unpacks what lies before it."""
+        self._check(position if whence == io.SEEK_SET else self._file.tell())
+        return self._file.seek(position, whence)
+
+    def tell(self) -> int:
+        """The position."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _opened_tar(file: Any) -> tarfile.TarFile:
+    return tarfile.open(fileobj=file, mode="r:")
+
+
+def _spooled(chunks: Iterator[bytes]) -> BinaryIO:
+    file = tempfile.TemporaryFile()
+    try:
+        for chunk in chunks:
+            file.write(chunk)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _without(names: Sequence[str], there: Mapping[str, object], outside: set[str]) -> Iterator[tuple[int, Content]]:
+    """The names of no member: those that lead out of the archive, and those that lead nowhere."""
+    for place, name in enumerate(names):
+        if name not in there:
+            yield place, Content.outside() if name in outside or leads_out(name) else Content.unreadable()
 
 
 def _name(stored: str) -> str:
@@ -162,15 +329,20 @@ def _name(stored: str) -> str:
     return posixpath.normpath(stored)
 
 
-def _follow(links: Mapping[str, str], members: Mapping[str, object] | Sequence[str]) -> dict[str, str]:
-    """The member each name stands for; names whose links lead nowhere are left out."""
-    known = set(members)
+#: No normalised name is empty.
+_OUTSIDE = ""
+
+
+def _follow(links: Mapping[str, str], known: Set[str]) -> dict[str, str]:
+    """The member each name stands for, or _OUTSIDE; names whose links lead nowhere are left out."""
     targets = {}
     for name in known:
         target, steps = name, 0
         while target in links and steps < 40:
             target, steps = posixpath.normpath(posixpath.join(posixpath.dirname(target), links[target])), steps + 1
-        if target in known and target not in links:
+        if target != name and leads_out(target):
+            targets[name] = _OUTSIDE
+        elif target in known and target not in links:
             targets[name] = target
     return targets
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import MachineError
+from hallmark.images.boundary import Boundary
+from hallmark.images.bounds import Bounds
 from hallmark.images.found import Content, printable
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 8 * 2**20
 # the file itself is at fault; any other error is the machine's
-_FILE_ERRORS = {
+FILE_ERRORS = {
     errno.EACCES,
     errno.EPERM,
     errno.ENOENT,
@@ -38,13 +40,19 @@ _FILE_ERRORS = {
 }
 
 
-def walk(folder: Path) -> dict[str, int]:
-    """Every file below the folder, hidden ones too, and its size in bytes, -1 where it cannot be read.
+# in place of a size
+UNREADABLE, OUTSIDE = -1, -2
 
-    Names are relative, POSIX, as the file system gives them. Links are followed; a broken one, one into a folder that
-    it lies in, and what is no regular file (a pipe, a device) have size -1. Raises MachineError where a folder cannot
-    be listed.
+
+def walk(folder: Path, boundary: Boundary | None = None, bounds: Bounds | None = None) -> dict[str, int]:
+    """Every file below the folder, hidden ones too, and its size in bytes, or UNREADABLE or OUTSIDE.
+
+    Names are relative, POSIX, as the file system gives them. Links are followed within the boundary (by default of the
+    folder itself); one that leads out is OUTSIDE. A broken link, one into a folder that it lies in, and what is no
+    regular file (a pipe, a socket, a device) are UNREADABLE. Raises MachineError where a folder may not be listed,
+    InputError where there are more files than ``bounds`` allow.
     """
+    boundary, bounds = boundary or Boundary(folder), bounds or Bounds()
     sizes: dict[str, int] = {}
     folders: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(os.fspath(folder), "", frozenset())]
     while folders:
@@ -55,39 +63,60 @@ def walk(folder: Path) -> dict[str, int]:
             with os.scandir(place) as entries:
                 for entry in entries:
                     name = prefix + entry.name
-                    try:
-                        facts = entry.stat()
-                    except OSError as error:
-                        if error.errno not in _FILE_ERRORS:
-                            raise
-                        sizes[name] = -1
-                        continue
-                    if not stat.S_ISDIR(facts.st_mode):
-                        sizes[name] = facts.st_size if stat.S_ISREG(facts.st_mode) else -1
+                    size, facts = _look(entry, boundary)
+                    if facts is None:
+                        sizes[name] = size
                     elif (facts.st_dev, facts.st_ino) in above:
-                        sizes[name] = -1
+                        sizes[name] = UNREADABLE
                     else:
                         folders.append((entry.path, f"{name}/", above))
+                    bounds.files(len(sizes) + len(folders), f"the folder '{folder}'")
         except PermissionError as error:
             raise MachineError(
                 f"ingest.source: no permission to list the folder '{place}'",
                 remedy="give read and execute permission on it (chmod u+rx)",
             ) from error
+        except OSError as error:
+            if error.errno not in FILE_ERRORS or not prefix:
+                raise
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):  # gone since its parent was listed
+                sizes[prefix.rstrip("/")] = UNREADABLE
     return sizes
+
+
+def _look(entry: os.DirEntry[str], boundary: Boundary) -> tuple[int, os.stat_result | None]:
+    """(size, None) of a file, (0, facts) of a folder to list."""
+    try:
+        facts = entry.stat()
+        if entry.is_symlink() and boundary.target(entry.path) is None:
+            return OUTSIDE, None
+    except OSError as error:
+        if error.errno not in FILE_ERRORS:
+            raise
+        return UNREADABLE, None
+    if stat.S_ISDIR(facts.st_mode):
+        return 0, facts
+    return (facts.st_size if stat.S_ISREG(facts.st_mode) else UNREADABLE), None
 
 
 class Folder:
     """The files of a folder by name, or files that a manifest names relative to it."""
 
-    def __init__(self, root: Path, sizes: dict[str, int]) -> None:
+    def __init__(
+        self, root: Path, sizes: dict[str, int], boundary: Boundary | None = None, bounds: Bounds | None = None
+    ) -> None:
         self.root = root
+        self.boundary = boundary or Boundary(root)
+        self.bounds = bounds or Bounds()
+        self._checked: set[str] = set()
         self._names = printable(list(sizes))
         self.sizes = {text: sizes[name] for text, name in self._names.items()}
 
     @classmethod
-    def listed(cls, root: Path, names: Sequence[str]) -> Folder:
-        """Of the files named alone; a name may lead out of the folder."""
-        return cls(root, {name: _size(root, name) for name in names})
+    def listed(cls, root: Path, names: Sequence[str], boundary: Boundary | None = None) -> Folder:
+        """Of the files named alone; a name that leads out of the boundary (by default of ``root``) is OUTSIDE."""
+        boundary = boundary or Boundary(root)
+        return cls(root, {name: _size(root, name, boundary) for name in names}, boundary)
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
         """(place, content) of each name, in order; a bounded number of bytes is held at a time."""
@@ -102,10 +131,26 @@ class Folder:
                 yield from done
 
     def spool(self, name: str) -> BinaryIO:
-        """A file to be read at random; one of no bytes where it is no regular file."""
+        """A file to be read at random; one of no bytes where it may not be read. InputError beyond the bounds."""
         if self.sizes[name] < 0:
             return io.BytesIO()
-        return open(os.path.join(self.root, self._names[name]), "rb")
+        try:
+            path = self.boundary.target(os.path.join(self.root, self._names[name]))
+            file = io.BufferedReader(open_regular(path)) if path is not None else io.BytesIO()
+        except OSError as error:
+            if error.errno not in FILE_ERRORS:
+                raise
+            return io.BytesIO()
+        if name in self._checked:  # a Parquet file, which is checked at once
+            return file
+        if name.casefold().endswith((".parquet", ".pq")):
+            self._checked.add(name)
+        return self.bounds.table(file, self.sizes[name], name)
+
+    def include(self, name: str) -> None:
+        """Adds a file that a table names, and that was not listed."""
+        if name not in self.sizes:
+            self._names[name], self.sizes[name] = name, _size(self.root, name, self.boundary)
 
     def _chunks(self, names: Sequence[str]) -> Iterator[range]:
         start, size = 0, 0
@@ -122,26 +167,48 @@ class Folder:
 
     def _content(self, name: str, limit: int) -> Content:
         size = self.sizes[name]
+        if size == OUTSIDE:
+            return Content.outside()
         if size < 0:
             return Content.unreadable()
         if size > limit:
             return Content.too_large(size)
         try:
-            with open(os.path.join(self.root, self._names[name]), "rb", buffering=0) as file:
+            path = self.boundary.target(os.path.join(self.root, self._names[name]))
+            if path is None:  # a link now, and leads out
+                return Content.outside()
+            with open_regular(path) as file:
                 data = file.read(size + 1)
                 # a file that grew meanwhile, or a read that was cut short
                 while len(data) <= limit and (more := file.read(min(_CHUNK_BYTES, limit + 1 - len(data)))):
                     data += more
         except OSError as error:
-            if error.errno not in _FILE_ERRORS:
+            if error.errno not in FILE_ERRORS:
                 raise
             return Content.unreadable(size)
         return Content.of(data) if len(data) <= limit else Content.too_large(len(data))
 
 
-def _size(root: Path, name: str) -> int:
+def open_regular(path: str) -> io.FileIO:
+    """Opens a regular file that is no link; anything else raises OSError and is not opened, or closed unread.
+
+    Opening a pipe would wait for a writer, and opening a device may do anything. What was put in the file's place since
+    it was looked at is opened without waiting at worst.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return io.FileIO(number)
+
+
+def _size(root: Path, name: str, boundary: Boundary) -> int:
     try:
         facts = os.stat(os.path.join(root, name))
+        if boundary.target(os.path.join(root, name)) is None:
+            return OUTSIDE
     except (OSError, ValueError):  # ValueError: a name with a zero byte
-        return -1
-    return facts.st_size if stat.S_ISREG(facts.st_mode) else -1
+        return UNREADABLE
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else UNREADABLE

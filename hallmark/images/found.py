@@ -38,7 +38,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
-    """The bytes of one file, or why there are none: ``unreadable_file`` or ``too_large``.
+    """The bytes of one file, or why there are none: ``unreadable_file``, ``outside_source`` or ``too_large``.
 
     ``size`` in bytes is 0 where it cannot be told; ``sha256`` is empty where there are no bytes.
     """
@@ -57,6 +57,11 @@ class Content:
     def unreadable(cls, size: int = 0) -> Self:
         """Of a file that cannot be read."""
         return cls(data=None, size=size, reason="unreadable_file")
+
+    @classmethod
+    def outside(cls) -> Self:
+        """Of a path that leads out of the source."""
+        return cls(data=None, size=0, reason="outside_source")
 
     @classmethod
     def too_large(cls, size: int) -> Self:

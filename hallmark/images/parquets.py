@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, manifests
+from hallmark.images.bounds import batch_rows
 from hallmark.images.found import Content, Found
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Table:
     def contents(self, limit: int, elsewhere: Callable[[str, int], Content]) -> Iterator[Content]:
         """The content of each row of a table of images; ``elsewhere`` reads a path where a row holds no bytes."""
         assert self.image is not None
-        for batch in self._parquet.iter_batches(batch_size=_ROWS, columns=[self.image]):
+        rows = batch_rows(self._parquet, self.image, _ROWS)
+        for batch in self._parquet.iter_batches(batch_size=rows, columns=[self.image]):
             for cell in batch.column(0):
                 yield _content(cell.as_py(), limit, elsewhere)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, layouts, splits
+from hallmark.images.boundary import leads_out
 from hallmark.images.found import Content, Found, Source
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _contents(
         def elsewhere(path: str, limit: int, folder: str = posixpath.dirname(name)) -> Content:
             member = posixpath.normpath(posixpath.join(folder, path))
             if member not in files.sizes:
-                return Content.unreadable()
+                return Content.outside() if leads_out(member) else Content.unreadable()
             return next(content for _, content in files.read([member], limit))
 
         with files.spool(name) as file:

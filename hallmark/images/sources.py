@@ -6,17 +6,21 @@ table of images as Hugging Face writes it; a .zip or .tar of one of these.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import io
 import os
 import posixpath
-import tarfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.names import NO_FOLDER
 from hallmark.images import layouts, listings, manifests
-from hallmark.images.archives import Tar, Zip
+from hallmark.images.archives import Tar, Zip, is_tar
+from hallmark.images.boundary import Boundary
+from hallmark.images.bounds import Bounds
 from hallmark.images.folders import Folder, walk
 from hallmark.images.found import Content, Found, Source
 from hallmark.images.snapshots import snapshot
@@ -47,41 +51,60 @@ def locate(source: str) -> Path:
     return path
 
 
-def open_source(source: str, *, layout: str = "auto") -> Source:
+def open_source(
+    source: str,
+    *,
+    layout: str = "auto",
+    images: str = NO_FOLDER,
+    follow_outside: bool = False,
+    bounds: Bounds | None = None,
+) -> Source:
     """Lists a source: every file it holds, hidden and stray ones too; ``layout`` is that of its folders.
 
-    Raises InputError where it is missing, empty, of no known kind or laid out in a doubtful way, MachineError where it
-    may not be read.
+    Paths and links that lead outside (see :mod:`hallmark.images.boundary`) are not followed, unless ``follow_outside``;
+    ``images`` is a folder that counts as inside. Raises InputError where the source is missing, empty, of no known
+    kind, laid out in a doubtful way or beyond the bounds, MachineError where it may not be read.
     """
     path = locate(source)
+    bounds = bounds or Bounds()
+    folder = path if path.is_dir() else path.parent
+    boundary = Boundary() if follow_outside else Boundary.of(folder, images=images)
     if path.is_dir():
-        return _folder(path, layout)
+        return _folder(path, layout, boundary, bounds)
     if not path.is_file():
         raise InputError(f"ingest.source: '{source}' is no file and no folder", remedy=f"give {_KINDS}")
     if path.stat().st_size == 0:
         raise InputError(f"ingest.source: the file '{source}' is empty", remedy=f"give {_KINDS}")
     suffix = path.suffix.casefold()
     if suffix == ".csv":
-        return _csv(path)
+        return _csv(path, boundary, bounds)
     if suffix in (".parquet", ".pq") or _begins(path, b"PAR1"):
-        return _parquet(path)
+        return _parquet(path, boundary, bounds)
     if zipfile.is_zipfile(path):
-        return _archive(Zip(path), layout)
+        return _archive(Zip(path, bounds), layout)
     if suffix == ".zip":
         raise InputError(f"ingest.source: '{path.name}' is no .zip by its content", remedy="write or download it again")
-    if tarfile.is_tarfile(path):
-        return _archive(Tar(path), layout)
+    if is_tar(path):
+        return _archive(Tar(path, bounds), layout)
     raise InputError(f"ingest.source: the file '{source}' is of no known kind", remedy=f"give {_KINDS}")
 
 
-def _folder(path: Path, layout: str) -> Source:
-    files = Folder(path, walk(path))
+def _folder(path: Path, layout: str, boundary: Boundary, bounds: Bounds) -> Source:
+    files = Folder(path, walk(path, boundary, bounds), boundary, bounds)
     if not files.sizes:
         raise InputError(
             f"ingest.source: the folder '{path}' holds no file", remedy="put images in it, in class folders"
         )
     shards = snapshot(files, str(path), "")
-    return shards or _arranged(files, layout, unwrap=False)
+    if shards is not None:
+        return _bounded(shards, bounds, shards.expected_bytes, str(path))
+    return _arranged(files, layout, unwrap=False)
+
+
+def _bounded(source: Source, bounds: Bounds, packed: int, name: str) -> Source:
+    """The source of a table or archive of ``packed`` bytes, whose contents may not expand too far."""
+    contents = source.contents
+    return dataclasses.replace(source, contents=lambda limit: bounds.contents(contents(limit), packed, name))
 
 
 def _arranged(files: Folder | Zip | Tar, layout: str, *, unwrap: bool) -> Source:
@@ -89,51 +112,52 @@ def _arranged(files: Folder | Zip | Tar, layout: str, *, unwrap: bool) -> Source
     if listed is None:
         return _stored(*layouts.arrange(files.sizes, unwrap=unwrap, layout=layout), files)
     for row in listed:
-        files.sizes.setdefault(row.path, -1)  # named by a table, and not there
+        files.include(row.path)
     return _stored("listed_files", listed, files)
 
 
-def _csv(path: Path) -> Source:
+def _csv(path: Path, boundary: Boundary, bounds: Bounds) -> Source:
     with path.open("rb") as file:
-        found = manifests.read_csv(file, path.name)
-    return _stored("csv_manifest", *_beside(path.parent, found))
+        found = manifests.read_csv(bounds.lines(file, path.name), path.name)
+    return _stored("csv_manifest", *_beside(path.parent, found, boundary))
 
 
-def _parquet(path: Path) -> Source:
+def _parquet(path: Path, boundary: Boundary, bounds: Bounds) -> Source:
     from hallmark.images.parquets import Table
 
+    size = path.stat().st_size
+    bounds.parquet(path, size, path.name)
     table = Table(path, path.name)
     found = table.found()
     if table.image is None:
-        return _stored("parquet_manifest", *_beside(path.parent, found))
+        return _stored("parquet_manifest", *_beside(path.parent, found, boundary))
 
     def elsewhere(name: str, limit: int) -> Content:
-        return next(content for _, content in Folder.listed(path.parent, [name]).read([name], limit))
+        return next(content for _, content in Folder.listed(path.parent, [name], boundary).read([name], limit))
 
-    return Source(
+    source = Source(
         kind="parquet_images",
         packed="",
         found=found,
-        expected_bytes=path.stat().st_size,
+        expected_bytes=size,
         contents=lambda limit: _in_order(found, table.contents(limit, elsewhere)),
     )
+    return _bounded(source, bounds, size, path.name)
 
 
-def _beside(folder: Path, found: list[Found]) -> tuple[list[Found], Folder]:
+def _beside(folder: Path, found: list[Found], boundary: Boundary) -> tuple[list[Found], Folder]:
     """The files a manifest names; a path written with backslashes is read as the path it stands for."""
-    files = Folder.listed(folder, [row.path for row in found])
+    files = Folder.listed(folder, [row.path for row in found], boundary)
     if not any("\\" in row.path and files.sizes[row.path] < 0 for row in found):
         return found, files
     names = {
         row.path: posixpath.normpath(row.path.replace("\\", "/")) if files.sizes[row.path] < 0 else row.path
         for row in found
     }
-    return _renamed(found, names), Folder.listed(folder, list(names.values()))
+    return _renamed(found, names), Folder.listed(folder, list(names.values()), boundary)
 
 
 def _renamed(found: Sequence[Found], names: dict[str, str]) -> list[Found]:
-    import dataclasses
-
     renamed = {names[row.path]: dataclasses.replace(row, path=names[row.path]) for row in found}
     if len(renamed) < len(found):
         raise InputError(
@@ -155,20 +179,19 @@ def _table_in(archive: Zip | Tar, names: Sequence[str]) -> Source | None:
     visible = [name.split("/") for name in names if not layouts.is_stray(name.split("/"))]
     root = layouts.wrapper(visible)
     top = [name for name in map("/".join, visible) if posixpath.dirname(name) in ("", root)]
+    suffixes = {name: posixpath.splitext(name)[1].casefold() for name in top}
+    heads = archive.heads([name for name in top if suffixes[name] in (".csv", ".parquet", ".pq")], 2**16)
     tables = []
-    for name in top:
-        suffix = posixpath.splitext(name)[1].casefold()
-        if suffix == ".csv":
-            with archive.spool(name) as file:
-                header = manifests.csv_header(file)
-            if set(manifests.NEEDED) <= set(header):
+    for name, head in heads.items():
+        if suffixes[name] == ".csv":
+            if set(manifests.NEEDED) <= set(manifests.csv_header(io.BytesIO(head))):
                 tables.append(name)
-        elif suffix in (".parquet", ".pq"):
+        elif head:  # else it cannot be read: a row of its own
             tables.append(name)
     if len(tables) != 1 or "/" in tables[0]:
         shards = snapshot(archive, archive.path.name, archive.packed)
         if shards is not None:
-            return shards
+            return _bounded(shards, archive.bounds, archive.path.stat().st_size, archive.path.name)
     if len(tables) > 1:
         raise InputError(
             f"ingest.source: the archive '{archive.path.name}' holds {len(tables)} tables: {', '.join(tables)}",
@@ -212,13 +235,9 @@ def _images_in(archive: Zip | Tar, name: str, found: list[Found]) -> Source:
         with archive.spool(name) as file:
             yield from _in_order(found, Table(file, name).contents(limit, elsewhere))
 
-    return Source(
-        kind="parquet_images",
-        packed=archive.packed,
-        found=found,
-        expected_bytes=archive.path.stat().st_size,
-        contents=contents,
-    )
+    size = archive.path.stat().st_size
+    source = Source(kind="parquet_images", packed=archive.packed, found=found, expected_bytes=size, contents=contents)
+    return _bounded(source, archive.bounds, size, archive.path.name)
 
 
 def _in_order(found: Sequence[Found], contents: Iterator[Content]) -> Iterator[tuple[int, Content]]:

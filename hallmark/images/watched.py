@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.names import NO_FOLDER
+from hallmark.images.boundary import Boundary
+from hallmark.images.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +24,17 @@ MOST_OTHERS, SOME_OTHERS = 2, 1000
 OUTPUTS = ("data", "reports", ".hallmark")
 
 
-def folder_of_images(source: str, root: Path) -> str:
+def folder_of_images(source: str, root: Path, *, follow_outside: bool = False, bounds: Bounds | None = None) -> str:
     """The folder, as ``source`` is written, that holds the images of an unpacked manifest; NO_FOLDER for any other.
 
     Also where there is no such folder worth watching: it would hold the pipeline's outputs, or mostly other files.
-    Raises InputError for a manifest that cannot be read.
+    Without ``follow_outside`` only files inside the manifest's own folder count: a manifest from somebody else must not
+    choose which folders of this machine belong to the source. Raises InputError for a manifest that cannot be read.
     """
-    named = _named(root / source)
+    named = _named(root / source, bounds or Bounds())
+    if not follow_outside:
+        boundary, beside = Boundary.of((root / source).parent, workspace=root), (root / source).parent
+        named = [name for name in named if "\0" not in name and boundary.target(os.path.join(beside, name)) is not None]
     parent = posixpath.dirname(source.replace(os.sep, "/"))
     folders = {posixpath.dirname(posixpath.normpath(posixpath.join(parent, name))) for name in named}
     if not folders:
@@ -53,7 +59,7 @@ def unwatched(names: Sequence[str], source: str, images: str) -> list[str]:
     return [name for name in names if not Path(os.path.normpath(parent / name)).is_relative_to(folder)]
 
 
-def _named(path: Path) -> list[str]:
+def _named(path: Path, bounds: Bounds) -> list[str]:
     """The files that a manifest names, empty where the path is no unpacked manifest."""
     suffix = path.suffix.casefold()
     if not path.is_file() or suffix not in (".csv", ".parquet", ".pq"):
@@ -62,10 +68,11 @@ def _named(path: Path) -> list[str]:
         from hallmark.images.manifests import read_csv
 
         with path.open("rb") as file:
-            found = read_csv(file, path.name)
+            found = read_csv(bounds.lines(file, path.name), path.name)
     else:
         from hallmark.images.parquets import Table
 
+        bounds.parquet(path, path.stat().st_size, path.name)
         table = Table(path, path.name)
         if table.image is not None:
             return []

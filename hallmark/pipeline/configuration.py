@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib
 import stat
 from typing import TYPE_CHECKING, Any
@@ -86,9 +87,12 @@ def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: 
     set_here = {override.partition("=")[0] for override in overrides}
     if "ingest.source" not in set_here or "ingest.images" in set_here:
         return None
+    from hallmark.images.bounds import Bounds
     from hallmark.images.watched import folder_of_images
 
-    folder = folder_of_images(params["ingest"].source, root)
+    ingest = params["ingest"]
+    bounds = Bounds(**{name.name: getattr(ingest, name.name) for name in dataclasses.fields(Bounds)})
+    folder = folder_of_images(ingest.source, root, follow_outside=ingest.follow_outside, bounds=bounds)
     quoted = folder.replace("'", "\\'")
     return None if folder == params["ingest"].images else f"ingest.images='{quoted}'"
 

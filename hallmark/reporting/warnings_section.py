@@ -37,6 +37,12 @@ def warnings_of(inputs: Inputs) -> list[str]:
             f"{number(stale)} of the decisions in data/review.csv no longer fit their file and were left aside: decide "
             "again with hallmark review."
         )
+    outside = inputs.reports["ingest"]["reasons"].get("outside_source", 0)
+    if outside:
+        said.append(
+            f"{number(outside)} files were not read: a link or manifest leads to them outside the source. Set "
+            "ingest.follow_outside to true to read them, or ingest.images to the folder that holds a manifest's images."
+        )
     unwatched = inputs.reports["ingest"].get("unwatched", 0)
     if unwatched:
         said.append(

@@ -24,6 +24,7 @@ REASONS = {
     "corrupt": "the image data are damaged",
     "stray_file": "no image file",
     "unreadable_file": "the file cannot be read",
+    "outside_source": "leads outside the source; ingest.follow_outside: true reads it",
     "multi_frame": "more than one frame; the first is used",
     "split_leak": "a copy lies in another split",
     "missing_value": "a value is missing in the manifest",

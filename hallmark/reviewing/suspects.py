@@ -36,7 +36,7 @@ KINDS = {
     "decided": "decided before",
 }
 # where no decision changes anything: there is no picture, no class to keep it in, or the class is left out whole
-_UNDECIDABLE = {*UNDECODABLE, "stray_file", "unreadable_file", "unlabelled", "class_too_small"}
+_UNDECIDABLE = {*UNDECODABLE, "stray_file", "unreadable_file", "outside_source", "unlabelled", "class_too_small"}
 _BY_PERSON = {"excluded_by_review", "relabelled_by_review"}
 
 

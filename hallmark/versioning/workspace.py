@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
 from hallmark.pipeline.durable import write_text
+from hallmark.versioning.dependencies import teach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,7 @@ class Workspace:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
+        teach()
         try:
             self.repo: Any = Repo(str(root))
         except DvcException as error:

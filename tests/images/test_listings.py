@@ -96,7 +96,9 @@ def test_a_file_that_a_table_names_and_that_is_not_there(store: Callable[[Mappin
     table = b"file_name,label\n1.png,a\n2.png,b\n../../../etc/passwd,b\n"
     found = rows(store(files("data/1.png", "data/2.png") | {"data/metadata.csv": table}))
     assert found["data/1.png"] == ("a", None, "")
-    assert [row for path, row in found.items() if "passwd" in path] == [("b", None, "unreadable_file")]
+    # below a temporary folder there is no such file; out of an archive nothing leads, whatever is there
+    (row,) = [row for path, row in found.items() if "passwd" in path]
+    assert row in (("b", None, "unreadable_file"), ("b", None, "outside_source"))
 
 
 def test_other_tables_are_stray(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,14 +119,15 @@ def test_one_folder_around_all_in_an_archive_is_no_class(tmp_path: Path, suffix:
 
 
 def test_file_systems_oddities(tmp_path: Path) -> None:
-    elsewhere = lay(tmp_path / "elsewhere", {"one.png": ONE, "class/two.png": TWO})
-    folder = lay(tmp_path / "source", {"cat/a.png": THREE})
-    (folder / "cat/link.png").symlink_to(elsewhere / "one.png")
-    (folder / "cat/broken.png").symlink_to(elsewhere / "gone.png")
+    folder = lay(tmp_path / "source", {"cat/a.png": THREE, "kept/one.png": ONE, "kept/class/two.png": TWO})
+    (folder / "cat/link.png").symlink_to("../kept/one.png")
+    (folder / "cat/broken.png").symlink_to(tmp_path / "gone.png")
     (folder / "cat/self.png").symlink_to("self.png")
     (folder / "cat/loop").symlink_to(folder)
-    (folder / "dog").symlink_to(elsewhere / "class")
+    (folder / "dog").symlink_to(folder / "kept/class")
     os.mkfifo(folder / "cat/pipe.png")
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.bind(os.path.relpath(folder / "cat/plug.png"))
     (folder / "empty").mkdir()
     assert told(str(folder)) == {
         "cat/a.png": ("cat", None, "", THREE),
@@ -134,8 +136,45 @@ def test_file_systems_oddities(tmp_path: Path) -> None:
         "cat/self.png": ("cat", None, "unreadable_file", None),
         "cat/loop": ("cat", None, "unreadable_file", None),
         "cat/pipe.png": ("cat", None, "unreadable_file", None),
+        "cat/plug.png": ("cat", None, "unreadable_file", None),
         "dog/two.png": ("dog", None, "", TWO),
+        "kept/one.png": ("kept", None, "", ONE),
+        "kept/class/two.png": ("kept", None, "", TWO),
     }
+
+
+@pytest.mark.parametrize("put", ["pipe", "link", "folder", "nothing"])
+def test_what_takes_a_files_place_before_it_is_read_is_not_opened(tmp_path: Path, put: str) -> None:
+    folder = lay(tmp_path / "source", {"cat/a.png": ONE, "cat/b.png": TWO})
+    secret = lay(tmp_path, {"secret": THREE}) / "secret"
+    source = open_source(str(folder))
+    (folder / "cat/b.png").unlink()
+    match put:
+        case "pipe":
+            os.mkfifo(folder / "cat/b.png")
+        case "link":
+            (folder / "cat/b.png").symlink_to(secret)
+        case "folder":
+            (folder / "cat/b.png").mkdir()
+    contents = {path: content for path, (_, content) in read(source).items()}
+    assert contents["cat/a.png"].data == ONE
+    assert contents["cat/b.png"].data is None
+    assert contents["cat/b.png"].reason == ("outside_source" if put == "link" else "unreadable_file")
+
+
+def test_a_folder_that_is_gone_while_the_source_is_listed_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lay(tmp_path, {"cat/a.png": ONE, "dog/b.png": TWO})
+    scan = os.scandir
+
+    def vanishing(place: Any) -> Any:
+        if str(place).endswith("dog"):
+            shutil.rmtree(place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert set(told(str(folder))) == {"cat/a.png"}
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def manifest(path: Path, *names: str) -> None:
     [
         ("set/m.csv", ["pics/1.png", "pics/deep/2.png"], "set/pics"),
         ("set/m.csv", ["1.png", "pics/2.png"], "set"),
-        ("set/m.csv", ["../else/1.png", "../else/2.png"], "else"),
+        ("set/m.csv", ["../else/1.png", "../else/2.png"], NO_FOLDER),
+        ("set/m.csv", ["pics/1.png", "../else/2.png"], "set/pics"),
         ("set/m.csv", ["pics\\1.png"], "set/pics"),
         ("m.csv", ["pics/1.png"], "pics"),
         ("m.csv", ["1.png"], NO_FOLDER),
@@ -45,6 +46,17 @@ def test_the_folder_that_holds_the_images_is_found(source: str, names: list[str]
     assert folder_of_images(source, tmp_path) == folder
     whole = str(tmp_path / source)
     assert folder_of_images(whole, tmp_path) == (folder if folder == NO_FOLDER else str(tmp_path / folder))
+
+
+def test_a_manifest_does_not_choose_folders_outside_its_own(tmp_path: Path) -> None:
+    lay(tmp_path, "else/1.png", "else/2.png")
+    manifest(tmp_path / "set/m.csv", "../else/1.png", f"{tmp_path}/else/2.png")
+    (tmp_path / "set/link").symlink_to("../else")
+    manifest(tmp_path / "set/linked.csv", "link/1.png")
+    for source in ("set/m.csv", "set/linked.csv"):
+        assert folder_of_images(source, tmp_path) == NO_FOLDER
+    assert folder_of_images("set/m.csv", tmp_path, follow_outside=True) == str(tmp_path / "else")
+    assert folder_of_images("set/linked.csv", tmp_path, follow_outside=True) == "set/link"
 
 
 def test_a_folder_of_mostly_other_files_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

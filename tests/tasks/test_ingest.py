@@ -51,12 +51,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def run(source: Path, out: Path, limit: int = 4096) -> tuple[Report, pd.DataFrame]:
+DEFAULTS: dict[str, Any] = {
+    "layout": "auto",
+    "images": "data/none",
+    "follow_outside": False,
+    "max_file_bytes": 1,
+    "max_files": 1000,
+    "max_expanded_bytes": 2**40,
+    "max_expansion": 200.0,
+    "max_line_bytes": 2**20,
+    "sample_bits": "auto",
+}
+
+
+def run(source: Path, out: Path, limit: int = 4096, **more: Any) -> tuple[Report, pd.DataFrame]:
     out.mkdir()
-    report = ingest.run(
-        Params(source=str(source), layout="auto", images="data/none", max_file_bytes=limit, sample_bits="auto"),
-        ingest=out,
-    )
+    report = ingest.run(Params(**{**DEFAULTS, "source": str(source), "max_file_bytes": limit, **more}), ingest=out)
     return report, read_table(out / "manifest.parquet", MANIFEST)
 
 
@@ -129,6 +139,45 @@ def test_an_archive_holds_the_same_content_as_its_folder(folder: Path, tmp_path:
     pd.testing.assert_frame_equal(manifest.drop(columns=["row"]), packed.drop(columns=["row"]))
 
 
+def test_files_of_equal_bytes_are_stored_once(tmp_path: Path) -> None:
+    one, other = png(1), png(2)
+    files = {
+        "cat/a.png": one,
+        "cat/b.png": other,
+        "cat/c.png": one,
+        "dog/a.png": one,
+        "dog/d.png": b"",
+        "dog/e.png": b"",
+    }
+    for name, data in files.items():
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    report, manifest = run(tmp_path / "source", tmp_path / "out")
+    assert (report.n_files, report.n_stored, report.n_bytes) == (6, 3, sum(map(len, files.values())))
+    with Reader(tmp_path / "out") as reader:
+        for path, shard, row in manifest[["path", "shard", "row"]].itertuples(index=False, name=None):
+            assert reader.read(shard, row) == files[path]
+    assert len({*zip(manifest["shard"], manifest["row"], strict=True)}) == 3
+
+
+def test_paths_outside_are_rows_and_nobody_has_to_watch_them(tmp_path: Path) -> None:
+    for name in ("set/a.png", "else/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(png(1))
+    (tmp_path / "set/m.csv").write_text("path,label\na.png,x\n../else/b.png,y\n")
+    report, manifest = run(tmp_path / "set/m.csv", tmp_path / "out")
+    assert dict(zip(manifest["path"], manifest["reasons"], strict=True)) == {
+        "a.png": "",
+        "../else/b.png": "outside_source",
+    }
+    assert (report.reasons, report.unwatched, report.n_stored) == ({"outside_source": 1}, 1, 1)
+    followed, _ = run(tmp_path / "set/m.csv", tmp_path / "followed", follow_outside=True)
+    assert (followed.reasons, followed.unwatched) == ({}, 2)
+    declared, _ = run(tmp_path / "set/m.csv", tmp_path / "declared", images=str(tmp_path))
+    assert (declared.reasons, declared.unwatched) == ({}, 0)
+
+
 @pytest.mark.parametrize("change", ["bytes", "name", "label"])
 def test_the_digest_follows_the_content(folder: Path, tmp_path: Path, change: str) -> None:
     before, _ = run(folder, tmp_path / "before")
@@ -170,21 +219,14 @@ def test_metadata_of_a_manifest(tmp_path: Path) -> None:
         ({"images": ""}, "ingest.images is empty"),
         ({"images": "./x"}, "ingest.images and ingest.source are both 'x'"),
         ({"max_file_bytes": 0}, r"ingest.max_file_bytes is 0, outside \[1, "),
+        ({"max_files": 0}, r"ingest.max_files is 0, outside \[1, "),
+        ({"max_expansion": 0.5}, r"ingest.max_expansion is 0.5, outside \[1, "),
         ({"max_file_bytes": 2**40}, r"ingest.max_file_bytes is 1099511627776, outside"),
     ],
 )
 def test_params_check_themselves(values: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
-        Params(
-            **{
-                "source": "x",
-                "layout": "auto",
-                "images": "data/none",
-                "max_file_bytes": 1,
-                "sample_bits": "auto",
-                **values,
-            }
-        )
+        Params(**{"source": "x", **DEFAULTS, **values})
 
 
 def test_labels_of_the_same_text_are_one_class(tmp_path: Path) -> None:
