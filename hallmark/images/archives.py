@@ -121,7 +121,7 @@ class Zip:
         return heads
 
     def spool(self, name: str) -> BinaryIO:
-        """A member as a file without a name on the disk, to be read at random; one of no bytes where it is encrypted."""
+        """A member as a file without a name on the disk, to be read at random; empty where it is encrypted."""
         self._check(self.sizes[name])
         with self._opened() as archive:
             try:
