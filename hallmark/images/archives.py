@@ -232,7 +232,7 @@ class Tar:
                 number = 0
                 while (member := archive.next()) is not None:
                     # the archive would remember every member, which for millions of images is gigabytes
-                    archive.members = []
+                    archive.members = []  # type: ignore[attr-defined]
                     yield number, archive, member
                     number += 1
         except InputError:
