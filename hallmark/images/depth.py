@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 FILE = "depth.json"
@@ -40,6 +40,12 @@ class Depth:
     bits: int
     files: int
     by_bits: dict[int, int]
+
+    @classmethod
+    def reported(cls, report: Mapping[str, Any]) -> Self:
+        """As reports/ingest.json states it, where the keys of an object are text."""
+        counts = {int(bits): count for bits, count in report["by_bits"].items()}
+        return cls(bits=report["bits"], files=report["files"], by_bits=counts)
 
     def words(self) -> str:
         """What a person should know of how samples are scaled; empty where there are no such files, or nothing to say.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts.names import SPLITS
 from hallmark.images import labels
+from hallmark.images.depth import Depth
 from hallmark.reporting.words import number
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def warnings_of(inputs: Inputs) -> list[str]:
             f"{number(outside)} files were not read: a link or manifest leads to them outside the source. Set "
             "ingest.follow_outside to true to read them, or ingest.images to the folder that holds a manifest's images."
         )
+    if words := Depth.reported(inputs.reports["ingest"]["depth"]).words():
+        said.append(f"{words} (ingest.sample_bits).")
     unwatched = inputs.reports["ingest"].get("unwatched", 0)
     if unwatched:
         said.append(

@@ -50,6 +50,8 @@ def test_counts_reconcile_and_nothing_is_passed_over(page: Path) -> None:
         words.STALE["path_gone"],
         "1 of the decisions in data/review.csv no longer fit their file",
         "The loss swings.",
+        "2 files were not read",
+        "3 files of 16 bits a sample use 12 of them at most",
         "Before it, images were shown as they are: in the first 2 epochs.",
         "2 images are copies of images in another of the splits",
         "still applied: HorizontalFlip",

@@ -129,7 +129,14 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
     fates = {str(fate): int(n) for fate, n in ledger["fate"].value_counts().items()}
     flip = {"name": "HorizontalFlip", "p": 0.5, "arguments": {"limit": [-1, 1]}, "outcome": "warned", "retained": 0.4}
     return {
-        "ingest": {"kind": "class_folders", "packed": "zip", "n_files": len(ledger), "digest": "ab" * 32},
+        "ingest": {
+            "kind": "class_folders",
+            "packed": "zip",
+            "n_files": len(ledger),
+            "digest": "ab" * 32,
+            "reasons": {"outside_source": 2},
+            "depth": {"bits": 12, "files": 3, "by_bits": {"12": 3}},
+        },
         "validate": {
             "quarantined": 2,
             "images": len(ledger) - 2,
