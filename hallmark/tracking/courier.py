@@ -96,7 +96,7 @@ class Courier:
                 self._client = self._client or store.client()
                 delivery.deliver(self._journal, self._client)
         except Exception as error:  # each kind of store (SQL, S3, Azure, GCS) raises its client's own
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            why = delivery.reason(error, self._journal.header.uri)
         self.seconds += time.perf_counter() - started
         if self._left_alone:  # what was under way came back too late
             return

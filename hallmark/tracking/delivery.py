@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hallmark.tracking import process, store
+from hallmark.tracking import process, reachability, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +36,11 @@ def passes(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     return not (isinstance(error, MlflowException) and error.error_code in _REFUSALS)
+
+
+def reason(error: Exception, uri: str) -> str:
+    """Why nothing was taken, in a line: that the server is away, if it is, else what the error says."""
+    return reachability.fault(uri) or next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def attach(journal: Journal, client: MlflowClient) -> bool:

@@ -27,7 +27,7 @@ def deliver(root: Path = Path(), *, needed: bool = False) -> int:
             try:
                 delivery.deliver(each, store.client())
             except Exception as error:  # each kind of store raises its client's own
-                why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                why = delivery.reason(error, uri)
         if why is None:
             each.remove()
             delivered += 1
