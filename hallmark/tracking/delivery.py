@@ -102,13 +102,12 @@ class _Batch:
 def _send(journal: Journal, client: MlflowClient) -> None:
     run_id = journal.run_id
     assert run_id is not None, "a journal is attached before it is sent"
-    done = _known_before(journal, run_id)
     batch = _Batch([], {}, {})
     at = journal.delivered
     for end, event in journal.events(journal.delivered):
         kind = event["kind"]
         if kind in ("metrics", "tags", "params"):
-            _gather(event, batch, done)
+            _gather(event, batch, journal.done)
             at = end
             if not batch.full:
                 continue
@@ -219,15 +218,6 @@ def _refusable(run_id: str, what: str, send: Any) -> None:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise _Unknown from error
         _log.warning("MLflow refuses %s of run %s: %s", what, run_id, str(error).splitlines()[0])
-
-
-def _known_before(journal: Journal, run_id: str) -> dict[str, int]:
-    """The last step of each metric that the run had when this journal took it up."""
-    done: dict[str, int] = {}
-    for _, event in journal.events():
-        if event["kind"] == "run" and event["run_id"] == run_id:
-            done = event["done"]
-    return done
 
 
 def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:

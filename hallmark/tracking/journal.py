@@ -65,6 +65,7 @@ class Journal:
         self.run_id: str | None = None
         self.ended: str | None = None
         self.steps: dict[str, int] = {}  # the last step of each metric
+        self.done: dict[str, int] = {}  # the same, of what the run had when this journal took it up
         for _, event in self.events():
             self._note(event)
 
@@ -137,7 +138,7 @@ class Journal:
     def _note(self, event: Event) -> None:
         match event["kind"]:
             case "run":
-                self.run_id = event["run_id"]
+                self.run_id, self.done = event["run_id"], event["done"]
             case "end":
                 self.ended = event["status"]
             case "metrics":

@@ -74,10 +74,7 @@ class TrackedRun:
 
     def __init__(self, own: Journal, courier: Courier, mirror: Mirror | None) -> None:
         self._journal, self._courier, self._mirror = own, courier, mirror
-        self._done = dict(own.steps)  # the last step of each metric from before a kill
-        for _, event in own.events():
-            if event["kind"] == "run":
-                self._done = {**event["done"], **self._done}
+        self._done = {**own.done, **own.steps}  # the last step of each metric from before a kill
         self.seconds = 0.0
         self._clock_goes = False
 
