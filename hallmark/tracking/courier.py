@@ -1,4 +1,7 @@
-"""Takes what a run tells to MLflow while the run goes on: in a thread of its own, so that no training waits for it.
+"""Takes what a run tells to MLflow while the run goes on.
+
+To a server, in a thread of its own: no training waits for a network. To a SQLite file, now and then between two steps:
+that is quick, and a thread which computes would take more from the training by the interpreter's lock than it saves.
 
 Where MLflow is away, or refuses, what is told waits in the run's journal and is tried again every :data:`RETRY`
 seconds. A warning says when that begins, and another when it is over.
@@ -12,7 +15,8 @@ import time
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.servers import without_password
-from hallmark.tracking import delivery, reachability, store
+from hallmark.tracking import address, delivery, reachability, store
+from hallmark.tracking.journal import ROOM
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -30,18 +34,23 @@ _log = logging.getLogger(__name__)
 class Courier:
     """Delivers one journal, from :meth:`start` to :meth:`finish`. ``seconds`` is the time spent delivering."""
 
-    def __init__(self, journal: Journal, client: MlflowClient | None = None) -> None:
-        self._journal, self._client = journal, client
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._client: MlflowClient | None = None
         self._wake, self._tried = threading.Event(), threading.Event()
         self._last = False
         self._left_alone = False
-        self._thread = threading.Thread(target=self._work, name=f"mlflow {journal.name}", daemon=True)
+        self._thread: threading.Thread | None = None
+        if address.database(journal.header.uri) is None:
+            self._thread = threading.Thread(target=self._work, name=f"mlflow {journal.name}", daemon=True)
+        self._next = time.monotonic() + EVERY
         self.away: str | None = None
         self.seconds = 0.0
 
     def start(self) -> None:
         """Begins."""
-        self._thread.start()
+        if self._thread is not None:
+            self._thread.start()
 
     def lost(self, why: str) -> None:
         """Says, once an outage, that the store takes nothing."""
@@ -50,12 +59,21 @@ class Courier:
                 "MLflow at %s takes nothing (%s): the work goes on, and what it logs waits in %s",
                 without_password(self._journal.header.uri),
                 why,
-                self._journal.folder.parent,
+                ROOM,
             )
         self.away = why
 
+    def told(self) -> None:
+        """To be called after each thing that is told: delivers, where that is done between two steps and due."""
+        if self._thread is None and time.monotonic() >= self._next:
+            self._attempt()
+            self._next = time.monotonic() + self._pause()
+
     def flush(self, seconds: float = PATIENCE) -> None:
         """Waits for one attempt to deliver all that is told so far."""
+        if self._thread is None:
+            self._attempt()
+            return
         for _ in range(2):  # one may be under way that began before
             self._tried.clear()
             self._wake.set()
@@ -63,6 +81,9 @@ class Courier:
 
     def finish(self) -> None:
         """Delivers what is left, as long as that makes progress; the journal is the caller's afterwards."""
+        if self._thread is None:
+            self._attempt()
+            return
         self._last = True
         self._wake.set()
         patience = PATIENCE if self.away is None else SHORT
@@ -80,8 +101,11 @@ class Courier:
             self._tried.set()
             if last:
                 return
-            self._wake.wait(RETRY if self.away is not None else EVERY)
+            self._wake.wait(self._pause())
             self._wake.clear()
+
+    def _pause(self) -> float:
+        return RETRY if self.away is not None else EVERY
 
     def _attempt(self) -> None:
         if not self._journal.waits:

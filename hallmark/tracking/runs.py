@@ -90,6 +90,7 @@ class TrackedRun:
         if not fresh:
             return
         self._journal.add("metrics", at=_now(), step=step, values=fresh)
+        self._courier.told()
         if self._mirror is not None:
             self._mirror.metrics(fresh, step)
 
@@ -149,6 +150,7 @@ class TrackedRun:
 
     def _add_file(self, path: Path, folder: str) -> None:
         self._journal.add("file", file=path.relative_to(self._journal.folder).as_posix(), folder=folder)
+        self._courier.told()
 
     @_clocked
     def _close(self, status: str) -> None:
