@@ -9,7 +9,6 @@ that none of them names has no label; the split is the row's, else that of the f
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import posixpath
 from collections import Counter
@@ -59,8 +58,7 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[F
         return None
     depth = layouts.base_depth(images)
     base = images[0][:depth]
-    common = posixpath.commonpath(["/".join(["", *file[:-1]]) for file in images]).split("/")[1:]
-    common = [part for part in common if part]
+    common = [part for part in posixpath.commonpath(["/" + "/".join(file[:-1]) for file in images]).split("/") if part]
     by_top = splits.split_of_each({file[depth] for file in images if len(file) > depth + 1})
     paths = {"/".join(file): by_top.get(file[depth]) if len(file) > depth + 1 else None for file in images}
     rows: dict[str, Found] = {}
@@ -141,17 +139,18 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
     """The objects of a JSON Lines file; a list as a label stays one, to be refused."""
-    with io.TextIOWrapper(file, encoding="utf-8-sig") as text:
-        try:
-            for number, line in enumerate(text, start=1):
-                if line.strip():
-                    yield _json_row(json.loads(line), f"{name}, line {number},")
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"ingest.source: {name} is no JSON Lines in UTF-8: {error}", remedy="write one JSON object a line"
-            ) from error
+    with file:
+        for number, line in enumerate(file, start=1):
+            where = f"{name}, line {number},"
+            try:
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")) if line.strip() else None
+            except (ValueError, RecursionError) as error:
+                reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+                raise InputError(
+                    f"ingest.source: {where} is no JSON in UTF-8: {reason}", remedy="write one JSON object a line"
+                ) from error
+            if line.strip():
+                yield _json_row(row, where)
 
 
 def _json_row(row: Any, where: str) -> dict[str, Value]:
