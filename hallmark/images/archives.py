@@ -60,11 +60,14 @@ class Zip:
         members: dict[str, zipfile.ZipInfo] = {}
         broken: set[str] = set()
         with self._opened() as archive:
-            self.bounds.files(len(archive.infolist()), path.name)
-            for member in archive.infolist():
-                if member.is_dir():
+            listed = archive.infolist()
+            self.bounds.files(len(listed), path.name)
+            # some tools of Windows write backslashes where the format wants slashes
+            parted = "/" if any("/" in member.filename for member in listed) else "\\"
+            for member in listed:
+                if member.filename.endswith(parted):
                     continue
-                name = _name(member.filename)
+                name = _name(member.filename.replace(parted, "/"))
                 links.pop(name, None)
                 broken.discard(name)
                 members[name] = member
@@ -228,13 +231,16 @@ class Tar:
     def _members(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Each member with its number, as they lie in the archive."""
         try:
-            with _unpacked(self.path) as file, _opened_tar(_Unpacked(file, self._check)) as archive:
+            with _unpacked(self.path) as file, _opened_tar(unpacked := _Unpacked(file, self._check)) as archive:
                 number = 0
                 while (member := archive.next()) is not None:
                     # the archive would remember every member, which for millions of images is gigabytes
                     archive.members = []  # type: ignore[attr-defined]
                     yield number, archive, member
                     number += 1
+                # tarfile takes a header that it cannot read for the end, which is zeros or nothing
+                if any(unpacked.last):
+                    raise tarfile.ReadError(f"no header after member {number}: it is damaged or cut off")
         except InputError:
             raise
         except (*_TAR_ERRORS, OSError) as error:
@@ -278,6 +284,7 @@ class _Unpacked:
     def __init__(self, file: IO[bytes], check: Callable[[int], None]) -> None:
         self._file = file
         self._check = check
+        self.last = b""  # what was read last
 
     def read(self, size: int) -> bytes:
         """Bytes, as many as asked for. Raises InputError beyond the bound, ValueError for too many at once."""
@@ -285,6 +292,7 @@ class _Unpacked:
             raise ValueError(f"a header of {size} bytes")
         data = self._file.read(size)
         self._check(self._file.tell())
+        self.last = data
         return data
 
     def seek(self, position: int, whence: int = io.SEEK_SET) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import tarfile
@@ -115,6 +116,30 @@ def test_truncated_archives_are_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match=r"cannot be read|no \.zip by its content|no known kind"):
         for _ in open_source(str(path)).contents(LIMIT):
             pass
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+@pytest.mark.parametrize("damage", ["cut off", "overwritten"])
+def test_a_tar_with_a_header_that_cannot_be_read_is_refused(tmp_path: Path, suffix: str, damage: str) -> None:
+    data = pack(tmp_path / "whole.tar", {f"cat/{number}.png": ONE for number in range(9)}).read_bytes()
+    at = 4 * 1024  # a header and a block of content each
+    data = data[: at + 200] if damage == "cut off" else data[:at] + b"x" * 512 + data[at + 512 :]
+    path = tmp_path / f"s{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    with pytest.raises(InputError, match="cannot be read: no header after member 4"):
+        open_source(str(path))
+
+
+def test_a_zip_with_backslashes_between_the_folders(tmp_path: Path) -> None:
+    path = pack(tmp_path / "s.zip", {"set\\train\\cat\\a.png": ONE, "set\\test\\dog\\b.png": TWO, "set\\train\\": b""})
+    assert told(str(path)) == {
+        "set/train/cat/a.png": ("cat", "train", "", ONE),
+        "set/test/dog/b.png": ("dog", "test", "", TWO),
+    }
+    path = pack(tmp_path / "t.zip", {"cat/back\\slash.png": ONE, "dog/b.png": TWO})
+    assert told(str(path))["cat/back\\slash.png"] == ("cat", None, "", ONE)
+    path = pack(tmp_path / "u.zip", {"..\\..\\evil.png": ONE, "cat\\a.png": TWO})
+    assert told(str(path))["../../evil.png"][:3] == (None, None, "stray_file")
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
