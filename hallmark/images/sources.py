@@ -44,6 +44,9 @@ def locate(source: str) -> Path:
         raise InputError(f"ingest.source: there is no '{source}'{home}", remedy=f"give {_KINDS}") from error
     except PermissionError:
         readable = False
+    except (OSError, ValueError) as error:  # links in a circle, a name that is too long or holds a null byte
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"ingest.source: {source!r}: {reason}", remedy=f"give {_KINDS}") from error
     if not readable:
         raise MachineError(
             f"ingest.source: no permission to read '{source}'", remedy="give read permission on it (chmod -R u+rX)"
@@ -95,10 +98,23 @@ def _folder(path: Path, layout: str, boundary: Boundary, bounds: Bounds) -> Sour
         raise InputError(
             f"ingest.source: the folder '{path}' holds no file", remedy="put images in it, in class folders"
         )
+    _refuse_cache(path, files)
     shards = snapshot(files, str(path), "")
     if shards is not None:
         return _bounded(shards, bounds, shards.expected_bytes, str(path))
     return _arranged(files, layout, unwrap=False)
+
+
+def _refuse_cache(path: Path, files: Folder) -> None:
+    """Raises InputError for a data set's folder of the Hugging Face cache: it holds each file twice, and versions."""
+    parts = [name.split("/") for name in files.sizes]
+    tops = {file[0] for file in parts if not layouts.is_stray(file)}
+    if {"blobs", "snapshots"} <= tops <= {"blobs", "snapshots", "refs"}:
+        versions = sorted({file[1] for file in parts if file[0] == "snapshots" and len(file) > 2})
+        raise InputError(
+            f"ingest.source: '{path}' is a folder of the Hugging Face cache with {len(versions)} snapshots",
+            remedy=f"give one of them, such as ingest.source={path / 'snapshots' / (versions or ['<commit>'])[-1]}",
+        )
 
 
 def _bounded(source: Source, bounds: Bounds, packed: int, name: str) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import os
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -105,18 +106,19 @@ def check_sources(
     made: Collection[str] = (),
     unless: Mapping[str, Any] | None = None,
 ) -> None:
-    """Raises InputError where a path in params.yaml is missing, or the source is an empty folder.
+    """Raises InputError where a path in params.yaml is missing or holds outputs, or the source is empty.
 
     DVC's own message for a missing dependency names no parameter. ``made`` are paths that a stage creates; a path that
     has the same value in ``unless``, the parsed params.yaml before a change, is not checked.
     """
-    for stage in stages:
+    for number, stage in enumerate(stages):
         for name in stage.sources:
             section, _, key = name.partition(".")
             value = getattr(params[section], key)
             if value in made or (unless is not None and unless.get(section, {}).get(key) == value):
                 continue
             _check_path(name, value, root)
+            _check_apart(name, value, root, stages[number:])
             if name == "ingest.source":
                 _check_images(value, root)
 
@@ -133,6 +135,21 @@ def _check_path(name: str, value: str, root: Path) -> None:
         raise InputError(f"{name}: '{value}' is neither a folder nor a regular file", remedy=remedy)
 
 
+def _check_apart(name: str, value: str, root: Path, stages: Sequence[Stage]) -> None:
+    """Raises InputError for a path around, at or below an output that is written after it is read."""
+    place = os.path.realpath(root / value)
+    for stage in stages:
+        for output in (*map(stage.place, stage.outputs), stage.report):
+            written = os.path.realpath(root / output)
+            shared = os.path.commonpath([place, written])
+            if shared in (place, written):
+                how = "is" if place == written else "holds" if shared == place else "lies in"
+                raise InputError(
+                    f"{name}: '{value}' {how} {output}, which the stage {stage.name} writes",
+                    remedy="give a folder or file outside the pipeline's outputs",
+                )
+
+
 def _check_images(source: str, root: Path) -> None:
     path = root / source
     try:
@@ -145,6 +162,8 @@ def _check_images(source: str, root: Path) -> None:
         raise InputError(
             f"ingest.source: the folder '{source}' is empty", remedy="put one folder of images per class into it"
         )
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"ingest.source: the file '{source}' is empty", remedy=_REMEDIES["ingest.source"])
 
 
 def _build(document: Document, stages: Sequence[Stage], package: str) -> dict[str, Any]:

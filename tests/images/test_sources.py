@@ -492,3 +492,29 @@ def test_wrong_sources(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="is no file and no folder"):
         open_source(str(tmp_path / "pipe"))
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(InputError, match="Too many levels of symbolic links"):
+        open_source(str(tmp_path / "circle"))
+    for name, match in (("x" * 300, "name too long"), ("a\0b", "null")):
+        with pytest.raises(InputError, match=f"(?i){match}.*; give a folder of class folders"):
+            open_source(name)
+
+
+def test_a_data_sets_folder_of_the_hugging_face_cache_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "datasets--some--set"
+    lay(folder, {"blobs/1": ONE, "refs/main": b"abc", "snapshots/abc/README.md": b"x", ".no_exist/abc/x": b""})
+    for label in ("cat", "dog"):
+        (folder / "snapshots/abc" / label).mkdir()
+        (folder / "snapshots/abc" / label / "1.png").symlink_to("../../../blobs/1")
+    with pytest.raises(InputError, match=rf"with 1 snapshots; give .*ingest\.source={folder}/snapshots/abc"):
+        open_source(str(folder))
+    assert told(str(folder / "snapshots/abc"))["dog/1.png"] == ("dog", None, "", ONE)
+
+
+def test_images_beside_the_class_folders_are_stray(store: Callable[[Mapping[str, bytes]], str]) -> None:
+    source = store({"cat/a.png": ONE, "dog/b.png": TWO, "loose.png": THREE})
+    assert {path: row[:3] for path, row in told(source).items()} == {
+        "cat/a.png": ("cat", None, ""),
+        "dog/b.png": ("dog", None, ""),
+        "loose.png": (None, None, "stray_file"),
+    }

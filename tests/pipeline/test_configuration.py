@@ -104,6 +104,14 @@ def test_a_wrong_override_says_what_to_write(workspace: Path, override: str, mes
         (("ingest.source={root}/pipe",), "is neither a folder nor a regular file"),
         (("ingest.source={root}/empty",), "is empty"),
         (("ingest.source={root}/broken",), "is a broken link"),
+        (("ingest.source={root}/circle",), "is a broken link"),
+        (("ingest.source={root}/empty.zip",), "the file .* is empty"),
+        (("ingest.source=.",), r"ingest.source: '\.' holds data/ingest, which the stage ingest writes"),
+        (("ingest.source=data",), "'data' holds data/ingest"),
+        (("ingest.source=/",), "'/' holds data/ingest"),
+        (("ingest.source=data/validate",), "'data/validate' is data/validate, which the stage validate writes"),
+        (("ingest.source={root}/outputs",), "/outputs' lies in data/validate"),
+        (("synthesize.external=data/synthesize",), "synthesize.external: 'data/synthesize' is data/synthesize"),
         (("synthesize.external=/nope",), r"synthesize.external: there is no '/nope'"),
         (("validate.suites=/nope",), r"validate.suites: there is no '/nope'"),
         (("train.lr=0.003", "train.lrr=1"), "did you mean 'train.lr'"),
@@ -117,6 +125,12 @@ def test_a_refused_override_leaves_the_file_as_it_was(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").symlink_to("gone")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "empty.zip").touch()
+    for name in ("data/validate/part", "data/synthesize"):
+        (workspace / name).mkdir(parents=True)
+        (workspace / name / "1.png").touch()
+    (tmp_path / "outputs").symlink_to(workspace / "data/validate/part")
     before = (workspace / "params.yaml").read_bytes()
     with pytest.raises(InputError, match=message):
         set_to(workspace, *(override.format(root=tmp_path) for override in overrides))
