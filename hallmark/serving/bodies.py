@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -107,9 +108,16 @@ async def _form(request: Request, body: bytes) -> Body:
         files = [value for _, value in fields.multi_items() if isinstance(value, UploadFile)]
         _count(len(files))
         items = [Item(data=await file.read(), name=file.filename or "") for file in files]
+    if not _ends(request, body):  # Starlette leaves out the file that was cut off, and says nothing
+        raise HTTPException(400, "the form breaks off before its closing boundary")
     if not items:
         raise HTTPException(422, "the form has no file; send images as files")
     return Body(items=items, single=len(items) == 1)
+
+
+def _ends(request: Request, body: bytes) -> bool:
+    _, options = parse_options_header(request.headers["content-type"])
+    return b"--" + options[b"boundary"] + b"--" in body
 
 
 def _count(images: int) -> None:

@@ -25,7 +25,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from hallmark.contracts.errors import MachineError
-from hallmark.serving import bodies, schema
+from hallmark.serving import bodies, connections, schema
 from hallmark.serving.access import TOKEN, Access, Gate
 from hallmark.serving.crew import REQUEST, Busy, Crew
 from hallmark.serving.source import Source, resolve
@@ -71,6 +71,7 @@ def create_app(
 
     app = FastAPI(title="Hallmark", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Gate, access=access)
+    app.add_middleware(connections.Drained)
     page, policy = _page()
 
     @app.get("/health", responses=schema.HEALTH)
@@ -144,6 +145,7 @@ def serve(
         app = create_app(source, limits=limits, access=access, workers=workers, concurrency=concurrency)
         config = uvicorn.Config(
             app,
+            http=connections.Bounded,
             access_log=False,
             log_level="warning",
             server_header=False,

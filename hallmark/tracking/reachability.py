@@ -83,11 +83,16 @@ def answering() -> Iterator[None]:
     except (MlflowException, RequestException) as error:
         for uri in uris:
             why = fault(uri)
-            if why is None and uri.startswith("http") and getattr(error, "error_code", _NO_ANSWER[0]) in _NO_ANSWER:
+            code = getattr(error, "error_code", _NO_ANSWER[0])
+            if why is None and (uri.startswith("http") and code in _NO_ANSWER or _of_others(uri)):
                 why = str(error).splitlines()[0]
             if why is not None:
                 raise away(uri, why) from error
         raise
+
+
+def _of_others(uri: str) -> bool:
+    return uri.partition("://")[0] in _OF_OTHERS
 
 
 def _stores() -> Iterator[tuple[str, str]]:
@@ -132,7 +137,6 @@ def _ask_file(path: Path, *, writes: bool) -> None:
 
 
 def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
-    what = "registered-models" if registry else "experiments"
     servers.check_address(uri)
     head, _, tail = uri.partition("://")
     place, slash, path = tail.partition("/")
@@ -150,18 +154,41 @@ def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
     )
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         verify = False
-    answer = servers.get(
-        f"{url}/api/2.0/mlflow/{what}/search?max_results=1",
-        limit=limit,
-        headers={"Authorization": f"Bearer {token}"} if token and auth is None else None,
-        auth=auth,
-        verify=verify,
-        cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
-    )
+    until = time.monotonic() + limit
+
+    def get(path: str, limit: float) -> servers.Answer:
+        return servers.get(
+            f"{url}/api/2.0/mlflow/{path}",
+            limit=limit,
+            headers={"Authorization": f"Bearer {token}"} if token and auth is None else None,
+            auth=auth,
+            verify=verify,
+            cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+        )
+
+    things = "registered_models" if registry else "experiments"
+    answer = get(f"{things.replace('_', '-')}/search?max_results=1", limit)
     if os.environ.get("MLFLOW_TRACKING_AUTH") and answer.status in (401, 403):
         return  # a plugin of MLflow's signs its requests, which this one was not
-    if not isinstance(servers.accepted(answer, kind="one of MLflow"), dict):
+    found = servers.accepted(answer, kind="one of MLflow")
+    if not isinstance(found, dict) or (things in found and not _is_list(found[things])):
         raise NoAnswer("the server there is not one of MLflow")
+    if things in found:
+        return
+    rest = max(0.1, until - time.monotonic())
+    if not _refuses(get(f"{things.replace('_', '-')}/get", rest)):
+        raise NoAnswer("the server there is not one of MLflow")
+
+
+def _is_list(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(each, dict) and "name" in each for each in found)
+
+
+def _refuses(answer: servers.Answer) -> bool:
+    """Whether a question that names nothing is refused in MLflow's words: a server without experiments answers ``{}``,
+    and so does one that answers everything with it."""
+    said = answer.json()
+    return answer.status >= 400 and isinstance(said, dict) and "error_code" in said
 
 
 def _plugins() -> set[str]:

@@ -31,7 +31,7 @@ CODE = """
 import json, sys
 from pathlib import Path
 from hallmark.images.guard import Limits
-from hallmark.serving import bodies, server
+from hallmark.serving import bodies, connections, server
 from hallmark.serving.classifier import FILES
 from hallmark.serving.source import Source
 
@@ -42,6 +42,7 @@ def resolve(uri, fallback):
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     server.resolve = resolve
+    connections.SECONDS = given["head"]
     server.create_app.__kwdefaults__["limit"] = given["limit"]
     limits = Limits(max_pixels=10**9, seconds=given["seconds"], memory_mib=512)
     access = server.Access.of("127.0.0.1", token=given["token"], allowed=[])
@@ -71,8 +72,10 @@ def folder(train: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, seconds: float, token: str = "") -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    given = {"folder": str(folder), "limit": LIMIT, "seconds": seconds, "token": token}
+def serving(
+    folder: Path, *, seconds: float, token: str = "", head: float = 3600
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    given = {"folder": str(folder), "limit": LIMIT, "seconds": seconds, "token": token, "head": head}
     started = subprocess.Popen(
         [sys.executable, str(folder / "serve.py"), json.dumps(given)], stdout=subprocess.PIPE, text=True
     )
@@ -173,11 +176,17 @@ def test_bad_requests_are_told(url: str, picture: bytes) -> None:
     assert ask(f"{url}/predict", b"") == (422, {"detail": "the request has no body; send the bytes of an image"})
     assert ask(f"{url}/predict", b"--b--\r\n", "multipart/form-data; boundary=b")[0] == 422
     assert ask(f"{url}/predict", b"no form", "multipart/form-data")[0] == 400
+    broken = form(picture, picture).removesuffix(b"--b--\r\n")  # the second file would be left out without a word
+    status, answer = ask(f"{url}/predict", broken, "multipart/form-data; boundary=b")
+    assert (status, answer["detail"]) == (400, "the form breaks off before its closing boundary")
     assert ask(f"{url}/predict", b"{" * 100_000, "application/json")[0] == 400
     status, answer = ask(f"{url}/predict", picture + bytes(LIMIT))
     assert (status, answer["detail"]) == (413, "the request is above 1000000 bytes")
     many = form(*[b"x"] * (bodies.IMAGES + 1))
     assert ask(f"{url}/predict", many, "multipart/form-data; boundary=b")[0] == 413
+    large = bytes(2**24)  # more than buffers take: the answer is not lost with a connection that is reset
+    for more in ({}, {"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        assert ask(f"{url}/predict", large, **more)[0] == (403 if more else 413)
     assert ask(f"{url}/predict", picture, Host="evil.example")[0] == 403
     assert ask(f"{url}/predict", picture, Origin="http://evil.example")[0] == 403
     assert ask(f"{url}/health") == (200, {"status": "ok"})
@@ -224,6 +233,23 @@ def test_it_ends_when_it_is_told_to(folder: Path, busy: bool, number: signal.Sig
             connection.close()
         _, alive = psutil.wait_procs(processes, timeout=300)
         assert not alive
+
+
+@pytest.mark.pipeline
+def test_a_connection_without_a_request_ends(folder: Path) -> None:
+    with serving(folder, seconds=5, head=1) as (url, _):
+        host, port = url.removeprefix("http://").split(":")
+        for begun in (b"", b"GET /health HTTP/1.1\r\nHost: 127"):
+            with socket.create_connection((host, int(port)), timeout=300) as connection:
+                connection.sendall(begun)
+                assert connection.recv(1) == b""
+        with socket.create_connection((host, int(port)), timeout=300) as connection:
+            request = f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+            connection.sendall(request)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            connection.sendall(request[:10])  # a second request has no longer
+            while connection.recv(1000):
+                pass
 
 
 @pytest.mark.pipeline

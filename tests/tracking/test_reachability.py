@@ -36,6 +36,8 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: dead_servers.answering(401, b"{}"), "credentials"),
         (lambda: dead_servers.answering(200, b"<html>"), "no JSON"),
         (lambda: dead_servers.answering(200, b"[1]"), "not one of MLflow"),
+        (lambda: dead_servers.answering(200, b"{}"), "not one of MLflow"),
+        (lambda: dead_servers.answering(200, b'{"experiments": 1, "registered_models": [1]}'), "not one of MLflow"),
     ],
 )
 @pytest.mark.parametrize("variable", [reachability.TRACKING, reachability.REGISTRY])
@@ -85,7 +87,7 @@ def test_the_client_asks_before_mlflow_is_asked(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_an_answer_counts_for_a_while(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
-    with dead_servers.answering(200, b"{}") as port:
+    with dead_servers.answering(200, b'{"experiments": [{"name": "Default"}]}') as port:
         monkeypatch.setenv(reachability.TRACKING, f"http://127.0.0.1:{port}")
         reachability.check(limit=60.0)
     reachability.check(limit=60.0)
