@@ -84,7 +84,7 @@ def answering() -> Iterator[None]:
         for uri in uris:
             why = fault(uri)
             code = getattr(error, "error_code", _NO_ANSWER[0])
-            if why is None and (uri.startswith("http") and code in _NO_ANSWER or _of_others(uri)):
+            if why is None and ((uri.startswith("http") and code in _NO_ANSWER) or _of_others(uri)):
                 why = str(error).splitlines()[0]
             if why is not None:
                 raise away(uri, why) from error
