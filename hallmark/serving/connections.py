@@ -1,7 +1,7 @@
 """Connections end in time, and not before the client has its answer.
 
 :class:`Bounded`: uvicorn bounds the pause between two requests, not how long the line and headers of one take. A client
-that sends them byte by byte, or nothing, would hold its connection for ever, and enough of them all that the server takes.
+that sends them byte by byte, or nothing, would hold its connection for ever, and enough of them all that there are.
 
 :class:`Drained`: a request that is refused before its body is read (401, 403, 413, 503) has the rest of it read and
 thrown away. A connection that is closed with bytes unread is reset, and the client sees a broken pipe in place of the
