@@ -61,6 +61,8 @@ def teach() -> None:
     def _build(self: Any, odb: Any, path: str, fs: Any, *args: Any, **kwargs: Any) -> Any:
         if fs.protocol != "local" or not _OURS.match(f"{self.stage.cmd} "):
             return build(self, odb, path, fs, *args, **kwargs)
+        if not os.path.lexists(path):  # DVC has words of its own for what is missing
+            return build(self, odb, path, fs, *args, **kwargs)
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if stat.S_ISDIR(mode):
             token = _hashing.set(_Source(path, _boundary(self)))
@@ -70,7 +72,8 @@ def teach() -> None:
                 _hashing.reset(token)
         if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
             raise DvcException(
-                f"'{self}' in params.yaml is neither a folder nor a regular file that may be read; set another path"
+                f"'{self}' is neither a folder nor a regular file that may be read; where params.yaml names it, set "
+                "another path"
             )
         return build(self, odb, path, fs, *args, **kwargs)
 

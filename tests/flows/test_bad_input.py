@@ -183,6 +183,6 @@ def test_a_full_disk(clone: Callable[..., Clone], digits: Path) -> None:
         (small.root / "data" / "review.csv").write_text("path,content_hash,decision,label,note,when\n")
         refuse(small, 2, "no 'data/none'", "git restore data/none")
         (small.root / "data" / "none").mkdir()
-        refuse(small, 4, "No space left on device", "run again")
+        refuse(small, 4, "the disk is full", "run again")
     finally:
         subprocess.run(["umount", "-l", str(small.root / "data")], check=True)

@@ -92,9 +92,12 @@ def survive(
 
 @pytest.mark.pipeline
 @pytest.mark.timeout(2400)
-def test_twenty_kills_of_the_flow_lose_nothing(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.campaign)])
+def test_kills_of_the_flow_lose_nothing(
+    clone: Callable[..., Clone], digits: Path, prefect_server: str, kills: int
+) -> None:
     overrides = ("preset=quick", f"ingest.source={digits}")
-    survive(clone, overrides, kills=20, engine="hallmark", seed=0, PREFECT_API_URL=prefect_server)
+    survive(clone, overrides, kills=kills, engine="hallmark", seed=0, PREFECT_API_URL=prefect_server)
 
 
 @pytest.mark.campaign

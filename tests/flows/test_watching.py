@@ -41,7 +41,7 @@ def test_an_image_changed_in_place_under_a_manifest_is_noticed(clone: Callable[.
     done = workspace.hallmark("configure", f"ingest.source={tmp_path / 'set' / 'm.csv'}")
     assert done.returncode == 0, done.stderr
     assert f"images: {pictures}" in (workspace.root / "params.yaml").read_text()
-    done = workspace.dvc("repro", "--single-item", "ingest")
+    done = workspace.dvc("repro", "ingest")
     assert done.returncode == 0, done.stderr + done.stdout
     assert stale(workspace, "ingest") == [False, False]
     (pictures / "1.png").write_bytes(png(9))
