@@ -7,7 +7,7 @@ run is found again by the name of its journal or by its work.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hallmark.tracking import process, reachability, store
@@ -25,6 +25,7 @@ OUTPUT = "hallmark.output"
 JOURNAL = "hallmark.journal"
 _BATCH = 1000  # metrics, MLflow's limit
 _PARAMS = 100  # params and tags in a batch, MLflow's limit
+_IN_ORDER = ("resumed", "end")  # after all that was told before
 # what no second try changes; all else, a refused password too, may pass
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST")
 
@@ -90,9 +91,12 @@ class _Unknown(Exception):
 
 @dataclass(frozen=True)
 class _Batch:
-    metrics: list[Any]
-    tags: dict[str, str]
-    params: dict[str, str]
+    """Events that go out together: their order among each other does not matter."""
+
+    metrics: list[Any] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    single: list[Event] = field(default_factory=list)
 
     @property
     def full(self) -> bool:
@@ -100,25 +104,17 @@ class _Batch:
 
 
 def _send(journal: Journal, client: MlflowClient) -> None:
-    run_id = journal.run_id
-    assert run_id is not None, "a journal is attached before it is sent"
-    batch = _Batch([], {}, {})
-    at = journal.delivered
+    assert journal.run_id is not None, "a journal is attached before it is sent"
+    batch, at = _Batch(), journal.delivered
     for end, event in journal.events(journal.delivered):
-        kind = event["kind"]
-        if kind in ("metrics", "tags", "params"):
-            _gather(event, batch, journal.done)
-            at = end
-            if not batch.full:
-                continue
-        _flush(client, run_id, batch)
-        batch = _Batch([], {}, {})
-        journal.acknowledge(at)
-        if kind not in ("metrics", "tags", "params"):
-            _refusable(run_id, kind, lambda event=event: _single(journal, client, run_id, event))
-            journal.acknowledge(end)
-            at = end
-    _flush(client, run_id, batch)
+        alone = event["kind"] in _IN_ORDER
+        if alone or batch.full:
+            _flush(journal, client, batch)
+            journal.acknowledge(at)
+            batch = _Batch()
+        _gather(event, batch, journal.done)
+        at = end
+    _flush(journal, client, batch)
     journal.acknowledge(at)
 
 
@@ -134,21 +130,23 @@ def _gather(event: Event, batch: _Batch, done: Mapping[str, int]) -> None:
         )
     elif event["kind"] == "tags":
         batch.tags.update(event["tags"])
-    else:
+    elif event["kind"] == "params":
         batch.params.update(event["params"])
+    else:
+        batch.single.append(event)
 
 
-def _flush(client: MlflowClient, run_id: str, batch: _Batch) -> None:
+def _flush(journal: Journal, client: MlflowClient, batch: _Batch) -> None:
     from mlflow.entities import Param, RunTag
 
+    run_id = str(journal.run_id)
     params = [Param(name, value) for name, value in batch.params.items()]
     tags = [RunTag(name, value) for name, value in batch.tags.items()]
-    for part in _parts(batch.metrics, _BATCH):
-        _refusable(run_id, "metrics", lambda part=part: client.log_batch(run_id, metrics=part))
-    for part in _parts(params, _PARAMS):
-        _refusable(run_id, "params", lambda part=part: client.log_batch(run_id, params=part))
-    for part in _parts(tags, _PARAMS):
-        _refusable(run_id, "tags", lambda part=part: client.log_batch(run_id, tags=part))
+    _batches(client, run_id, "metrics", batch.metrics, _BATCH)
+    _batches(client, run_id, "params", params, _PARAMS)
+    _batches(client, run_id, "tags", tags, _PARAMS)
+    for event in batch.single:
+        _refusable(run_id, event["kind"], lambda event=event: _single(journal, client, run_id, event))
 
 
 def _single(journal: Journal, client: MlflowClient, run_id: str, event: Event) -> None:
@@ -206,8 +204,22 @@ def log_figures(
         client.log_batch(run_id, metrics=part)
 
 
+def _batches(client: MlflowClient, run_id: str, what: str, items: list[Any], size: int) -> None:
+    """Sends in parts of that size; of a part that is refused, the smaller ones, down to what is at fault."""
+    for part in _parts(items, size):
+        if len(part) == 1:
+            _refusable(run_id, f"{what} '{part[0].key}'", lambda part=part: client.log_batch(run_id, **{what: part}))
+        elif not _taken(lambda part=part: client.log_batch(run_id, **{what: part})):
+            _batches(client, run_id, what, part, len(part) // 2)
+
+
 def _refusable(run_id: str, what: str, send: Any) -> None:
     """Sends; what MLflow refuses for good is told and left out, so that what follows still arrives."""
+    _taken(send, told=f"MLflow refuses {what} of run {run_id}")
+
+
+def _taken(send: Any, told: str = "") -> bool:
+    """Whether MLflow took it; False where it refuses it for good, which is then ``told``, if there are words."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -217,7 +229,10 @@ def _refusable(run_id: str, what: str, send: Any) -> None:
             raise
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise _Unknown from error
-        _log.warning("MLflow refuses %s of run %s: %s", what, run_id, str(error).splitlines()[0])
+        if told:
+            _log.warning("%s: %s", told, str(error).splitlines()[0])
+        return False
+    return True
 
 
 def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:

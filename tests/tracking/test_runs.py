@@ -175,15 +175,15 @@ def test_what_a_store_refuses_for_good_is_told_and_stops_nothing(
     workspace: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING), runs.open_run(TRACKING, key="k", stage="train", params={"a": 1}) as run:
-        run.metrics({"no/such/../name": 1.0}, 0)
+        run.metrics({"a": 1.0, "no/such/../name": 1.0, "b": 2.0}, 0)
         run.flush()
         run.params({"a": 2})
         run.flush()
         run.metrics({"loss": 0.5}, 0)
     told = [record.getMessage().partition(" of run")[0] for record in caplog.records]
-    assert told == ["MLflow refuses metrics", "MLflow refuses params"]
+    assert told == ["MLflow refuses metrics 'no/such/../name'", "MLflow refuses params 'a'"]
     found = store.client().get_run(run.run_id).data
-    assert (found.metrics, found.params) == ({"loss": 0.5}, {"a": "1"})
+    assert (found.metrics, found.params) == ({"a": 1.0, "b": 2.0, "loss": 0.5}, {"a": "1"})
 
 
 def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
