@@ -106,7 +106,7 @@ class Bounds:
             parquet = pq.ParquetFile(file)
             self.files(parquet.metadata.num_rows, name)
             schema = parquet.schema_arrow
-            texts = [field.name for field in schema if pa.types.is_string(field.type)]
+            texts = [field.name for field in schema if is_text(field.type)]
             if not texts:
                 return
             parquet = pq.ParquetFile(file, read_dictionary=texts)
@@ -158,6 +158,15 @@ class _Lines(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a column's type is text, in whatever layout Arrow keeps it."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def read_chunks(file: IO[bytes]) -> Iterator[bytes]:

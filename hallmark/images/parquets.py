@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, manifests
-from hallmark.images.bounds import batch_rows
+from hallmark.images.bounds import batch_rows, is_text
 from hallmark.images.found import Content, Found
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ class Table:
         if self.image is None:
             manifests.check_columns(self.columns, self.name)
             self.check_label("label")
+            for name in {"path", "group", "split"} & set(self.columns):
+                kind = self._schema.field(name).type
+                if not _is_plain(kind):
+                    raise InputError(
+                        f"ingest.source: {self.name} holds {kind} in its column '{name}'", remedy="write it as text"
+                    )
             return manifests.found_of(self.rows("label"), self.name, lambda number: f"row {number}")
         rows = self.images()
         if not rows:
@@ -108,8 +114,11 @@ class Table:
             )
 
     def rows(self, label: str) -> Iterator[dict[str, Value]]:
-        """The rows without their images; ``label`` is the column that holds names, or numbers with a name each."""
-        columns = [name for name in self.columns if name != self.image]
+        """The rows without their images; ``label`` is the column that holds names, or numbers with a name each.
+
+        Columns of lists, records and bytes are left out: they are no metadata to compare images by, and may be huge.
+        """
+        columns = [field.name for field in self._schema if field.name != self.image and _is_plain(field.type)]
         names = self._features.get(label, {}).get("names")
         for batch in self._parquet.iter_batches(batch_size=4096, columns=columns):
             for row in batch.to_pylist():
@@ -151,6 +160,12 @@ def _holds_images(field: pa.Field) -> bool:
     if pa.types.is_struct(field.type):
         return any(child.name == "bytes" and _is_binary(child.type) for child in field.type)
     return field.name in ("image", "img") and _is_binary(field.type)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column's cells are text, a number, a time, true or false."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(is_text(value) or pa.types.is_primitive(value) or pa.types.is_decimal(value) or pa.types.is_null(value))
 
 
 def _is_list(kind: pa.DataType) -> bool:

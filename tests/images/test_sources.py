@@ -471,6 +471,40 @@ def test_wrong_parquet_sources(tmp_path: Path) -> None:
         open_source(str(path))
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_text_of_a_parquet_row_is_bounded_in_every_layout(tmp_path: Path, kind: pa.DataType) -> None:
+    for length, refused in ((10, False), (2**20, True)):
+        notes = pa.array(["x" * length] * 3).cast(kind)
+        pq.write_table(
+            pa.table({"path": ["1.png", "2.png", "3.png"], "label": ["a", "b", "a"], "note": notes}),
+            tmp_path / "set.parquet",
+        )
+        if refused:
+            with pytest.raises(InputError, match=r"ingest\.max_line_bytes"):
+                open_source(str(tmp_path / "set.parquet"))
+        else:
+            assert open_source(str(tmp_path / "set.parquet")).found[0].metadata == {"note": "x" * length}
+
+
+def test_lists_records_and_bytes_in_a_parquet_are_no_metadata(tmp_path: Path) -> None:
+    columns = {
+        "path": ["1.png", "2.png"],
+        "label": ["a", "b"],
+        "age": [3, 4],
+        "boxes": [[{"x": 1}], []],
+        "camera": [{"name": "c"}, {"name": "d"}],
+        "mask": [ONE, TWO],
+        "key": pa.array([b"12", b"34"], pa.binary(2)),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "set.parquet")
+    assert [row.metadata for row in open_source(str(tmp_path / "set.parquet")).found] == [{"age": 3}, {"age": 4}]
+    pq.write_table(pa.table({"path": [b"1.png"], "label": ["a"]}), tmp_path / "set.parquet")
+    with pytest.raises(InputError, match="holds binary in its column 'path'"):
+        open_source(str(tmp_path / "set.parquet"))
+
+
 def test_wrong_sources(tmp_path: Path) -> None:
     for missing in ("nowhere", "~/pictures"):
         with pytest.raises(InputError, match=f"there is no '{missing}'"):
