@@ -213,10 +213,12 @@ def _manifest(source: Source, contents: Sequence[Content | None], places: Mappin
                 "reasons": join_reasons({*file.reasons, content.reason} - {""}),
             }
         )
-    frame = pd.DataFrame(rows)
-    for name in dict.fromkeys(name for file in found for name in file.metadata):
-        frame[f"meta_{name}"] = _column([file.metadata.get(name) for file in found])
-    return frame
+    metadata = {
+        f"meta_{name}": _column([file.metadata.get(name) for file in found])
+        for name in dict.fromkeys(name for file in found for name in file.metadata)
+    }
+    # at once: a frame that grows by a column is copied each time
+    return pd.concat([pd.DataFrame(rows), pd.DataFrame(metadata, index=range(len(rows)))], axis=1)
 
 
 def _column(values: list[Any]) -> pd.Series[Any]:

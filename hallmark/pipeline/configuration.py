@@ -117,10 +117,16 @@ def check_sources(
             value = getattr(params[section], key)
             if value in made or (unless is not None and unless.get(section, {}).get(key) == value):
                 continue
-            _check_path(name, value, root)
-            _check_apart(name, value, root, stages[number:])
-            if name == "ingest.source":
-                _check_images(value, root)
+            try:
+                _check_path(name, value, root)
+                _check_apart(name, value, root, stages[number:])
+                if name == "ingest.source":
+                    _check_images(value, root)
+            except PermissionError as error:
+                raise MachineError(
+                    f"{name}: no permission to read '{value}'",
+                    remedy="ask its owner, or copy it to where you may read",
+                ) from error
 
 
 def _check_path(name: str, value: str, root: Path) -> None:
@@ -152,13 +158,7 @@ def _check_apart(name: str, value: str, root: Path, stages: Sequence[Stage]) -> 
 
 def _check_images(source: str, root: Path) -> None:
     path = root / source
-    try:
-        empty = path.is_dir() and not any(path.iterdir())
-    except PermissionError as error:
-        raise MachineError(
-            f"ingest.source: no permission to read '{source}'", remedy="ask its owner, or copy it to where you may read"
-        ) from error
-    if empty:
+    if path.is_dir() and not any(path.iterdir()):
         raise InputError(
             f"ingest.source: the folder '{source}' is empty", remedy="put one folder of images per class into it"
         )

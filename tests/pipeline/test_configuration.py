@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import InputError, MachineError
 from hallmark.pipeline.configuration import configure
 from hallmark.pipeline.overrides import apply
 from tasks import STAGES
@@ -142,4 +142,15 @@ def test_other_paths_are_checked_only_where_a_run_follows(workspace: Path) -> No
     before = (workspace / "params.yaml").read_bytes()
     with pytest.raises(InputError, match=r"ingest.images: there is no 'data/none'"):
         configure(STAGES, workspace, ["train.lr=0.004"], package="tasks", all_sources=True)
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_a_source_in_a_folder_that_may_not_be_entered(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exists(path: Path, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    before = (workspace / "params.yaml").read_bytes()
+    monkeypatch.setattr("pathlib.Path.is_symlink", exists)
+    with pytest.raises(MachineError, match=r"ingest.source: no permission to read '/locked/set'"):
+        set_to(workspace, "ingest.source=/locked/set")
     assert (workspace / "params.yaml").read_bytes() == before
