@@ -287,7 +287,7 @@ def predict(
     failed: list[str] = []
     for row in predicting.watched(rows, len(files)):
         if "error" in row:
-            failed.append(f"{row['path']}: {row['error']}")
+            failed.append(predicting.one_line(f"{row['path']}: {row['error']}"))
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
         elif out is None:

@@ -106,10 +106,20 @@ def line(row: dict[str, Any]) -> str:
     >>> line({"path": "b.png", "error": "there is no such file"})
     'b.png\\terror: there is no such file'
     """
+    path = one_line(row["path"])
     if "error" in row:
-        return f"{row['path']}\terror: {row['error']}"
+        return f"{path}\terror: {one_line(row['error'])}"
     probability = row["probability"] if row["calibrated"] is None else row["calibrated"][row["label"]]
-    return f"{row['path']}\t{row['label']}\t{probability:.3f}"
+    return f"{path}\t{one_line(row['label'])}\t{probability:.3f}"
+
+
+def one_line(text: str) -> str:
+    """Text of others without signs that end a line, part columns or steer a terminal.
+
+    >>> one_line("new\\nline")
+    'new\\\\nline'
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def watched(rows: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:

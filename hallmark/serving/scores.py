@@ -7,12 +7,13 @@ Columns: ``path, label, probability, error``, and for each class ``probability_<
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import InputError, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,12 +26,19 @@ _ROWS = 4096  # of a part: what is held in memory
 
 
 def check(path: Path) -> None:
-    """Raises InputError where no table can be written to a path: before any work is done."""
+    """Raises InputError, or MachineError, where no table can be written to a path: before any work is done."""
     if path.suffix.lower() not in KINDS:
         raise InputError(f"--out is '{path}'", remedy=f"give a file name that ends in {' or '.join(KINDS)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
-        raise InputError(f"--out {path} {problem}", remedy="give the name of a file in an existing folder")
+    try:
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+            raise InputError(f"--out {path} {problem}", remedy="give the name of a file in an existing folder")
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        fault = InputError if error.errno == errno.ENAMETOOLONG else MachineError
+        problem = f"--out {path} cannot be written ({error.strerror})"
+        raise fault(problem, remedy="give a file in a folder that takes files") from error
 
 
 def written(rows: Iterable[dict[str, Any]], classes: Sequence[str], path: Path) -> Iterator[dict[str, Any]]:
@@ -42,7 +50,7 @@ def written(rows: Iterable[dict[str, Any]], classes: Sequence[str], path: Path) 
     schema = pa.schema(
         [("path", text), ("label", text), ("probability", real), ("error", text), *((name, real) for name in floats)]
     )
-    number, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
+    number, scratch = tempfile.mkstemp(prefix=".partial-", dir=path.absolute().parent)
     os.close(number)
     try:
         with _writer(scratch, path.suffix.lower(), schema) as writer:

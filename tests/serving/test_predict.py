@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import InputError, MachineError
 from hallmark.images.guard import Limits
 from hallmark.serving import paths, scores
 from hallmark.serving import predict as predicting
 from hallmark.serving.answers import answer, calibrated
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIMITS = Limits(max_pixels=10**6, seconds=600, memory_mib=512)
 
@@ -85,13 +83,23 @@ def test_a_table_that_is_not_finished_leaves_nothing(folder: Path) -> None:
     assert len(list(folder.iterdir())) == 2
 
 
-@pytest.mark.parametrize("name", ["scores", "scores.xlsx", "no/scores.csv", "in"])
+@pytest.mark.parametrize("name", ["scores", "scores.xlsx", "no/scores.csv", "in", f"{'a' * 300}.csv"])
 def test_a_table_that_cannot_be_written_is_refused_first(folder: Path, name: str) -> None:
     (folder / "in.csv").mkdir()
     with pytest.raises(InputError, match="--out"):
         scores.check(folder / name)
     with pytest.raises(InputError, match="is a folder"):
         scores.check(folder / "in.csv")
+
+
+def test_a_folder_that_takes_no_files_is_the_machine_s_fault() -> None:
+    with pytest.raises(MachineError, match=r"--out /proc/scores\.csv cannot be written"):
+        scores.check(Path("/proc/scores.csv"))
+
+
+def test_a_line_is_one_line_whatever_the_name() -> None:
+    row = {"path": "a\tb\n\x1b[31m\u2028é.png", "label": "cat\r", "probability": 0.5, "calibrated": None}
+    assert predicting.line(row) == "a\\tb\\n\\x1b[31m\\u2028é.png\tcat\\r\t0.500"
 
 
 def test_calibration_is_a_temperature_on_the_logits() -> None:
