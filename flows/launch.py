@@ -10,6 +10,7 @@ from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import DEMO
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.dvcfile import CODE
+from hallmark.pipeline.execution import check_kept
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.tracking import reachability
@@ -35,6 +36,8 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
 
         recover(root, console)
         check_sources(STAGES, params, root, made=(DEMO,))
+        for stage in STAGES:
+            check_kept(stage, root)
         outbox.deliver(root)
         workspace = Workspace(root)
         workspace.settle_by_command(CODE)  # an edit that no stage uses leaves nothing to do

@@ -36,6 +36,7 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
     """
     missing = [str(path) for path in _inputs(stage) if not (root / path).exists()]
     if missing:
+        check_kept(stage, root)
         raise InputError(f"{stage.name}: {', '.join(missing)} not there", remedy="run the stages before it first")
     partials = {keyword: _partial(root / stage.place(keyword)) for keyword in stage.outputs}
     started = time.perf_counter()
@@ -116,6 +117,16 @@ def clear_partials(stage: Stage, root: Path) -> None:
 
 def _partial(place: Path) -> Path:
     return place.with_name(f".partial-{place.name}")
+
+
+def check_kept(stage: Stage, root: Path) -> None:
+    """Raises InputError where an input that no stage makes is missing."""
+    missing = [str(path) for path in stage.kept if not (root / path).exists()]
+    if missing:
+        paths = " ".join(missing)
+        raise InputError(
+            f"{stage.name}: {', '.join(missing)} not there", remedy=f"`git restore {paths}` brings it back"
+        )
 
 
 def _inputs(stage: Stage) -> Iterator[Path]:

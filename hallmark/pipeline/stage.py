@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+KEPT = ("review", "accepted", "ablation")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -26,6 +28,11 @@ class Stage:
     shared: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     does: str = ""
+
+    @property
+    def kept(self) -> list[Path]:
+        """The inputs that no stage makes: Git keeps them."""
+        return [self.place(keyword) for keyword in self.inputs if keyword in KEPT]
 
     def place(self, keyword: str) -> Path:
         """The path, relative to the root, that a keyword of this stage's ``run`` stands for."""

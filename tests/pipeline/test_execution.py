@@ -109,6 +109,12 @@ def test_a_missing_input_names_what_to_run(root: Path) -> None:
         execute(STAGE, module(good), "one", root)
 
 
+def test_a_missing_file_that_git_keeps_names_what_brings_it_back(root: Path) -> None:
+    stage = Stage(name="clean", inputs=("split", "review"), outputs=("clean",))
+    with pytest.raises(InputError, match=r"data/review\.csv not there; `git restore data/review\.csv` brings it back"):
+        execute(stage, module(good), "one", root)
+
+
 def test_a_report_with_nan_is_our_mistake(root: Path) -> None:
     def nan(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
         ledger.write_text("")
