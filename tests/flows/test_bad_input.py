@@ -181,6 +181,8 @@ def test_a_full_disk(clone: Callable[..., Clone], digits: Path) -> None:
         pytest.skip("may not mount a small file system here")
     try:
         (small.root / "data" / "review.csv").write_text("path,content_hash,decision,label,note,when\n")
+        for name in ("accepted.json", "ablation.json"):  # empty: they take none of the disk's one page
+            (small.root / "data" / name).touch()
         refuse(small, 2, "no 'data/none'", "git restore data/none")
         (small.root / "data" / "none").mkdir()
         refuse(small, 4, "the disk is full", "run again")
