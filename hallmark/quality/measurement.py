@@ -177,8 +177,8 @@ def texture(
 
 
 def _colour_noise(coloured: NDArray[np.uint8], scale: float) -> float:
-    """The noise of red against blue, on luma's scale, in bands of rows: all of them take twice as long to tell."""
-    if len(coloured) >= NORMAL_SIDE:
+    """The noise of red against blue, on luma's scale, in bands of rows: all of them take twice as long to measure."""
+    if len(coloured) >= BAND * BANDS:
         coloured = coloured[np.arange(len(coloured)) // BAND % BANDS == 0]
     # halved, or the difference would not fit in 8 bits
     difference = cv2.transform(coloured, RED_AGAINST_BLUE)
