@@ -109,9 +109,8 @@ class Task:
 def measured(task: Task) -> dict[str, Any]:
     """Balanced accuracy, tail recall and what the stages decided, by arm."""
     from benchmarks import long_tailed
-    from hallmark.contracts import runtime
+    from hallmark.contracts import durable, runtime
     from hallmark.experiments import trial
-    from hallmark.pipeline import durable
     from hallmark.pipeline.params import read
 
     runtime.prepare()

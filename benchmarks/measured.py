@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hallmark.contracts import telemetry
 from hallmark.learning import batches as loading
 from hallmark.learning import devices, losses, pixels
 from hallmark.learning.checkpoints import Checkpoints
@@ -19,7 +20,6 @@ from hallmark.learning.loop import fit
 from hallmark.learning.recipe import batch_size, resolve
 from hallmark.models.build import build
 from hallmark.models.params import choose
-from hallmark.pipeline import telemetry
 from hallmark.pipeline.params import build_all
 from hallmark.pipeline.params import read as read_params
 from hallmark.transforms import presets

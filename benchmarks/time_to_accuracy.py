@@ -37,8 +37,8 @@ def hallmark(data: Path, images: int, minutes: float, seed: int) -> None:
 
     runtime.prepare()
     from benchmarks.measured import default_recipe
+    from hallmark.contracts.telemetry import collect
     from hallmark.learning.validation import Validation
-    from hallmark.pipeline.telemetry import collect
     from tasks import train
 
     judge = Validation.judge

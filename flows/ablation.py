@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.experiments import CODE, TRAIN, Bench, Count, all_done, conduct, unit_of_work
+from hallmark.contracts import durable
 from hallmark.contracts.errors import GateRefused, InputError
-from hallmark.experiments import ablation, interventions, pages, preparation, record, trial
-from hallmark.experiments.ablation import AS_IT_IS, Finding
+from hallmark.experiments import ablation, interventions, preparation, record, trial
+from hallmark.experiments.ablation import AS_IT_IS
+from hallmark.experiments.results import Ablated
 from hallmark.judgement.objective import describe, gain_bounds
-from hallmark.pipeline import durable, overrides
+from hallmark.pipeline import overrides
 from hallmark.pipeline.configuration import configure, params_with
 from hallmark.pipeline.params import read
+from hallmark.reporting import experiment_pages
 from hallmark.tracking.runs import open_run
 from tasks import STAGES
 
@@ -47,17 +50,6 @@ class Request:
     apply: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ablated:
-    """``refused`` holds, by step, what a gate said of the pipeline without (or with) it."""
-
-    objective: str
-    n_judged: int
-    seeds: list[int]
-    findings: list[Finding]
-    refused: dict[str, str]
-
-
 def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Ablated:
     """Trains with and without each step over ``request.seeds`` seeds, and judges."""
     document = read(root / "params.yaml")
@@ -74,7 +66,7 @@ def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Con
 
     ablated: Ablated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "ablation.html"
-    durable.write_text(page, pages.ablation(ablated))
+    durable.write_text(page, experiment_pages.ablation(ablated))
     record.write(
         root / "data" / "ablation.json",
         objective=ablated.objective,
@@ -225,12 +217,12 @@ class _Work:
 
 
 def _sum_up(ablated: Ablated, console: Console, page: Path) -> None:
-    rows = pages.ablation_rows(ablated.findings)
+    rows = experiment_pages.ablation_rows(ablated.findings)
     if words := ablation.caution(len(ablated.seeds)):
         console.warn(words)
     console.table(
         f"{ablated.objective} on {ablated.n_judged} validation images, {len(ablated.seeds)} seeds",
-        pages.ABLATION_HEADINGS,
+        experiment_pages.ABLATION_HEADINGS,
         rows,
     )
     console.say(f"Page   {page}")

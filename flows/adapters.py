@@ -18,9 +18,10 @@ from prefect.context import TagsContext
 from prefect.states import Completed, Failed
 
 from flows.environment import end_in_time
-from hallmark.contracts.errors import HallmarkError
+from hallmark.contracts.errors import GateRefused, HallmarkError
 from hallmark.pipeline import execution
 from hallmark.pipeline.failures import known
+from hallmark.reporting.refusal import write_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +59,9 @@ def settle(stage: Stage, run: Run) -> tuple[str, float]:
         module = importlib.import_module(f"tasks.{stage.name}")
         try:
             execution.execute(stage, module, run.params[stage.name], run.root)
+        except GateRefused as refusal:
+            write_refusal(stage.name, refusal, run.root)
+            raise
         except SystemExit as end:
             if end.code == 128 + signal.SIGTERM:  # a training that was asked to end, and has kept its place
                 end_in_time(signal.SIGTERM)

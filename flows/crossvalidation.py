@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.experiments import CODE, TRAIN, Bench, Count, all_done, conduct, unit_of_work
+from hallmark.contracts import durable
 from hallmark.contracts.names import NO_FOLDER
 from hallmark.contracts.tables import SPLIT, read_table, write_table
-from hallmark.experiments import crossvalidation, pages, preparation, trial
+from hallmark.experiments import crossvalidation, preparation, trial
 from hallmark.experiments import folds as dividing
 from hallmark.experiments.crossvalidation import OUT_OF_FOLD, Metric
 from hallmark.experiments.judging import PREDICTIONS
+from hallmark.experiments.results import Crossvalidated
 from hallmark.judgement.objective import describe
-from hallmark.pipeline import durable, overrides
+from hallmark.pipeline import overrides
+from hallmark.reporting import experiment_pages
 from hallmark.serving import ensemble
 from hallmark.tracking import lineage, registry
 from hallmark.tracking.runs import open_run
@@ -50,18 +53,6 @@ class Request:
     register: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossvalidated:
-    """``metrics`` are over all folds of all repeats; ``table`` is where the out-of-fold predictions lie."""
-
-    objective: str
-    folds: list[tuple[str, Outcome]]
-    metrics: list[Metric]
-    warnings: list[str]
-    table: Path
-    model_uri: str
-
-
 def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Crossvalidated:
     """Trains and judges each fold; with ``request.register`` the folds' models become one registered model."""
 
@@ -70,13 +61,13 @@ def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, conso
 
     found: Crossvalidated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "crossvalidation.html"
-    durable.write_text(page, pages.crossvalidation(found))
+    durable.write_text(page, experiment_pages.crossvalidation(found))
     for warning in found.warnings:
         console.warn(f"Note: {warning}")
     console.table(
         f"{request.folds} folds, {request.repeats} times: each image judged by models that did not see it",
-        pages.CROSSVALIDATION_HEADINGS,
-        pages.crossvalidation_rows(found.metrics),
+        experiment_pages.CROSSVALIDATION_HEADINGS,
+        experiment_pages.crossvalidation_rows(found.metrics),
     )
     console.say(f"Out of fold  {found.table}")
     if found.model_uri:

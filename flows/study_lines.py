@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.experiments import Count
-from hallmark.experiments import pages
 from hallmark.experiments.study import ranked
+from hallmark.reporting import experiment_pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from flows.console import Console
-    from flows.tuning import Tuned
+    from hallmark.experiments.results import Tuned
     from hallmark.experiments.study import Study
 
 
@@ -57,7 +57,7 @@ def sum_up(tuned: Tuned, console: Console, page: Path) -> None:
     table = []
     if tuned.baseline is not None:
         blank = ["as it is" for _ in keys]
-        ms = [pages.number(tuned.baseline_ms, 3)] if latency else []
+        ms = [experiment_pages.number(tuned.baseline_ms, 3)] if latency else []
         table.append(["params.yaml", f"{tuned.baseline:.4f}", *ms, *blank])
     for row in shown:
         values = [_short(row.values[key]) for key in keys]

@@ -19,14 +19,17 @@ from flows.confirmation import confirm
 from flows.crossvalidation import divide, fold_tree
 from flows.experiments import CODE, TRAIN, Bench, all_done, conduct, unit_of_work
 from flows.study_lines import Progress, sum_up
+from hallmark.contracts import durable
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.runtime import state as private
-from hallmark.experiments import pages, space, trial
+from hallmark.experiments import space, trial
+from hallmark.experiments.results import Tuned
 from hallmark.experiments.study import Exhausted, Pruned, Study, check, default_storage
 from hallmark.judgement.objective import describe
-from hallmark.pipeline import durable, overrides
+from hallmark.pipeline import overrides
 from hallmark.pipeline.configuration import configure, params_with
 from hallmark.pipeline.params import read
+from hallmark.reporting import experiment_pages
 from hallmark.tracking.runs import open_run
 from tasks import STAGES
 
@@ -63,26 +66,6 @@ class Request:
     apply: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuned:
-    """A study as it stands; ``confirmed`` where its best was trained anew.
-
-    ``baseline`` is the quality of params.yaml as it is, None where it was not asked for; ``baseline_ms`` its
-    milliseconds an image, None where they were not measured.
-    """
-
-    study: str
-    objective: str
-    folds: int
-    baseline: float | None
-    baseline_ms: float | None
-    rows: list[Row]
-    front: list[Row]
-    importances: dict[str, float]
-    seconds: float
-    confirmed: Confirmed | None
-
-
 def tune(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Tuned:
     """Runs or goes on with a study until it has ``request.trials`` trials. Raises InputError for a wrong space."""
     document = read(root / "params.yaml")
@@ -114,7 +97,7 @@ def tune(root: Path, params: Mapping[str, Any], request: Request, console: Conso
 
     tuned: Tuned = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "tuning.html"
-    durable.write_text(page, pages.tuning(tuned, searched))
+    durable.write_text(page, experiment_pages.tuning(tuned, searched))
     sum_up(tuned, console, page)
     best = tuned.front[0] if tuned.front else None
     if request.apply:
@@ -337,8 +320,8 @@ def _apply(root: Path, tuned: Tuned, best: Row | None, console: Console) -> None
     if tuned.confirmed is not None:
         console.table(
             f"Trained anew over {len(tuned.confirmed.seeds)} other seeds, params.yaml {tuned.confirmed.baseline:.4f}",
-            pages.CONFIRMED_HEADINGS,
-            pages.confirmed_rows(tuned.confirmed),
+            experiment_pages.CONFIRMED_HEADINGS,
+            experiment_pages.confirmed_rows(tuned.confirmed),
         )
         if tuned.confirmed.winner is None:
             console.warn("Nothing applied: no trial is surely better than params.yaml over other seeds")

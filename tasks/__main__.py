@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(name: str, root: Path) -> None:
     from hallmark.contracts import runtime
+    from hallmark.contracts.errors import GateRefused
     from hallmark.pipeline.display import Display
     from hallmark.pipeline.execution import execute
     from hallmark.pipeline.lock import exclusive
@@ -83,7 +84,13 @@ def _run(name: str, root: Path) -> None:
 
             complete(root)
         display.begin(name, stage.does, place=place)
-        execute(stage, modules[name], params[name], root)
+        try:
+            execute(stage, modules[name], params[name], root)
+        except GateRefused as refusal:
+            from hallmark.reporting.refusal import write_refusal
+
+            write_refusal(name, refusal, root)
+            raise
 
 
 def _code(root: Path) -> None:

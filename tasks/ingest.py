@@ -87,10 +87,10 @@ def run(params: Params, *, ingest: Path) -> Report:
     from dataclasses import asdict
 
     from hallmark.contracts.tables import MANIFEST, write_table
+    from hallmark.contracts.telemetry import note
     from hallmark.images.bounds import Bounds
     from hallmark.images.shards import write
     from hallmark.images.sources import open_source
-    from hallmark.pipeline.telemetry import note
 
     started = time.perf_counter()
     bounds = Bounds(

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
+from hallmark.judgement.gate import Gate  # noqa: TC001  the params loader resolves the annotation
 from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
-from hallmark.tracking.gate import Gate  # noqa: TC001  the params loader resolves the annotation
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from hallmark.judgement.gate import Comparison, Judged
     from hallmark.tracking import publication
-    from hallmark.tracking.gate import Comparison, Judged
     from hallmark.tracking.lookup import Version
 
 
@@ -65,11 +65,12 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
 
     import pandas as pd
 
+    from hallmark.contracts.durable import write_text
     from hallmark.contracts.seeds import derive
+    from hallmark.judgement import gate
     from hallmark.judgement.objective import describe
-    from hallmark.pipeline.durable import write_text
     from hallmark.serving import package
-    from hallmark.tracking import gate, lineage, publication, registry
+    from hallmark.tracking import lineage, publication, registry
 
     classes = json.loads((train / "model.json").read_text(encoding="utf-8"))["classes"]
     judged = gate.Judged.of(pd.read_parquet(evaluate / "predictions.parquet"), classes)
@@ -142,7 +143,8 @@ def _against(params: Params, judged: Judged, champion: Version | None) -> tuple[
     import pandas as pd
 
     from hallmark.contracts.seeds import derive
-    from hallmark.tracking import gate, registry
+    from hallmark.judgement import gate
+    from hallmark.tracking import registry
 
     if champion is None:
         return gate.PROMOTED, "it passed the gate, and there is no other champion", None

@@ -91,10 +91,10 @@ def run(
     import tempfile
     from pathlib import Path
 
+    from hallmark.contracts import telemetry
     from hallmark.contracts.runtime import state
     from hallmark.learning import checkpoints, devices, finding, record, sets, settings, starting
     from hallmark.models import layers, weights
-    from hallmark.pipeline import telemetry
     from hallmark.tracking import backbones, dataset, store
     from hallmark.tracking.runs import open_run
 

@@ -10,8 +10,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import durable
 from hallmark.contracts.errors import InputError
-from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import durable
 from hallmark.contracts.errors import HallmarkError
 from hallmark.experiments.record import INPUTS
-from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

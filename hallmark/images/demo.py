@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
+from hallmark.contracts import durable
 from hallmark.contracts.errors import HallmarkError, InputError, MachineError
 from hallmark.contracts.seeds import derive
-from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-from hallmark.contracts import progress
+from hallmark.contracts import progress, telemetry
 from hallmark.contracts.errors import InputError
 from hallmark.learning import batches as loading
 from hallmark.learning import checkpoints as keeping
@@ -23,7 +23,6 @@ from hallmark.learning.sheets import sheet
 from hallmark.learning.stepping import Stepper
 from hallmark.learning.team import Order, Work, formed
 from hallmark.learning.usage import Usage
-from hallmark.pipeline import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 if TYPE_CHECKING:
-    from hallmark.pipeline.telemetry import Fact
+    from hallmark.contracts.telemetry import Fact
 
 EVERY = 2.0  # seconds between samples
 MIB = 2**20

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import durable
 from hallmark.contracts.errors import InputError
-from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

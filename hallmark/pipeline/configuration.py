@@ -9,10 +9,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts.durable import write_text
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.names import DEMO, NO_FOLDER
 from hallmark.pipeline import overrides as hydra
-from hallmark.pipeline.durable import write_text
 from hallmark.pipeline.params import Document, build_all, read
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import GateRefused, HallmarkError, InputError
+from hallmark.contracts import durable
+from hallmark.contracts.errors import HallmarkError, InputError
 from hallmark.contracts.runtime import state
-from hallmark.pipeline import durable, provenance
+from hallmark.contracts.telemetry import collect
+from hallmark.pipeline import provenance
 from hallmark.pipeline.machine import as_machine_error
-from hallmark.pipeline.telemetry import collect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ NOTHING = "nothing.txt"  # the only file of an output folder left empty: DVC war
 def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[str, Any]:
     """Runs the stage and puts its outputs in place; the Report as plain values.
 
-    Raises InputError, GateRefused (after writing the refusal's story), MachineError, and whatever else went wrong.
+    Raises InputError, GateRefused, MachineError, and whatever else went wrong. The caller writes a refusal's page.
     """
     missing = [str(path) for path in _inputs(stage) if not (root / path).exists()]
     if missing:
@@ -56,9 +57,6 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
                     (partial / NOTHING).write_text(f"The stage {stage.name} had nothing to put here.\n")
                 durable.replace(partial, root / stage.place(keyword))
             durable.write_text(root / stage.report, text)
-        except GateRefused as refusal:
-            write_refusal(stage.name, refusal, root)
-            raise
         except Exception as error:
             in_the_way = None if isinstance(error, HallmarkError) else as_machine_error(error, stage.name)
             if in_the_way is None:
@@ -89,21 +87,6 @@ def record_run(stage: str, facts: dict[str, Any], root: Path) -> None:
     entries[stage] = facts
     durable.write_text(path, json.dumps(entries, indent=2) + "\n")
     provenance.note(stage, facts["state"], root)
-
-
-def write_refusal(stage: str, refusal: GateRefused, root: Path) -> None:
-    """Keeps a gate's full story in .hallmark/refusals/<stage>/: story.json, ledger.csv where known, index.html."""
-    from hallmark.reporting.refusal import render_refusal
-
-    folder = state(root) / "refusals" / stage
-    durable.remove(folder)
-    folder.mkdir(parents=True)
-    story = {"stage": stage, "message": refusal.message, "remedies": list(refusal.remedies), **refusal.story}
-    (folder / "story.json").write_text(json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if refusal.ledger is not None:
-        refusal.ledger.to_csv(folder / "ledger.csv", index=False)
-    page = render_refusal(story, refusal.ledger, refusal.message, remedies=refusal.remedies)
-    (folder / "index.html").write_text(page, encoding="utf-8")
 
 
 def clear_partials(stage: Stage, root: Path) -> None:

@@ -13,7 +13,7 @@ import subprocess
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hallmark.pipeline import durable
+from hallmark.contracts import durable
 from hallmark.pipeline.params import read
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ def _words(found: dict[str, Any]) -> list[str]:
 def accept(root: Path) -> int:
     """Writes the profile of the usable images at hand to data/accepted.json; how many there are. Raises InputError."""
     from hallmark.contracts import tables
-    from hallmark.pipeline.durable import write_text
+    from hallmark.contracts.durable import write_text
 
     places = root / "data" / "ingest" / "manifest.parquet", root / "data" / "validate" / "measurements.parquet"
     if not all(place.exists() for place in places):

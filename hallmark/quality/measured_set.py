@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hallmark.contracts import progress
+from hallmark.contracts.telemetry import note
 from hallmark.images import decoding
-from hallmark.pipeline.telemetry import note
 from hallmark.quality import measurement
 from hallmark.quality.isolation import measure_all
 from hallmark.quality.measurement import COLUMNS, Measured

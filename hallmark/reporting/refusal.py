@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import durable
 from hallmark.contracts.names import FATES, REASONS
+from hallmark.contracts.runtime import state
 from hallmark.reporting import words
 from hallmark.reporting.templating import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
+    from hallmark.contracts.errors import GateRefused
+
 MOST_FILES = 500
 MOST_ROWS = 200
+
+
+def write_refusal(stage: str, refusal: GateRefused, root: Path) -> None:
+    """Keeps a gate's full story in .hallmark/refusals/<stage>/: story.json, ledger.csv where known, index.html."""
+    folder = state(root) / "refusals" / stage
+    durable.remove(folder)
+    folder.mkdir(parents=True)
+    story = {"stage": stage, "message": refusal.message, "remedies": list(refusal.remedies), **refusal.story}
+    (folder / "story.json").write_text(json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if refusal.ledger is not None:
+        refusal.ledger.to_csv(folder / "ledger.csv", index=False)
+    page = render_refusal(story, refusal.ledger, refusal.message, remedies=refusal.remedies)
+    (folder / "index.html").write_text(page, encoding="utf-8")
 
 
 def render_refusal(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hallmark.pipeline import durable
+from hallmark.contracts import durable
 from hallmark.quality.review import COLUMNS, read_rows
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
+from hallmark.contracts.telemetry import note
 from hallmark.learning import devices
 from hallmark.learning.averaging import Average
-from hallmark.pipeline.telemetry import note
 from hallmark.synthesis import flow
 from hallmark.synthesis.parallel import mapping
 from hallmark.synthesis.unet import UNet

@@ -20,8 +20,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from hallmark.contracts import durable
 from hallmark.contracts.runtime import STATE
-from hallmark.pipeline import durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from hallmark.contracts.errors import HallmarkError, InputError, MachineError
+from hallmark.judgement.gate import PROMOTED, REFUSED
 from hallmark.tracking import address, flavor, integrity, lookup, outbox, reachability, runs, store
-from hallmark.tracking.gate import PROMOTED, REFUSED
 from hallmark.tracking.lookup import Version
 
 if TYPE_CHECKING:

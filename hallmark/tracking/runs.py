@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from hallmark.pipeline import telemetry
+from hallmark.contracts import telemetry
 from hallmark.tracking import address, delivery, journal, lookup, outbox, process, reachability, store
 from hallmark.tracking.courier import Courier
 from hallmark.tracking.delivery import OUTPUT

@@ -78,7 +78,7 @@ def _rwlock(root: Path) -> Finding:
 
 
 def _leftovers(root: Path) -> Finding:
-    from hallmark.pipeline.durable import remove
+    from hallmark.contracts.durable import remove
 
     found = [
         path

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts.durable import write_text
 from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
-from hallmark.pipeline.durable import write_text
 from hallmark.versioning.dependencies import teach
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hallmark.pipeline import durable
+from hallmark.contracts import durable
 from hallmark.pipeline.dvcfile import digest_file
 from hallmark.pipeline.params import read
 from hallmark.versioning.workspace import Workspace

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from hallmark.contracts.errors import InputError
-from hallmark.experiments import ablation, crossvalidation, folds, interventions, pages
+from hallmark.experiments import ablation, crossvalidation, folds, interventions
 from hallmark.experiments.ablation import AS_IT_IS
 from hallmark.experiments.trial import Outcome
 from hallmark.pipeline.configuration import params_with
 from hallmark.pipeline.params import read
+from hallmark.reporting import experiment_pages
 from tasks import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +123,7 @@ def test_gain_is_with_minus_without_whichever_way_the_step_stands() -> None:
     # what is on and helps stays, what is off and helps goes in
     assert ablation.to_apply(chosen, [ema, mixup, clean]) == {"train.mixup": 0.2}
     assert ablation.to_apply(chosen, [replace(ema, verdict="drop")]) == {"train.ema": 0.0}
-    rows = pages.ablation_rows([ema, clean])
+    rows = experiment_pages.ablation_rows([ema, clean])
     assert rows[0][-1] == "keep"
     assert rows[1][-2:] == ["+3.0*", "changes nothing"]
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError
 from hallmark.learning import devices, epoch, record
 from hallmark.learning.usage import Usage
 from hallmark.learning.validation import Validated
-from hallmark.pipeline import telemetry
 from tests.learning.training import CPU, RECIPE, Recorded, batches, run, validation
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError
 from hallmark.learning import devices, schedules
 from hallmark.learning.batches import Waiting, stream, workers
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.models.build import build
-from hallmark.pipeline import telemetry
 from tests.learning import training
 from tests.learning.training import CPU, RECIPE, Recorded, batches, run, same, validation
 from tests.learning.workspace import SHIFT

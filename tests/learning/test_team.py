@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.learning import devices
 from hallmark.learning.batches import Batch
@@ -19,7 +20,6 @@ from hallmark.learning.checkpoints import Checkpoints
 from hallmark.learning.stepping import Stepper
 from hallmark.learning.team import Team
 from hallmark.models.build import build
-from hallmark.pipeline import telemetry
 from tests.learning.training import CPU, RECIPE, batches, run, same, validation
 
 if TYPE_CHECKING:

@@ -207,8 +207,8 @@ def writers() -> dict[str, Callable[[Path], object]]:
     from PIL import Image
     from safetensors.torch import save_file
 
+    from hallmark.contracts.durable import write_text
     from hallmark.learning.checkpoints import Checkpoints
-    from hallmark.pipeline.durable import write_text
 
     noise = np.random.default_rng(0).normal(size=(400, 400))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from hallmark.pipeline.telemetry import collect
+from hallmark.contracts.telemetry import collect
 from hallmark.quality import isolation, measured_set
 from hallmark.quality.isolation import Limits
 from tests.quality.test_measurement import encoded, photo

@@ -16,8 +16,8 @@ from PIL import Image
 
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.tables import MANIFEST, read_table
+from hallmark.contracts.telemetry import collect
 from hallmark.images.shards import Reader
-from hallmark.pipeline.telemetry import collect
 from tasks import ingest
 from tasks.ingest import Params, Report
 

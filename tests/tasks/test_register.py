@@ -24,10 +24,10 @@ import torch
 from PIL import Image
 
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.judgement.gate import Gate
 from hallmark.judgement.objective import Objective
 from hallmark.models import weights
 from hallmark.tracking import integrity, registry, runs, store
-from hallmark.tracking.gate import Gate
 from hallmark.tracking.params import Tracking
 from tasks import register
 

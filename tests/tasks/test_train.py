@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from hallmark.contracts import telemetry
 from hallmark.contracts.errors import GateRefused, InputError
 from hallmark.contracts.tables import DECISIONS, PLAN, SPLIT, read_table, write_table
 from hallmark.images.decoding import prepare
@@ -26,7 +27,6 @@ from hallmark.judgement.objective import Objective
 from hallmark.learning import sets
 from hallmark.models import weights
 from hallmark.models.params import Model
-from hallmark.pipeline import telemetry
 from hallmark.tracking.params import Tracking
 from tasks import train
 from tests.learning import workspace

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError
-from hallmark.pipeline import telemetry
 from hallmark.tracking import courier, process, runs, store
 from hallmark.tracking.params import Tracking
 

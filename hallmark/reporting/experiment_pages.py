@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hallmark.experiments import figures
 from hallmark.experiments.ablation import caution
 from hallmark.judgement import paired
 from hallmark.reporting import charts, words
+from hallmark.reporting import experiment_figures as figures
 from hallmark.reporting.templating import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hallmark.experiments.ablation import Finding
     from hallmark.experiments.confirmation import Confirmed
+    from hallmark.experiments.crossvalidation import Metric
+    from hallmark.experiments.results import Ablated, Crossvalidated, Tuned
     from hallmark.experiments.space import Space
 
-TEMPLATES = Path(__file__).parent / "templates"
 FIGURE = re.compile(r"–|[-+]?[\d,.]+(?:e[-+]?\d+)?\*?(?: to [-+]?[\d,.]+)?")
 
 
@@ -44,18 +45,18 @@ class Section:
 
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     """The page's HTML, in the looks of the report; whatever came from data is escaped."""
-    template = environment(TEMPLATES).get_template("experiment.html")
+    template = environment().get_template("experiment.html")
     return template.render(title=title, lead=lead, sections=sections)
 
 
-def tuning(tuned: Any, space: Space) -> str:
+def tuning(tuned: Tuned, space: Space) -> str:
     """The page of a study: its history, what matters, the values of the trials, all trials."""
-    done = [row for row in tuned.rows if row.quality is not None]
-    latency = any(row.latency_ms is not None for row in done)
+    done = [(row, row.quality) for row in tuned.rows if row.quality is not None]
+    latency = any(row.latency_ms is not None for row, _ in done)
     keys = [dimension.key for dimension in space.dimensions]
     sections = []
     if done:
-        points = [(row.number, row.quality) for row in done]
+        points = [(row.number, quality) for row, quality in done]
         sections.append(
             Section(
                 title="Quality of the trials",
@@ -65,16 +66,24 @@ def tuning(tuned: Any, space: Space) -> str:
         )
         if latency:
             on = {row.number for row in tuned.front}
-            trials = [(row.latency_ms, row.quality, row.number in on) for row in done]
+            trials = [
+                (row.latency_ms, quality, row.number in on) for row, quality in done if row.latency_ms is not None
+            ]
             sections.append(
-                Section(title="Quality against latency", drawn=True, figure=figures.front(trials, tuned.objective))
+                Section(
+                    title="Quality against latency",
+                    drawn=True,
+                    figure=figures.front(trials, tuned.objective),
+                )
             )
         if tuned.importances:
             sections.append(Section(title="What matters", drawn=True, figure=figures.importances(tuned.importances)))
-        values = [(row.values, row.quality) for row in done]
+        values = [(row.values, quality) for row, quality in done]
         sections.append(
             Section(
-                title="The values of the trials", drawn=True, figure=figures.parallel(values, space, tuned.objective)
+                title="The values of the trials",
+                drawn=True,
+                figure=figures.parallel(values, space, tuned.objective),
             )
         )
     sections.append(
@@ -156,7 +165,7 @@ ABLATION_HEADINGS = (
 )
 
 
-def ablation_rows(findings: Sequence[Any]) -> list[list[str]]:
+def ablation_rows(findings: Sequence[Finding]) -> list[list[str]]:
     """A row a step, as the terminal and the page show it."""
     return [
         [
@@ -174,7 +183,7 @@ def ablation_rows(findings: Sequence[Any]) -> list[list[str]]:
     ]
 
 
-def ablation(ablated: Any) -> str:
+def ablation(ablated: Ablated) -> str:
     """The page of an ablation: the gains with their intervals, the table, what a gate refused."""
     known = [finding for finding in ablated.findings if finding.gain["value"] is not None]
     bars = [(each.name, each.gain["value"], *each.gain["ci95"], each.verdict) for each in known]
@@ -219,7 +228,7 @@ signed, span = words.signed, words.span
 CROSSVALIDATION_HEADINGS = ("metric", "mean", "95 % interval", "spread", "lowest", "highest")
 
 
-def crossvalidation_rows(metrics: Sequence[Any]) -> list[list[str]]:
+def crossvalidation_rows(metrics: Sequence[Metric]) -> list[list[str]]:
     """A row a metric, as the terminal and the page show it."""
     rows = []
     for metric in metrics:
@@ -230,7 +239,7 @@ def crossvalidation_rows(metrics: Sequence[Any]) -> list[list[str]]:
     return rows
 
 
-def crossvalidation(found: Any) -> str:
+def crossvalidation(found: Crossvalidated) -> str:
     """The page of a cross-validation: metrics with intervals, the folds."""
     known = [each for each in found.metrics if each.estimate["value"] is not None and each.name != "log loss"]
     bars = [(each.name, each.estimate["value"], *each.estimate["ci95"], "") for each in known]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hallmark.contracts import durable
 from hallmark.contracts.errors import MachineError
-from hallmark.pipeline import durable
 from hallmark.pipeline.lock import exclusive, holder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_the_fallback_without_exchange_does_the_same(tmp_path: Path, monkeypatch
 def test_a_killed_writer_leaves_one_whole_version(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib, itertools\n"
-        "from hallmark.pipeline import durable\n"
+        "from hallmark.contracts import durable\n"
         "place = pathlib.Path(sys.argv[1])\n"
         "for number in itertools.count():\n"
         "    new = place.with_name('new')\n"

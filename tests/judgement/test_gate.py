@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from hallmark.contracts.errors import InputError
+from hallmark.judgement.gate import CHALLENGER, PROMOTED, Comparison, Gate, Judged, assess, compare, decide
 from hallmark.judgement.objective import METRICS, Objective
-from hallmark.tracking.gate import CHALLENGER, PROMOTED, Comparison, Gate, Judged, assess, compare, decide
 
 CLASSES = ("a", "b", "c")
 LENIENT = Gate(beat_constant=True, objective=None, worst_recall=0.0)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hallmark.experiments import figures, pages
 from hallmark.experiments.ablation import Finding
 from hallmark.experiments.confirmation import Candidate, Confirmed
 from hallmark.experiments.crossvalidation import Metric
+from hallmark.experiments.results import Ablated, Crossvalidated, Tuned
 from hallmark.experiments.space import Dimension
 from hallmark.experiments.study import Row
+from hallmark.experiments.trial import Outcome
+from hallmark.reporting import experiment_figures, experiment_pages
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from playwright.sync_api import Page
 
 CHROMIUM = "/usr/bin/chromium"
@@ -45,8 +46,8 @@ def tuning(name: str = "quick") -> str:
         for number in range(8)
     ] + [Row(number=8, state="failed", values={}, quality=None, latency_ms=None, facts={}, why="no")]
     gain = {"value": 0.03, "ci95": [0.01, 0.05]}
-    return pages.tuning(
-        SimpleNamespace(
+    return experiment_pages.tuning(
+        Tuned(
             study=name,
             objective="macro F1",
             folds=0,
@@ -76,8 +77,8 @@ def finding(name: str, value: float | None, verdict: str) -> Finding:
 
 
 def ablation(name: str = "ema") -> str:
-    return pages.ablation(
-        SimpleNamespace(
+    return experiment_pages.ablation(
+        Ablated(
             objective="macro F1",
             n_judged=300,
             seeds=[0, 1, 2],
@@ -93,13 +94,18 @@ def ablation(name: str = "ema") -> str:
 
 def crossvalidation(name: str = "macro F1") -> str:
     estimate = {"value": 0.93, "ci95": [0.9, 0.95]}
-    outcome = SimpleNamespace(objective=0.93, worst_recall=-1.11e-17, n_judged=200, n_train=800, epochs=12, seconds=9.5)
-    return pages.crossvalidation(
-        SimpleNamespace(
+    outcome = Outcome(
+        objective=0.93, recall={"a": -1.11e-17, "b": 1.0}, n_judged=200, n_train=800, epochs=12, best_epoch=9,
+        seconds=9.5, latency_ms=None, metrics={}, mlflow_run=None, resolved={},
+    )  # fmt: skip
+    return experiment_pages.crossvalidation(
+        Crossvalidated(
             objective=name,
             metrics=[Metric(name=name, estimate=estimate, spread=0.01, low=0.9, high=0.95)],
             warnings=["a class is missing in one fold"],
             folds=[("1", outcome), ("2", outcome)],
+            table=Path("out_of_fold.parquet"),
+            model_uri="",
         )
     )
 
@@ -124,12 +130,12 @@ def test_it_has_the_looks_of_the_report_and_no_script(name: str) -> None:
 def test_figures_take_the_colours_of_the_page() -> None:
     text = tuning()
     assert text.count('class="scroll drawing"') == 4
-    assert not [placeholder for placeholder in figures.COLOURS if placeholder in text]
-    for colour in figures.COLOURS.values():
+    assert not [placeholder for placeholder in experiment_figures.COLOURS if placeholder in text]
+    for colour in experiment_figures.COLOURS.values():
         assert colour in text
-    drawn = figures.importances({"a": 1.0})
+    drawn = experiment_figures.importances({"a": 1.0})
     assert "#000000" not in drawn, "black text is not seen in the dark"
-    assert figures.importances({"a": 1.0}) == drawn
+    assert experiment_figures.importances({"a": 1.0}) == drawn
 
 
 def test_figures_are_aligned_and_verdicts_coloured() -> None:
