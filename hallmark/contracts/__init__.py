@@ -1,1 +1,1 @@
-"""What the whole project agrees on: names, tables, errors, checks of values, seeds."""
+"""What all rooms share: names, tables, errors, checks of values, seeds, atomic writes, telemetry."""

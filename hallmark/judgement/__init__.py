@@ -1,1 +1,1 @@
-"""Metrics with intervals, calibration, robustness, slices."""
+"""Metrics with intervals, calibration, robustness, slices, and the promotion gate."""

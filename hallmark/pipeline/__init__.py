@@ -1,1 +1,1 @@
-"""Stages as data, params, execution, telemetry."""
+"""Stages as data, params, execution, code digests."""

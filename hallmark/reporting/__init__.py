@@ -1,1 +1,1 @@
-"""The page a person reads."""
+"""The HTML pages: the report, a refusal, the pages of experiments."""
