@@ -5,7 +5,7 @@
 The two loops have the same network, images, augmentation, optimiser, schedule, clipping, weight average, label
 smoothing and precision, and train in turns in one process: the ratio of a round weighs other work on the machine alike.
 Both have as many threads: by hand for each kernel, as torch does by itself; Hallmark for the parts of a batch, where
-it takes them side by side (hallmark/learning/lanes.py), so that its batch norms see such a part.
+it takes them side by side (hallmark/learning/replicas.py), so that its batch norms see such a part.
 The loop by hand is what a practitioner would write: no checkpoints, no monitoring, no resume, no seeds per step.
 The second measurement starts the stage train in a process of its own on the same images as PNG, with no cache, and
 stops its clock at the first optimiser step; importing torch alone is timed beside it.
@@ -40,15 +40,15 @@ from hallmark.contracts import runtime
 runtime.prepare()
 from benchmarks.measured import default_recipe
 from tasks import train
-from hallmark.learning import stepping
-take = stepping.Stepper.take
+from hallmark.learning import train_step
+take = train_step.TrainStep.take
 
 def first(self, *arguments, **named):
     result = take(self, *arguments, **named)
     print("FIRST", time.perf_counter() - started, time.process_time(), flush=True)
     sys.exit(0)
 
-stepping.Stepper.take = first
+train_step.TrainStep.take = first
 folders = {name: Path(place) for name, place in json.loads(sys.argv[1]).items()}
 train.run(default_recipe(), **folders)
 """
@@ -75,7 +75,7 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
     )
     before = torch.get_num_threads()
     # a kernel has here what Hallmark's lanes have together
-    torch.set_num_threads(machine.threads * machine.side_by_side)
+    torch.set_num_threads(machine.threads * machine.replica_threads)
     wall, cpu, total = time.perf_counter(), time.process_time(), 0.0
     for epoch in range(resolved.epochs):
         order = epoch_order(plan, seed=0, epoch=epoch, sampler="sequential")

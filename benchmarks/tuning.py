@@ -37,7 +37,7 @@ from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
 from hallmark.experiments import space
 from hallmark.experiments.study import _sampler, _suggest
-from hallmark.learning import checkpoints, devices, sets, starting
+from hallmark.learning import checkpoints, devices, model_setup, training_data
 from hallmark.learning.recipe import resolve
 from hallmark.models import weights
 from hallmark.pipeline.configuration import params_with
@@ -57,14 +57,14 @@ class Silent:
 def objective(trial):
     values = {each.key: _suggest(trial, each) for each in searched.dimensions}
     params = params_with(STAGES, document, values, package="tasks")["train"]
-    made = sets.read(**folders, synthetic_weight=params.synthetic_weight)
+    made = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((data / "augment" / "policy.json").read_text())
     cache = runtime.state() / "cache" / "pixels"
-    start = starting.prepare(params.model, made, recipe=params, seed=params.seed, cache=cache, backbone=None)
+    start = model_setup.prepare(params.model, made, recipe=params, seed=params.seed, cache=cache, backbone=None)
     resolved = resolve(params, images=made.shown, network=start.description["name"], weights=start.weights)
     machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
     with tempfile.TemporaryDirectory() as folder:
-        fitted = sets.train(made, start, transforms=policy["transforms"], recipe=params, resolved=resolved,
+        fitted = training_data.train(made, start, transforms=policy["transforms"], recipe=params, resolved=resolved,
                             objective=params.objective, seed=params.seed, machine=machine, log=Silent(),
                             checkpoints=checkpoints.Checkpoints(Path(folder), "k"))
         weights.save_model(Path(folder), start.description, fitted.state)

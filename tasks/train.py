@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hallmark.learning.loop import Fitted
-    from hallmark.learning.sets import Sets
-    from hallmark.learning.starting import Start
+    from hallmark.learning.model_setup import ModelSetup
+    from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
 
 
@@ -93,20 +93,20 @@ def run(
 
     from hallmark.contracts import telemetry
     from hallmark.contracts.runtime import state
-    from hallmark.learning import checkpoints, devices, finding, record, sets, settings, starting
+    from hallmark.learning import batch_size_finder, checkpoints, devices, model_setup, record, settings, training_data
     from hallmark.models import layers, weights
     from hallmark.tracking import backbones, dataset, store
     from hallmark.tracking.runs import open_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
-    data = sets.read(**folders, synthetic_weight=params.synthetic_weight)
+    data = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((augment / "policy.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         named = params.model.backbone
         backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
         cache = state() / "cache" / "pixels"
         with store.opened_meanwhile():
-            start = starting.prepare(
+            start = model_setup.prepare(
                 params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone
             )
     name = start.description["name"]
@@ -114,7 +114,7 @@ def run(
     shape = (resolved.batch_size, *start.shape)
     machine = devices.machine(params.precision, start.network, shape, compiled=params.compile)
     telemetry.note(
-        device=str(machine.device), precision=machine.precision, threads=machine.threads, lanes=machine.lanes
+        device=str(machine.device), precision=machine.precision, threads=machine.threads, replicas=machine.replicas
     )
 
     # what follows the training only does not change it
@@ -125,7 +125,7 @@ def run(
     if params.batch_size == "find":
         found = kept.once(
             "batch_size",
-            lambda: finding.batch_size(
+            lambda: batch_size_finder.search(
                 start.network, start.shape, images=data.shown, machine=machine, classes=len(data.classes)
             ),
         )
@@ -154,7 +154,7 @@ def run(
         source = dataset.source_of(dataset.workspace_of(ingest))
         profile = {**shown, "classes": data.plan.table["label"].astype(str).value_counts().sort_index().to_dict()}
         tracked.dataset(dataset.describe(data.files, source=source, profile=profile), context=dataset.TRAINING)
-        fitted = sets.train(
+        fitted = training_data.train(
             data,
             start,
             transforms=policy["transforms"],
@@ -175,7 +175,7 @@ def run(
     return _report(params, data, start, backbone, fitted)
 
 
-def _tags(params: Params, start: Start, device: str) -> dict[str, str]:
+def _tags(params: Params, start: ModelSetup, device: str) -> dict[str, str]:
     """For MLflow's page of the run: why this network, and what params.yaml left open."""
     from hallmark.learning import settings
     from hallmark.tracking.runs import NOTE
@@ -184,7 +184,7 @@ def _tags(params: Params, start: Start, device: str) -> dict[str, str]:
     return {NOTE: start.why, "hallmark.device": device, "hallmark.written": left or "all values"}
 
 
-def _report(params: Params, data: Sets, start: Start, backbone: Backbone | None, fitted: Fitted) -> Report:
+def _report(params: Params, data: TrainingData, start: ModelSetup, backbone: Backbone | None, fitted: Fitted) -> Report:
     from hallmark.learning.record import finite
 
     resolved, described = fitted.resolved, start.description

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 RESOLVED = ("batch_size", "optimizer", "lr", "weight_decay", "schedule")
-HEAVY = ("hallmark.learning.sets", "hallmark.experiments.judging", "hallmark.tracking.runs")
+HEAVY = ("hallmark.learning.training_data", "hallmark.experiments.judging", "hallmark.tracking.runs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +102,9 @@ def run(job: Job) -> Outcome:
         stack.enter_context(working_in(job.place))
         stack.enter_context(nested(job.parent, dict(job.tags)))
         if job.follow is not None:
-            from hallmark.learning.following import followed_by
+            from hallmark.learning.epoch_hook import on_epoch_end
 
-            stack.enter_context(followed_by(job.follow))
+            stack.enter_context(on_epoch_end(job.follow))
         from hallmark.pipeline.execution import execute
 
         report = execute(job.stage, module, job.params, job.place)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from hallmark.learning.lanes import Lanes
+    from hallmark.learning.replicas import Replicas
 
     Augment = Callable[[Tensor, NDArray[np.uint64]], Tensor]
 
@@ -229,12 +229,12 @@ class Waiting:
     seconds: float = 0.0
 
 
-def workers(batches: Batches, *, epochs: int, where: torch.device, lanes: int = 1) -> int:
+def workers(batches: Batches, *, epochs: int, where: torch.device, replicas: int = 1) -> int:
     """Worker processes worth their start. Changes no batch: only the time they take.
 
-    None where the lanes of the training make the batches: they share the cores without taking them from each other.
+    None where the replicas of the training make the batches: they share the cores without taking them from each other.
     """
-    if batches.resident or (lanes > 1 and batches.by_threads):
+    if batches.resident or (replicas > 1 and batches.by_threads):
         return 0
     spare = runtime.workers() - (1 if where.type == "cpu" else 0)
     if batches.cost() * batches.shown * epochs < WORTH_WORKERS:
@@ -243,19 +243,21 @@ def workers(batches: Batches, *, epochs: int, where: torch.device, lanes: int = 
 
 
 def stream(
-    batches: Batches, *, start: Key, epochs: int, processes: int, waiting: Waiting, lanes: Lanes | None = None
+    batches: Batches, *, start: Key, epochs: int, processes: int, waiting: Waiting, replicas: Replicas | None = None
 ) -> Iterator[Batch]:
-    """All batches from ``start`` to the end of the last epoch, in order, made by ``processes`` or by ``lanes``."""
+    """All batches from ``start`` to the end of the last epoch, in order, made by ``processes`` or by ``replicas``."""
     keys = [(start[0], number) for number in range(start[1], batches.per_epoch)]
     keys += [(epoch, number) for epoch in range(start[0] + 1, epochs) for number in range(batches.per_epoch)]
     if not processes:
-        parts = len(lanes) if lanes is not None and batches.by_threads else 1
+        parts = len(replicas) if replicas is not None and batches.by_threads else 1
         each = max(1, TOGETHER // max(1, batches.values_per_batch))
         for first in range(0, len(keys), each * parts):
             started = time.perf_counter()
             shares = [keys[begin : begin + each] for begin in range(first, min(first + each * parts, len(keys)), each)]
             work = batches.__getitems__
-            made = lanes.map(work, shares) if lanes is not None and parts > 1 else [work(share) for share in shares]
+            made = (
+                replicas.map(work, shares) if replicas is not None and parts > 1 else [work(share) for share in shares]
+            )
             waiting.seconds += time.perf_counter() - started
             for group in made:
                 yield from group

@@ -28,27 +28,29 @@ if TYPE_CHECKING:
 
 WORDS = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 WORTH_THREADS = 200_000_000  # multiplications in a batch's forward pass
-LANES, LEAST = 2, 16  # parts of a batch on a CPU, whatever it is: batch norms see a part; and the fewest images of one
+REPLICAS, LEAST = (
+    2,
+    16,
+)  # parts of a batch on a CPU, whatever it is: batch norms see a part; and the fewest images of one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What of the machine the weights depend on: the device, the precision (fp32, bf16, fp16), threads of a kernel,
-    processes that train together (see :mod:`hallmark.learning.team`), parts of a batch that are computed side by side
-    (see :mod:`hallmark.learning.lanes`).
+    """What of the machine the weights depend on: the device, the precision (fp32, tf32, bf16, fp16), threads a kernel,
+    processes (see :mod:`hallmark.learning.distributed`), replicas (see :mod:`hallmark.learning.replicas`).
     """
 
     device: torch.device
     precision: str
     threads: int
     processes: int = 1
-    lanes: int = 1
-    side_by_side: int = 1  # lanes at a time, which changes nothing
+    replicas: int = 1
+    replica_threads: int = 1  # replicas at a time, which changes nothing
 
     def facts(self) -> dict[str, object]:
         """As plain values, with the version of torch: a training is taken up by its like alone."""
         facts = {"device": self.device.type, "precision": self.precision, "threads": self.threads}
-        several = {"processes": self.processes, "lanes": self.lanes}
+        several = {"processes": self.processes, "replicas": self.replicas}
         return {**facts, **{name: n for name, n in several.items() if n > 1}, "torch": torch.__version__}
 
 
@@ -66,13 +68,18 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *,
     if by_itself and multiplications(network, shape) < WORTH_THREADS:
         chosen = "fp32"  # the casts take what the multiplications save
     shared = max(1, threads(network, shape) // count)
-    lanes = 1
+    replicas = 1
     large = multiplications(network, shape) >= WORTH_THREADS
     if where.type == "cpu" and large and not compiled and not draws(network):
-        lanes = max(1, min(LANES, shape[0] // count // LEAST))
-    each = max(1, shared // lanes)
+        replicas = max(1, min(REPLICAS, shape[0] // count // LEAST))
+    each = max(1, shared // replicas)
     return Machine(
-        device=where, precision=chosen, threads=each, processes=count, lanes=lanes, side_by_side=min(lanes, shared)
+        device=where,
+        precision=chosen,
+        threads=each,
+        processes=count,
+        replicas=replicas,
+        replica_threads=min(replicas, shared),
     )
 
 
@@ -239,7 +246,7 @@ def settled(machine: Machine, *, deterministic: bool) -> Iterator[None]:
 
 
 def reseed(where: torch.device, seed: int) -> None:
-    """Sets the generators that dropout and stochastic depth draw from; within :func:`settled` alone."""
+    """TrainingData the generators that dropout and stochastic depth draw from; within :func:`settled` alone."""
     torch.default_generator.manual_seed(seed)
     if where.type == "cuda":
         torch.cuda.default_generators[where.index].manual_seed(seed)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hallmark.learning import monitoring
-from hallmark.learning.sheets import sheet
+from hallmark.learning.image_grid import make_grid
 from hallmark.learning.validation import on_device
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hallmark.learning.batches import Batches
     from hallmark.learning.loop import Log
     from hallmark.learning.losses import Loss
-    from hallmark.learning.stepping import Stepper
+    from hallmark.learning.train_step import TrainStep
     from hallmark.learning.validation import Validated, Validation
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ WORST = 32  # images of such a picture
 
 @final
 @dataclass
-class Place:
+class TrainingState:
     """How far the training is, in plain values; epochs count from 1, 0 is never."""
 
     step: int = 0
@@ -55,7 +55,7 @@ class Place:
 
 
 @final
-class Account:
+class EpochRecorder:
     """Closes each epoch: judges the weights that would be kept, adds a row to the history, logs and warns."""
 
     def __init__(
@@ -66,12 +66,14 @@ class Account:
         self._every = -(-epochs // PICTURED)
         self._told: set[str] = set()
 
-    def close(self, stepper: Stepper, sums: Sequence[float], place: Place, *, rate: float) -> Validated | None:
-        """``sums`` are the stepper's of this epoch, ``rate`` its last learning rate; None without validation images."""
+    def close(
+        self, train_step: TrainStep, sums: Sequence[float], place: TrainingState, *, rate: float
+    ) -> Validated | None:
+        """``sums`` are those of this epoch, ``rate`` its last learning rate; None without validation images."""
         loss, right, images, norms, steps = sums
         epoch = len(place.history) + 1
-        balance = monitoring.gradient_balance(stepper.matrices)
-        stuck, judged = self._looked_at(stepper)
+        balance = monitoring.gradient_balance(train_step.matrices)
+        stuck, judged = self._looked_at(train_step)
         row: dict[str, Any] = {
             "epoch": epoch,
             "train_loss": loss / images,
@@ -90,7 +92,7 @@ class Account:
         if judged is not None and self._validation is not None and epoch % self._every == 0:
             worst = judged.mistakes(self._validation.labels)[:WORST]
             if len(worst):
-                self._log.image("mistakes", sheet(self._validation.images[worst]), epoch)
+                self._log.image("mistakes", make_grid(self._validation.images[worst]), epoch)
         for warning in monitoring.warnings(place.history, guessing=self._loss.guessing, lr=self._lr):
             kind = warning.split(":")[0]
             if kind not in self._told:
@@ -98,14 +100,14 @@ class Account:
                 _log.warning("epoch %d: %s", epoch, warning)
         return judged
 
-    def _looked_at(self, stepper: Stepper) -> tuple[float | None, Validated | None]:
+    def _looked_at(self, train_step: TrainStep) -> tuple[float | None, Validated | None]:
         """The share of stuck units, and the standing on the validation images, of the weights that would be kept."""
         pixels = self._validation.images if self._validation is not None else self._batches.pixels
         chosen = np.linspace(0, len(pixels) - 1, min(PROBED, len(pixels))).astype(np.int64)  # classes lie together
-        probe = on_device(torch.from_numpy(np.array(pixels[chosen])), stepper.where)
-        with stepper.averaged() as network:
-            with stepper.fabric.autocast():
+        probe = on_device(torch.from_numpy(np.array(pixels[chosen])), train_step.where)
+        with train_step.averaged() as network:
+            with train_step.fabric.autocast():
                 stuck = monitoring.inactive_units(network, probe)
             if self._validation is None:
                 return stuck, None
-            return stuck, self._validation.judge(network, stepper.where, stepper.fabric, stepper.lanes)
+            return stuck, self._validation.judge(network, train_step.where, train_step.fabric, train_step.replicas)

@@ -17,12 +17,12 @@ from hallmark.contracts import progress, telemetry
 from hallmark.contracts.errors import InputError
 from hallmark.learning import batches as loading
 from hallmark.learning import checkpoints as keeping
-from hallmark.learning import devices, following, monitoring, schedules
-from hallmark.learning.epoch import Account, Place
-from hallmark.learning.sheets import sheet
-from hallmark.learning.stepping import Stepper
-from hallmark.learning.team import Order, Work, formed
-from hallmark.learning.usage import Usage
+from hallmark.learning import devices, epoch_hook, monitoring, schedules
+from hallmark.learning.distributed import Order, Work, formed
+from hallmark.learning.epoch import EpochRecorder, TrainingState
+from hallmark.learning.image_grid import make_grid
+from hallmark.learning.system_metrics import SystemMetrics
+from hallmark.learning.train_step import TrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,11 +89,11 @@ def fit(
     is no longer a number before anything was learnt.
     """
     with devices.settled(machine, deterministic=recipe.deterministic), keeping.on_termination() as stop:
-        stepper = Stepper(
+        train_step = TrainStep(
             network, recipe=recipe, resolved=resolved, loss=loss, classes=classes, seed=seed, machine=machine
         )
         fitted = _Training(
-            work=Work(
+            plan=Work(
                 network=network,
                 batches=batches,
                 recipe=recipe,
@@ -103,7 +103,7 @@ def fit(
                 seed=seed,
                 machine=machine,
             ),
-            stepper=stepper,
+            train_step=train_step,
             validation=validation,
             checkpoints=checkpoints,
             log=log,
@@ -117,26 +117,26 @@ def fit(
 @final
 @dataclass(kw_only=True)
 class _Training:
-    work: Work
-    stepper: Stepper
+    plan: Work
+    train_step: TrainStep
     validation: Validation | None
     checkpoints: Checkpoints
     log: Log
     stop: Stop
 
     def __post_init__(self) -> None:
-        self.steps_per_epoch = -(-self.work.batches.per_epoch // self.work.recipe.accumulate)
-        self.total = self.steps_per_epoch * self.work.resolved.epochs
-        self.plateau = schedules.Plateau(wait=max(2, self.work.recipe.patience // 3))
-        self.place = Place()
+        self.steps_per_epoch = -(-self.plan.batches.per_epoch // self.plan.recipe.accumulate)
+        self.total = self.steps_per_epoch * self.plan.resolved.epochs
+        self.plateau = schedules.Plateau(wait=max(2, self.plan.recipe.patience // 3))
+        self.place = TrainingState()
         self.best: dict[str, Tensor] | None = None
         self.trained: dict[str, Tensor] | None = None
-        self.account = Account(
-            batches=self.work.batches,
+        self.account = EpochRecorder(
+            batches=self.plan.batches,
             validation=self.validation,
-            loss=self.work.loss,
-            lr=self.work.resolved.lr,
-            epochs=self.work.resolved.epochs,
+            loss=self.plan.loss,
+            lr=self.plan.resolved.lr,
+            epochs=self.plan.resolved.epochs,
             log=self.log,
         )
 
@@ -148,59 +148,59 @@ class _Training:
             self._restore(state)
             telemetry.note(resumed_from=self.place.step)
             if self.trained is None:
-                _log.info("training goes on in epoch %d of %d", len(self.place.history) + 1, self.work.resolved.epochs)
+                _log.info("training goes on in epoch %d of %d", len(self.place.history) + 1, self.plan.resolved.epochs)
         if self.trained is None:
             self._train()
         assert self.trained is not None
         place = self.place
-        warnings = monitoring.warnings(place.history, guessing=self.work.loss.guessing, lr=self.work.resolved.lr)
-        if self.work.resolved.optimizer == "muon" and not self.stepper.has_muon:
+        warnings = monitoring.warnings(place.history, guessing=self.plan.loss.guessing, lr=self.plan.resolved.lr)
+        if self.plan.resolved.optimizer == "muon" and not self.train_step.has_muon:
             warnings.append(
                 "train.optimizer is muon, but the network has no layer between its first and its last: AdamW trained "
                 "it, at a tenth of the rate."
             )
         if place.diverged:
-            warnings.insert(0, monitoring.lost(place.diverged, lr=self.work.resolved.lr))
+            warnings.insert(0, monitoring.lost(place.diverged, lr=self.plan.resolved.lr))
         return Fitted(
             state=self.trained,
             history=place.history,
             best_epoch=place.best_epoch,
-            n_parameters=sum(parameter.numel() for parameter in self.stepper.network.parameters()),
+            n_parameters=sum(parameter.numel() for parameter in self.train_step.network.parameters()),
             warnings=warnings,
-            resolved=self.work.resolved,
+            resolved=self.plan.resolved,
         )
 
     def _train(self) -> None:
-        with formed(self.work) as team:
-            self.stepper.team = team
+        with formed(self.plan) as team:
+            self.train_step.team = team
             self._steps()
 
     def _steps(self) -> None:
-        self.stepper.network.train()
+        self.train_step.network.train()
         waiting = loading.Waiting()
         started, shown = time.perf_counter(), 0
-        self.usage, self.begun = Usage(self.stepper.where), self.place.step
+        self.system_metrics, self.begun = SystemMetrics(self.train_step.where), self.place.step
         epoch, done = divmod(self.place.step, self.steps_per_epoch)
-        where, epochs = self.stepper.where, self.work.resolved.epochs
-        lanes = self.stepper.lanes
-        processes = loading.workers(self.work.batches, epochs=epochs - epoch, where=where, lanes=len(lanes))
-        accumulate = self.work.recipe.accumulate
+        where, epochs = self.train_step.where, self.plan.resolved.epochs
+        replicas = self.train_step.replicas
+        processes = loading.workers(self.plan.batches, epochs=epochs - epoch, where=where, replicas=len(replicas))
+        accumulate = self.plan.recipe.accumulate
         start = (epoch, done * accumulate)
-        resident = self.work.batches.resident
-        self.stepper.team.same(
-            {"stepper": self.stepper.state(), "start": start, "loaders": processes, "resident": resident}
+        resident = self.plan.batches.resident
+        self.train_step.team.same(
+            {"train_step": self.train_step.state(), "start": start, "loaders": processes, "resident": resident}
         )
         stream = loading.stream(
-            self.work.batches, start=start, epochs=epochs, processes=processes, waiting=waiting, lanes=lanes
+            self.plan.batches, start=start, epochs=epochs, processes=processes, waiting=waiting, replicas=replicas
         )
-        plain = self.work.batches.plain_epochs
+        plain = self.plan.batches.plain_epochs
         pictured = plain * self.steps_per_epoch if plain < epochs else 0
         self._report()
         while self.place.step < self.total and not self._enough():
             first = self.place.step % self.steps_per_epoch * accumulate
-            group = [next(stream) for _ in range(min(accumulate, self.work.batches.per_epoch - first))]
+            group = [next(stream) for _ in range(min(accumulate, self.plan.batches.per_epoch - first))]
             if self.place.step == pictured:
-                self.log.image("augmented", sheet(group[0].images.cpu().numpy()), pictured)
+                self.log.image("augmented", make_grid(group[0].images.cpu().numpy()), pictured)
             self._step(group)
             shown += sum(len(batch.labels) for batch in group)
             self._report()
@@ -213,51 +213,51 @@ class _Training:
                 samples_per_second=round(shown / spent, 1),
                 loader_wait=round(waiting.seconds / spent, 4),
                 loader_workers=processes,
-                augmentation=self.work.batches.executor,
+                augmentation=self.plan.batches.executor,
                 images_on_device=resident,
                 peak_device_memory=devices.peak_memory(where),
-                **self.usage.facts(),
+                **self.system_metrics.facts(),
             )
         chosen = self.best
         if chosen is None or (not self.place.diverged and self._last_is_kept(chosen)):
-            chosen = self.stepper.current()
+            chosen = self.train_step.current()
             self.place.best_epoch = len(self.place.history)
         self.trained = {name: value.detach().cpu().clone() for name, value in chosen.items()}
         self.checkpoints.save(self._state(), finished=True)
 
     def _last_is_kept(self, best: dict[str, Tensor]) -> bool:
         """What ``train.keep`` says; where it is auto, whether the best weights are not surely better than the last."""
-        if self.work.recipe.keep != "auto" or self.validation is None:
-            return self.work.recipe.keep == "last"
+        if self.plan.recipe.keep != "auto" or self.validation is None:
+            return self.plan.recipe.keep == "last"
         if self.place.step < self.total or self.place.best_epoch == len(self.place.history):
             return False
-        where, fabric, lanes = self.stepper.where, self.stepper.fabric, self.stepper.lanes
-        with self.stepper.averaged() as network:
-            last = self.validation.judge(network, where, fabric, lanes)
-        with self.stepper.holding(best) as network:
-            first = self.validation.judge(network, where, fabric, lanes)
+        where, fabric, replicas = self.train_step.where, self.train_step.fabric, self.train_step.replicas
+        with self.train_step.averaged() as network:
+            last = self.validation.judge(network, where, fabric, replicas)
+        with self.train_step.holding(best) as network:
+            first = self.validation.judge(network, where, fabric, replicas)
         return first.objective - last.objective <= SURE * self.validation.difference_error(first, last)
 
     def _enough(self) -> bool:
         """Whether the loss is lost, or, at an epoch's end, the objective has not risen for ``patience`` epochs."""
         if self.place.diverged:
             return True
-        if not self.work.recipe.patience or self.validation is None or self.place.step % self.steps_per_epoch:
+        if not self.plan.recipe.patience or self.validation is None or self.place.step % self.steps_per_epoch:
             return False
-        return len(self.place.history) - self.place.risen >= self.work.recipe.patience
+        return len(self.place.history) - self.place.risen >= self.plan.recipe.patience
 
     def _step(self, group: list[loading.Batch]) -> None:
-        step, schedule, base = self.place.step, self.work.resolved.schedule, self.work.recipe.momentum
+        step, schedule, base = self.place.step, self.plan.resolved.schedule, self.plan.recipe.momentum
         rate = self._rate(step)
-        momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.work.recipe.warmup, base=base)
-        frozen = step < self.work.resolved.freeze * self.total
-        self.stepper.team.order(Order(step, len(group), rate, momentum, frozen))
-        value, norm = self.stepper.take(group, step=step, rate=rate, momentum=momentum, frozen=frozen)
+        momentum = schedules.momentum(schedule, step, total=self.total, warmup=self.plan.recipe.warmup, base=base)
+        frozen = step < self.plan.resolved.freeze * self.total
+        self.train_step.team.order(Order(step, len(group), rate, momentum, frozen))
+        value, norm = self.train_step.take(group, step=step, rate=rate, momentum=momentum, frozen=frozen)
         self.place.step += 1
         if self.place.step % max(1, self.steps_per_epoch // LOGGED) == 0:
             seen = float(value)
-            shown = (self.place.step - self.begun) * self.work.batches.shown / self.steps_per_epoch
-            told = {"loss": seen, "lr": rate, "gradient_norm": float(norm), **self.usage.sample(shown)}
+            shown = (self.place.step - self.begun) * self.plan.batches.shown / self.steps_per_epoch
+            told = {"loss": seen, "lr": rate, "gradient_norm": float(norm), **self.system_metrics.sample(shown)}
             self.log.metrics(told, self.place.step)
             if not math.isfinite(seen):
                 self._lost()
@@ -266,39 +266,39 @@ class _Training:
             self._end_of_epoch()
 
     def _rate(self, step: int) -> float:
-        resolved = self.work.resolved
-        factor = schedules.factor(resolved.schedule, step, total=self.total, warmup=self.work.recipe.warmup)
+        resolved = self.plan.resolved
+        factor = schedules.factor(resolved.schedule, step, total=self.total, warmup=self.plan.recipe.warmup)
         return resolved.lr * factor * (self.plateau.factor if resolved.schedule == "plateau" else 1.0)
 
     def _lost(self) -> None:
         """The loss is no number and will be none again: what was learnt before is kept, if it beats guessing."""
         epoch = self.place.diverged = len(self.place.history) + 1
-        learnt = any(row["train_loss"] < self.work.loss.guessing for row in self.place.history)
+        learnt = any(row["train_loss"] < self.plan.loss.guessing for row in self.place.history)
         if self.best is None or not learnt:
             raise InputError(
-                f"train.lr is {self.work.resolved.lr:g}: in epoch {epoch} the loss stopped being a number",
-                remedy=f"give a lower one, such as {self.work.resolved.lr / 10:g}, or set train.clip_norm to 1",
+                f"train.lr is {self.plan.resolved.lr:g}: in epoch {epoch} the loss stopped being a number",
+                remedy=f"give a lower one, such as {self.plan.resolved.lr / 10:g}, or set train.clip_norm to 1",
             )
-        _log.warning("epoch %d: %s", epoch, monitoring.lost(epoch, lr=self.work.resolved.lr))
+        _log.warning("epoch %d: %s", epoch, monitoring.lost(epoch, lr=self.plan.resolved.lr))
 
     # --- the end of an epoch
 
     def _end_of_epoch(self) -> None:
-        sums = self.stepper.sums.tolist()
-        self.stepper.sums.zero_()
+        sums = self.train_step.sums.tolist()
+        self.train_step.sums.zero_()
         if not math.isfinite(sums[0]):
             self._lost()
             return
-        judged = self.account.close(self.stepper, sums, self.place, rate=self._rate(self.place.step - 1))
+        judged = self.account.close(self.train_step, sums, self.place, rate=self._rate(self.place.step - 1))
         if judged is not None:
             self.plateau.update(judged.objective)
             if self.place.compare(judged):
-                self.best = {name: value.detach().clone() for name, value in self.stepper.current().items()}
-            following.epoch_ended(len(self.place.history), self.work.resolved.epochs, judged.objective)
+                self.best = {name: value.detach().clone() for name, value in self.train_step.current().items()}
+            epoch_hook.call(len(self.place.history), self.plan.resolved.epochs, judged.objective)
 
     def _report(self) -> None:
         """Tells who listens how far the training is, with the figures of the last whole epoch."""
-        epochs, each = self.work.resolved.epochs, self.work.batches.shown / self.steps_per_epoch
+        epochs, each = self.plan.resolved.epochs, self.plan.batches.shown / self.steps_per_epoch
         figures: dict[str, str | float] = {
             "epoch": f"{min(self.place.step // self.steps_per_epoch + 1, epochs)} of {epochs}"
         }
@@ -308,7 +308,7 @@ class _Training:
             if row["objective"] is not None:
                 figures["objective"] = row["objective"]
         done, total = round(self.place.step * each), round(self.total * each)
-        progress.report("training", done, total, figures=figures, at_most=bool(self.work.recipe.patience))
+        progress.report("training", done, total, figures=figures, at_most=bool(self.plan.recipe.patience))
 
     # --- kept places
 
@@ -323,7 +323,7 @@ class _Training:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "stepper": self.stepper.state(),
+            "train_step": self.train_step.state(),
             "place": dataclasses.asdict(self.place),
             "plateau": dataclasses.asdict(self.plateau),
             "best": self.best,
@@ -331,9 +331,11 @@ class _Training:
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.stepper.restore(state["stepper"])
-        self.place = Place(**state["place"])
+        self.train_step.restore(state["train_step"])
+        self.place = TrainingState(**state["place"])
         self.plateau = schedules.Plateau(**state["plateau"])
         best = state["best"]
-        self.best = {name: value.to(self.stepper.where) for name, value in best.items()} if best is not None else None
+        self.best = (
+            {name: value.to(self.train_step.where) for name, value in best.items()} if best is not None else None
+        )
         self.trained = state["trained"]

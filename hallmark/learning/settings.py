@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from hallmark.judgement.objective import Objective
     from hallmark.learning.devices import Machine
     from hallmark.learning.loop import Fitted
+    from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.recipe import Resolved
-    from hallmark.learning.sets import Sets
-    from hallmark.learning.starting import Start
+    from hallmark.learning.training_data import TrainingData
     from hallmark.models.params import Model
 
 FIND = "find"
@@ -26,8 +26,8 @@ def executed(
     recipe: Recipe,
     resolved: Resolved,
     *,
-    data: Sets,
-    start: Start,
+    data: TrainingData,
+    start: ModelSetup,
     machine: Machine,
     transforms: Sequence[Mapping[str, Any]],
     objective: Objective,

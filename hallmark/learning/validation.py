@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from hallmark.learning.lanes import Lanes
+    from hallmark.learning.replicas import Replicas
 
 BATCH = 256
 
@@ -55,11 +55,11 @@ class Validation:
     classes: Sequence[str]
 
     def judge(
-        self, network: nn.Module, where: torch.device, fabric: Any = None, lanes: Lanes | None = None
+        self, network: nn.Module, where: torch.device, fabric: Any = None, replicas: Replicas | None = None
     ) -> Validated:
         """The network's standing, in evaluation mode and ``fabric``'s precision, if given; its mode is put back.
 
-        ``lanes`` lend their threads; they change nothing.
+        ``replicas`` lend their threads; they change nothing.
         """
         training = network.training
         network.eval()
@@ -72,7 +72,7 @@ class Validation:
             return logits.float().cpu()
 
         starts = range(0, len(self.images), BATCH)
-        parts = [one(start) for start in starts] if lanes is None else lanes.map(one, starts)
+        parts = [one(start) for start in starts] if replicas is None else replicas.map(one, starts)
         network.train(training)
         logs = torch.cat(parts).double().log_softmax(dim=1).numpy()
         if not np.isfinite(logs).all():

@@ -20,7 +20,7 @@ from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
 from hallmark.contracts.telemetry import note
 from hallmark.learning import devices
-from hallmark.learning.averaging import Average
+from hallmark.learning.ema import Ema
 from hallmark.synthesis import flow
 from hallmark.synthesis.parallel import mapping
 from hallmark.synthesis.unet import UNet
@@ -101,7 +101,7 @@ def train(
         ).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99), fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-        average = Average(network, preset.ema)
+        average = Ema(network, preset.ema)
         saved = _Parts(network, optimizer, schedule, average)
         first = saved.take_up(checkpoints.load() if checkpoints else None)
         shares = torch.bincount(known, minlength=classes).double().clamp(min=1).pow(CLASS_POWER - 1)[known]
@@ -167,7 +167,7 @@ def _precision(machine: devices.Machine) -> Any:
 class _Parts:
     """All that changes while training."""
 
-    def __init__(self, network: UNet, optimizer: Any, schedule: Any, average: Average) -> None:
+    def __init__(self, network: UNet, optimizer: Any, schedule: Any, average: Ema) -> None:
         self.network, self.optimizer, self.schedule, self.average = network, optimizer, schedule, average
 
     def state(self, step: int) -> dict[str, Any]:

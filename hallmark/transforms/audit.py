@@ -22,8 +22,8 @@ import pandas as pd
 from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
 from hallmark.transforms import catalogue
-from hallmark.transforms.notation import leaves, replaced
 from hallmark.transforms.policy import build
+from hallmark.transforms.policy_schema import leaves, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

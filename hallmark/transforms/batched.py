@@ -23,7 +23,7 @@ from torch import Tensor
 from hallmark.transforms import kernels, policy
 from hallmark.transforms.catalogue import CATALOGUE
 from hallmark.transforms.draws import Draws
-from hallmark.transforms.notation import GROUPS, check
+from hallmark.transforms.policy_schema import GROUPS, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

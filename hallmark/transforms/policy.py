@@ -21,7 +21,7 @@ import numpy as np
 
 from hallmark.contracts.errors import InputError
 from hallmark.transforms.catalogue import BORDERS, CATALOGUE, INTERPOLATIONS
-from hallmark.transforms.notation import GROUPS, check
+from hallmark.transforms.policy_schema import GROUPS, check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
-from hallmark.transforms import notation
+from hallmark.transforms import policy_schema
 
 if TYPE_CHECKING:
     from hallmark.transforms.catalogue import Transform
@@ -183,4 +183,4 @@ def resolve(policy: str | list[dict[str, Any]], *, where: str) -> list[Transform
                 remedy=f"give a preset ({', '.join(PRESETS)}) or a list of {{name, p, arguments}}",
             )
         policy = PRESETS[policy]
-    return notation.check(policy, where=where)
+    return policy_schema.check(policy, where=where)

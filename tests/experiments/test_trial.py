@@ -11,7 +11,7 @@ import pytest
 
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, read_table, write_table
 from hallmark.experiments import trial
-from hallmark.learning.following import followed_by
+from hallmark.learning.epoch_hook import on_epoch_end
 from tasks import STAGES
 from tests.learning import workspace
 from tests.tasks.test_train import FAST
@@ -68,7 +68,7 @@ def test_a_trial_is_done_once_and_leaves_its_result_alone(tmp_path: Path) -> Non
     assert first.latency_ms > 0
     assert sorted(path.name for path in (tmp_path / "trials" / "a").iterdir()) == [trial.RESULT]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
-    with followed_by(_never):
+    with on_epoch_end(_never):
         assert trial.run(job(tmp_path, latency=True)) == first
 
 

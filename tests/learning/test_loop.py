@@ -98,7 +98,7 @@ def test_sigterm_after_the_last_step_ends_it_with_all_kept(tmp_path: Path, monke
 
     with pytest.raises(SystemExit, match="143"):
         run(tmp_path, SHORT, held_out=validation(), checkpoints=Asked(tmp_path / "kept", "key"))
-    monkeypatch.setattr("hallmark.learning.stepping.Stepper.take", lambda *_, **__: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.take", lambda *_, **__: pytest.fail("a step was run"))
     assert run(tmp_path, SHORT, held_out=validation(), checkpoints=Checkpoints(tmp_path / "kept", "key")).history
 
 
@@ -132,7 +132,7 @@ import torch
 from hallmark.learning import devices, losses
 from hallmark.learning.batches import Batch
 from hallmark.learning.recipe import resolve
-from hallmark.learning.stepping import Stepper
+from hallmark.learning.train_step import TrainStep
 from hallmark.models.build import build
 from tests.learning.training import CPU, RECIPE
 
@@ -143,9 +143,9 @@ loss = losses.build("cross_entropy", priors=[0.1] * 10, label_smoothing=0.0, foc
 resolved = resolve(RECIPE, images=32, network="resnet")
 batch = Batch(torch.zeros(32, 224, 224, 1, dtype=torch.uint8), torch.arange(32) % 10, torch.ones(32))
 with devices.settled(CPU, deterministic=True):
-    stepper = Stepper(network, recipe=RECIPE, resolved=resolved, loss=loss, classes=10, seed=0, machine=CPU)
+    train_step = TrainStep(network, recipe=RECIPE, resolved=resolved, loss=loss, classes=10, seed=0, machine=CPU)
     for step in range(3):
-        stepper.take([batch], step=step, rate=0.001, momentum=0.9)
+        train_step.take([batch], step=step, rate=0.001, momentum=0.9)
 """
 
 
@@ -177,7 +177,7 @@ def test_group_norm_sees_the_image_at_any_width(tmp_path: Path) -> None:
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(tmp_path, SHORT, held_out=validation())
-    monkeypatch.setattr("hallmark.learning.stepping.Stepper.take", lambda *_, **__: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.take", lambda *_, **__: pytest.fail("a step was run"))
     assert same(first, run(tmp_path, SHORT, held_out=validation()))
 
 

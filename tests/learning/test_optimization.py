@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from hallmark.contracts.errors import InputError
 from hallmark.learning import losses, mixing, optimizers, schedules
-from hallmark.learning.averaging import Average
+from hallmark.learning.ema import Ema
 from hallmark.learning.recipe import DEFAULTS, DRAWN, SCHEDULES, UNDER, Recipe, resolve
 from hallmark.models.build import build
 from tests.learning.training import RECIPE
@@ -223,7 +223,7 @@ def test_mixing_keeps_each_images_weight(mixup: float, cutmix: float) -> None:
 
 def test_the_average_lags_and_counters_are_copied() -> None:
     model = nn.BatchNorm1d(2)
-    average = Average(model, 0.5)
+    average = Ema(model, 0.5)
     with torch.no_grad():
         model.load_state_dict(
             {**model.state_dict(), "weight": torch.full((2,), 3.0), "num_batches_tracked": torch.tensor(7)}

@@ -24,7 +24,7 @@ from hallmark.contracts.tables import DECISIONS, PLAN, SPLIT, read_table, write_
 from hallmark.images.decoding import prepare
 from hallmark.images.shards import Reader
 from hallmark.judgement.objective import Objective
-from hallmark.learning import sets
+from hallmark.learning import training_data
 from hallmark.models import weights
 from hallmark.models.params import Model
 from hallmark.tracking.params import Tracking
@@ -123,7 +123,7 @@ def test_without_validation_images(tmp_path: Path) -> None:
 def test_an_objective_that_the_data_does_not_define_is_told_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: Objective, message: str
 ) -> None:
-    monkeypatch.setattr("hallmark.learning.stepping.Stepper.take", lambda *_, **__: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.take", lambda *_, **__: pytest.fail("a step was run"))
     with pytest.raises(InputError, match=message):
         run(tmp_path, workspace.make(tmp_path, count=100), replace(FAST, objective=objective))
 
@@ -152,9 +152,9 @@ def test_other_params_are_another_training(tmp_path: Path) -> None:
     assert len(kept) == 1
 
 
-def read(folders: dict[str, Path], weight: float = 0.5) -> sets.Sets:
+def read(folders: dict[str, Path], weight: float = 0.5) -> training_data.TrainingData:
     names = ("ingest", "split", "clean", "balance", "synthesize")
-    return sets.read(**{name: folders[name] for name in names}, synthetic_weight=weight)
+    return training_data.read(**{name: folders[name] for name in names}, synthetic_weight=weight)
 
 
 def test_synthetic_images_join_with_their_weight(tmp_path: Path) -> None:

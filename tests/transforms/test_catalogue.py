@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hallmark.contracts.errors import InputError
 from hallmark.transforms.catalogue import CATALOGUE, has_strength, scaled
-from hallmark.transforms.notation import check, leaves, replaced
 from hallmark.transforms.policy import build
+from hallmark.transforms.policy_schema import check, leaves, replaced
 
 GIVEN: dict[str, dict[str, Any]] = {
     "Affine": {"rotate": [-10, 10], "scale": [0.9, 1.1], "translate_px": [-1, 1], "shear": [-5, 5]},

@@ -1,9 +1,9 @@
 """Who follows a training from outside: told each epoch's objective, it may end the training by raising.
 
 >>> seen = []
->>> with followed_by(lambda epoch, epochs, objective: seen.append((epoch, epochs, objective))):
-...     epoch_ended(1, 12, 0.5)
->>> epoch_ended(2, 12, 0.6)  # nobody follows
+>>> with on_epoch_end(lambda epoch, epochs, objective: seen.append((epoch, epochs, objective))):
+...     call(1, 12, 0.5)
+>>> call(2, 12, 0.6)  # nobody follows
 >>> seen
 [(1, 12, 0.5)]
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _follower: ContextVar[Follower | None] = ContextVar("hallmark_follower", default=None)
 
 
-def epoch_ended(epoch: int, epochs: int, objective: float) -> None:
+def call(epoch: int, epochs: int, objective: float) -> None:
     """Tells the follower, if there is one; what it raises ends the training."""
     follower = _follower.get()
     if follower is not None:
@@ -30,7 +30,7 @@ def epoch_ended(epoch: int, epochs: int, objective: float) -> None:
 
 
 @contextmanager
-def followed_by(follower: Follower) -> Iterator[None]:
+def on_epoch_end(follower: Follower) -> Iterator[None]:
     """``follower`` takes (epoch from 1, of how many, objective on the validation images) of the block's trainings."""
     token = _follower.set(follower)
     try:

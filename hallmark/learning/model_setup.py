@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hallmark.learning.recipe import Recipe
-    from hallmark.learning.sets import Sets
+    from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
     from hallmark.models.params import Model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Start:
+class ModelSetup:
     """``description`` is model.json's; ``images`` and ``held_out`` are .npy files (see :mod:`pixels`); ``why`` tells
     how the network was chosen; ``weights`` says whose it starts with: :data:`recipe.DRAWN`, all drawn anew,
     :data:`recipe.UNDER`, trained ones under a head drawn anew, or :data:`recipe.WHOLE`, trained ones with their head.
@@ -46,8 +46,8 @@ class Start:
 
 
 def prepare(
-    model: Model, data: Sets, *, recipe: Recipe, seed: int, cache: Path, backbone: Backbone | None = None
-) -> Start:
+    model: Model, data: TrainingData, *, recipe: Recipe, seed: int, cache: Path, backbone: Backbone | None = None
+) -> ModelSetup:
     """Chooses the network, prepares the images for it, and draws its weights or takes the backbone's."""
     found = pixels.survey(data.train_items[: data.n_real])
     warnings = []
@@ -84,7 +84,7 @@ def prepare(
     else:
         description["backbone"] = backbone.told()
         network = transfer.initial(backbone, description, seed=first)
-    return Start(
+    return ModelSetup(
         description=description,
         network=network,
         images=images,

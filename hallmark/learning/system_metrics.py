@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 @final
-class Usage:
+class SystemMetrics:
     """Samples in the training's own thread, no oftener than every :data:`EVERY` seconds.
 
     ``system/`` and the names behind it are MLflow's own. How busy a GPU is comes from NVIDIA's library, if the package

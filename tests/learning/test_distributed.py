@@ -17,8 +17,8 @@ from hallmark.contracts.errors import InputError, MachineError
 from hallmark.learning import devices
 from hallmark.learning.batches import Batch
 from hallmark.learning.checkpoints import Checkpoints
-from hallmark.learning.stepping import Stepper
-from hallmark.learning.team import Team
+from hallmark.learning.distributed import ProcessGroup
+from hallmark.learning.train_step import TrainStep
 from hallmark.models.build import build
 from tests.learning.training import CPU, RECIPE, batches, run, same, validation
 
@@ -94,9 +94,9 @@ def test_images_on_the_device_are_taken_there_by_every_process(tmp_path: Path) -
 def test_the_end_of_the_others_while_a_step_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    take = Stepper.take
+    take = TrainStep.take
 
-    def struck(self: Stepper, group: Any, *, step: int, **rest: Any) -> Any:
+    def struck(self: TrainStep, group: Any, *, step: int, **rest: Any) -> Any:
         if step == 9:
             for process in multiprocessing.active_children():
                 assert process.pid is not None
@@ -105,7 +105,7 @@ def test_the_end_of_the_others_while_a_step_is_under_way(
                 signal.raise_signal(number)
         return take(self, group, step=step, **rest)
 
-    monkeypatch.setattr(Stepper, "take", struck)
+    monkeypatch.setattr(TrainStep, "take", struck)
     kept = Checkpoints(tmp_path / "kept", "key", spare=1e9)
     if number == signal.SIGTERM:
         with pytest.raises(SystemExit, match="143"):
@@ -137,11 +137,11 @@ def test_a_process_that_ends_at_its_start_is_told_at_once(tmp_path: Path, monkey
 
 def test_shares_make_up_the_batch() -> None:
     batch = Batch(torch.arange(7), torch.arange(7), torch.tensor([1.0, 0, 2, 1, 1, 0, 1]))
-    parts = [Team(rank, 3).share(batch) for rank in range(3)]
+    parts = [ProcessGroup(rank, 3).share(batch) for rank in range(3)]
     assert sorted(torch.cat([part.images for part, _ in parts]).tolist()) == list(range(7))
     assert sum(share for _, share in parts) == pytest.approx(1)
     assert parts[0][1] == pytest.approx(3 / 6)
-    assert Team().share(batch) == (batch, 1.0)
+    assert ProcessGroup().share(batch) == (batch, 1.0)
 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def sheet(images: NDArray[np.uint8], *, columns: int = 8, rows: int = 4, least: int = 32) -> NDArray[np.uint8]:
+def make_grid(images: NDArray[np.uint8], *, columns: int = 8, rows: int = 4, least: int = 32) -> NDArray[np.uint8]:
     """Up to columns x rows images [n, h, w, c] in one [H, W, c]; small ones enlarged to ``least`` pixels or more.
 
-    >>> sheet(np.zeros((5, 8, 8, 1), np.uint8), columns=3, rows=4).shape
+    >>> make_grid(np.zeros((5, 8, 8, 1), np.uint8), columns=3, rows=4).shape
     (64, 96, 1)
     """
     shown = np.asarray(images[: columns * rows])

@@ -1,10 +1,10 @@
-"""A batch's gradients computed side by side on a CPU: each lane takes its part of every batch in a thread of its own.
+"""Data parallelism within one process on a CPU: each replica takes a part of every batch, in a thread of its own.
 
-Small kernels gain little by several threads each, since they start and end together; parts of a batch meet but once a
-step. Two threads a kernel left a third of two cores idle at 28 pixels; two lanes keep both busy, and took a fifth less
-of their time. A lane's sums are its own and are added up in the lanes' order, so that which thread was sooner changes
-nothing. Batch norm sees a lane's part (ghost batches, Hoffer et al. 2017), so the number of lanes follows from network
-and batch, never from the machine; its running statistics are the mean over the lanes.
+Small kernels gain little from several threads each, since they start and end together; replicas synchronise once a
+step. With two threads a kernel, a third of two cores is idle at 28 pixels; two replicas keep both busy and take a fifth
+less time. Each replica has its own gradients, which are summed in a fixed order, so that the scheduling of the threads
+changes nothing. Batch norm sees a replica's part (ghost batches, Hoffer et al. 2017), so the number of replicas follows
+from the network and the batch, never from the machine; its running statistics are the mean over the replicas.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 @final
-class Lanes:
+class Replicas:
     """``count`` copies of a network with the same weights, one of which is the network itself.
 
     Each has its own gradients and its own buffers. How many ``threads`` work changes nothing; they end
@@ -44,7 +44,7 @@ class Lanes:
         # every thread has its own number of threads a kernel, and takes it when it starts
         kernel = torch.get_num_threads()
         several = min(count, threads) > 1
-        self._pool = ThreadPoolExecutor(threads, "lane", torch.set_num_threads, (kernel,)) if several else None
+        self._pool = ThreadPoolExecutor(threads, "replica", torch.set_num_threads, (kernel,)) if several else None
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -56,14 +56,14 @@ class Lanes:
         return list(self._pool.map(function, items))
 
     def parts(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-        """The tensors' rows, one part a lane: fewer parts where there are fewer rows."""
+        """The tensors' rows, one part a replica: fewer parts where there are fewer rows."""
         if len(self) == 1:
             return [tensors]
         return list(zip(*(torch.tensor_split(each, min(len(self), len(each))) for each in tensors), strict=True))
 
     @torch.no_grad()
     def gather(self) -> None:
-        """Adds the gradients of all lanes up in the network, and gives all lanes the mean of their buffers."""
+        """Adds the gradients of all replicas up in the network, and gives all replicas the mean of their buffers."""
         if len(self) == 1:
             return
         mine = self._parameters[0]
@@ -85,7 +85,7 @@ class Lanes:
 
     @torch.no_grad()
     def spread(self) -> None:
-        """Gives all lanes the network's buffers, as is needed when a state was loaded."""
+        """Gives all replicas the network's buffers, as is needed when a state was loaded."""
         for buffers in self._buffers[1:]:
             if buffers:
                 torch._foreach_copy_(buffers, self._buffers[0])

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.learning import devices, finding, losses
+from hallmark.learning import batch_size_finder, devices, losses, lr_finder
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.learning.recipe import resolve
 from hallmark.models.build import build
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {"classes": 10, "height": 8, "width": 8, "channels": 1, 
 def searched(root: Path, network: nn.Module, optimizer: str = "adamw") -> tuple[float, list[dict[str, float]]]:
     data = batches(root)
     recipe = replace(RECIPE, optimizer=optimizer, lr="find")
-    return finding.learning_rate(
+    return lr_finder.search(
         network, data, recipe=recipe, resolved=resolve(recipe, images=data.shown, network="cnn"),
         loss=losses.build(
             "cross_entropy", priors=[0.1] * 10, label_smoothing=0.0, focal_gamma=2.0, adjustment_tau=1.0
@@ -71,20 +71,20 @@ def test_the_batch_size_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> N
     found = {}
     for mib in (1, 8, 64):
         monkeypatch.setattr(devices, "free_memory", lambda _, mib=mib: mib * 2**20)
-        found[mib] = finding.batch_size(network, (1, 8, 8), images=10**6, machine=CPU, classes=10)
+        found[mib] = batch_size_finder.search(network, (1, 8, 8), images=10**6, machine=CPU, classes=10)
         assert math.log2(found[mib]).is_integer()
     assert found[1] < found[8] < found[64]
-    assert finding.batch_size(network, (1, 8, 8), images=100, machine=CPU, classes=10) == 8
-    assert finding.batch_size(network, (1, 8, 8), images=31, machine=CPU, classes=10) == 8
+    assert batch_size_finder.search(network, (1, 8, 8), images=100, machine=CPU, classes=10) == 8
+    assert batch_size_finder.search(network, (1, 8, 8), images=31, machine=CPU, classes=10) == 8
     monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
     with pytest.raises(MachineError, match=r"train\.batch_size is find, but not even a batch of two"):
-        finding.batch_size(network, (1, 8, 8), images=10**6, machine=CPU, classes=10)
+        batch_size_finder.search(network, (1, 8, 8), images=10**6, machine=CPU, classes=10)
 
 
 def test_what_is_predicted_for_a_step_covers_what_it_takes() -> None:
     """The tensors that autograd keeps for a batch of 256 are no more than predicted from a batch of 4."""
     network = build("cnn", units=16, depth=2, **SMALL).train()
-    each, _ = finding._cost(network, (1, 8, 8), CPU, 10)
+    each, _ = batch_size_finder._cost(network, (1, 8, 8), CPU, 10)
     kept: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,7 @@ def test_what_is_predicted_for_a_step_covers_what_it_takes() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        finding._step(network, (1, 8, 8), 256, CPU, 10)
+        batch_size_finder._step(network, (1, 8, 8), 256, CPU, 10)
     assert 0.3 * each * 256 < sum(kept.values()) <= each * 256
 
 

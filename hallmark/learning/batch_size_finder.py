@@ -1,7 +1,6 @@
-"""Searches for a training's two touchiest values: the learning rate by a trial run, the batch size by what fits.
+"""The batch-size finder: the largest batch whose training step fits into the memory.
 
-The learning rate follows from the data and the seed as the training itself does. The batch size follows from the
-machine's memory: another machine may find another one, and then trains other weights.
+The result follows from the machine's memory: another machine may get another batch size, and then trains other weights.
 """
 
 from __future__ import annotations
@@ -13,91 +12,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hallmark.contracts import progress
-from hallmark.contracts.errors import InputError, MachineError
-from hallmark.learning import batches as loading
+from hallmark.contracts.errors import MachineError
 from hallmark.learning import devices
-from hallmark.learning.stepping import Stepper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from hallmark.learning.batches import Batches
     from hallmark.learning.devices import Machine
-    from hallmark.learning.losses import Loss
-    from hallmark.learning.recipe import Recipe, Resolved
 
-LOWEST, HIGHEST = 1e-6, 1.0  # learning rates tried
-STEPS = 100
-SMOOTHING = 0.9
-WORSE = 4.0  # the trial ends where the loss is this many times its least
-BACK = 10.0  # the rate of the least loss is already too high by about this much (Smith 2017)
-
-SHARE = 0.5  # of the memory there is, that training may take
+SHARE = 0.5  # of the free memory, that training may take
 STEPS_LEFT = 8  # steps an epoch keeps, however much memory there is,
 LEAST = 8  # unless its batches were smaller than this
-TRIED = 4  # images of the batch that tells what one image takes
+TRIED = 4  # images of the batch that measures the memory of one image
 COPIES = 6  # of the weights: themselves, gradients, two moments, their average, the best epoch's
 
 
-def learning_rate(
-    network: nn.Module,
-    batches: Batches,
-    *,
-    recipe: Recipe,
-    resolved: Resolved,
-    loss: Loss,
-    classes: int,
-    seed: int,
-    machine: Machine,
-) -> tuple[float, list[dict[str, float]]]:
-    """The learning rate to train with, and the trial: rows of ``lr`` and smoothed ``loss``.
-
-    A copy of the network trains for up to :data:`STEPS` steps while the rate grows (Smith 2017); the network itself
-    stays as it was. Raises InputError where no rate made the loss fall.
-    """
-    curve: list[dict[str, float]] = []
-    with devices.settled(machine, deterministic=recipe.deterministic):
-        stepper = Stepper(
-            copy.deepcopy(network),
-            recipe=recipe,
-            resolved=resolved,
-            loss=loss,
-            classes=classes,
-            seed=seed,
-            machine=machine,
-        )
-        stepper.network.train()
-        epochs = -(-STEPS // batches.per_epoch)
-        stream = loading.stream(batches, start=(0, 0), epochs=epochs, processes=0, waiting=loading.Waiting())
-        smoothed, least = 0.0, math.inf
-        for step in progress.counted(range(STEPS), "searching the learning rate", STEPS, unit="steps"):
-            rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-            value = float(stepper.take([next(stream)], step=step, rate=rate, momentum=recipe.momentum)[0])
-            if not math.isfinite(value):
-                break
-            smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
-            known = smoothed / (1 - SMOOTHING ** (step + 1))
-            curve.append({"lr": rate, "loss": known})
-            least = min(least, known)
-            if known > WORSE * least:
-                break
-    best = min(curve, key=lambda row: row["loss"], default=None)
-    if best is None or best["loss"] > 0.99 * curve[0]["loss"]:
-        raise InputError(
-            f"train.lr is find, but no rate from {LOWEST:g} to {HIGHEST:g} made the loss fall",
-            remedy="set train.lr to auto, and look whether the labels fit the images",
-        )
-    return float(f"{best['lr'] / BACK:.2g}"), curve
-
-
-def is_open(curve: Sequence[Mapping[str, float]]) -> bool:
-    """Whether the loss of a trial still fell at its end, as where few images were learnt by heart: no rate is found."""
-    least = min(range(len(curve)), key=lambda step: curve[step]["loss"])
-    return least >= STEPS - STEPS // 10
-
-
-def batch_size(network: nn.Module, shape: tuple[int, int, int], *, images: int, machine: Machine, classes: int) -> int:
+def search(network: nn.Module, shape: tuple[int, int, int], *, images: int, machine: Machine, classes: int) -> int:
     """The largest power of two whose training step fits into :data:`SHARE` of the memory that is free now.
 
     ``shape`` is an image's [channels, height, width]. On a GPU steps are tried, each twice as large, until one does not

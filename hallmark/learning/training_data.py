@@ -13,7 +13,7 @@ from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, one_of_each_cluster, read_table
 from hallmark.images.shards import Reader
 from hallmark.judgement.objective import score
-from hallmark.learning import finding, loop, losses, pixels
+from hallmark.learning import loop, losses, lr_finder, pixels
 from hallmark.learning.batches import Batches
 from hallmark.learning.pixels import Item
 from hallmark.learning.validation import Validation
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from hallmark.learning.checkpoints import Checkpoints
     from hallmark.learning.devices import Machine
     from hallmark.learning.loop import Fitted, Log
+    from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.recipe import Recipe, Resolved
-    from hallmark.learning.starting import Start
     from hallmark.sampling.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sets:
+class TrainingData:
     """``plan`` has a row per training image, real ones first, then synthetic ones, as have ``train_items``.
 
     Synthetic images of no weight are left out. ``val_items`` and ``val_labels`` hold one image of each duplicate
@@ -57,7 +57,9 @@ class Sets:
         return int(self.plan.table["repeats"].sum())
 
 
-def read(*, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: Path, synthetic_weight: float) -> Sets:
+def read(
+    *, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: Path, synthetic_weight: float
+) -> TrainingData:
     """The sets as the stages before left them. Raises GateRefused where fewer than two classes are left to learn."""
     manifest = read_table(ingest / "manifest.parquet", MANIFEST).set_index("path")
     decisions = read_table(clean / "decisions.parquet", DECISIONS)
@@ -102,7 +104,7 @@ def read(*, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: P
         synthesize / "manifest.parquet",
         *sorted(synthesize.glob("images-*.parquet")),
     ]
-    return Sets(
+    return TrainingData(
         classes=classes,
         plan=combined,
         n_real=len(plan.table),
@@ -170,8 +172,8 @@ def _parts(table: pd.DataFrame) -> pd.Series:
 
 
 def train(
-    data: Sets,
-    start: Start,
+    data: TrainingData,
+    start: ModelSetup,
     *,
     transforms: Sequence[dict[str, Any]],
     recipe: Recipe,
@@ -232,7 +234,7 @@ def train(
     if recipe.lr == "find":
         rate, search = checkpoints.once(
             "lr",
-            lambda: finding.learning_rate(
+            lambda: lr_finder.search(
                 start.network,
                 batches,
                 recipe=recipe,
@@ -243,7 +245,7 @@ def train(
                 machine=machine,
             ),
         )
-        if finding.is_open(search):
+        if lr_finder.is_inconclusive(search):
             warnings.append(
                 f"train.lr is find, but up to {search[-1]['lr']:g} no rate was too high for so few images: the one of "
                 f"auto is taken, {resolved.lr:g}."

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Average:
+class Ema:
     """Follows a network's parameters and floating-point buffers; counters are copied. ``decay`` 0 follows at once."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:

@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from hallmark.contracts.seeds import derive
 from hallmark.learning import devices, mixing, optimizers
-from hallmark.learning.averaging import Average
+from hallmark.learning.distributed import ProcessGroup
+from hallmark.learning.ema import Ema
 from hallmark.learning.freezing import Freezing
-from hallmark.learning.lanes import Lanes
-from hallmark.learning.team import Team
+from hallmark.learning.replicas import Replicas
 from hallmark.learning.validation import on_device
 from hallmark.models import transfer
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Stepper:
+class TrainStep:
     """Steps of a network on a machine, to be used within :func:`devices.settled`."""
 
     def __init__(
@@ -42,19 +42,19 @@ class Stepper:
         classes: int,
         seed: int,
         machine: Machine,
-        team: Team | None = None,
+        team: ProcessGroup | None = None,
     ) -> None:
         self._recipe, self._loss, self._classes, self._seed = recipe, loss, classes, seed
         self.where = where = machine.device
-        self.team = team or Team()
+        self.team = team or ProcessGroup()
         self._scaler = torch.amp.GradScaler("cuda") if machine.precision == "fp16" else None
         self.fabric = devices.placing(machine, self._scaler)
         self.network = network.to(where)
         self._format = devices.memory_format(network, machine)
         self.network = self.network.to(memory_format=self._format)  # type: ignore[call-overload]
         self.matrices = optimizers.decayed(self.network)
-        self.lanes = Lanes(self.network, machine.lanes, threads=machine.side_by_side)
-        self._penalised = [optimizers.decayed(each) for each in self.lanes.networks] if recipe.l1 else []
+        self.replicas = Replicas(self.network, machine.replicas, threads=machine.replica_threads)
+        self._penalised = [optimizers.decayed(each) for each in self.replicas.networks] if recipe.l1 else []
         self._optimizers = optimizers.build(
             resolved.optimizer,
             self.network,
@@ -69,13 +69,13 @@ class Stepper:
             scales=optimizers.layer_scales(transfer.layers(self.network), resolved.layer_decay)
             if resolved.layer_decay != 1.0
             else None,
-            spread=self.lanes.map,
+            spread=self.replicas.map,
         )
-        self._freezing = [Freezing(each) for each in self.lanes.networks] if resolved.freeze else []
+        self._freezing = [Freezing(each) for each in self.replicas.networks] if resolved.freeze else []
         if recipe.compile:
             self.network.compile()  # in place: the weights keep their names
         self._wrapped = self.fabric.setup_module(self.network)
-        self._average = Average(self.network, resolved.ema) if resolved.ema else None
+        self._average = Ema(self.network, resolved.ema) if resolved.ema else None
         # of the epoch so far: loss x images, right answers, images, gradient norms, steps
         self.sums = torch.zeros(5, dtype=torch.float32 if where.type == "mps" else torch.float64, device=where)
 
@@ -140,12 +140,12 @@ class Stepper:
 
     def _learn(self, images: Tensor, targets: Tensor, labels: Tensor, weights: Tensor, *, share: float) -> Tensor:
         """Adds the gradients of ``share`` times the loss, and to the sums; the loss."""
-        parts = self.lanes.parts(images, targets, labels, weights)
+        parts = self.replicas.parts(images, targets, labels, weights)
         whole = weights.sum().clamp_min(1e-12) if len(parts) > 1 else None
 
-        def one(lane: int) -> tuple[Tensor, Tensor]:
-            images, targets, labels, weights = parts[lane]
-            network = self.lanes.networks[lane] if lane else self._wrapped
+        def one(replica: int) -> tuple[Tensor, Tensor]:
+            images, targets, labels, weights = parts[replica]
+            network = self.replicas.networks[replica] if replica else self._wrapped
             with self.fabric.autocast():
                 logits = network(images)
             value = self._loss(logits, targets, weights)
@@ -154,12 +154,12 @@ class Stepper:
             penalised = value
             if self._recipe.l1:
                 part = self._recipe.l1 / len(parts)
-                penalised = value + part * sum(parameter.abs().sum() for parameter in self._penalised[lane])
+                penalised = value + part * sum(parameter.abs().sum() for parameter in self._penalised[replica])
             self.fabric.backward(penalised * share)
             return value.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
-        values, right = zip(*self.lanes.map(one, range(len(parts))), strict=True)
-        self.lanes.gather()
+        values, right = zip(*self.replicas.map(one, range(len(parts))), strict=True)
+        self.replicas.gather()
         value: Tensor = sum(values[1:], start=values[0])
         self.sums[0] += value * len(labels)
         self.sums[1] += sum(right[1:], start=right[0])
@@ -205,7 +205,7 @@ class Stepper:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes up a saved state."""
         self.network.load_state_dict(state["network"])
-        self.lanes.spread()
+        self.replicas.spread()
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         if self._average is not None:

@@ -1,4 +1,4 @@
-"""Parts of a batch side by side: the weights of one, the same again, and no lane where something is drawn."""
+"""Parts of a batch side by side: the weights of one, the same again, and no replica where something is drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from hallmark.learning import devices
 from hallmark.learning.batches import Waiting, stream, workers
 from hallmark.learning.checkpoints import Checkpoints
-from hallmark.learning.lanes import Lanes
+from hallmark.learning.replicas import Replicas
 from hallmark.models.build import build
 from hallmark.transforms import presets
 from tests.learning.training import CPU, RECIPE, Recorded, batches, run, same, validation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-TWO = replace(CPU, lanes=2, side_by_side=2)
+TWO = replace(CPU, replicas=2, replica_threads=2)
 SHORT = replace(RECIPE, max_epochs=2, batch_size=16)
 GROUPED: dict[str, Any] = {"units": 8, "depth": 2, "norm": "group", "dropout": 0.0}
 BATCHED: dict[str, Any] = {"units": 8, "depth": 2, "norm": "batch", "dropout": 0.0}
@@ -38,8 +38,8 @@ BATCHED: dict[str, Any] = {"units": 8, "depth": 2, "norm": "batch", "dropout": 0
 def test_lanes_give_the_weights_of_a_whole_batch_where_no_norm_sees_it(tmp_path: Path, recipe: Any) -> None:
     whole = run(tmp_path / "a", recipe, arguments=GROUPED, data=batches(tmp_path), held_out=validation())
     data, held_out = batches(tmp_path), validation()
-    for lanes in (2, 3):
-        machine, root = replace(CPU, lanes=lanes, side_by_side=lanes), tmp_path / str(lanes)
+    for replicas in (2, 3):
+        machine, root = replace(CPU, replicas=replicas, replica_threads=replicas), tmp_path / str(replicas)
         shared = run(root, recipe, arguments=GROUPED, data=data, held_out=held_out, machine=machine)
         for name, value in whole.state.items():
             torch.testing.assert_close(shared.state[name], value, rtol=1e-3, atol=1e-5)
@@ -68,7 +68,7 @@ def test_lanes_give_the_same_weights_again_also_after_a_kill(tmp_path: Path, opt
 
     first = train("first")
     assert same(first, train("again"))
-    assert same(first, train("in turn", machine=replace(TWO, side_by_side=1)))
+    assert same(first, train("in turn", machine=replace(TWO, replica_threads=1)))
     with pytest.raises(KeyboardInterrupt):
         train("killed", Killed())
     assert same(first, train("killed"))
@@ -76,27 +76,27 @@ def test_lanes_give_the_same_weights_again_also_after_a_kill(tmp_path: Path, opt
 
 def test_batch_norms_of_all_lanes_count() -> None:
     network = torch.nn.BatchNorm2d(1)
-    lanes = Lanes(network, 2, threads=2)
+    replicas = Replicas(network, 2, threads=2)
     images = torch.cat([torch.zeros(4, 1, 2, 2), torch.full((4, 1, 2, 2), 10.0)])
-    for number, (part,) in enumerate(lanes.parts(images)):
-        lanes.networks[number](part).sum().backward()
-    lanes.gather()
-    for each in lanes.networks:
+    for number, (part,) in enumerate(replicas.parts(images)):
+        replicas.networks[number](part).sum().backward()
+    replicas.gather()
+    for each in replicas.networks:
         assert each.state_dict()["running_mean"].item() == pytest.approx(0.5)  # a tenth of the mean of 0 and 10
     assert network.bias.grad is not None
     assert network.bias.grad.item() == pytest.approx(32.0)
-    assert [each.grad for each in lanes.networks[1].parameters()] == [None, None]
+    assert [each.grad for each in replicas.networks[1].parameters()] == [None, None]
     with torch.no_grad():
         network.weight.fill_(7)
-    assert [each.item() for each in lanes.networks[1].parameters()] == [7, 0]
+    assert [each.item() for each in replicas.networks[1].parameters()] == [7, 0]
 
 
 def test_lanes_make_the_batches_that_a_training_alone_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = batches(tmp_path, transforms=presets.resolve("light", where="preset"))
     monkeypatch.setattr("hallmark.learning.batches.TOGETHER", 2048)
     alone = stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting())
-    lanes = Lanes(torch.nn.Linear(1, 1), 3, threads=3)
-    shared = stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting(), lanes=lanes)
+    replicas = Replicas(torch.nn.Linear(1, 1), 3, threads=3)
+    shared = stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting(), replicas=replicas)
     count = 0
     for one, other in zip(alone, shared, strict=True):
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
@@ -104,7 +104,7 @@ def test_lanes_make_the_batches_that_a_training_alone_makes(tmp_path: Path, monk
     assert count == 2 * data.per_epoch - 2
     monkeypatch.setattr("hallmark.learning.batches.WORTH_WORKERS", 0.0)
     monkeypatch.setenv("HALLMARK_WORKERS", "3")
-    assert workers(data, epochs=2, where=torch.device("cpu"), lanes=3) == 0
+    assert workers(data, epochs=2, where=torch.device("cpu"), replicas=3) == 0
     assert workers(data, epochs=2, where=torch.device("cpu")) == 2
 
 
@@ -117,20 +117,20 @@ def test_a_machine_has_lanes_for_large_batches_of_networks_that_draw_nothing(mon
         network = build(name, classes=2, height=16, width=16, channels=1, mean=[0], std=[1], **arguments)
         return devices.machine("fp32", network, (batch, 1, 16, 16), compiled=compiled)
 
-    assert (machine("cnn", 96).lanes, machine("cnn", 96).threads) == (2, 3)
-    assert (machine("cnn", 32).lanes, machine("cnn", 32).threads) == (2, 3)
-    assert (machine("cnn", 31).lanes, machine("cnn", 31).threads) == (1, 6)
+    assert (machine("cnn", 96).replicas, machine("cnn", 96).threads) == (2, 3)
+    assert (machine("cnn", 32).replicas, machine("cnn", 32).threads) == (2, 3)
+    assert (machine("cnn", 31).replicas, machine("cnn", 31).threads) == (1, 6)
     drawing = [
         machine("cnn", 96, dropout=0.1),
         machine("vit", 96, dropout=0.1),
         machine("resnet", 96, stochastic_depth=0.1),
         machine("cnn", 96, compiled=True),
     ]
-    assert [each.lanes for each in drawing] == [1] * 4
-    assert machine("vit", 96).lanes == machine("resnet", 96).lanes == 2
-    assert "lanes" not in machine("cnn", 16).facts()
-    assert machine("cnn", 96).facts()["lanes"] == 2
+    assert [each.replicas for each in drawing] == [1] * 4
+    assert machine("vit", 96).replicas == machine("resnet", 96).replicas == 2
+    assert "replicas" not in machine("cnn", 16).facts()
+    assert machine("cnn", 96).facts()["replicas"] == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the same network on a machine of one core learns the same
-    assert (machine("cnn", 96).lanes, machine("cnn", 96).side_by_side) == (2, 1)
+    assert (machine("cnn", 96).replicas, machine("cnn", 96).replica_threads) == (2, 1)
     monkeypatch.setattr(devices, "WORTH_THREADS", 10**12)
-    assert machine("cnn", 96).lanes == 1
+    assert machine("cnn", 96).replicas == 1

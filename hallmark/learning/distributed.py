@@ -55,7 +55,7 @@ END = Order(-1, 0, 0.0, 0.0, False)
 
 
 @final
-class Team:
+class ProcessGroup:
     """The processes of a training as one of them sees it; alone it does nothing, at no cost."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -123,14 +123,14 @@ class Work:
 
 
 @contextmanager
-def formed(work: Work) -> Iterator[Team]:
+def formed(work: Work) -> Iterator[ProcessGroup]:
     """The team of ``work.machine.processes``, of which this process leads; the others end with the block.
 
     Raises InputError where a batch has too few images to share, MachineError where another process dies.
     """
     size = work.machine.processes
     if size == 1:
-        yield Team()
+        yield ProcessGroup()
         return
     least = min(work.resolved.batch_size, work.batches.shown // work.batches.per_epoch)
     if least < 2 * size:
@@ -149,7 +149,7 @@ def formed(work: Work) -> Iterator[Team]:
         try:
             _await(others, meeting)
             _join(0, size, meeting, work.machine)
-            team = Team(0, size)
+            team = ProcessGroup(0, size)
             yield team
             team.order()
             for process in others:
@@ -199,7 +199,7 @@ def _join(rank: int, size: int, meeting: str, machine: Machine) -> None:
 
 def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
     """Another process's whole life: the leader's state, then the steps it orders."""
-    from hallmark.learning.stepping import Stepper
+    from hallmark.learning.train_step import TrainStep
 
     leave_signals_to_the_parent()
     runtime.prepare()
@@ -209,9 +209,9 @@ def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
         machine = dataclasses.replace(machine, device=torch.device("cuda", rank))
     _arrival(meeting, rank).touch()
     _join(rank, size, meeting, machine)
-    team = Team(rank, size)
+    team = ProcessGroup(rank, size)
     with devices.settled(machine, deterministic=work.recipe.deterministic):
-        stepper = Stepper(
+        train_step = TrainStep(
             work.network,
             recipe=work.recipe,
             resolved=work.resolved,
@@ -221,9 +221,9 @@ def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
             machine=machine,
             team=team,
         )
-        stepper.network.train()
+        train_step.network.train()
         begun = team.same(None)
-        stepper.restore(begun["stepper"])
+        train_step.restore(begun["train_step"])
         epoch, number = begun["start"]
         if begun["resident"]:
             work.batches.reside(machine.device)
@@ -236,5 +236,5 @@ def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
         )
         while (order := team.order()).step >= 0:
             group = [next(stream) for _ in range(order.batches)]
-            stepper.take(group, step=order.step, rate=order.rate, momentum=order.momentum, frozen=order.frozen)
+            train_step.take(group, step=order.step, rate=order.rate, momentum=order.momentum, frozen=order.frozen)
     distributed.destroy_process_group()

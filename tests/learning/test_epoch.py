@@ -14,7 +14,7 @@ import torch
 from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError
 from hallmark.learning import devices, epoch, record
-from hallmark.learning.usage import Usage
+from hallmark.learning.system_metrics import SystemMetrics
 from hallmark.learning.validation import Validated
 from tests.learning.training import CPU, RECIPE, Recorded, batches, run, validation
 
@@ -52,8 +52,8 @@ def test_mistakes_come_the_surest_first() -> None:
 
 def test_use_of_the_machine_is_sampled_and_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("hallmark.learning.usage.time.perf_counter", lambda: now)
-    usage = Usage(torch.device("cpu"), every=0.2)
+    monkeypatch.setattr("hallmark.learning.system_metrics.time.perf_counter", lambda: now)
+    usage = SystemMetrics(torch.device("cpu"), every=0.2)
     now += 0.1
     assert usage.sample(1) == {}
     spent = time.process_time() + 0.1
@@ -73,7 +73,7 @@ def test_use_of_the_machine_is_sampled_and_summed_up(monkeypatch: pytest.MonkeyP
 
 
 def test_a_training_says_how_fast_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hallmark.learning.usage.EVERY", 0.0)
+    monkeypatch.setattr("hallmark.learning.system_metrics.EVERY", 0.0)
     log = Recorded()
     with telemetry.collect() as notes:
         run(tmp_path, SHORT, held_out=validation(), log=log)
