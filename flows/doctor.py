@@ -56,15 +56,15 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
 def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool) -> int:
     from hallmark.pipeline.configuration import stage_params
     from hallmark.tracking.registry import examined
-    from hallmark.versioning.health import mend
+    from hallmark.versioning.health import recover
     from hallmark.versioning.workspace import Workspace
     from tasks import STAGES
 
     try:
         params = stage_params(STAGES, root, package="tasks")
         say("  params.yaml is valid")
-        for finding in mend(root):
-            say(f"  {finding.what}: {finding.detail}" + (f"; {finding.mended}" if finding.mended else ""))
+        for finding in recover(root):
+            say(f"  {finding.what}: {finding.detail}" + (f"; {finding.recovered}" if finding.recovered else ""))
         space = Workspace(root)
         stale = space.changed()
         for name in space.missing_from_cache():

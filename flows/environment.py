@@ -64,10 +64,10 @@ def users_have_server() -> bool:
 
 def recover(root: Path, console: Console) -> None:
     """Sets right what killed runs left in the workspace, which the caller holds, and tells of it."""
-    from hallmark.versioning.health import mend
+    from hallmark.versioning import health
 
-    for finding in mend(root):
-        if finding.mended:
+    for finding in health.recover(root):
+        if finding.recovered:
             console.warn(finding.words)
     end_abandoned(root)
 

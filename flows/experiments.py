@@ -27,7 +27,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import names, prefect_server
 from flows.adapters import Run, raise_error, untagged
 from flows.environment import recover, terminable, writes_to
-from flows.training import advance, reconcile, workspace_tags
+from flows.training import advance, recover_flow_runs, workspace_tags
 from hallmark.contracts import progress
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.runtime import state as private
@@ -143,7 +143,7 @@ def conduct(
     require_space(*writes_to(root))
     with exclusive(root, f"hallmark {name}"), console.telling():
         recover(root, console)
-        runs.reconcile(params["train"].tracking)
+        runs.recover(params["train"].tracking)
         folder = (private(root) / "experiments" / name).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         result: list[Any] = []
@@ -158,7 +158,7 @@ def conduct(
             own = FlowRunContext.get()
             assert own is not None, "a flow's function runs inside a flow run"
             assert own.flow_run is not None
-            reconcile(root, keep=str(own.flow_run.id))
+            recover_flow_runs(root, keep=str(own.flow_run.id))
             ran = _ran(root)
             failed = _inputs(root, params, console)
             if failed is not None:

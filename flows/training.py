@@ -37,7 +37,7 @@ from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.pipeline.overrides import as_overrides
 from hallmark.tracking import outbox, reachability
-from hallmark.versioning.health import mend
+from hallmark.versioning.health import recover
 from hallmark.versioning.workspace import Workspace
 from tasks import STAGES
 
@@ -81,8 +81,8 @@ def training(
     def work() -> State[Any]:
         with exclusive(root, "a training flow"):
             logger = get_run_logger()
-            for finding in mend(root):
-                if finding.mended:
+            for finding in recover(root):
+                if finding.recovered:
                     logger.warning("%s", finding.words)
             params = configure(STAGES, root, changes, package="tasks")
             rename(names.run_name(FLOW, params, root))
@@ -151,7 +151,7 @@ def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[st
     own = FlowRunContext.get()
     assert own is not None, "walk runs inside a flow run"
     assert own.flow_run is not None
-    reconcile(workspace.root, keep=str(own.flow_run.id))
+    recover_flow_runs(workspace.root, keep=str(own.flow_run.id))
     run = Run(root=workspace.root, workspace=workspace, params=params, announce=announce)
     failed = advance(run)
     if failed is not None:
@@ -188,7 +188,7 @@ def workspace_tags(root: Path) -> list[str]:
     return [f"workspace-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]}"]
 
 
-def reconcile(root: Path, *, keep: str) -> int:
+def recover_flow_runs(root: Path, *, keep: str) -> int:
     """Flow runs of this workspace that a kill left *Running* are set to *Crashed*; how many there were.
 
     The caller holds the workspace's lock, so no other run of it can be alive.

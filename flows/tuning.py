@@ -144,9 +144,9 @@ def _search(bench: Bench, searched: Space, request: Request, trained_with: Any, 
         latency=request.latency,
         seed=now.seed,
     )
-    revived = study.revive()
-    if revived:
-        bench.console.warn(f"{revived} trials of a killed process are tried again")
+    recovered = study.recover()
+    if recovered:
+        bench.console.warn(f"{recovered} trials of a killed process are tried again")
     bench.console.say(
         f"Study  {study.name}: {study.counted()} trials done, {max(0, request.trials - study.counted())} to do, "
         f"{request.jobs} at a time"

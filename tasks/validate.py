@@ -141,7 +141,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     from hallmark.contracts import progress
     from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
     from hallmark.quality import flags, set_gate, set_summary
-    from hallmark.quality.capture import advice
+    from hallmark.quality.acquisition import advice
     from hallmark.quality.drift import compare, read_accepted
     from hallmark.quality.expectations import check, render_data_docs
     from hallmark.quality.missing import filled, incomplete

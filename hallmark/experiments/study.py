@@ -92,7 +92,7 @@ class Study:
             for values in space.grid():
                 self._study.enqueue_trial(values, skip_if_exists=True)
 
-    def revive(self) -> int:
+    def recover(self) -> int:
         """Ends the trials whose process is gone and asks for their values again; how many there were.
 
         Where a trial does not say yet whose it is, waits for it: it has just begun, or its process was killed then.

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hallmark.contracts import hosts
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.reporting.templating import environment
-from hallmark.reviewing.desk import Changed, Desk
+from hallmark.reviewing.session import Changed, ReviewSession
 
 if TYPE_CHECKING:
     import socket
@@ -91,8 +91,8 @@ class Decided(BaseModel):
 
 
 def create_app(root: Path) -> FastAPI:
-    """The application for the workspace ``root``. Raises InputError as :class:`Desk` does."""
-    desk = Desk(root)
+    """The application for the workspace ``root``. Raises InputError as :class:`ReviewSession` does."""
+    session = ReviewSession(root)
     page, policy = _page()
     app = FastAPI(title="Hallmark: review", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -133,15 +133,15 @@ def create_app(root: Path) -> FastAPI:
 
     @app.get("/state")
     def state() -> dict[str, Any]:
-        return desk.state()
+        return session.state()
 
     @app.get("/neighbours")
     def neighbours(path: str) -> list[dict[str, Any]]:
-        return desk.neighbours(path)
+        return session.neighbours(path)
 
     @app.get("/picture")
     def picture(path: str, side: Annotated[int, Query(ge=16, le=2048)] = 768) -> Response:
-        found = desk.picture(path, side)
+        found = session.picture(path, side)
         if found is None:
             raise HTTPException(404, f"'{path}' cannot be decoded")
         kind, data = found
@@ -149,13 +149,13 @@ def create_app(root: Path) -> FastAPI:
 
     @app.post("/decisions")
     def decide(decided: Decided) -> dict[str, Any]:
-        item = desk.decide(decided.path, decided.hash, decided.decision, decided.label, decided.note)
-        return {"item": item, "undoable": desk.journal.undoable}
+        item = session.decide(decided.path, decided.hash, decided.decision, decided.label, decided.note)
+        return {"item": item, "undoable": session.journal.undoable}
 
     @app.post("/undo")
     def undo(request: Request) -> dict[str, Any]:
-        path = desk.journal.undo()
-        return {"path": path, "undoable": desk.journal.undoable}
+        path = session.journal.undo()
+        return {"path": path, "undoable": session.journal.undoable}
 
     return app
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hallmark.tracking.journal import Journal
-    from hallmark.tracking.mirror import Mirror
     from hallmark.tracking.params import Tracking
+    from hallmark.tracking.wandb_run import WandbRun
 
 NOTE = "mlflow.note.content"  # the description of a run or model, as Markdown
 _LENGTH = 6000  # characters of a param's value, MLflow's limit
@@ -72,8 +72,8 @@ def _clocked(method: Callable[P, R]) -> Callable[P, R]:
 class TrackedRun:
     """One MLflow run, and the ``seconds`` that its work has waited for tracking. Made by :func:`open_run`."""
 
-    def __init__(self, own: Journal, courier: Courier, mirror: Mirror | None) -> None:
-        self._journal, self._courier, self._mirror = own, courier, mirror
+    def __init__(self, own: Journal, courier: Courier, wandb: WandbRun | None) -> None:
+        self._journal, self._courier, self._wandb = own, courier, wandb
         self._done = {**own.done, **own.steps}  # the last step of each metric from before a kill
         self.seconds = 0.0
         self._clock_goes = False
@@ -91,8 +91,8 @@ class TrackedRun:
             return
         self._journal.add("metrics", at=_now(), step=step, values=fresh)
         self._courier.told()
-        if self._mirror is not None:
-            self._mirror.metrics(fresh, step)
+        if self._wandb is not None:
+            self._wandb.metrics(fresh, step)
 
     @_clocked
     def flush(self) -> None:
@@ -128,8 +128,8 @@ class TrackedRun:
         path = self._journal.file(f"{step:08d}.png")
         image.save(path)
         self._add_file(path, f"images/{name}")
-        if self._mirror is not None:
-            self._mirror.image(name, pixels, step)
+        if self._wandb is not None:
+            self._wandb.image(name, pixels, step)
 
     @_clocked
     def figure(self, name: str, figure: Any) -> None:
@@ -156,8 +156,8 @@ class TrackedRun:
     def _close(self, status: str) -> None:
         self._journal.add("end", status=status, at=_now())
         self._courier.finish()
-        if self._mirror is not None:
-            self._mirror.close(failed=status != "FINISHED")
+        if self._wandb is not None:
+            self._wandb.close(failed=status != "FINISHED")
         telemetry.note(mlflow_run=self.run_id or None, tracking_waits=self._journal.waits)
         if self._journal.waits:
             self._journal.release()
@@ -180,7 +180,7 @@ def open_run(
 
     A run of that key and stage that did not finish, and whose process is gone, is taken up again; else a new one is
     made, with that name. Ends FINISHED, FAILED on an exception, KILLED on an interrupt; after a SIGKILL it is left
-    RUNNING, for :func:`reconcile`. Nested params are flattened with dots.
+    RUNNING, for :func:`recover`. Nested params are flattened with dots.
 
     Once the run is open, an outage of MLflow stops nothing: what was logged waits in ``.hallmark/tracking`` and is
     delivered when MLflow is back, in this run or by :func:`hallmark.tracking.outbox.deliver`. Raises MachineError where
@@ -211,7 +211,7 @@ def open_run(
                 raise reachability.away(header.uri, why)
             courier.lost(why)
         telemetry.note(mlflow_run=own.run_id)
-        run = TrackedRun(own, courier, _mirror(tracking, own.run_id or own.name, stage, params))
+        run = TrackedRun(own, courier, _wandb_run(tracking, own.run_id or own.name, stage, params))
     except BaseException:
         if known:
             own.release()
@@ -262,7 +262,7 @@ def nested(run_id: str | None, tags: Mapping[str, str] | None = None) -> Iterato
         _nested.reset(token)
 
 
-def reconcile(tracking: Tracking) -> list[str]:
+def recover(tracking: Tracking) -> list[str]:
     """Marks runs KILLED that are RUNNING without a process; returns their ids.
 
     Runs of living processes, of other hosts, and those that Hallmark did not make are left alone. Nothing is imported
@@ -344,9 +344,9 @@ def _shortened(params: Mapping[str, object]) -> dict[str, str]:
     return {name: value[:_LENGTH] for name, value in flatten(params).items()}
 
 
-def _mirror(tracking: Tracking, run_id: str, stage: str, params: Mapping[str, object]) -> Mirror | None:
+def _wandb_run(tracking: Tracking, run_id: str, stage: str, params: Mapping[str, object]) -> WandbRun | None:
     if tracking.wandb == "off":
         return None
-    from hallmark.tracking.mirror import Mirror
+    from hallmark.tracking.wandb_run import WandbRun
 
-    return Mirror(tracking.experiment, run_id, mode=tracking.wandb, stage=stage, params=flatten(params))
+    return WandbRun(tracking.experiment, run_id, mode=tracking.wandb, stage=stage, params=flatten(params))

@@ -1,4 +1,4 @@
-"""Are DVC's files whole? And mending what is safe to mend.
+"""Are DVC's files whole? Recovers what is safe to recover.
 
 DVC rewrites dvc.lock and .dvc/tmp/rwlock in place, so that a kill can tear them (treeverse/dvc#7615). The rwlock is
 removed when torn: it only names live processes. dvc.lock is put back from Git's last commit, after keeping the torn one
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. ``mended`` says what was done about it, empty if nothing."""
+    """One thing that was looked at. ``recovered`` says what was done about it, empty if nothing."""
 
     what: str
     healthy: bool
     detail: str
-    mended: str = ""
+    recovered: str = ""
 
     @property
     def words(self) -> str:
         """What was wrong and what was done, in one line."""
-        return f"{self.what}: {self.detail}; {self.mended}"
+        return f"{self.what}: {self.detail}; {self.recovered}"
 
 
-def mend(root: Path) -> list[Finding]:
-    """Looks at dvc.lock, DVC's rwlock and what killed runs left, mends them, and tells."""
+def recover(root: Path) -> list[Finding]:
+    """Looks at dvc.lock, DVC's rwlock and what killed runs left, and recovers them."""
     return [_lock_file(root), _rwlock(root), _leftovers(root)]
 
 
@@ -53,10 +53,10 @@ def _lock_file(root: Path) -> Finding:
     committed = subprocess.run(["git", "show", "HEAD:./dvc.lock"], cwd=root, capture_output=True, check=False)
     if committed.returncode == 0:
         path.write_bytes(committed.stdout)
-        mended = f"put back from the last commit; the torn one is {aside.name}"
+        recovered = f"put back from the last commit; the torn one is {aside.name}"
     else:
-        mended = f"moved to {aside.name}; the next run writes a new one"
-    return Finding(what="dvc.lock", healthy=False, detail="torn: it does not parse", mended=mended)
+        recovered = f"moved to {aside.name}; the next run writes a new one"
+    return Finding(what="dvc.lock", healthy=False, detail="torn: it does not parse", recovered=recovered)
 
 
 def _rwlock(root: Path) -> Finding:
@@ -71,7 +71,7 @@ def _rwlock(root: Path) -> Finding:
             what="DVC's rwlock",
             healthy=False,
             detail="torn: it does not parse",
-            mended="removed: it names no live process",
+            recovered="removed: it names no live process",
         )
     held = [path for kind in ("read", "write") for path in content.get(kind, {})]
     return Finding(what="DVC's rwlock", healthy=True, detail=f"{len(held)} paths held" if held else "free")
@@ -91,4 +91,4 @@ def _leftovers(root: Path) -> Finding:
     if not found:
         return Finding(what="unfinished outputs", healthy=True, detail="none")
     names = ", ".join(path.relative_to(root).as_posix() for path in found)
-    return Finding(what="unfinished outputs", healthy=False, detail=names, mended="removed")
+    return Finding(what="unfinished outputs", healthy=False, detail=names, recovered="removed")

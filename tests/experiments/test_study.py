@@ -50,7 +50,7 @@ def test_a_trial_whose_process_is_gone_is_tried_again_and_does_not_count(tmp_pat
     first._study._storage.set_trial_user_attr(first._study.trials[0]._trial_id, PROCESS, gone)
     alive, _ = first.ask()
     second = study(tmp_path)
-    assert second.revive() == 1, "the trial of a living process was ended, or the dead one left"
+    assert second.recover() == 1, "the trial of a living process was ended, or the dead one left"
     assert (second.counted(), second.running()) == (0, 1)
     again, same = second.ask()
     assert same == values
@@ -65,7 +65,7 @@ def test_a_trial_killed_before_it_said_whose_it_is_is_tried_again(
     first = study(tmp_path, sampler="grid")
     first._study.ask()  # what ask() does first, and a kill could make its last
     second = study(tmp_path, sampler="grid")
-    assert second.revive() == 1
+    assert second.recover() == 1
     seen = []
     for _ in SPACE.grid():
         number, values = second.ask()
@@ -79,7 +79,7 @@ def test_a_trial_that_is_about_to_say_whose_it_is_is_left_alone(tmp_path: Path) 
     begun = first._study.ask()
     said = threading.Timer(0.5, lambda: begun.set_user_attr(PROCESS, process.me()))
     said.start()
-    assert second.revive() == 0
+    assert second.recover() == 0
     said.join()
     assert second.running() == 1
 

@@ -189,7 +189,7 @@ def test_what_a_store_refuses_for_good_is_told_and_stops_nothing(
 def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
     started, run_id = child(workspace)
     try:
-        assert runs.reconcile(TRACKING) == []
+        assert runs.recover(TRACKING) == []
         assert status(run_id) == "RUNNING"
         with runs.open_run(TRACKING, key="k", stage="train", params={}) as other:
             assert other.run_id != run_id, "the run of a living process is not taken from it"
@@ -198,9 +198,9 @@ def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
         started.communicate()
     store.client().delete_run(other.run_id)
     assert status(run_id) == "RUNNING"
-    assert runs.reconcile(TRACKING) == [run_id]
+    assert runs.recover(TRACKING) == [run_id]
     assert status(run_id) == "KILLED"
-    assert runs.reconcile(TRACKING) == []
+    assert runs.recover(TRACKING) == []
     with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
         assert run.run_id == run_id
         run.metrics({"loss": 0.25}, 3)
@@ -215,7 +215,7 @@ def test_foreign_runs_are_left_alone(workspace: Path) -> None:
     theirs = client.create_run(experiment).info.run_id
     elsewhere = json.dumps({"host": "another", "pid": 1, "started": 0.0})
     far = client.create_run(experiment, tags={process.TAG: elsewhere}).info.run_id
-    assert runs.reconcile(TRACKING) == []
+    assert runs.recover(TRACKING) == []
     assert {status(theirs), status(far)} == {"RUNNING"}
 
 
@@ -229,7 +229,7 @@ def test_a_recycled_pid_is_not_the_process() -> None:
 def test_nothing_to_reconcile_costs_no_import(tmp_path: Path) -> None:
     code = (
         "import sys; from hallmark.tracking import runs; from hallmark.tracking.params import Tracking; "
-        "assert runs.reconcile(Tracking(experiment='e', wandb='off')) == []; assert 'mlflow' not in sys.modules"
+        "assert runs.recover(Tracking(experiment='e', wandb='off')) == []; assert 'mlflow' not in sys.modules"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
     environment["PYTHONPATH"] = str(Path(runs.__file__).parents[2])

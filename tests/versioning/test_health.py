@@ -1,4 +1,4 @@
-"""Torn files are found, mended where that is safe, and told."""
+"""Torn files are found, recovered where that is safe, and reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hallmark.contracts.errors import InputError
-from hallmark.versioning.health import mend
+from hallmark.versioning.health import recover
 from hallmark.versioning.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def test_a_torn_lock_file_comes_back_from_the_last_commit(clone: Callable[..., C
     made.git("add", "dvc.lock")
     made.git("commit", "--quiet", "--message=lock")
     lock.write_text("schema: '2.0'\nstages:\n  ingest: {cmd: [")
-    finding = mend(made.root)[0]
+    finding = recover(made.root)[0]
     assert not finding.healthy
-    assert "last commit" in finding.mended
+    assert "last commit" in finding.recovered
     assert lock.read_text() == whole
     assert (made.root / "dvc.lock.torn").exists()
-    assert mend(made.root)[0].healthy
+    assert recover(made.root)[0].healthy
 
 
 def test_a_torn_rwlock_is_removed(clone: Callable[..., Clone]) -> None:
@@ -38,7 +38,7 @@ def test_a_torn_rwlock_is_removed(clone: Callable[..., Clone]) -> None:
     rwlock = made.root / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(parents=True)
     rwlock.write_text('{"write": {"')
-    assert "removed" in mend(made.root)[1].mended
+    assert "removed" in recover(made.root)[1].recovered
     assert not rwlock.exists()
 
 
@@ -46,7 +46,7 @@ def test_unfinished_outputs_are_removed(clone: Callable[..., Clone]) -> None:
     made = clone("killed")
     (made.root / "data" / ".partial-train").mkdir()
     (made.root / "data" / ".partial-train" / "half").write_text("half")
-    assert "data/.partial-train" in mend(made.root)[2].detail
+    assert "data/.partial-train" in recover(made.root)[2].detail
     assert not (made.root / "data" / ".partial-train").exists()
 
 

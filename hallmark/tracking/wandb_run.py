@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Mirror:
+class WandbRun:
     """One W&B run; offline runs wait in ``.hallmark/wandb`` for ``wandb sync``."""
 
     def __init__(self, project: str, run_id: str, *, mode: str, stage: str, params: Mapping[str, str]) -> None:

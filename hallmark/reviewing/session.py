@@ -28,7 +28,7 @@ class Changed(Exception):
     """A decision about bytes that are no longer those at the path."""
 
 
-class Desk:
+class ReviewSession:
     """One workspace under review. Threads may share it; unknown paths raise KeyError.
 
     Raises InputError where the stages have not run, or data/review.csv is missing or faulty.
