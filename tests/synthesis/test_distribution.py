@@ -54,6 +54,24 @@ def test_two_sample_bound_refuses_what_is_told_apart(digits_split: Digits) -> No
     assert gate.figures["two_sample_p"] < 1e-4
 
 
+@pytest.mark.parametrize("count", [2, 4])  # of two no figure is defined, of four no AUC
+def test_too_few_images_to_judge_are_refused(digits_split: Digits, count: int) -> None:
+    black = np.zeros((count, 8, 8, 1), dtype=np.uint8)
+
+    def gate(**bounds: float) -> Gate:
+        return distribution.gate(
+            black, np.zeros(count, dtype=np.int64), digits_split.train, digits_split.labels, digits_split.val,
+            digits_split.truth, seed=0, **bounds,
+        )  # fmt: skip
+
+    refused = gate(min_precision=0.0, min_coverage=0.0, max_two_sample_auc=0.95)
+    assert not refused.passed
+    assert refused.reason == "too few images of a class to compare distributions"
+    assert gate(min_precision=0.5, min_coverage=0.0, max_two_sample_auc=1.0).passed is False
+    assert gate(min_precision=0.0, min_coverage=0.3, max_two_sample_auc=1.0).passed is False
+    assert gate(min_precision=0.0, min_coverage=0.0, max_two_sample_auc=1.0).passed, "these bounds ask nothing"
+
+
 def test_figures_of_two_equal_sets_are_one() -> None:
     points = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     figures = distribution.prdc(points, points, k=3)

@@ -59,6 +59,12 @@ def test_classes_without_validation_images_do_not_count() -> None:
     assert gate.figures["balanced_accuracy_with"] == pytest.approx(0.875)
 
 
+def test_without_a_validation_image_nothing_passes() -> None:
+    gate = judge([pair([np.nan, np.nan], [np.nan, np.nan])] * 2, min_gain=-1.0)
+    assert not gate.passed
+    assert gate.reason == "no validation image to try them on"
+
+
 def test_mislabelled_images_are_refused_and_right_ones_are_not(digits_split: Digits) -> None:
     policy = build([], height=8, width=8, channels=1)
     few = np.concatenate([np.flatnonzero(digits_split.labels == label)[:40] for label in range(5)])
