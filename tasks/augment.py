@@ -88,7 +88,8 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         raise GateRefused("augment: no training image is left", remedy="loosen the sections clean and balance")
     decisions = read_table(clean / "decisions.parquet", DECISIONS)
     in_val = set(read_table(split / "split.parquet", SPLIT).query("split == 'val'")["path"])
-    val = decisions[decisions["path"].isin(in_val) & decisions["label"].isin(set(train["label"]))]
+    standing = decisions[decisions["fate"] != "removed"]
+    val = standing[standing["path"].isin(in_val) & standing["label"].isin(set(train["label"]))]
     val = val[["path", "label"]].merge(places, on="path")
 
     train = chosen(train, limit=params.audit_train_images, seed=params.seed)

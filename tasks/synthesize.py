@@ -140,7 +140,8 @@ def run(
             if max(shape[:2]) <= params.max_side:
                 decisions = read_table(clean / "decisions.parquet", DECISIONS)
                 in_val = set(read_table(split / "split.parquet", SPLIT).query("split == 'val'")["path"])
-                val = decisions[decisions["path"].isin(in_val) & decisions["label"].isin(names)]
+                standing = decisions[decisions["fate"] != "removed"]
+                val = standing[standing["path"].isin(in_val) & standing["label"].isin(names)]
                 train = _real(reader, known, names, shape)
                 held_out = _real(reader, val[["path", "label"]].merge(places, on="path"), names, shape)
                 transforms = json.loads((augment / "policy.json").read_text(encoding="utf-8"))["transforms"]

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import GateRefused, InputError
-from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, write_table
+from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, read_table, write_table
 from hallmark.images import shards
 from hallmark.transforms.policy import build
 from tasks import augment
@@ -118,6 +118,20 @@ def test_flips_of_digits_are_dropped_and_the_rest_builds(inputs: dict[str, Path]
     table = pd.read_parquet(tmp_path / "augment" / "audit.parquet")
     assert len(table) == 4 * (1 + 10)  # all images and each class, for each transform at its own strength
     assert set(table.loc[table["transform"] == "NoOp", "retained"]) == {1.0}
+
+
+def test_images_that_a_person_removed_are_not_judged(inputs: dict[str, Path], tmp_path: Path) -> None:
+    decisions = read_table(inputs["clean"] / "decisions.parquet", DECISIONS)
+    validation = decisions["split"] == "val"
+    dropped = decisions.loc[validation, "path"].iloc[:100]
+    removed = decisions["path"].isin(dropped)
+    decisions.loc[removed, ["fate", "stage", "reasons"]] = ["removed", "clean", "excluded_by_review"]
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    write_table(decisions, DECISIONS, clean / "decisions.parquet")
+    report = run({**inputs, "clean": clean}, tmp_path / "run", policy=[FLIPS[0]])
+    assert report.judge is not None
+    assert report.judge["val_images"] == validation.sum() - 100
 
 
 def test_equal_input_gives_equal_bytes_for_any_worker_count(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +127,18 @@ def test_images_that_pass_are_stored_with_their_origin(
         files = sorted(path.name for path in one.iterdir())
         assert files == sorted(path.name for path in other.iterdir())
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)
+
+
+def test_images_that_a_person_removed_do_not_judge(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decisions = read_table(stored / "clean" / "decisions.parquet", DECISIONS)
+    decisions.loc[decisions["path"].str.endswith(("070.png", "030.png")), "fate"] = "removed"
+    others = tmp_path / "inputs"
+    shutil.copytree(stored, others)
+    write_table(decisions, DECISIONS, others / "clean" / "decisions.parquet")
+    report, _, _ = run(others, tmp_path / "run", monkeypatch)
+    assert report.gates[0]["figures"]["held_out"] == 4 * VAL - 4  # one of each class
 
 
 def test_the_flow_is_trained_taken_up_and_drawn_from(
