@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.DataFrame | None = None) -> pd.DataFrame:
+def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """The ledger of a source, in the columns of ``LEDGER``.
 
-    ``decisions`` has one row per measured image that is not quarantined. Without it the ledger is partial, as far as a
-    refusing stage knows it: such images are kept, or flagged where they carry reasons. The split is the one decided;
-    of images that no stage split, quarantined ones among them, the one that the source gives.
+    ``decisions`` has one row per measured image that is not quarantined. The split is the one decided; of quarantined
+    images the one that the source gives.
 
     Raises AssertionError where a file would have no fate or two: that is our mistake.
     """
@@ -32,16 +31,11 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
     rows["reasons"] = [
         _union(first, second) for first, second in zip(rows["found_by_ingest"], rows["reasons"], strict=True)
     ]
-    if decisions is None:
-        rows["split"] = rows["given"]
-        rows["fate"] = (rows["reasons"] != "").map({True: "flagged", False: "kept"})
-        rows["stage"] = (rows["reasons"] != "").map({True: "validate", False: ""})
-    else:
-        decided = set(decisions["path"])
-        assert decided == set(rows.loc[~out, "path"]), "the decisions are not those of the images left"
-        chosen = decisions.set_index("path")[["split", "fate", "stage", "reasons"]]
-        rows = rows.drop(columns="reasons").join(chosen, on="path").assign(seen=rows["reasons"])
-        rows["reasons"] = rows["reasons"].where(~out, rows["seen"])
+    decided = set(decisions["path"])
+    assert decided == set(rows.loc[~out, "path"]), "the decisions are not those of the images left"
+    chosen = decisions.set_index("path")[["split", "fate", "stage", "reasons"]]
+    rows = rows.drop(columns="reasons").join(chosen, on="path").assign(seen=rows["reasons"])
+    rows["reasons"] = rows["reasons"].where(~out, rows["seen"])
     rows.loc[out, "split"] = rows.loc[out, "given"]
     rows.loc[out, "fate"] = "quarantined"
     early = rows["found_by_ingest"] != ""

@@ -4,7 +4,7 @@ The order follows from (plan, seed, epoch) alone: an interrupted epoch can be ta
 
 >>> import pandas as pd
 >>> plan = pd.DataFrame({"repeats": [1, 2, 0], "probability": [1 / 3, 2 / 3, 0.0]})
->>> sorted(epoch_order(plan, seed=0, epoch=0).tolist())
+>>> sorted(epoch_order(plan, seed=0, epoch=0, sampler="sequential").tolist())
 [0, 1, 1]
 """
 
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def epoch_order(plan: pd.DataFrame, *, seed: int, epoch: int, sampler: str | None = None) -> NDArray[np.int64]:
+def epoch_order(plan: pd.DataFrame, *, seed: int, epoch: int, sampler: str) -> NDArray[np.int64]:
     """Row numbers of the plan, int64 [sum of repeats].
 
     ``sampler`` is plan.json's: ``sequential`` shuffles every row ``repeats`` times; ``weighted`` draws with replacement
-    by ``probability``. None reads it from the table, where a sequential plan's probabilities are its repeats' shares.
+    by ``probability``.
     """
     repeats = plan["repeats"].to_numpy(dtype=np.int64)
     probability = plan["probability"].to_numpy(dtype=np.float64)
-    if sampler is None:
-        sampler = "sequential" if np.allclose(probability, repeats / repeats.sum(), rtol=1e-9, atol=0.0) else "weighted"
     assert sampler in ("sequential", "weighted"), f"unknown sampler {sampler!r}"
     generator = np.random.default_rng(derive(seed, "sampling", "order", epoch))
     if sampler == "weighted":

@@ -51,24 +51,6 @@ def test_each_file_has_one_row_and_one_fate() -> None:
     assert counts == {"kept": 1, "flagged": 1, "relabelled": 0, "removed": 1, "quarantined": 2}
 
 
-def test_a_partial_ledger_tells_what_is_known() -> None:
-    book = ledger.build(MANIFEST, MEASURED).set_index("path")
-    assert book["fate"].to_dict() == {
-        "a/é 1.png": "kept",
-        "a/2.png": "flagged",
-        "a/3.png": "quarantined",
-        "b/4.png": "kept",
-        "notes.txt": "quarantined",
-    }
-    assert book["split"].to_dict() == {
-        "a/é 1.png": "train",
-        "a/2.png": "val",
-        "a/3.png": "test",
-        "b/4.png": "",
-        "notes.txt": "",
-    }
-
-
 def test_what_does_not_reconcile_is_our_mistake() -> None:
     with pytest.raises(AssertionError, match="not those of the images left"):
         ledger.build(MANIFEST, MEASURED, DECISIONS.iloc[:2])
