@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 export DO_NOT_TRACK := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: setup setup-dev demo test lint lock campaign clean
+.PHONY: setup setup-dev demo test lint lock campaign mutants clean
 .DEFAULT_GOAL := setup
 
 # what a user needs; the stamp of a set-up with the tests' packages counts as well
@@ -51,6 +51,10 @@ lock: setup
 
 campaign: setup-dev
 	$(BIN)/python -m pytest tests -m campaign -q
+
+# how many small faults, planted one at a time, the unit tests notice (docs/mutation.md); `make mutants ARGS="--sample 0"`
+mutants: setup-dev
+	$(BIN)/python .ci/mutants $(ARGS)
 
 clean:
 	rm -rf .hallmark mlflow.db mlartifacts reports/run.json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,3 +42,24 @@ def test_weighted_draws_follow_the_probabilities() -> None:
     drawn = np.concatenate([epoch_order(plan, seed=0, epoch=epoch, sampler="weighted") for epoch in range(50)])
     assert len(drawn) == 5000
     assert abs((drawn < 50).mean() - 0.9) < 0.03  # 4 standard errors are 0.017
+
+
+def test_a_row_of_no_probability_is_never_drawn_and_drawing_repeats_rows() -> None:
+    plan = table([1] * 50, [0.0] * 10 + [1.0] * 40)
+    drawn = epoch_order(plan, seed=0, epoch=0, sampler="weighted")
+    assert drawn.dtype == np.int64
+    assert len(drawn) == 50
+    assert drawn.min() >= 10
+    assert len(set(drawn)) < 40
+
+
+def test_probabilities_need_not_sum_to_exactly_1() -> None:
+    plan = table([1] * 10, [1.0] * 5 + [2.0] * 5)
+    scaled = plan.assign(probability=plan["probability"] * (1 + 1e-6))
+    ours, theirs = (epoch_order(frame, seed=0, epoch=0, sampler="weighted") for frame in (plan, scaled))
+    assert np.array_equal(ours, theirs)
+
+
+def test_an_unknown_sampler_is_refused() -> None:
+    with pytest.raises(AssertionError, match="unknown sampler 'stratified'"):
+        epoch_order(table([1]), seed=0, epoch=0, sampler="stratified")

@@ -124,7 +124,116 @@ def test_a_giant_unit_does_not_take_a_class_s_whole_test_share() -> None:
     assert np.bincount(now[unit])[TEST] == pytest.approx(100, abs=15)
 
 
-def test_tolerance_is_tight_for_large_classes_and_wide_for_small() -> None:
-    off = tolerance(0.1, np.array([5000.0, 5000.0, 100.0]))
-    assert off[0] <= 0.01 + 1e-9
-    assert off[2] > 0.04
+@given(share=st.floats(0.05, 0.9), sizes=st.lists(st.integers(1000, 10**6), min_size=2, max_size=6))
+def test_a_large_class_off_by_its_tolerance_keeps_its_part_of_the_split(share: float, sizes: list[int]) -> None:
+    images = np.array(sizes, dtype=np.float64)
+    off = tolerance(share, images)
+    assert (off <= 0.0095 + 1e-12).all()
+    part = images / images.sum()
+    # this class has as many as its tolerance allows and all others as few: its part of the split, to first order
+    moved = 2 * part * (1 - part) * off / share
+    assert (moved <= 0.0095 + 1e-9).all()
+    assert ((moved >= 0.0095 - 1e-9) | (off >= 0.0095 - 1e-9)).all(), "the tolerance could be wider"
+
+
+def test_tolerance_of_large_classes_is_that_of_the_formula() -> None:
+    assert tolerance(0.1, np.array([1000.0])) == pytest.approx([0.0095])  # a class alone: its part cannot move
+    assert tolerance(0.1, np.array([5000.0, 5000.0])) == pytest.approx([0.95 * 0.1 * 0.02] * 2)
+    assert tolerance(0.7, np.array([5000.0, 5000.0])) == pytest.approx([0.0095] * 2)
+    assert tolerance(0.2, np.array([9000.0, 3000.0])) == pytest.approx([0.95 * 0.2 * 0.01 / (2 * 0.25 * 0.75)] * 2)
+
+
+@given(share=st.floats(0.05, 0.9), size=st.integers(1, 999), fixed=st.integers(1000, 10**6))
+def test_tolerance_widens_to_two_deviations_of_a_fixed_boundary(share: float, size: int, fixed: int) -> None:
+    off = float(tolerance(share, np.array([size, fixed], dtype=np.float64))[0])
+    deviations = 2 * np.sqrt(share * (1 - share) / size)
+    assert off <= max(deviations, 0.0095)
+    assert off >= deviations * (1 - size / 1000) - 1e-12
+    more = float(tolerance(share, np.array([size + 1, fixed], dtype=np.float64))[0])
+    assert more <= off + 1e-9 or more <= 0.0095, "the tolerance of a larger class is wider"
+
+
+def evenly(*segments: tuple[int, float, float]) -> Floats:
+    """Positions: each segment's number of images, evenly between two bounds."""
+    return np.concatenate([low + (np.arange(n) + 0.5) / n * (high - low) for n, low, high in segments])
+
+
+def one_class(position: Floats) -> Integers:
+    return split(np.arange(len(position)), np.zeros(len(position), np.int64), position)
+
+
+def test_what_is_within_its_tolerance_follows_the_fixed_boundaries() -> None:
+    position = evenly((105, 0.0, 0.1), (200, 0.1, 0.3), (695, 0.3, 1.0))
+    expected = np.select([position < 0.1, position < 0.3], [TEST, VAL], TRAIN)
+    np.testing.assert_array_equal(one_class(position), expected)
+
+
+def test_a_position_at_a_boundary_is_above_it() -> None:
+    position = np.r_[evenly((100, 0.0, 0.1)), 0.1, evenly((198, 0.1, 0.3)), 0.1 + 0.2, evenly((700, 0.31, 1.0))]
+    now = one_class(position)
+    assert now[100] == VAL
+    assert now[299] == TRAIN
+
+
+def test_too_many_below_the_boundary_are_cut_to_the_tolerance_nearest_first() -> None:
+    # 150 of 1 000 lie in the test range; 10 % and 0.95 points are 109, and val takes the rest up to 30.95 %
+    position = evenly((150, 0.0, 0.1), (150, 0.1, 0.3), (700, 0.3, 1.0))
+    now = one_class(position)
+    np.testing.assert_array_equal(now, np.repeat([TEST, VAL, TRAIN], [109, 191, 700]))
+
+
+def test_too_few_below_the_boundary_are_filled_to_the_tolerance_nearest_first() -> None:
+    position = evenly((50, 0.0, 0.1), (250, 0.1, 0.3), (700, 0.3, 1.0))
+    np.testing.assert_array_equal(one_class(position), np.repeat([TEST, VAL, TRAIN], [91, 209, 700]))
+
+
+def test_val_is_filled_and_cut_at_its_upper_boundary() -> None:
+    few = evenly((100, 0.0, 0.1), (100, 0.1, 0.3), (800, 0.3, 1.0))
+    np.testing.assert_array_equal(one_class(few), np.repeat([TEST, VAL, TRAIN], [100, 191, 709]))
+    many = evenly((100, 0.0, 0.1), (80, 0.1, 0.26), (220, 0.26, 0.3), (600, 0.3, 1.0))
+    np.testing.assert_array_equal(one_class(many), np.repeat([TEST, VAL, TRAIN], [100, 209, 691]))
+
+
+def test_no_unit_above_the_wall_is_test_and_none_below_is_train() -> None:
+    # all lie below the wall at 0.26, or all above: the shares cannot be met, the wall is kept
+    assert set(one_class(evenly((1000, 0.0, 0.2599)))) == {TEST, VAL}
+    assert set(one_class(evenly((1000, 0.26, 1.0)))) == {VAL, TRAIN}
+
+
+def test_classes_are_balanced_each_for_itself() -> None:
+    position = np.r_[evenly((150, 0.0, 0.1), (850, 0.1, 1.0)), evenly((60, 0.0, 0.1), (940, 0.1, 1.0))]
+    label = np.repeat([0, 1], 1000)
+    now = split(np.arange(2000), label, position)
+    # two equal classes may each be 0.19 points off the tenth
+    assert [int((now[label == number] == TEST).sum()) for number in (0, 1)] == [101, 99]
+
+
+def test_a_class_of_two_units_is_promised_nothing_and_one_of_three_is() -> None:
+    above = np.array([0.5, 0.6, 0.7])
+    assert split(np.arange(2), np.zeros(2, np.int64), above[:2]).tolist() == [TRAIN, TRAIN]
+    assert split(np.arange(3), np.zeros(3, np.int64), above).tolist() == [VAL, TRAIN, TRAIN]
+
+
+def test_cover_takes_the_unit_nearest_to_the_split_s_side_that_its_own_can_spare() -> None:
+    unit, label = np.arange(4), np.zeros(4, np.int64)
+    above = np.array([0.9, 0.6, 0.5, 0.7])
+    assert split(unit, label, above, cover=True).tolist() == [TRAIN, TEST, VAL, TRAIN]
+    below = np.array([0.02, 0.06, 0.05, 0.07])
+    assert split(unit, label, below, cover=True)[[0, 3]].tolist() == [TEST, TRAIN]
+    assert split(unit[:2], label[:2], above[:2], cover=True).tolist() == [TRAIN, TRAIN]
+
+
+def test_cover_gives_no_split_that_has_no_share() -> None:
+    unit, label, position = balanced(2, 8, 0)
+    assert set(assign(unit, label, position, val=0.2, test=0.0, cover=True)) == {VAL, TRAIN}
+
+
+def test_no_images_leave_every_unit_in_train() -> None:
+    nothing = np.zeros(0, np.int64)
+    assert split(nothing, nothing, np.array([0.05, 0.5])).tolist() == [TRAIN, TRAIN]
+
+
+def test_a_class_number_that_no_image_has_is_no_obstacle() -> None:
+    position = evenly((100, 0.0, 0.1), (200, 0.1, 0.3), (700, 0.3, 1.0))
+    label = np.full(1000, 2)
+    np.testing.assert_array_equal(split(np.arange(1000), label, position), one_class(position))
