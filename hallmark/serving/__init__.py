@@ -1,1 +1,1 @@
-"""The model outside of the pipeline: preprocessing, prediction, packaging."""
+"""The model outside the pipeline: preprocessing, prediction, packaging, HTTP server."""

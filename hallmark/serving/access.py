@@ -1,6 +1,6 @@
-"""Who may ask a server: requests by an allowed Host, from no other website's page, and with the token if there is one.
+"""Access control: a request needs an allowed Host, no foreign origin and, if one is set, the bearer token.
 
-``/health``, ``/docs`` and ``/openapi.json`` need no token: they say nothing about the model.
+``/health``, ``/docs`` and ``/openapi.json`` need no token: they reveal nothing about the model.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ HEADERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """The hosts by which a server may be called, with a port or (empty) any, and its token."""
+    """Allowed hosts as (name, port), where an empty port allows any, and the token (empty: none)."""
 
     hosts: frozenset[tuple[str, str]]
     token: str = ""
 
     @classmethod
     def of(cls, host: str, *, token: str, allowed: Sequence[str]) -> Access:
-        """For a server that listens on the address ``host``.
+        """The access rules of a server that listens on the address ``host``.
 
-        Its own address and the names of the loopback interface are allowed besides ``allowed``. Raises InputError for
-        an address other than loopback without a token, a token that no header can carry, and a malformed host.
+        ``allowed`` adds hosts to that address and the loopback names. Raises InputError for an address other than
+        loopback without a token, a token that no header can carry, and a malformed host.
         """
         if token and not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
             raise InputError(
                 f"{TOKEN} has characters that a bearer token cannot have",
-                remedy="use letters, digits and -._~+/=; `openssl rand -hex 32` makes one",
+                remedy="use letters, digits and -._~+/=; `openssl rand -hex 32` generates one",
             )
         if not token and not loopback(host):
             raise InputError(
                 f"--host {host} can be reached from other machines, and no token is set",
-                remedy=f"set {TOKEN} (`openssl rand -hex 32` makes one), or leave --host at 127.0.0.1",
+                remedy=f"set {TOKEN} (`openssl rand -hex 32` generates one), or leave --host at 127.0.0.1",
             )
         names = [(name, "") for name in hosts.LOOPBACK]
         if not _wildcard(host):
@@ -62,12 +62,12 @@ class Access:
         for name in allowed:
             called = hosts.split(f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name)
             if called is None:
-                raise InputError(f"--allowed-host is '{name}'", remedy="give a name or address, with :port if need be")
+                raise InputError(f"--allowed-host is '{name}'", remedy="give a name or address, with an optional :port")
             names.append(called)
         return cls(hosts=frozenset(names), token=token)
 
     def refusal(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
-        """Status and detail of a request that gets no answer; None for one that does."""
+        """Status and detail of the error response to a refused request; None if the request is allowed."""
 
         def values(name: bytes) -> list[str]:
             return [value.decode("latin-1") for key, value in headers if key == name]
@@ -77,7 +77,7 @@ class Access:
         if host is None:
             return 400, "the request needs one valid Host header"
         if host not in self.hosts and (host[0], "") not in self.hosts:
-            return 403, "the Host of the request is not one of this server; `hallmark serve --allowed-host` adds one"
+            return 403, "the Host of the request is not allowed; `hallmark serve --allowed-host` adds one"
         if any(not hosts.same_origin(origin, called[0]) for origin in values(b"origin")):
             return 403, "the request is from a page of another origin"
         opened = method == "GET" and path in OPEN
@@ -87,14 +87,14 @@ class Access:
             return 401, f"the request needs the header Authorization: Bearer, with the server's {TOKEN}"
         return None
 
-    def _authorized(self, given: Sequence[str]) -> bool:
-        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    def _authorized(self, values: Sequence[str]) -> bool:
+        scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
         equal = hmac.compare_digest(token.strip().encode("latin-1"), self.token.encode("latin-1"))
         return equal and scheme.lower() == "bearer"
 
 
 class Gate:
-    """ASGI middleware: refuses what :class:`Access` does before the body is read."""
+    """ASGI middleware: refuses requests by :class:`Access` before reading the body, and adds :data:`HEADERS`."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
@@ -105,7 +105,7 @@ class Gate:
                 await self._app(scope, receive, send)
             return
 
-        async def told(message: Message) -> None:
+        async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message.get("headers", ())}
                 message["headers"] = [*message.get("headers", ()), *(pair for pair in HEADERS if pair[0] not in names)]
@@ -113,23 +113,23 @@ class Gate:
 
         refusal = self._access.refusal(scope["method"], scope["path"], scope["headers"])
         if refusal is None:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_hardened)
             return
         status, detail = refusal
         more = {"WWW-Authenticate": 'Bearer realm="hallmark"'} if status == 401 else {}
-        # uvicorn throws the body away as it comes; a closed connection would keep the answer from some clients
-        await JSONResponse({"detail": detail}, status, more)(scope, receive, told)
+        # uvicorn discards the body as it arrives; closing the connection would lose the answer for some clients
+        await JSONResponse({"detail": detail}, status, more)(scope, receive, send_hardened)
 
 
 def loopback(host: str) -> bool:
-    """Whether all addresses of a host are of this machine alone. Raises InputError where it has none."""
+    """Whether a host resolves to loopback addresses only. Raises InputError if it does not resolve."""
     if _wildcard(host):
         return False
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise InputError(f"--host '{host}' is no address of this machine ({error})", remedy="give one") from error
-    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+        raise InputError(f"--host '{host}' is not an address of this machine ({error})", remedy="give one") from error
+    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in addresses)
 
 
 def _wildcard(host: str) -> bool:

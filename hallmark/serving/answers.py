@@ -1,8 +1,8 @@
-"""What is said of one image: its class, one probability per class, and the same probabilities calibrated.
+"""The answer for one image: its class, one probability per class, and the calibrated probabilities.
 
-``probabilities`` are the network's, those that the evaluation judged. ``calibrated`` are the same with the temperature
-that was fitted on the validation images (Guo et al. 2017): of the images with a calibrated probability of 0.8, about
-8 in 10 are of that class. The most probable class is the same.
+``probabilities`` are the network's own, which the evaluation judges. ``calibrated`` applies the temperature fitted on
+the validation images (Guo et al. 2017): of the images with a calibrated probability of 0.8, about 8 in 10 belong to
+that class. Both have the same most probable class.
 
 >>> import numpy as np
 >>> calibrated(np.array([0.9, 0.1]), 2.0).round(3).tolist()
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def answer(probabilities: NDArray[np.float64], classes: Sequence[str], temperature: float | None) -> dict[str, Any]:
-    """``label``, ``probabilities`` and ``calibrated`` (by class; None without a temperature) of probabilities [k]."""
+    """``label``, ``probabilities`` and ``calibrated`` (None without a temperature) for probabilities [k]."""
     scaled = None if temperature is None else calibrated(probabilities, temperature)
     return {
         "label": classes[int(probabilities.argmax())],
@@ -32,7 +32,7 @@ def answer(probabilities: NDArray[np.float64], classes: Sequence[str], temperatu
 
 
 def calibrated(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """The softmax [k] of the logits over the temperature, from the softmax [k] of the logits."""
+    """softmax(logits / temperature) [k], from softmax(logits) [k]."""
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
         logits = np.log(probabilities) / temperature
     powers = np.exp(logits - logits.max())

@@ -1,14 +1,13 @@
-"""The images in the body of a request: raw bytes, a multipart form of files, or JSON with base64.
+"""The images of a request body: raw bytes, a multipart form of files, or JSON with base64.
 
 =========================  ======================================================================================
 multipart/form-data        each file is an image; one file is a single image
-application/json           ``{"image": "<base64>"}``, or ``{"images": ["<base64>", ...]}``; a data: URL may stand for
-                           the base64
-anything else              the body itself is one image
+application/json           ``{"image": "<base64>"}``, or ``{"images": ["<base64>", ...]}``; a data: URL works too
+any other                  the body is one image
 =========================  ======================================================================================
 
-A body above a limit of bytes, or of more than :data:`IMAGES` images, gets 413, one that takes longer than
-:data:`SECONDS` to arrive 408, one that holds no image 422, and one that is not what its content type says 400.
+Statuses: 413 for too many bytes or more than :data:`IMAGES` images, 408 for a body that takes longer than
+:data:`SECONDS` to arrive, 422 for a body without an image, 400 for one that does not match its content type.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _FIELDS = 16  # of a form, besides files
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One image of a request, or why there is none; ``name`` is its file's in a form."""
+    """One image of a request, or the error in its place; ``name`` is the file name in a form."""
 
     data: bytes = b""
     name: str = ""
@@ -44,14 +43,14 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The images of a request; ``single``: the answer is that of the one image itself, not a list of answers."""
+    """The images of a request; ``single``: the response is one answer, not a list."""
 
     items: list[Item]
     single: bool
 
 
 async def read(request: Request, limit: int) -> Body:
-    """The images of a request. Raises HTTPException, and what Starlette raises for a client that went away."""
+    """The images of a request. Raises HTTPException, and Starlette's ClientDisconnect."""
     try:
         async with asyncio.timeout(SECONDS):
             body = await _bytes(request, limit)
@@ -70,21 +69,21 @@ async def read(request: Request, limit: int) -> Body:
 def parsed(body: bytes) -> Body:
     """The images of a JSON body. Raises HTTPException."""
     try:
-        told: Any = json.loads(body)
+        content: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, "the body is not valid JSON") from error
     expected = 'send {"image": "<base64>"} or {"images": ["<base64>", ...]}'
-    if not isinstance(told, dict) or len(told.keys() & {"image", "images"}) != 1 or len(told) != 1:
+    if not isinstance(content, dict) or len(content.keys() & {"image", "images"}) != 1 or len(content) != 1:
         raise HTTPException(422, f"the JSON has no images; {expected}")
-    if "image" in told:
-        item = _decoded(told["image"])
+    if "image" in content:
+        item = _decoded(content["image"])
         if item.error:
             raise HTTPException(422, item.error)
         return Body(items=[item], single=True)
-    if not isinstance(told["images"], list) or not told["images"]:
+    if not isinstance(content["images"], list) or not content["images"]:
         raise HTTPException(422, f"'images' is not a list of images; {expected}")
-    _count(len(told["images"]))
-    return Body(items=[_decoded(value) for value in told["images"]], single=False)
+    _count(len(content["images"]))
+    return Body(items=[_decoded(value) for value in content["images"]], single=False)
 
 
 def _decoded(value: object) -> Item:
@@ -92,7 +91,7 @@ def _decoded(value: object) -> Item:
         return Item(error="the image is not a string of base64")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
-        # line breaks are usual in base64, and nothing else beside its alphabet is
+        # base64 often has line breaks; any other character outside its alphabet is an error
         return Item(data=base64.b64decode("".join(text.split()), validate=True))
     except (binascii.Error, ValueError):
         return Item(error="the image is not valid base64")
@@ -102,14 +101,14 @@ async def _form(request: Request, body: bytes) -> Body:
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    # in a request's scope Starlette raises HTTPException(400) for a body that is no form
+    # given the request's scope, Starlette raises HTTPException(400) for a body that is not a form
     form = Request(request.scope, replay).form(max_files=IMAGES + 1, max_fields=_FIELDS)
     async with form as fields:
         files = [value for _, value in fields.multi_items() if isinstance(value, UploadFile)]
         _count(len(files))
         items = [Item(data=await file.read(), name=file.filename or "") for file in files]
-    if not _ends(request, body):  # Starlette leaves out the file that was cut off, and says nothing
-        raise HTTPException(400, "the form breaks off before its closing boundary")
+    if not _ends(request, body):  # Starlette silently drops a file that is cut off
+        raise HTTPException(400, "the form ends before its closing boundary")
     if not items:
         raise HTTPException(422, "the form has no file; send images as files")
     return Body(items=items, single=len(items) == 1)
@@ -126,10 +125,10 @@ def _count(images: int) -> None:
 
 
 async def _bytes(request: Request, limit: int) -> bytes:
-    """The body, never more of it in memory than the limit."""
-    told = request.headers.get("content-length", "")
+    """The body; at most ``limit`` bytes (and one chunk) are held in memory."""
+    length = request.headers.get("content-length", "")
     too_large = HTTPException(413, f"the request is above {limit} bytes")
-    if told.isascii() and told.isdigit() and int(told[:20]) > limit:
+    if length.isascii() and length.isdigit() and int(length[:20]) > limit:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():

@@ -1,11 +1,10 @@
-"""Connections end in time, and not before the client has its answer.
+"""Connection limits: idle clients are disconnected, and refused ones still receive their answer.
 
-:class:`Bounded`: uvicorn bounds the pause between two requests, not how long the line and headers of one take. A client
-that sends them byte by byte, or nothing, would hold its connection for ever, and enough of them all that there are.
+:class:`Bounded`: uvicorn limits the pause between two requests, but not the time a request line and headers take. A
+client that sends nothing, or byte by byte, would hold its connection forever; many such clients exhaust the server.
 
-:class:`Drained`: a request that is refused before its body is read (401, 403, 413, 503) has the rest of it read and
-thrown away. A connection that is closed with bytes unread is reset, and the client sees a broken pipe in place of the
-answer.
+:class:`Drained`: if a request is refused before its body is read (401, 403, 413, 503), the rest of the body is read
+and discarded. Closing a connection with unread bytes resets it, and the client sees a broken pipe, not the answer.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = 30.0  # for the line and headers of a request
-DRAIN = 10.0  # seconds to read what nobody wants
+DRAIN = 10.0  # seconds to discard an unread body
 DRAIN_BYTES = 128 * 1024 * 1024
 
 
 class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen at run time
-    """uvicorn's protocol, with :data:`SECONDS` for a request to begin."""
+    """uvicorn's protocol; a request line and headers must arrive within :data:`SECONDS`."""
 
     _late: asyncio.TimerHandle | None = None
 
@@ -37,7 +36,7 @@ class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen at 
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop()
-        elif self._late is None:  # the beginning of a further request
+        elif self._late is None:  # the start of another request
             self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,7 +53,7 @@ class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen at 
 
 
 class Drained:
-    """A middleware that ends an answer when the body of its request has arrived, within :data:`DRAIN` seconds."""
+    """ASGI middleware: completes a response after its request body has arrived, or after :data:`DRAIN` seconds."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

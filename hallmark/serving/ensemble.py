@@ -1,7 +1,7 @@
-"""Several trained networks as one package: it answers with the mean of their probabilities.
+"""Several trained networks as one package, which answers with the mean of their probabilities.
 
-To whoever serves it, it is a package like any other (:mod:`hallmark.serving.classifier`); ``model-<n>.safetensors``
-hold the members' weights.
+It is served like any other package (:mod:`hallmark.serving.classifier`); ``model-<n>.safetensors`` hold the members'
+weights.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-# of a member's input, what all members must agree on
-SEEN = ("height", "width", "channels", "bits")
+# the input fields in which all members must agree
+INPUT_FIELDS = ("height", "width", "channels", "bits")
 
 
 def digest(members: Sequence[Path]) -> str:
-    """SHA-256 of what decides every answer, the members in order."""
+    """SHA-256 over the members' digests, in order."""
     total = hashlib.sha256(b"ensemble")
     for member in members:
         total.update(package.digest(member).encode())
@@ -36,19 +36,19 @@ def digest(members: Sequence[Path]) -> str:
 def export(members: Sequence[Path], folder: Path) -> None:
     """Writes the package of the models in ``members`` into ``folder``, which exists.
 
-    Raises InputError where they do not know the same classes or see images of different sizes, HallmarkError where
-    the exported network answers otherwise than the members' mean.
+    Raises InputError if the members differ in classes or image size, HallmarkError if the exported network differs
+    from the members' mean.
     """
     from hallmark.models import weights
 
     described = [weights.describe(member) for member in members]
     first = described[0]
     for each in described[1:]:
-        shapes = [{name: one["input"].get(name) for name in SEEN} for one in (first, each)]
+        shapes = [{name: one["input"].get(name) for name in INPUT_FIELDS} for one in (first, each)]
         if each["classes"] != first["classes"] or shapes[0] != shapes[1]:
             raise InputError(
-                "the folds' models differ in their classes or image size and cannot be one",
-                remedy="set model.image_size and model.channels, and see that each class has images in every fold",
+                "the folds' models differ in classes or image size and cannot form one ensemble",
+                remedy="set model.image_size and model.channels, and give each class images in every fold",
             )
     for number, member in enumerate(members):
         shutil.copyfile(member / "model.safetensors", folder / f"model-{number}.safetensors")
@@ -63,7 +63,7 @@ def _mean(networks: Sequence[nn.Module]) -> nn.Module:
     from torch import nn
 
     class Mean(nn.Module):
-        """Images to the mean of the members' probabilities."""
+        """Maps images to the mean of the members' probabilities."""
 
         def __init__(self) -> None:
             super().__init__()

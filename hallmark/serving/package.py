@@ -1,6 +1,6 @@
-"""From a trained network to a package that runs without PyTorch and without this repository.
+"""Exports a trained network to a package that runs without PyTorch and without this repository.
 
-See :mod:`hallmark.serving.classifier` for what is in a package.
+See :mod:`hallmark.serving.classifier` for the files of a package.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _TRAINED = ("model.safetensors", "model.json")
 
 
 def digest(train: Path) -> str:
-    """SHA-256 of what decides every answer of the model: weights, description, and the code around the network."""
+    """SHA-256 of everything an answer depends on: weights, description, and the code around the network."""
     paths = (*(train / name for name in _TRAINED), *_code())
     return digest_of({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
 
 
 def digest_of(files: Mapping[str, str]) -> str:
-    """The same from the SHA-256 of each file of a package, by its name."""
+    """The same digest from the SHA-256 of each file of a package, by file name."""
     total = hashlib.sha256()
     for name in (*_TRAINED, *(path.name for path in _code())):
         total.update(f"{name}\0{files.get(name)}\n".encode())
@@ -40,7 +40,7 @@ def digest_of(files: Mapping[str, str]) -> str:
 def export(train: Path, folder: Path) -> None:
     """Writes the package of the model in ``train`` into ``folder``, which exists.
 
-    The exported network is run beside the original on a batch of one and of three: HallmarkError where a probability
+    Runs the exported and the original network on batches of 1 to 3 images. Raises HallmarkError if a probability
     differs by more than :data:`TOLERANCE`.
     """
     from hallmark.models import weights
@@ -52,21 +52,21 @@ def export(train: Path, folder: Path) -> None:
 
 
 def copy_code(folder: Path) -> None:
-    """Puts the code that travels with every package into it."""
+    """Copies the code that is part of every package into ``folder``."""
     for path in _code():
         shutil.copyfile(path, folder / path.name)
 
 
 def to_onnx(network: nn.Module, shape: Mapping[str, int], folder: Path) -> None:
-    """Writes model.onnx of a network that gives probabilities for images of ``shape``, and compares the two."""
+    """Writes model.onnx of a network that maps images of ``shape`` to probabilities, and compares the two."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     size = (shape["channels"], shape["height"], shape["width"])
     images = [torch.rand((batch, *size), generator=generator) for batch in (2, 1, 3)]
     with warnings.catch_warnings():
-        # the exporter by tracing is older than the default one, which needs a package more; a shape that tracing
-        # froze, of which it warns, is found by the comparison below
+        # the tracing exporter is deprecated, but the default one needs another package; tracing warns of shapes that
+        # it may freeze, which the comparison below detects
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -83,7 +83,7 @@ def to_onnx(network: nn.Module, shape: Mapping[str, int], folder: Path) -> None:
 
 
 def _code() -> tuple[Path, ...]:
-    """The files that travel: the very decoder of training, and the classifier around the network."""
+    """The code in every package: the decoder used in training, and the classifier around the network."""
     from hallmark.images import decoding
     from hallmark.serving import classifier
 
@@ -91,14 +91,14 @@ def _code() -> tuple[Path, ...]:
 
 
 def with_softmax(network: nn.Module) -> nn.Module:
-    """The network with probabilities for logits, in evaluation mode."""
+    """The network with a softmax after its logits, in evaluation mode."""
     from torch import nn
 
     return nn.Sequential(network, nn.Softmax(dim=-1)).eval()
 
 
 def _count_axes_from_the_front(path: Path) -> None:
-    """The exporter copies a negative axis of ``permute`` into Transpose, which knows none."""
+    """Replaces negative axes: the exporter copies them from ``permute`` into Transpose, which allows none."""
     import onnx
 
     model = onnx.load(path)
@@ -118,11 +118,11 @@ def _compare(network: nn.Module, path: Path, images: list[Tensor]) -> None:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for batch in images:
         with torch.inference_mode():
-            wanted = network(batch)
-        found = torch.from_numpy(session.run(None, {"images": batch.numpy()})[0])
-        gap = float((wanted - found).abs().max())
+            expected = network(batch)
+        exported = torch.from_numpy(session.run(None, {"images": batch.numpy()})[0])
+        gap = float((expected - exported).abs().max())
         if not gap <= TOLERANCE:
             raise HallmarkError(
                 f"the exported network differs from the trained one by {gap:.2g} on a batch of {len(batch)}",
-                remedy="this is a fault of ours or of the exporter: choose another model.name and report it",
+                remedy="this is a bug in Hallmark or the exporter: choose another model.name and report it",
             )

@@ -1,4 +1,4 @@
-"""The files that command-line arguments name: files, folders with all that is below them, and glob patterns."""
+"""Expands command-line arguments to files: file names, folders (recursively) and glob patterns."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ JUNK = ("Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A path to answer for, or one that cannot be, and why."""
+    """A file to classify, or a path with the error that prevents it."""
 
     path: str
     error: str = ""
 
 
 def expand(arguments: Sequence[str]) -> Iterator[Named]:
-    """Each file named, in the order of the arguments; within a folder or a pattern sorted by path.
+    """The files of each argument, in the order of the arguments; within a folder or pattern, sorted by path.
 
-    A folder stands for the files at any depth below it, without hidden ones and links to folders. A pattern (``*``,
-    ``?``, ``[...]``, ``**`` for any depth) is only one where there is no file of that name. What is no regular file,
-    an empty folder, and a pattern that matches nothing each have an error.
+    A folder yields the files at any depth below it, without hidden ones; links to folders are not followed. An
+    argument with ``*``, ``?``, ``[...]`` or ``**`` (any depth) is a pattern unless a file of that name exists. A path
+    that is not a regular file, an empty folder, and a pattern without matches each yield an error.
     """
     for argument in arguments:
         if os.path.lexists(argument):
@@ -36,23 +36,23 @@ def expand(arguments: Sequence[str]) -> Iterator[Named]:
         elif glob.has_magic(argument):
             yield from _matches(argument)
         else:
-            yield Named(path=argument, error="there is no such file")
+            yield Named(path=argument, error="no such file")
 
 
 def printable(path: str) -> str:
-    """A path as text that UTF-8 can hold: bytes that are no UTF-8 appear as ``\\xff``."""
+    """A path as text that UTF-8 can encode: bytes that are not UTF-8 become ``\\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def read(path: str, limit: int) -> bytes:
-    """The bytes of a regular file of at most ``limit`` bytes; OSError says why there are none."""
-    # a pipe that took the file's place since must not make this wait
+    """The bytes of a regular file of at most ``limit`` bytes. Raises OSError otherwise."""
+    # must not block if a pipe has replaced the file since
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("it is no regular file")
+            raise OSError("not a regular file")
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise OSError(f"it is larger than {limit >> 20} MiB")
+        raise OSError(f"larger than {limit >> 20} MiB")
     return data
 
 
@@ -60,16 +60,16 @@ def _matches(pattern: str) -> Iterator[Named]:
     path = Path(pattern)
     visible = not any(part.startswith(".") and part not in (".", "..") for part in path.parts)
     try:
-        # unlike the module glob, ** follows no link to a folder, which may lead round in a circle
-        found = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
+        # unlike in the glob module, ** does not follow links to folders, which may form a cycle
+        candidates = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
     except ValueError as error:
-        yield Named(path=pattern, error=f"it is no pattern: {error}")
+        yield Named(path=pattern, error=f"not a valid pattern: {error}")
         return
-    matches = [match for match in found if not visible or not _hidden(match)]
+    matches = [match for match in candidates if not visible or not _hidden(match)]
     if not matches:
         yield Named(path=pattern, error="no file matches this pattern")
     for match in matches:
-        # ** names each folder and what is in it; another pattern that names a folder means its files
+        # ** matches each folder and its contents; a folder that any other pattern matches stands for its files
         if not os.path.isdir(match):
             yield _file(match)
         elif "**" not in path.parts:
@@ -83,16 +83,16 @@ def _hidden(path: str) -> bool:
 def _below(folder: str) -> Iterator[Named]:
     empty = True
     faults: list[OSError] = []
-    for place, folders, files in os.walk(folder, onerror=faults.append):
+    for directory, folders, files in os.walk(folder, onerror=faults.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and name not in JUNK:
                 empty = False
-                yield _file(os.path.join(place, name))
+                yield _file(os.path.join(directory, name))
     for fault in faults:
         yield Named(path=str(fault.filename), error=f"cannot be listed: {fault.strerror}")
     if empty and not faults:
-        yield Named(path=folder, error="there is no file in this folder")
+        yield Named(path=folder, error="no file in this folder")
 
 
 def _file(path: str) -> Named:
@@ -100,4 +100,4 @@ def _file(path: str) -> Named:
         mode = os.stat(path).st_mode
     except OSError as error:
         return Named(path=path, error=f"cannot be read: {error.strerror}")
-    return Named(path=path, error="" if stat.S_ISREG(mode) else "it is no regular file")
+    return Named(path=path, error="" if stat.S_ISREG(mode) else "not a regular file")

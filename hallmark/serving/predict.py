@@ -1,4 +1,4 @@
-"""Answers for image files on disk, decoded in guarded processes."""
+"""Classifies image files on disk, decoding them in guarded processes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from hallmark.serving.source import Source
 
 LIMIT = 512 * 2**20  # bytes of a file
-MANY = 50  # files worth a progress bar
+MANY = 50  # files from which a progress bar is shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predicted:
-    """The answers of a model with these classes: one row per file, made while they are iterated over.
+    """A model's classes, and one row per file, computed lazily.
 
-    A row is ``path`` and ``error``, or ``path``, ``label``, ``probability`` (of the label) and ``probabilities``
-    and ``calibrated`` as in :func:`hallmark.serving.answers.answer`.
+    A row has ``path`` and ``error``, or ``path``, ``label``, ``probability`` (of the label), and ``probabilities`` and
+    ``calibrated`` as in :func:`hallmark.serving.answers.answer`.
     """
 
     classes: list[str]
@@ -44,9 +44,9 @@ class Predicted:
 def predict(
     files: Iterable[paths.Named], *, model_uri: str, limits: Limits, workers: int, fallback: Path | None = None
 ) -> Predicted:
-    """Answers in the order of the files; an answer does not depend on the other files.
+    """Rows in the order of the files; a row does not depend on the other files.
 
-    ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`, whose errors it raises.
+    ``model_uri``, ``fallback`` and the errors raised are those of :func:`hallmark.serving.source.resolve`.
     """
     source = resolve(model_uri, fallback=fallback)
     classes = list(json.loads(source.files["model.json"])["classes"])
@@ -54,13 +54,13 @@ def predict(
 
 
 def _rows(source: Source, files: Iterable[paths.Named], limits: Limits, workers: int) -> Iterator[dict[str, Any]]:
-    crew = [preprocessing.process(source.files, limits) for _ in range(workers)]
+    processes = [preprocessing.process(source.files, limits) for _ in range(workers)]
     idle: SimpleQueue[Guarded] = SimpleQueue()
-    for guarded in reversed(crew):
+    for guarded in reversed(processes):
         idle.put(guarded)
 
     def prepared(one: paths.Named) -> NDArray[np.uint8] | str:
-        """Its pixels, or why there are none."""
+        """The pixels of a file, or the error."""
         if one.error:
             return one.error
         try:
@@ -79,32 +79,37 @@ def _rows(source: Source, files: Iterable[paths.Named], limits: Limits, workers:
     try:
         stream = iter(files)
         waiting = deque((one, threads.submit(prepared, one)) for one in islice(stream, 4 * workers))
-        # the processes start while the network is loaded
+        # the network loads while the processes start
         classifier = Classifier(source.files)
         while waiting:
             one, future = waiting.popleft()
             row: dict[str, Any] = {"path": paths.printable(one.path)}
-            found = future.result()
-            if isinstance(found, str):
-                yield {**row, "error": found}
+            pixels = future.result()
+            if isinstance(pixels, str):
+                yield {**row, "error": pixels}
             else:
-                probabilities = classifier.classify(found[None])[0]
-                told = answers.answer(probabilities, classifier.classes, source.temperature)
-                yield {**row, "label": told["label"], "probability": told["probabilities"][told["label"]], **told}
+                probabilities = classifier.classify(pixels[None])[0]
+                answer = answers.answer(probabilities, classifier.classes, source.temperature)
+                yield {
+                    **row,
+                    "label": answer["label"],
+                    "probability": answer["probabilities"][answer["label"]],
+                    **answer,
+                }
             waiting.extend((each, threads.submit(prepared, each)) for each in islice(stream, 1))
     finally:
-        for guarded in crew:
+        for guarded in processes:
             guarded.kill()
         threads.shutdown(cancel_futures=True)
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row for people: path, class and calibrated probability (the network's own without a temperature), or the error.
+    """A row as text: path, class and calibrated probability (the network's own without a temperature), or the error.
 
     >>> line({"path": "a.png", "label": "cat", "probability": 0.9, "calibrated": {"cat": 0.75, "dog": 0.25}})
     'a.png\\tcat\\t0.750'
-    >>> line({"path": "b.png", "error": "there is no such file"})
-    'b.png\\terror: there is no such file'
+    >>> line({"path": "b.png", "error": "no such file"})
+    'b.png\\terror: no such file'
     """
     path = one_line(row["path"])
     if "error" in row:
@@ -114,7 +119,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text of others without signs that end a line, part columns or steer a terminal.
+    """Untrusted text with control characters escaped: it cannot end a line, split columns or control a terminal.
 
     >>> one_line("new\\nline")
     'new\\\\nline'
@@ -123,7 +128,7 @@ def one_line(text: str) -> str:
 
 
 def watched(rows: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
-    """The rows; where there are many and standard error is a terminal, a bar counts them there."""
+    """The rows; from :data:`MANY` on, with a progress bar if standard error is a terminal."""
     if total < MANY or not sys.stderr.isatty():
         yield from rows
         return
@@ -131,7 +136,7 @@ def watched(rows: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, An
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("images classified"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # lines printed meanwhile stand above the bar, unless they go to a file or a pipe
+    # lines printed meanwhile appear above the bar, unless they go to a file or a pipe
     above = sys.stdout.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=above) as progress:
         task = progress.add_task("", total=total)

@@ -1,4 +1,4 @@
-"""Preprocessing in guarded processes: images in, pixels as the network sees them out, in threads of the caller's."""
+"""Preprocessing in guarded processes: encoded images in, the network's input pixels out."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ CRASH = "cannot be decoded: corrupt: it crashes the decoder"
 
 
 def process(files: Mapping[str, bytes], limits: Limits) -> Guarded:
-    """A guarded process, not started yet, that preprocesses as the package of these files does."""
+    """A guarded process, not yet started, that runs the preprocessing of the package of these files."""
     small = {name: data for name, data in files.items() if name != "model.onnx"}
     return Guarded(limits, _begin, small, limits)
 
 
 def prepared(guarded: Guarded, data: bytes, limits: Limits, *, seconds: float | None = None) -> NDArray[np.uint8]:
-    """uint8 [height, width, channels]; ValueError says why there are no pixels. MachineError as :class:`Guarded`."""
+    """Pixels uint8 [height, width, channels]. Raises ValueError for a bad image, MachineError as :class:`Guarded`."""
     try:
         pixels: NDArray[np.uint8] = guarded.ask(data, seconds=seconds)
     except Ended as error:
-        with contextlib.suppress(Ended):  # it was killed for good
-            guarded.start()  # so that the next image need not wait
+        with contextlib.suppress(Ended):  # kill() was called
+            guarded.start()  # ready for the next image
         most = limits.seconds if seconds is None else min(seconds, limits.seconds)
         raise ValueError(LATE.format(round(most, 1)) if error.late else CRASH) from error
     return pixels
 
 
 def await_start(guarded: Guarded, limits: Limits) -> None:
-    """Returns when the process answers; MachineError where it does not start."""
-    with contextlib.suppress(ValueError):  # what it says of an empty file
+    """Waits until the process answers. Raises MachineError if it does not start."""
+    with contextlib.suppress(ValueError):  # the error for an empty file
         prepared(guarded, b"", limits)
 
 
 def _begin(files: Mapping[str, bytes], limits: Limits) -> Callable[[bytes], Any]:
-    """In the process."""
+    """The preprocessing function, inside the guarded process."""
     preprocess = Preprocessor(files, max_pixels=limits.max_pixels)
 
     def guarded(data: bytes) -> Any:

@@ -1,7 +1,7 @@
-"""The answers of `hallmark predict` as a table: Parquet or CSV, by the name of the file.
+"""The answers of `hallmark predict` as a table: Parquet or CSV, by the file extension.
 
 Columns: ``path, label, probability, error``, and for each class ``probability_<class>`` and ``calibrated_<class>``.
-``error`` is empty where there is an answer; all others but ``path`` are empty where there is none.
+``error`` is empty for a classified image; all columns but ``path`` and ``error`` are empty for any other.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KINDS = (".parquet", ".csv")
-_ROWS = 4096  # of a part: what is held in memory
+_ROWS = 4096  # rows held in memory and written at a time
 
 
 def check(path: Path) -> None:
-    """Raises InputError, or MachineError, where no table can be written to a path: before any work is done."""
+    """Raises InputError or MachineError if no table can be written to ``path``; called before any work."""
     if path.suffix.lower() not in KINDS:
         raise InputError(f"--out is '{path}'", remedy=f"give a file name that ends in {' or '.join(KINDS)}")
     try:
         if path.is_dir() or not path.absolute().parent.is_dir():
-            problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+            problem = "is a folder" if path.is_dir() else "is in a folder that does not exist"
             raise InputError(f"--out {path} {problem}", remedy="give the name of a file in an existing folder")
         with tempfile.TemporaryFile(dir=path.absolute().parent):
             pass
     except OSError as error:
         fault = InputError if error.errno == errno.ENAMETOOLONG else MachineError
         problem = f"--out {path} cannot be written ({error.strerror})"
-        raise fault(problem, remedy="give a file in a folder that takes files") from error
+        raise fault(problem, remedy="give a file in a writable folder") from error
 
 
 def written(rows: Iterable[dict[str, Any]], classes: Sequence[str], path: Path) -> Iterator[dict[str, Any]]:
-    """The rows as they come; the table is in place, whole, after the last."""
+    """Yields the rows unchanged; writes the table atomically after the last."""
     import pyarrow as pa
 
     floats = [*(f"probability_{name}" for name in classes), *(f"calibrated_{name}" for name in classes)]

@@ -3,10 +3,10 @@
 POST /predict       one image or several, see :mod:`hallmark.serving.bodies`
 GET  /health        {"status": "ok"} once the model answers
 GET  /metadata      name, version, digest, classes and input of the model, and the limits
-GET  /docs          the API, as a page that needs no network; /openapi.json is its schema
+GET  /docs          the API as an offline page; /openapi.json is its schema
 
-Images are decoded in guarded processes. Requests above a number at a time get 503 with Retry-After, before their body
-is read. Whatever a request started ends when its client goes away.
+Guarded processes decode the images. Requests above a concurrency limit get 503 with Retry-After before their body is
+read. If a client disconnects, its work is cancelled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastapi.responses import HTMLResponse, Response
 from hallmark.contracts.errors import MachineError
 from hallmark.serving import bodies, connections, schema
 from hallmark.serving.access import TOKEN, Access, Gate
-from hallmark.serving.crew import REQUEST, Busy, Crew
+from hallmark.serving.pool import REQUEST, Busy, InferencePool
 from hallmark.serving.source import Source, resolve
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["TOKEN", "Access", "create_app", "serve"]
 
 LIMIT = 32 * 1024 * 1024  # bytes of a request
-PER_WORKER = 8  # requests at a time
+PER_WORKER = 8  # concurrent requests
 CONNECTIONS = 1000
-GRACE = 2  # seconds that requests have to end after SIGTERM
+GRACE = 2  # seconds for requests to finish after SIGTERM
 RETRY = {"Retry-After": "2"}
 PAGE = Path(__file__).parent / "templates" / "docs.html"
 
@@ -54,20 +54,20 @@ def create_app(
     concurrency: int | None = None,
     limit: int = LIMIT,
 ) -> FastAPI:
-    """The application; the model is loaded, and its processes answer, when this returns.
+    """The application, with its model loaded and its processes started.
 
-    Requests above ``limit`` bytes get 413, those above ``concurrency`` at a time (default: :data:`PER_WORKER` per
-    worker) 503. Raises MachineError where the processes do not start.
+    Requests above ``limit`` bytes get 413; requests beyond ``concurrency`` at a time (default: :data:`PER_WORKER` per
+    worker) get 503. Raises MachineError if the processes do not start.
     """
-    crew = Crew(source, limits, workers)
-    crew.start()
+    pool = InferencePool(source, limits, workers)
+    pool.start()
     most = concurrency or PER_WORKER * workers
     under_way = 0
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        crew.close()
+        pool.close()
 
     app = FastAPI(title="Hallmark", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Gate, access=access)
@@ -81,13 +81,13 @@ def create_app(
 
     @app.get("/metadata", responses=schema.METADATA)
     async def metadata() -> dict[str, Any]:
-        """What the model is, and the limits of a request and of an image."""
+        """The model's description, and the limits of a request and of an image."""
         return {
             "name": source.name,
             "version": source.version,
             "digest": source.digest,
-            "classes": crew.classifier.classes,
-            "input": crew.classifier.description["input"],
+            "classes": pool.classifier.classes,
+            "input": pool.classifier.description["input"],
             "temperature": source.temperature,
             "limits": {**asdict(limits), "request_bytes": limit, "images": bodies.IMAGES, "requests": most},
         }
@@ -101,21 +101,21 @@ def create_app(
         """The class of each image, and one probability per class."""
         nonlocal under_way
         if under_way >= most:
-            raise HTTPException(503, f"the server answers {most} requests at a time; try again", headers=RETRY)
+            raise HTTPException(503, f"the server handles {most} requests at a time; try again", headers=RETRY)
         under_way += 1
         try:
             body = await bodies.read(request, limit)
-            answered = await _unless_gone(request, _answers(crew, body))
+            answered = await _unless_gone(request, _answers(pool, body))
             if answered is None:
-                return Response(status_code=499)  # nobody reads it
+                return Response(status_code=499)  # the client is gone
             if body.single:
                 (only,) = answered
                 if "error" in only:
                     raise HTTPException(422, only["error"])
                 return schema.json_response({**only, "version": source.version})
             return schema.json_response({"answers": answered, "version": source.version})
-        except asyncio.CancelledError:  # by the server, whose time to end is over
-            raise HTTPException(503, "the server ends", headers=RETRY) from None
+        except asyncio.CancelledError:  # by the server, after its grace period
+            raise HTTPException(503, "the server is shutting down", headers=RETRY) from None
         finally:
             under_way -= 1
 
@@ -136,7 +136,7 @@ def serve(
 ) -> None:
     """Serves until interrupted; ``model_uri`` and ``fallback`` as for :func:`hallmark.serving.source.resolve`.
 
-    ``ready`` is told the address. Raises MachineError where the address is taken.
+    Calls ``ready`` with a line that names the address. Raises MachineError if the address is in use.
     """
     import uvicorn
 
@@ -161,7 +161,7 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket on an address, of any free port for 0. Raises MachineError where it is taken."""
+    """A listening socket; port 0 picks a free one. Raises MachineError if the address is in use."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -179,10 +179,10 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def _answers(crew: Crew, body: bodies.Body) -> list[dict[str, Any]]:
-    """One answer, or error, per image; as many at a time as there are workers."""
+async def _answers(pool: InferencePool, body: bodies.Body) -> list[dict[str, Any]]:
+    """One answer or error per image; as many images at a time as there are workers."""
     until = time.monotonic() + REQUEST
-    turns = asyncio.Semaphore(crew.workers)
+    turns = asyncio.Semaphore(pool.workers)
 
     async def one(item: bodies.Item) -> dict[str, Any]:
         named = {"name": item.name} if item.name and not body.single else {}
@@ -190,7 +190,7 @@ async def _answers(crew: Crew, body: bodies.Body) -> list[dict[str, Any]]:
             return {**named, "error": item.error}
         async with turns:
             try:
-                return {**named, **await crew.answer(item.data, until)}
+                return {**named, **await pool.answer(item.data, until)}
             except ValueError as error:
                 return {**named, "error": str(error)}
 
@@ -205,7 +205,7 @@ async def _answers(crew: Crew, body: bodies.Body) -> list[dict[str, Any]]:
 
 
 async def _unless_gone(request: Request, work: Any) -> list[dict[str, Any]] | None:
-    """What the work gives; None, and the work is cancelled, where the client goes away before."""
+    """The result of ``work``; if the client disconnects first, cancels it and returns None."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -222,7 +222,7 @@ async def _unless_gone(request: Request, work: Any) -> list[dict[str, Any]] | No
 
 
 def _page() -> tuple[str, str]:
-    """The page of /docs, and the policy that lets a browser run its own script and style and nothing else."""
+    """The page of /docs, and a content security policy that allows only its own script and style."""
     page = PAGE.read_text(encoding="utf-8")
     own = {}
     for tag in ("script", "style"):

@@ -1,4 +1,4 @@
-"""Which package answers: the registered champion, a version of the registry, or a model just trained."""
+"""Resolves a model URI to a package: the registered champion, a registered version, or a trained model."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A package and what to call it.
+    """A package with its name and version.
 
-    ``files`` are the contents of a classifier's :data:`FILES`, compared with the registry's digests; ``version`` is
-    None for a model that is not registered; ``temperature`` is the one fitted on the validation images, None where
-    there is none (see :func:`hallmark.serving.answers.calibrated`).
+    ``files``: the contents of a classifier's :data:`FILES`, checked against the registry's digests. ``version``: None
+    if the model is not registered. ``temperature``: fitted on the validation images, None if there is none (see
+    :func:`hallmark.serving.answers.calibrated`).
     """
 
     files: Mapping[str, bytes]
@@ -45,9 +45,9 @@ class Source:
 def resolve(uri: str, *, fallback: Path | None = None) -> Source:
     """The package of ``models:/<name>@<alias>``, ``models:/<name>/<version>``, or of a folder of the train stage.
 
-    A model without a champion is answered for by the model in the folder ``fallback``, if that is given and there is
-    one, which a warning says: no gate has passed it. Raises InputError where there is none, MachineError where a file
-    of the package is not the one that was registered.
+    If the name has no champion, the model in the folder ``fallback`` (which no gate has passed) is used with a
+    warning. Raises InputError if there is no such model, MachineError if a file of the package differs from the
+    registered one.
     """
     if not uri.startswith("models:"):
         if not (Path(uri) / "model.json").is_file():
@@ -59,28 +59,28 @@ def resolve(uri: str, *, fallback: Path | None = None) -> Source:
     if version is not None:
         return _registered(name, version)
     if alias == registry.CHAMPION and fallback is not None and (fallback / "model.json").is_file():
-        _log.warning("The registry has no %s: the model in %s answers, which no gate has passed", uri, fallback)
+        _log.warning("The registry has no %s: using the model in %s, which no gate has passed", uri, fallback)
         return trained(fallback)
     raise InputError(
-        f"the registry has no {uri}", remedy="`hallmark run` registers a model; `mlflow ui` shows those there are"
+        f"the registry has no {uri}", remedy="`hallmark run` registers a model; `mlflow ui` lists the registered ones"
     )
 
 
 def trained(train: Path) -> Source:
-    """The package of a model of the train stage; exported once, and kept by its digest.
+    """The package of a model of the train stage, exported once and cached by its digest.
 
-    Raises MachineError where the kept package is not of that model any more.
+    Raises MachineError if the cached package no longer matches the model.
     """
     from hallmark.serving import package
 
     digest = package.digest(train)
-    folder = _kept(digest)
+    folder = _cached(digest)
     if not folder.exists():
         scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
             package.export(train, scratch)
             (scratch / _EXPORTED).write_text(integrity.digests(scratch), encoding="utf-8")
-            _keep(scratch, folder)
+            _move_to_cache(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     files = _exported(folder, digest)
@@ -88,14 +88,14 @@ def trained(train: Path) -> Source:
 
 
 def _exported(folder: Path, digest: str) -> dict[str, bytes]:
-    """The files of a kept package without a registry: held against what was written beside them, and the model."""
+    """The files of a cached package, checked against the digests written at export and against the model."""
     from hallmark.serving import package
 
     what = "the package exported from a trained model"
     try:
-        told = json.loads((folder / _EXPORTED).read_text(encoding="utf-8"))
-        files = integrity.read(folder, told, what=what, keep=FILES, beside=(_EXPORTED,))
-        if package.digest_of(told) == digest:
+        digests = json.loads((folder / _EXPORTED).read_text(encoding="utf-8"))
+        files = integrity.read(folder, digests, what=what, keep=FILES, beside=(_EXPORTED,))
+        if package.digest_of(digests) == digest:
             return files
         problem = f"{_EXPORTED} names other files"
     except (OSError, ValueError, AttributeError) as error:
@@ -113,39 +113,39 @@ def _registered(name: str, version: Version) -> Source:
     expected = integrity.recorded(name, version, registry.PACKAGE)
     folder = registry.local_folder(version)
     if folder is not None:
-        found = registry.located(name, version, registry.PACKAGE, folder)
+        located = registry.located(name, version, registry.PACKAGE, folder)
     else:
-        found = _kept(digest)
-        if not found.exists():
-            scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=found.parent))
+        located = _cached(digest)
+        if not located.exists():
+            scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=located.parent))
             try:
                 copy = registry.located(name, version, registry.PACKAGE, scratch)
                 if copy is not None:
-                    _keep(copy, found)
+                    _move_to_cache(copy, located)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-    if found is None or not expected:
+    if located is None or not expected:
         raise InputError(
             f"version {version.number} of model '{name}' holds no package", remedy="register the model again"
         )
-    beside = () if folder is not None else (_EXPORTED,)  # kept before it was registered
+    beside = () if folder is not None else (_EXPORTED,)  # cached before it was registered
     what = f"version {version.number} of model '{name}'"
-    files = integrity.read(found, expected, what=what, keep=FILES, beside=beside)
+    files = integrity.read(located, expected, what=what, keep=FILES, beside=beside)
     return Source(
         files=files, name=name, version=version.number, digest=digest, temperature=registry.temperature(version)
     )
 
 
-def _kept(digest: str) -> Path:
+def _cached(digest: str) -> Path:
     folder = runtime.state() / "cache" / "packages"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / digest
 
 
-def _keep(new: Path, place: Path) -> None:
-    """Renames a whole package into place, unless another process was first."""
+def _move_to_cache(new: Path, target: Path) -> None:
+    """Renames a complete package to ``target``, unless another process did so first."""
     try:
-        os.rename(new, place)
+        os.rename(new, target)
     except OSError:
-        if not place.exists():
+        if not target.exists():
             raise

@@ -1,4 +1,4 @@
-"""Host, Origin and token: who gets an answer."""
+"""Host, Origin and token: which requests are allowed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_own_page_is_answered() -> None:
         ("Bearer", 401), ("s3cret", 401), ("Basic s3cret", 401), ("Bearer é", 401), ("", 401), (None, 401),
     ],
 )  # fmt: skip
-def test_the_token_is_asked_for(authorization: str | None, expected: int) -> None:
+def test_the_token_is_required(authorization: str | None, expected: int) -> None:
     headers = {"host": "cats.example:8080"} | ({} if authorization is None else {"authorization": authorization})
     for path, method in (
         ("/predict", "POST"),
@@ -112,7 +112,7 @@ def test_an_open_address_needs_a_token() -> None:
     for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
         assert loopback(host)
         assert (host, "") in Access.of(host, token="", allowed=[]).hosts
-    with pytest.raises(InputError, match="no address of this machine"):
+    with pytest.raises(InputError, match="not an address of this machine"):
         Access.of("no.such.host.invalid", token="", allowed=[])
     for token in ("a b", "a\n", "é", "\udcff"):
         with pytest.raises(InputError, match="HALLMARK_TOKEN has characters"):

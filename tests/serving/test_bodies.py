@@ -1,4 +1,4 @@
-"""Bodies of JSON: images, an error for each that is none, or a status that says what is wrong."""
+"""JSON bodies: images, an error for each invalid one, or a status for an invalid body."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_other_bodies_are_refused(body: bytes, status: int) -> None:
 
 @given(ANY_JSON)
 @settings(deadline=None)
-def test_any_json_has_images_or_a_status(told: Any) -> None:
-    for body in (told, {"images": [told, told]}, {"image": told}):
+def test_any_json_has_images_or_a_status(content: Any) -> None:
+    for body in (content, {"images": [content, content]}, {"image": content}):
         try:
-            found = parsed(json.dumps(body).encode())
+            images = parsed(json.dumps(body).encode())
         except HTTPException as error:
             assert error.status_code == 422  # noqa: PT017  either is right
         else:
-            assert found.items
+            assert images.items

@@ -1,4 +1,4 @@
-"""Several models as one package: it answers with their mean, and refuses models that do not fit together."""
+"""Several models as one package: it answers with their mean, and refuses models that do not match."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_it_answers_with_the_mean_of_its_members(members: list[Path], tmp_path: 
         package.export(member, folder)
     both, one, two = (Classifier(folder).probabilities([picture] * 3) for folder in folders)
     assert np.abs(both - (one + two) / 2).max() < 1e-5
-    assert np.abs(one - two).max() > 1e-3, "the members are the same, so that the mean shows nothing"
+    assert np.abs(one - two).max() > 1e-3, "the members are equal, so the mean proves nothing"
     assert sorted(path.name for path in folders[0].iterdir()) == [
         "classifier.py", "decoding.py", "model-0.safetensors", "model-1.safetensors", "model.json", "model.onnx",
     ]  # fmt: skip
@@ -60,5 +60,5 @@ def test_models_of_other_classes_are_refused(members: list[Path], tmp_path: Path
     description = weights.describe(members[1])
     description["classes"] = [f"{name}x" for name in description["classes"]]
     (members[1] / "model.json").write_text(json.dumps(description))
-    with pytest.raises(InputError, match="differ in their classes"):
+    with pytest.raises(InputError, match="differ in classes"):
         ensemble.export(members, tmp_path)

@@ -41,9 +41,9 @@ def packed(train: Path, tmp_path: Path) -> Path:
 
 def test_the_package_answers_as_the_network_does(train: Path, packed: Path, picture: bytes) -> None:
     classifier = Classifier(packed)
-    found = classifier.probabilities([picture] * (BATCH + 1))
-    assert found.shape == (BATCH + 1, 3)
-    assert np.abs(found - torch_answer(train, picture)).max() <= 1e-5
+    probabilities = classifier.probabilities([picture] * (BATCH + 1))
+    assert probabilities.shape == (BATCH + 1, 3)
+    assert np.abs(probabilities - torch_answer(train, picture)).max() <= 1e-5
     assert classifier.probabilities([]).shape == (0, 3)
     with pytest.raises(ValueError, match="image 65 cannot be decoded: not_an_image"):
         classifier.probabilities([picture] * 65 + [b"text"])
@@ -56,9 +56,9 @@ def test_16_bit_samples_are_scaled_as_in_training(train: Path, packed: Path) -> 
     (packed / "model.json").write_text(json.dumps(description))
     twelve = ((levels.astype(np.uint32) * 4095 + 127) // 255).astype(np.uint16)
     deep, plain = (encoded(Image.fromarray(pixels)) for pixels in (twelve, levels))
-    found = Classifier(packed).probabilities([deep, plain])
-    assert (found[0] == found[1]).all()
-    assert np.abs(found[1] - torch_answer(train, plain)).max() <= 1e-5
+    probabilities = Classifier(packed).probabilities([deep, plain])
+    assert (probabilities[0] == probabilities[1]).all()
+    assert np.abs(probabilities[1] - torch_answer(train, plain)).max() <= 1e-5
 
 
 def encoded(image: Image.Image) -> bytes:
@@ -131,20 +131,20 @@ def test_a_model_that_is_not_registered_answers(
     source = resolve("models:/m@champion", fallback=train)
     assert "no gate has passed" in caplog.text
     assert (source.version, source.temperature) == (None, None)
-    found = Classifier(source.files).probabilities([picture])[0]
-    assert found == pytest.approx(torch_answer(train, picture), abs=1e-5)
-    # the second time nothing is exported
+    probabilities = Classifier(source.files).probabilities([picture])[0]
+    assert probabilities == pytest.approx(torch_answer(train, picture), abs=1e-5)
+    # the second call exports nothing
     monkeypatch.setattr(package, "export", None)
     assert resolve(str(train)).files == source.files
     (folder,) = (tmp_path / ".hallmark/cache/packages").iterdir()
     assert folder.name == source.digest
-    # the kept package is held against what was exported, and against the model
+    # the cached package is checked against the exported digests and against the model
     (folder / "model.onnx").write_bytes(b"other")
     with pytest.raises(MachineError, match=r"model.onnx is changed"):
         resolve(str(train))
-    told = json.loads((folder / "files.json").read_text())
+    digests = json.loads((folder / "files.json").read_text())
     wrong: Any
-    for wrong in ({**told, "model.json": hashlib.sha256(b"{}").hexdigest()}, []):
+    for wrong in ({**digests, "model.json": hashlib.sha256(b"{}").hexdigest()}, []):
         (folder / "model.json").write_text("{}")
         (folder / "model.onnx").write_bytes(source.files["model.onnx"])
         (folder / "files.json").write_text(json.dumps(wrong))
@@ -152,15 +152,15 @@ def test_a_model_that_is_not_registered_answers(
             resolve(str(train))
 
 
-def test_a_missing_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for uri, said in (
+    for uri, message in (
         ("models:/m@champion", "the registry has no models:/m@champion; `hallmark run` registers a model"),
         ("models:/m/3", "the registry has no models:/m/3"),
         ("models:/m", "give models:/<name>@<alias>"),
         ("nowhere", "no model in folder 'nowhere'"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             resolve(uri)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """``in`` with files at two depths, and what else may lie there."""
+    """``in`` with files at two depths, hidden and junk files, a pipe and odd links."""
     monkeypatch.chdir(tmp_path)
     for name in ("in/b.png", "in/a[1].png", "in/deep/er/c.png", "in/.hidden", "in/.git/d.png", "in/Thumbs.db"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,34 +38,34 @@ def test_a_folder_is_all_files_below_it() -> None:
     assert paths("in") == ["in/a[1].png", "in/b.png", "in/deep/er/c.png"]
     assert errors("in") == {
         "in/dangling": "cannot be read: No such file or directory",
-        "in/pipe": "it is no regular file",
+        "in/pipe": "not a regular file",
     }
-    assert errors("empty") == {"empty": "there is no file in this folder"}
+    assert errors("empty") == {"empty": "no file in this folder"}
 
 
 @pytest.mark.usefixtures("folder")
 def test_patterns(folder: Path) -> None:
     assert paths("in/*.png") == ["in/a[1].png", "in/b.png"]
-    assert paths("in/**/*.png") == ["in/a[1].png", "in/b.png", "in/deep/er/c.png"], "a link led round in a circle"
+    assert paths("in/**/*.png") == ["in/a[1].png", "in/b.png", "in/deep/er/c.png"], "a link formed a cycle"
     assert paths(f"{folder}/in/?.png") == [f"{folder}/in/b.png"]
     assert paths("in/de*") == ["in/deep/er/c.png"]
     assert paths("in/.h*") == ["in/.hidden"]
-    # a name that is a pattern as well is the file of that name
+    # an existing file whose name is also a pattern is that file
     assert paths("in/a[1].png") == ["in/a[1].png"]
     assert errors("in/*.jpg", "no.png") == {
         "in/*.jpg": "no file matches this pattern",
-        "no.png": "there is no such file",
+        "no.png": "no such file",
     }
-    assert "it is no pattern" in errors("in/x**.png")["in/x**.png"]
+    assert "not a valid pattern" in errors("in/x**.png")["in/x**.png"]
 
 
 @pytest.mark.usefixtures("folder")
-def test_order_and_repetition_are_the_user_s() -> None:
+def test_order_and_repetition_follow_the_arguments() -> None:
     assert paths("in/b.png", "in/a[1].png", "in/b.png") == ["in/b.png", "in/a[1].png", "in/b.png"]
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_name_that_is_no_utf8_is_answered_for() -> None:
+def test_a_name_that_is_not_utf8_is_expanded() -> None:
     name = os.fsdecode(b"in/na\xefve.png")
     with open(name, "w") as file:
         file.write("x")
@@ -76,6 +76,10 @@ def test_a_name_that_is_no_utf8_is_answered_for() -> None:
 @pytest.mark.usefixtures("folder")
 def test_only_regular_files_of_a_bounded_size_are_read() -> None:
     assert read("in/b.png", 1) == b"x"
-    for path, limit, said in (("in/pipe", 9, "no regular file"), ("in/b.png", 0, "larger"), ("in", 9, "directory")):
-        with pytest.raises(OSError, match=said):
+    for path, limit, message in (
+        ("in/pipe", 9, "not a regular file"),
+        ("in/b.png", 0, "larger"),
+        ("in", 9, "directory"),
+    ):
+        with pytest.raises(OSError, match=message):
             read(path, limit)

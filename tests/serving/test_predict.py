@@ -1,4 +1,4 @@
-"""Rows of `hallmark predict`: one per file, in order, whatever some of the files do."""
+"""Rows of `hallmark predict`: one per file, in order, even if some files are bad."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LIMITS = Limits(max_pixels=10**6, seconds=600, memory_mib=512)
 
 
 def rows(train: Path, *names: str, workers: int = 2, limits: Limits = LIMITS) -> list[dict[str, Any]]:
-    found = predicting.predict(paths.expand(names), model_uri=str(train), limits=limits, workers=workers)
-    assert found.classes == ["cat", "dog", "owl"]
-    return list(found.rows)
+    predicted = predicting.predict(paths.expand(names), model_uri=str(train), limits=limits, workers=workers)
+    assert predicted.classes == ["cat", "dog", "owl"]
+    return list(predicted.rows)
 
 
 @pytest.fixture
@@ -42,37 +42,37 @@ def folder(tmp_path: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def test_a_row_for_each_file_whatever_the_workers(train: Path, folder: Path) -> None:
-    found = rows(train, "in", "no.png", "in/0.png")
-    assert [row["path"] for row in found] == [*(f"in/{number}.png" for number in range(9)), "no.png", "in/0.png"]
-    said = {row["path"]: row["error"] for row in found if "error" in row}
-    assert set(said) == {"in/3.png", "in/5.png", "in/7.png", "no.png"}
-    assert said["in/3.png"] == "cannot be decoded: empty_file: the file has no bytes"
-    assert "decompression_bomb: it declares 1001 x 1000 pixels" in said["in/7.png"]
-    assert found[0] == {**found[-1], "path": "in/0.png"}
-    assert rows(train, "in", "no.png", "in/0.png", workers=1) == found
+    results = rows(train, "in", "no.png", "in/0.png")
+    assert [row["path"] for row in results] == [*(f"in/{number}.png" for number in range(9)), "no.png", "in/0.png"]
+    errors = {row["path"]: row["error"] for row in results if "error" in row}
+    assert set(errors) == {"in/3.png", "in/5.png", "in/7.png", "no.png"}
+    assert errors["in/3.png"] == "cannot be decoded: empty_file: the file has no bytes"
+    assert "decompression_bomb: it declares 1001 x 1000 pixels" in errors["in/7.png"]
+    assert results[0] == {**results[-1], "path": "in/0.png"}
+    assert rows(train, "in", "no.png", "in/0.png", workers=1) == results
 
 
-def test_a_file_that_takes_too_long_costs_its_own_row(train: Path, folder: Path) -> None:
+def test_a_file_that_takes_too_long_loses_only_its_own_row(train: Path, folder: Path) -> None:
     (folder / "in" / "3.png").write_bytes(progressive(300_000))
     limits = Limits(max_pixels=10**9, seconds=3, memory_mib=512)
-    found = rows(train, "in/2.png", "in/3.png", "in/4.png", limits=limits)
-    assert ["error" in row for row in found] == [False, True, False]
-    assert found[1]["error"] == "cannot be decoded: corrupt: it takes longer than 3 seconds"
+    results = rows(train, "in/2.png", "in/3.png", "in/4.png", limits=limits)
+    assert ["error" in row for row in results] == [False, True, False]
+    assert results[1]["error"] == "cannot be decoded: corrupt: it takes longer than 3 seconds"
 
 
 @pytest.mark.parametrize("kind", scores.KINDS)
 def test_a_table(train: Path, folder: Path, kind: str) -> None:
-    found = rows(train, "in")
+    results = rows(train, "in")
     path = folder / f"scores{kind}"
-    assert list(scores.written(found, ["cat", "dog", "owl"], path)) == found
+    assert list(scores.written(results, ["cat", "dog", "owl"], path)) == results
     table = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path)
     assert table.columns.tolist()[:5] == ["path", "label", "probability", "error", "probability_cat"]
-    assert table["probability_dog"][0] == found[0]["probabilities"]["dog"]
-    assert table["probability_dog"].isna().tolist() == ["error" in row for row in found]
+    assert table["probability_dog"][0] == results[0]["probabilities"]["dog"]
+    assert table["probability_dog"].isna().tolist() == ["error" in row for row in results]
     assert sorted(each.name for each in folder.iterdir()) == [".hallmark", "in", path.name]
 
 
-def test_a_table_that_is_not_finished_leaves_nothing(folder: Path) -> None:
+def test_an_unfinished_table_leaves_no_file(folder: Path) -> None:
     (folder / "scores.csv").write_text("before")
     stream = scores.written(
         iter([{"path": "a", "error": "x"}, *[{"path": "b", "error": "x"}] * 5000]), [], folder / "scores.csv"
@@ -92,7 +92,7 @@ def test_a_table_that_cannot_be_written_is_refused_first(folder: Path, name: str
         scores.check(folder / "in.csv")
 
 
-def test_a_folder_that_takes_no_files_is_the_machine_s_fault() -> None:
+def test_an_unwritable_folder_is_a_machine_error() -> None:
     with pytest.raises(MachineError, match=r"--out /proc/scores\.csv cannot be written"):
         scores.check(Path("/proc/scores.csv"))
 
@@ -108,9 +108,9 @@ def test_calibration_is_a_temperature_on_the_logits() -> None:
     wanted = np.exp(logits / 1.7) / np.exp(logits / 1.7).sum()
     assert calibrated(raw, 1.7) == pytest.approx(wanted)
     assert calibrated(np.array([1.0, 0.0]), 2.0).tolist() == [1.0, 0.0]
-    told = answer(raw, ["a", "b", "c"], 1.7)
-    assert (told["label"], told["probabilities"]["a"]) == ("a", raw[0])
-    assert told["calibrated"]["a"] == pytest.approx(wanted[0])
+    result = answer(raw, ["a", "b", "c"], 1.7)
+    assert (result["label"], result["probabilities"]["a"]) == ("a", raw[0])
+    assert result["calibrated"]["a"] == pytest.approx(wanted[0])
     assert answer(raw, ["a", "b", "c"], None)["calibrated"] is None
 
 

@@ -1,4 +1,4 @@
-"""The server as a process: what it answers, what it bears, and how it ends."""
+"""The server as a process: its answers, its limits, and how it ends."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def resolve(uri, fallback):
     return Source(files=files, name="animals", version=4, digest="abc", temperature=2.0)
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+    config = json.loads(sys.argv[1])
     server.resolve = resolve
-    connections.SECONDS = given["head"]
-    server.create_app.__kwdefaults__["limit"] = given["limit"]
-    limits = Limits(max_pixels=10**9, seconds=given["seconds"], memory_mib=512)
-    access = server.Access.of("127.0.0.1", token=given["token"], allowed=[])
-    server.serve(given["folder"], host="127.0.0.1", port=0, limits=limits, access=access, workers=1, concurrency=2,
-                 ready=lambda told: print(told, flush=True))
+    connections.SECONDS = config["head"]
+    server.create_app.__kwdefaults__["limit"] = config["limit"]
+    limits = Limits(max_pixels=10**9, seconds=config["seconds"], memory_mib=512)
+    access = server.Access.of("127.0.0.1", token=config["token"], allowed=[])
+    server.serve(config["folder"], host="127.0.0.1", port=0, limits=limits, access=access, workers=1, concurrency=2,
+                 ready=lambda line: print(line, flush=True))
 """
 
 
@@ -65,26 +65,26 @@ def ask(url: str, data: bytes | None = None, kind: str = "application/octet-stre
 def folder(train: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hallmark.serving import package
 
-    made = tmp_path_factory.mktemp("package")
-    package.export(train, made)
-    (made / "serve.py").write_text(CODE)
-    return made
+    path = tmp_path_factory.mktemp("package")
+    package.export(train, path)
+    (path / "serve.py").write_text(CODE)
+    return path
 
 
 @contextlib.contextmanager
 def serving(
     folder: Path, *, seconds: float, token: str = "", head: float = 3600
 ) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    given = {"folder": str(folder), "limit": LIMIT, "seconds": seconds, "token": token, "head": head}
+    config = {"folder": str(folder), "limit": LIMIT, "seconds": seconds, "token": token, "head": head}
     started = subprocess.Popen(
-        [sys.executable, str(folder / "serve.py"), json.dumps(given)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(folder / "serve.py"), json.dumps(config)], stdout=subprocess.PIPE, text=True
     )
     assert started.stdout is not None
     with started.stdout:
         try:
-            told = started.stdout.readline()
-            assert told.startswith("Serving animals (version 4) on http://127.0.0.1:"), told
-            yield told.split(" on ")[1].split(",")[0], started
+            line = started.stdout.readline()
+            assert line.startswith("Serving animals (version 4) on http://127.0.0.1:"), line
+            yield line.split(" on ")[1].split(",")[0], started
         finally:
             started.kill()
             started.wait()
@@ -98,9 +98,9 @@ def url(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def patient(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server whose limit of time no file of these tests reaches."""
-    with serving(folder, seconds=3600) as found:
-        yield found
+    """A server whose time limit no file of these tests reaches."""
+    with serving(folder, seconds=3600) as server_process:
+        yield server_process
 
 
 def form(*images: bytes) -> bytes:
@@ -112,7 +112,7 @@ def form(*images: bytes) -> bytes:
 
 
 def send(url: str, body: bytes, *, sent: int | None = None) -> socket.socket:
-    """A request under way: its body, or the first bytes of it."""
+    """A request in progress: its whole body, or the first ``sent`` bytes."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)))
     head = f"POST /predict HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -121,7 +121,7 @@ def send(url: str, body: bytes, *, sent: int | None = None) -> socket.socket:
 
 
 def working(started: subprocess.Popen[str]) -> bool:
-    """Whether a process that decodes is at work."""
+    """Whether a decoding process is busy."""
     return any(each.cpu_percent(0.3) > 0 for each in psutil.Process(started.pid).children())
 
 
@@ -146,28 +146,33 @@ def test_one_image_in_each_kind_of_body(url: str, picture: bytes) -> None:
         200,
         {"answers": [{k: v for k, v in answer.items() if k != "version"}] * 3, "version": 4},
     )
-    status, told = ask(f"{url}/metadata")
-    assert (status, told["name"], told["version"], told["classes"]) == (200, "animals", 4, ["cat", "dog", "owl"])
+    status, metadata = ask(f"{url}/metadata")
+    assert (status, metadata["name"], metadata["version"], metadata["classes"]) == (
+        200,
+        "animals",
+        4,
+        ["cat", "dog", "owl"],
+    )
     assert ask(f"{url}/health") == (200, {"status": "ok"})
 
 
 @pytest.mark.pipeline
 def test_a_bad_image_among_several_is_its_own_error(url: str, picture: bytes) -> None:
     bomb = progressive(900_000)
-    status, told = ask(f"{url}/predict", form(picture, b"text", picture[:60]), "multipart/form-data; boundary=b")
-    assert (status, [one["name"] for one in told["answers"]]) == (200, ["0.png", "1.png", "2.png"])
-    assert [one.get("error", "")[:37] for one in told["answers"]] == [
+    status, response = ask(f"{url}/predict", form(picture, b"text", picture[:60]), "multipart/form-data; boundary=b")
+    assert (status, [one["name"] for one in response["answers"]]) == (200, ["0.png", "1.png", "2.png"])
+    assert [one.get("error", "")[:37] for one in response["answers"]] == [
         "", "cannot be decoded: not_an_image: it c", "cannot be decoded: truncated: PNG: im",
     ]  # fmt: skip
-    status, told = ask(f"{url}/predict", form(bomb, picture), "multipart/form-data; boundary=b")
-    assert (status, ["error" in one for one in told["answers"]]) == (200, [True, False])
-    assert told["answers"][0]["error"] == "cannot be decoded: corrupt: it takes longer than 5 seconds"
-    assert ask(f"{url}/predict", bomb) == (422, {"detail": told["answers"][0]["error"]})
+    status, response = ask(f"{url}/predict", form(bomb, picture), "multipart/form-data; boundary=b")
+    assert (status, ["error" in one for one in response["answers"]]) == (200, [True, False])
+    assert response["answers"][0]["error"] == "cannot be decoded: corrupt: it takes longer than 5 seconds"
+    assert ask(f"{url}/predict", bomb) == (422, {"detail": response["answers"][0]["error"]})
     assert ask(f"{url}/predict", picture)[0] == 200
 
 
 @pytest.mark.pipeline
-def test_bad_requests_are_told(url: str, picture: bytes) -> None:
+def test_bad_requests_are_reported(url: str, picture: bytes) -> None:
     status, answer = ask(f"{url}/predict", b"this is no image")
     assert (status, answer["detail"]) == (
         422,
@@ -176,15 +181,15 @@ def test_bad_requests_are_told(url: str, picture: bytes) -> None:
     assert ask(f"{url}/predict", b"") == (422, {"detail": "the request has no body; send the bytes of an image"})
     assert ask(f"{url}/predict", b"--b--\r\n", "multipart/form-data; boundary=b")[0] == 422
     assert ask(f"{url}/predict", b"no form", "multipart/form-data")[0] == 400
-    broken = form(picture, picture).removesuffix(b"--b--\r\n")  # the second file would be left out without a word
+    broken = form(picture, picture).removesuffix(b"--b--\r\n")  # the second file would be dropped silently
     status, answer = ask(f"{url}/predict", broken, "multipart/form-data; boundary=b")
-    assert (status, answer["detail"]) == (400, "the form breaks off before its closing boundary")
+    assert (status, answer["detail"]) == (400, "the form ends before its closing boundary")
     assert ask(f"{url}/predict", b"{" * 100_000, "application/json")[0] == 400
     status, answer = ask(f"{url}/predict", picture + bytes(LIMIT))
     assert (status, answer["detail"]) == (413, "the request is above 1000000 bytes")
     many = form(*[b"x"] * (bodies.IMAGES + 1))
     assert ask(f"{url}/predict", many, "multipart/form-data; boundary=b")[0] == 413
-    large = bytes(2**24)  # more than buffers take: the answer is not lost with a connection that is reset
+    large = bytes(2**24)  # larger than the socket buffers: a reset connection would lose the answer
     for more in ({}, {"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         assert ask(f"{url}/predict", large, **more)[0] == (403 if more else 413)
     assert ask(f"{url}/predict", picture, Host="evil.example")[0] == 403
@@ -221,7 +226,7 @@ def test_requests_above_the_number_are_refused_and_leave_no_work(
 @pytest.mark.pipeline
 @pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_it_is_told_to(folder: Path, busy: bool, number: signal.Signals) -> None:
+def test_it_ends_on_a_signal(folder: Path, busy: bool, number: signal.Signals) -> None:
     with serving(folder, seconds=3600) as (url, started):
         processes = psutil.Process(started.pid).children()
         connections = [send(url, progressive(900_000)), send(url, bytes(1000), sent=10)] if busy else []
@@ -247,13 +252,13 @@ def test_a_connection_without_a_request_ends(folder: Path) -> None:
             request = f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
             connection.sendall(request)
             assert connection.recv(12) == b"HTTP/1.1 200"
-            connection.sendall(request[:10])  # a second request has no longer
+            connection.sendall(request[:10])  # a second request has the same time limit
             while connection.recv(1000):
                 pass
 
 
 @pytest.mark.pipeline
-def test_a_token_is_asked_for(folder: Path, picture: bytes) -> None:
+def test_a_token_is_required(folder: Path, picture: bytes) -> None:
     with serving(folder, seconds=60, token="s3cret") as (url, _):
         for more in ({}, {"Authorization": "Bearer other"}):
             request = urllib.request.Request(f"{url}/predict", data=picture, headers=more)
@@ -274,8 +279,8 @@ def test_the_page_of_the_api_needs_no_network(url: str, picture: bytes, tmp_path
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
-        asked, faults = [], []
-        page.on("request", lambda request: asked.append(request.url))
+        urls, faults = [], []
+        page.on("request", lambda request: urls.append(request.url))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(f"{url}/docs")
@@ -287,19 +292,19 @@ def test_the_page_of_the_api_needs_no_network(url: str, picture: bytes, tmp_path
         assert page.locator("#answers .bar").count() == 3
         browser.close()
     assert not faults
-    assert all(each.startswith(f"{url}/") for each in asked), asked
+    assert all(each.startswith(f"{url}/") for each in urls), urls
 
 
-def test_the_schema_tells_every_kind_of_body(url: str) -> None:
-    _, told = ask(f"{url}/openapi.json")
-    operation = told["paths"]["/predict"]["post"]
+def test_the_schema_lists_every_kind_of_body(url: str) -> None:
+    _, schema = ask(f"{url}/openapi.json")
+    operation = schema["paths"]["/predict"]["post"]
     assert set(operation["requestBody"]["content"]) == {
         "application/octet-stream", "image/*", "multipart/form-data", "application/json",
     }  # fmt: skip
     assert {"200", "401", "413", "422", "503"} <= set(operation["responses"])
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

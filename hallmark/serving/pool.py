@@ -1,7 +1,7 @@
-"""What answers the requests of a server: guarded processes that decode, and the network.
+"""The inference pool of a server: guarded decoding processes, and one thread for the network.
 
-No request waits for another one's images longer than :data:`WAIT` seconds, and none holds more than one process for
-each of its images; what a request started ends with it.
+An image waits at most :data:`WAIT` seconds for a process and occupies one. Cancelling a request kills the processes
+that work for it.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from hallmark.images.guard import Guarded, Limits
     from hallmark.serving.source import Source
 
-WAIT = 10.0  # seconds that an image waits for a process
-REQUEST = 60.0  # seconds that all images of a request may take
+WAIT = 10.0  # seconds an image waits for a process
+REQUEST = 60.0  # seconds for all images of a request
 
 
 class Busy(Exception):
     """No process became free in time."""
 
 
-class Crew:
-    """Answers about images, in one event loop."""
+class InferencePool:
+    """Classifies images for one event loop."""
 
     def __init__(self, source: Source, limits: Limits, workers: int) -> None:
         self._source, self._limits, self.workers = source, limits, workers
-        # a thread whose process was killed for a client that went away ends a moment later
+        # twice the workers: a thread outlives for a moment the process killed when its client disconnected
         self._threads = ThreadPoolExecutor(2 * workers)
-        # one image at a time through the network, which uses all cores for it: answers do not depend on neighbours
+        # one image at a time through the network, on all cores: an answer does not depend on concurrent requests
         self._network = ThreadPoolExecutor(1)
         self._idle: asyncio.Queue[Guarded] = asyncio.Queue()
         self._all: set[Guarded] = set()
@@ -47,21 +47,21 @@ class Crew:
         return guarded
 
     def start(self) -> None:
-        """Starts the processes and waits for them. Raises MachineError where they do not start."""
+        """Starts the processes and waits until they answer. Raises MachineError if one does not start."""
         for one in self._all:
             one.start()
         for one in self._all:
             preprocessing.await_start(one, self._limits)
 
     async def answer(self, data: bytes, until: float) -> dict[str, Any]:
-        """As :func:`answers.answer`. Raises ValueError for a bad image, Busy, and MachineError."""
+        """The :func:`answers.answer` for an image. Raises ValueError for a bad image, Busy, and MachineError."""
         seconds = until - time.monotonic()
         if seconds <= 0:
-            raise ValueError(f"the images before it took the {REQUEST:g} seconds of the request")
+            raise ValueError(f"the preceding images used up the request's {REQUEST:g} seconds")
         pixels = await self._pixels(data, seconds)
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._network, self.classifier.classify, pixels[None])
-        return answers.answer(found[0], self.classifier.classes, self._source.temperature)
+        probabilities = await loop.run_in_executor(self._network, self.classifier.classify, pixels[None])
+        return answers.answer(probabilities[0], self.classifier.classes, self._source.temperature)
 
     async def _pixels(self, data: bytes, seconds: float) -> Any:
         try:
@@ -78,13 +78,13 @@ class Crew:
             guarded.kill()
             self._all.discard(guarded)
             guarded = self._new()
-            self._threads.submit(guarded.start)  # so that the next image need not wait
+            self._threads.submit(guarded.start)  # ready for the next image
             raise
         finally:
             self._idle.put_nowait(guarded)
 
     def close(self) -> None:
-        """Ends the processes, whatever they do."""
+        """Kills the processes."""
         for one in self._all:
             one.kill()
         self._threads.shutdown(wait=False, cancel_futures=True)
