@@ -86,9 +86,11 @@ def gate(
     precision, coverage = mean["precision"], mean["coverage"]
     told_apart = f"they are told from real ones with an AUC of {auc:.3f}, above {max_two_sample_auc}"
     # every comparison with NaN is false: a figure passes only where it is known to meet its bound
+    imprecise = f"precision {precision:.2f} is below {min_precision}"
+    sparse = f"coverage {coverage:.2f} is below {min_coverage}"
     checks = (
-        (precision, min_precision > 0, precision >= min_precision, f"precision {precision:.2f} is below {min_precision}"),
-        (coverage, min_coverage > 0, coverage >= min_coverage, f"coverage {coverage:.2f} is below {min_coverage}"),
+        (precision, min_precision > 0, precision >= min_precision, imprecise),
+        (coverage, min_coverage > 0, coverage >= min_coverage, sparse),
         (auc, max_two_sample_auc < 1, auc <= max_two_sample_auc, told_apart),
     )
     faults = [TOO_FEW if np.isnan(value) else fault for value, asked, met, fault in checks if asked and not met]

@@ -88,8 +88,9 @@ def gate(
 ) -> Gate:
     """Refuses where balanced accuracy surely or on average falls, or the classes meant gain nothing.
 
-    Without a validation image nothing is known, and the set is refused. The interval is Student's t over the pairs. ``max_loss`` is how far the mean difference of balanced accuracy may be
-    below 0; ``min_gain`` is how much recall the classes meant have to gain on average.
+    Without a validation image nothing is known, and the set is refused. The interval is Student's t over the pairs.
+    ``max_loss`` bounds how far the mean difference of balanced accuracy may be below 0; ``min_gain`` is the least mean
+    gain in recall of the classes meant.
     """
     without, with_them = (np.stack([getattr(trial, arm) for trial in done]) for arm in ("without", "with_them"))
     if np.isnan(without).all():

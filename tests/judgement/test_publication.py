@@ -160,7 +160,7 @@ def test_of_many_names_eight_are_listed() -> None:
         (SMALL_SUPPORT, None, False),
     ],
 )
-def test_a_slice_is_worse_only_where_its_interval_lies_below_the_whole(n: int, high: float | None, warned: bool) -> None:
+def test_a_slice_is_worse_only_where_its_interval_is_below_the_whole(n: int, high: float | None, warned: bool) -> None:
     part = {"n": n, "accuracy": accuracy(0.75, 0.6, high)}
     lines = warn(slices={"site": {"north": part, "south": {"n": 99, "accuracy": accuracy(0.9, 0.8, 0.95)}}})
     assert len(lines) == warned

@@ -63,6 +63,7 @@ def test_of_a_refused_set_what_was_kept_aside_can_be_looked_at(workspace: Path) 
     book = build(
         pd.read_parquet(data / "ingest" / "manifest.parquet"),
         pd.read_parquet(data / "validate" / "measurements.parquet"),
+        pd.read_parquet(data / "clean" / "decisions.parquet"),
     )
     for name in ("validate", "split", "clean"):
         shutil.rmtree(data / name)

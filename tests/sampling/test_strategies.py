@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_class_weights_average_1_and_never_favour_the_larger_class(
     weights = strategies.class_weights(counts, scheme=scheme, beta=beta)
     assert sum(weights[label] * count for label, count in counts.items()) == pytest.approx(sum(counts.values()))
     by_count = sorted(counts, key=lambda label: counts[label])
-    for smaller, larger in zip(by_count, by_count[1:], strict=False):
+    for smaller, larger in itertools.pairwise(by_count):
         assert weights[smaller] >= weights[larger] * (1 - 1e-9)
 
 
