@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hallmark.contracts.errors import InputError
-from hallmark.quality.ledger import build
+from hallmark.quality import set_summary
 from hallmark.reviewing import suspects
 from hallmark.reviewing.journal import Decision
 
@@ -60,11 +60,9 @@ def test_nothing_run_is_told(workspace: Path) -> None:
 
 def test_of_a_refused_set_what_was_kept_aside_can_be_looked_at(workspace: Path) -> None:
     data = workspace / "data"
-    book = build(
-        pd.read_parquet(data / "ingest" / "manifest.parquet"),
-        pd.read_parquet(data / "validate" / "measurements.parquet"),
-        pd.read_parquet(data / "clean" / "decisions.parquet"),
-    )
+    manifest = pd.read_parquet(data / "ingest" / "manifest.parquet")
+    measured = pd.read_parquet(data / "validate" / "measurements.parquet")
+    book = set_summary.ledger(measured.merge(manifest[["path", "label", "group", "given_split"]], on="path"))
     for name in ("validate", "split", "clean"):
         shutil.rmtree(data / name)
     folder = workspace / ".hallmark" / "refusals" / "validate"
