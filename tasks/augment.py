@@ -38,21 +38,20 @@ class Params:
     preview_images: int
 
     def __post_init__(self) -> None:
-        presets.resolve(self.policy, where="augment.policy")
+        presets.resolve(self.policy, where="policy")
         if self.audit is not False:
-            require.one_of(AUDITS, **{"augment.audit": str(self.audit)})
-        require.in_range(0.0, 1.0, **{"augment.audit_tolerance": self.audit_tolerance})
-        require.in_range(0.5, 0.9999, **{"augment.audit_confidence": self.audit_confidence})
-        for strength in self.audit_weaker:
-            require.in_range(0.01, 0.99, **{"augment.audit_weaker": strength})
+            require.one_of(AUDITS, audit=str(self.audit))
+        require.in_range(0.0, 1.0, audit_tolerance=self.audit_tolerance)
+        require.in_range(0.5, 0.9999, audit_confidence=self.audit_confidence)
+        require.in_range(0.01, 0.99, audit_weaker=self.audit_weaker)
         weaker = list(self.audit_weaker)
         falling = weaker == sorted(weaker, reverse=True)
-        require.that(falling, f"augment.audit_weaker is {weaker}", remedy="give the strengths from high to low")
-        require.at_least(1, **{"augment.audit_min_images": self.audit_min_images})
-        require.at_least(2, **{"augment.audit_train_images": self.audit_train_images})
-        require.at_least(1, **{"augment.audit_images": self.audit_images})
-        require.in_range(8, 1024, **{"augment.audit_size": self.audit_size})
-        require.in_range(1, 8, **{"augment.preview_images": self.preview_images})
+        require.that(falling, f"is {weaker}", remedy="give the strengths from high to low", field="audit_weaker")
+        require.at_least(1, audit_min_images=self.audit_min_images)
+        require.at_least(2, audit_train_images=self.audit_train_images)
+        require.at_least(1, audit_images=self.audit_images)
+        require.in_range(8, 1024, audit_size=self.audit_size)
+        require.in_range(1, 8, preview_images=self.preview_images)
 
 
 @dataclass(frozen=True, kw_only=True)

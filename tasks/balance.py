@@ -33,16 +33,15 @@ class Params:
     auto_severe: float
 
     def __post_init__(self) -> None:
-        require.one_of(STRATEGIES, **{"balance.strategy": self.strategy})
-        require.one_of(SCHEMES, **{"balance.weight_scheme": self.weight_scheme})
-        require.in_range(0.0, 1.0, **{"balance.beta": self.beta, "balance.sampler_power": self.sampler_power})
-        require.at_least(1, **{"balance.max_repeats": self.max_repeats, "balance.min_images": self.min_images})
-        if self.repeat_threshold is not None:
-            require.in_range(0.0, 1.0, **{"balance.repeat_threshold": self.repeat_threshold})
-        require.positive(**{"balance.adjustment_tau": self.adjustment_tau})
-        require.at_least(0.0, **{"balance.focal_gamma": self.focal_gamma})
-        require.at_least(1.0, **{"balance.auto_mild": self.auto_mild})
-        require.at_least(self.auto_mild, **{"balance.auto_severe": self.auto_severe})
+        require.one_of(STRATEGIES, strategy=self.strategy)
+        require.one_of(SCHEMES, weight_scheme=self.weight_scheme)
+        require.in_range(0.0, 1.0, beta=self.beta, sampler_power=self.sampler_power)
+        require.at_least(1, max_repeats=self.max_repeats, min_images=self.min_images)
+        require.in_range(0.0, 1.0, repeat_threshold=self.repeat_threshold)
+        require.positive(adjustment_tau=self.adjustment_tau)
+        require.at_least(0.0, focal_gamma=self.focal_gamma)
+        require.at_least(1.0, auto_mild=self.auto_mild)
+        require.at_least(self.auto_mild, auto_severe=self.auto_severe)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,19 +38,17 @@ class Params:
     min_images: int
 
     def __post_init__(self) -> None:
-        require.not_blank(
-            f"give the out_of_fold.parquet of `hallmark crossval`, or {NO_FOLDER}",
-            **{"clean.out_of_fold": self.out_of_fold},
-        )
-        require.one_of(("remove", "flag"), **{"clean.duplicates": self.duplicates})
-        require.one_of(("remove", "flag", "downweight", "off"), **{"clean.outliers": self.outliers})
-        require.one_of(("remove", "relabel", "downweight", "flag", "off"), **{"clean.label_issues": self.label_issues})
-        require.positive(**{"clean.outlier_false_alarms": self.outlier_false_alarms})
-        require.at_least(1, **{"clean.label_evidence": self.label_evidence})
+        remedy = f"give the out_of_fold.parquet of `hallmark crossval`, or {NO_FOLDER}"
+        require.not_blank(remedy, out_of_fold=self.out_of_fold)
+        require.one_of(("remove", "flag"), duplicates=self.duplicates)
+        require.one_of(("remove", "flag", "downweight", "off"), outliers=self.outliers)
+        require.one_of(("remove", "relabel", "downweight", "flag", "off"), label_issues=self.label_issues)
+        require.positive(outlier_false_alarms=self.outlier_false_alarms)
+        require.at_least(1, label_evidence=self.label_evidence)
         for name in ("relabel_confidence", "downweight", "max_removed_share"):
-            require.in_range(0, 1, **{f"clean.{name}": getattr(self, name)})
-        require.in_range(2, 20, **{"clean.folds": self.folds})
-        require.at_least(20, **{"clean.min_images": self.min_images})
+            require.in_range(0, 1, **{name: getattr(self, name)})
+        require.in_range(2, 20, folds=self.folds)
+        require.at_least(20, min_images=self.min_images)
 
 
 @dataclass(frozen=True, kw_only=True)

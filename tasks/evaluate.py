@@ -44,9 +44,8 @@ class Robustness:
     brightness: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for kind, low in (("noise", 0.0), ("blur", 0.0), ("brightness", -1.0)):
-            for place, strength in enumerate(getattr(self, kind)):
-                require.in_range(low, 1, **{f"evaluate.robustness.{kind}[{place}]": strength})
+        require.in_range(0.0, 1, noise=self.noise, blur=self.blur)
+        require.in_range(-1.0, 1, brightness=self.brightness)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +61,9 @@ class Params:
 
     def __post_init__(self) -> None:
         require.at_least(0, seed=self.seed)
-        require.in_range(100, 100_000, **{"evaluate.bootstrap_replicates": self.bootstrap_replicates})
-        require.in_range(1, 65_536, **{"evaluate.batch_size": self.batch_size})
-        require.at_least(2, **{"evaluate.max_slices": self.max_slices})
+        require.in_range(100, 100_000, bootstrap_replicates=self.bootstrap_replicates)
+        require.in_range(1, 65_536, batch_size=self.batch_size)
+        require.at_least(2, max_slices=self.max_slices)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,20 +38,20 @@ class Params:
     sample_bits: int | Literal["auto"]
 
     def __post_init__(self) -> None:
-        require.not_blank("give the path of a folder, a manifest or an archive", **{"ingest.source": self.source})
-        require.one_of(("auto", "class_folders"), **{"ingest.layout": self.layout})
-        require.not_blank(f"give {NO_FOLDER} where the source is no manifest", **{"ingest.images": self.images})
+        require.not_blank("give the path of a folder, a manifest or an archive", source=self.source)
+        require.one_of(("auto", "class_folders"), layout=self.layout)
+        require.not_blank(f"give {NO_FOLDER} where the source is no manifest", images=self.images)
         require.that(
             posixpath.normpath(self.images) != posixpath.normpath(self.source),
-            f"ingest.images and ingest.source are both '{posixpath.normpath(self.source)}'",
-            remedy=f"a folder as the source is watched already: set ingest.images={NO_FOLDER}",
+            f"and source are both '{posixpath.normpath(self.source)}'",
+            remedy=f"a folder as the source is watched already: set images to {NO_FOLDER}",
+            field="images",
         )
-        if self.sample_bits != "auto":
-            require.in_range(8, 16, **{"ingest.sample_bits": self.sample_bits})
+        require.in_range(8, 16, sample_bits=self.sample_bits)
         # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB
-        require.in_range(1, 2**31 - 2**20, **{"ingest.max_file_bytes": self.max_file_bytes})
+        require.in_range(1, 2**31 - 2**20, max_file_bytes=self.max_file_bytes)
         for name in ("max_files", "max_expanded_bytes", "max_expansion", "max_line_bytes"):
-            require.in_range(1, math.inf, **{f"ingest.{name}": getattr(self, name)})
+            require.in_range(1, math.inf, **{name: getattr(self, name)})
 
 
 @dataclass(frozen=True, kw_only=True)

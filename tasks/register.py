@@ -36,10 +36,10 @@ class Params:
         require.at_least(0, seed=self.seed)
         name = self.model_name
         plain = bool(name.strip()) and not set(name) & set("/:'`\"@")
-        require.that(plain, f"register.model_name is '{name}'", remedy="give a name without / : @ and quotes")
-        require.at_least(0, **{"register.min_gain": self.min_gain})
-        require.in_range(0.5, 0.999, **{"register.confidence": self.confidence})
-        require.in_range(100, 100_000, **{"register.replicates": self.replicates})
+        require.that(plain, f"is '{name}'", remedy="give a name without / : @ and quotes", field="model_name")
+        require.at_least(0, min_gain=self.min_gain)
+        require.in_range(0.5, 0.999, confidence=self.confidence)
+        require.in_range(100, 100_000, replicates=self.replicates)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,10 +22,10 @@ class Params:
     enlarged: int
 
     def __post_init__(self) -> None:
-        require.in_range(0, 500, **{"report.gallery": self.gallery})
-        require.in_range(0, 500, **{"report.mistakes": self.mistakes})
-        require.in_range(16, 512, **{"report.thumbnail": self.thumbnail})
-        require.in_range(self.thumbnail, 2048, **{"report.enlarged": self.enlarged})
+        require.in_range(0, 500, gallery=self.gallery)
+        require.in_range(0, 500, mistakes=self.mistakes)
+        require.in_range(16, 512, thumbnail=self.thumbnail)
+        require.in_range(self.thumbnail, 2048, enlarged=self.enlarged)
 
 
 @dataclass(frozen=True, kw_only=True)

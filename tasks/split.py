@@ -27,9 +27,9 @@ class NearDuplicates:
     align_from: int
 
     def __post_init__(self) -> None:
-        require.in_range(0, 12, **{"split.near_duplicates.hash_distance": self.hash_distance})
-        require.in_range(0, 1, **{"split.near_duplicates.max_residual": self.max_residual})
-        require.at_least(1, **{"split.near_duplicates.align_from": self.align_from})
+        require.in_range(0, 12, hash_distance=self.hash_distance)
+        require.in_range(0, 1, max_residual=self.max_residual)
+        require.at_least(1, align_from=self.align_from)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +42,10 @@ class Params:
     near_duplicates: NearDuplicates
 
     def __post_init__(self) -> None:
-        require.in_range(0, 0.5, **{"split.val": self.val, "split.test": self.test})
+        require.in_range(0, 0.5, val=self.val, test=self.test)
         held = self.val + self.test
-        require.that(held <= 0.9, f"split.val + split.test is {held:g}, above 0.9", remedy="leave images to train on")
-        require.one_of(("fail", "move", "report"), **{"split.on_leak": self.on_leak})
+        require.that(held <= 0.9, f"+ test is {held:g}, above 0.9", remedy="leave images to train on", field="val")
+        require.one_of(("fail", "move", "report"), on_leak=self.on_leak)
 
 
 @dataclass(frozen=True, kw_only=True)

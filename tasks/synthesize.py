@@ -48,26 +48,24 @@ class Params:
 
     def __post_init__(self) -> None:
         count = 'give "off", median, or images for each class'
-        require.that(self.target is not True, "synthesize.target is true", remedy=count)
+        require.that(self.target is not True, "is true", remedy=count, field="target")
         if isinstance(self.target, str):
-            require.one_of(("off", "median"), **{"synthesize.target": self.target})
+            require.one_of(("off", "median"), target=self.target)
         elif isinstance(self.target, dict):
-            require.at_least(1, **{f"synthesize.target.{label}": count for label, count in self.target.items()})
+            require.at_least(1, target=self.target)
         if isinstance(self.classes, str):
-            require.one_of(("rarest", "all"), **{"synthesize.classes": self.classes})
-        require.in_range(0.0, 1.0, **{"synthesize.rare_below": self.rare_below})
-        require.positive(**{"synthesize.most_per_real": self.most_per_real})
-        require.at_least(2, **{"synthesize.min_real": self.min_real})
-        require.one_of(GENERATORS, **{"synthesize.generator": self.generator})
-        require.one_of(tuple(PRESETS), **{"synthesize.preset": self.preset})
-        require.in_range(0.0, 10.0, **{"synthesize.guidance": self.guidance})
-        require.in_range(1.0, 20.0, **{"synthesize.surplus": self.surplus})
-        require.in_range(8, 1024, **{"synthesize.max_side": self.max_side})
-        require.at_least(2, **{"synthesize.max_images": self.max_images})
-        require.not_blank(
-            f"give a folder of class folders with images, or {NO_FOLDER}", **{"synthesize.external": self.external}
-        )
-        require.one_of(ON_REFUSAL, **{"synthesize.on_refusal": self.on_refusal})
+            require.one_of(("rarest", "all"), classes=self.classes)
+        require.in_range(0.0, 1.0, rare_below=self.rare_below)
+        require.positive(most_per_real=self.most_per_real)
+        require.at_least(2, min_real=self.min_real)
+        require.one_of(GENERATORS, generator=self.generator)
+        require.one_of(tuple(PRESETS), preset=self.preset)
+        require.in_range(0.0, 10.0, guidance=self.guidance)
+        require.in_range(1.0, 20.0, surplus=self.surplus)
+        require.in_range(8, 1024, max_side=self.max_side)
+        require.at_least(2, max_images=self.max_images)
+        require.not_blank(f"give a folder of class folders with images, or {NO_FOLDER}", external=self.external)
+        require.one_of(ON_REFUSAL, on_refusal=self.on_refusal)
 
 
 @dataclass(frozen=True, kw_only=True)

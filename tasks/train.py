@@ -35,7 +35,8 @@ class Params(Recipe):
         super().__post_init__()
         require.at_least(0, seed=self.seed)
         if not isinstance(self.batch_size, str):
-            self.model.suits_batches(self.batch_size)
+            with require.within("model"):
+                self.model.suits_batches(self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def run(
         named = params.model.backbone
         backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
         cache = state() / "cache" / "pixels"
-        with store.opened_meanwhile():
+        with store.opened_meanwhile(), require.within("model"):
             start = model_setup.prepare(
                 params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone
             )

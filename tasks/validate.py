@@ -59,12 +59,10 @@ class Thresholds:
     spread: float
 
     def __post_init__(self) -> None:
-        for name in ("blank_contrast", "low_contrast"):
-            require.in_range(0, 0.5, **{f"validate.thresholds.{name}": getattr(self, name)})
+        require.in_range(0, 0.5, blank_contrast=self.blank_contrast, low_contrast=self.low_contrast)
         for name in ("dark_highlight", "bright_shadow", "blurry_share", "noisy_noise"):
-            require.in_range(0, 1, **{f"validate.thresholds.{name}": getattr(self, name)})
-        for name in ("blurry_sharpness", "spread"):
-            require.at_least(0, **{f"validate.thresholds.{name}": getattr(self, name)})
+            require.in_range(0, 1, **{name: getattr(self, name)})
+        require.at_least(0, blurry_sharpness=self.blurry_sharpness, spread=self.spread)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +85,26 @@ class Params:
     on_small_class: str
 
     def __post_init__(self) -> None:
-        require.not_blank("give the folder of the suites", **{"validate.suites": self.suites})
-        require.one_of(("quarantine", "impute", "keep"), **{"validate.missing": self.missing})
-        require.one_of(("quarantine", "fail"), **{"validate.on_small_class": self.on_small_class})
-        for number, reason in enumerate(self.quarantine):
-            require.one_of(CHOOSABLE, **{f"validate.quarantine[{number}]": reason})
-        require.in_range(0, 1, **{"validate.max_quarantine_share": self.max_quarantine_share})
-        require.positive(**{"validate.seconds_per_image": self.seconds_per_image})
-        require.at_least(256, **{"validate.memory_mib": self.memory_mib})
+        require.not_blank("give the folder of the suites", suites=self.suites)
+        require.one_of(("quarantine", "impute", "keep"), missing=self.missing)
+        require.one_of(("quarantine", "fail"), on_small_class=self.on_small_class)
+        require.one_of(CHOOSABLE, quarantine=self.quarantine)
+        require.in_range(0, 1, max_quarantine_share=self.max_quarantine_share)
+        require.positive(seconds_per_image=self.seconds_per_image)
+        require.at_least(256, memory_mib=self.memory_mib)
         for name in ("max_pixels", "min_side", "max_side", "max_aspect", "min_images_per_class"):
-            require.at_least(1, **{f"validate.{name}": getattr(self, name)})
+            require.at_least(1, **{name: getattr(self, name)})
         require.that(
             self.max_side >= self.min_side,
-            f"validate.max_side is {self.max_side}, below validate.min_side ({self.min_side})",
+            f"is {self.max_side}, below min_side ({self.min_side})",
             remedy="give a larger max_side",
+            field="max_side",
         )
         require.that(
             self.classes is None or len(set(self.classes)) >= 2,
-            f"validate.classes is {self.classes}",
+            f"is {self.classes}",
             remedy="name at least two classes, or null to take all found",
+            field="classes",
         )
 
 

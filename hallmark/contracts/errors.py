@@ -21,26 +21,54 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One of several things that are wrong, and what to do about it."""
+    """One of several things that are wrong, and what to do about it.
+
+    ``field`` is the value that is wrong, by the name that the code which checked it knows, empty if no single one is;
+    the message then begins with it. A caller who knows the section of params.yaml and the line adds both:
+
+    >>> print(Fault("val is 2, above 1", "give 1 or less", field="val").at("split.val", "params.yaml, line 3"))
+    params.yaml, line 3: split.val is 2, above 1; give 1 or less
+    """
 
     message: str
     remedy: str = ""
+    field: str = ""
+    location: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.message.startswith(self.field), (self.field, self.message)
+
+    def at(self, field: str, location: str = "") -> Fault:
+        """The same fault of a field by another name, at a location; a fault of no field gets the location alone."""
+        message, name = (field + self.message.removeprefix(self.field), field) if self.field else (self.message, "")
+        return Fault(message, self.remedy, name, location)
+
+    @property
+    def located(self) -> str:
+        """The message with its location."""
+        return f"{self.location}: {self.message}" if self.location else self.message
+
+    @property
+    def advice(self) -> str:
+        """The message with its remedy, without its location."""
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
 
     def __str__(self) -> str:
-        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+        return f"{self.located}; {self.remedy}" if self.remedy else self.located
 
 
 class HallmarkError(Exception):
     """Any error with a message meant for the person at the keyboard.
 
-    ``remedy`` is one remedy or several; ``remedies`` holds them all, in the order given, each once.
+    ``remedy`` is one remedy or several; ``remedies`` holds them all, in the order given, each once. ``faults`` are
+    the faults that :meth:`of` was given, else the error itself as one.
     """
 
     exit_code = 1
@@ -49,12 +77,19 @@ class HallmarkError(Exception):
         given = (remedy,) if isinstance(remedy, str) else tuple(remedy)
         self.message = message
         self.remedies = tuple(dict.fromkeys(each for each in given if each))
+        self.faults: tuple[Fault, ...] = (Fault(message, self.remedy),)
+        self._head = ""
         super().__init__("; ".join((message, *self.remedies)))
 
     @property
     def remedy(self) -> str:
         """All remedies as one text, empty if there is none."""
         return "; ".join(self.remedies)
+
+    def rename(self, key_of: Callable[[str], str]) -> None:
+        """Gives each fault's field the name that ``key_of`` knows it by; a fault of no field stays as it is."""
+        named = self.of([fault.at(key_of(fault.field), fault.location) for fault in self.faults], head=self._head)
+        self.args, self.message, self.faults = named.args, named.message, named.faults
 
     @classmethod
     def of(cls, faults: Sequence[Fault], *, head: str = "") -> Self:
@@ -69,11 +104,13 @@ class HallmarkError(Exception):
         ('give 1', 'give 2')
         """
         if len(faults) == 1:
-            return cls(faults[0].message, remedy=faults[0].remedy)
-        title = f"{head}{len(faults)} faults:"
-        made = cls("\n  ".join((title, *(fault.message for fault in faults))), remedy=[each.remedy for each in faults])
-        made.args = ("\n  ".join((title, *map(str, faults))),)
-        return made
+            error = cls(faults[0].located, remedy=faults[0].remedy)
+        else:
+            lines = (f"{head}{len(faults)} faults:", *(fault.located for fault in faults))
+            error = cls("\n  ".join(lines), remedy=[fault.remedy for fault in faults])
+            error.args = ("\n  ".join((lines[0], *map(str, faults))),)
+        error.faults, error._head = tuple(faults), head
+        return error
 
 
 class InputError(HallmarkError, ValueError):

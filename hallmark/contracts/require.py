@@ -6,85 +6,137 @@ Traceback (most recent call last):
     ...
 hallmark.contracts.errors.InputError: rate is 1.5, outside [0, 1]; give a value in that range
 
-Within :func:`gathered` nothing is raised, so that all faults can be told at once:
+A list is checked value by value, as is a section of values. A word such as ``auto`` and None pass a check of numbers:
+their type says whether they may stand there.
+
+>>> at_least(0, limit=None, decay="auto", strengths=[0.5, -1])
+Traceback (most recent call last):
+    ...
+hallmark.contracts.errors.InputError: strengths[1] is -1, below 0; give 0 or more
+
+Within :func:`gathered` nothing is raised, so that all faults are reported at once. Each fault names its field as data:
+whoever knows the section of params.yaml puts it before.
 
 >>> with gathered() as faults:
-...     in_range(0, 1, rate=1.5)
-...     at_least(1, steps=0)
+...     in_range(0, 1, warmup=1.5)
+...     at_least(1, accumulate=0)
 >>> for fault in faults:
-...     print(fault)
-rate is 1.5, outside [0, 1]; give a value in that range
-steps is 0, below 1; give 1 or more
+...     print(fault.at(f"train.{fault.field}"))
+train.warmup is 1.5, outside [0, 1]; give a value in that range
+train.accumulate is 0, below 1; give 1 or more
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from hallmark.contracts.errors import Fault, InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+Numbers: TypeAlias = "float | str | Sequence[Numbers] | Mapping[str, Numbers] | None"
 
 _FAULTS: ContextVar[list[Fault] | None] = ContextVar("faults", default=None)
 
 
 @contextmanager
 def gathered() -> Iterator[list[Fault]]:
-    """The faults that checks find within the block, in this thread; the checks then raise nothing."""
+    """The faults that checks report within the block, in this thread; of an InputError that ends the block, its own."""
     faults: list[Fault] = []
     before = _FAULTS.set(faults)
     try:
         yield faults
+    except InputError as error:
+        faults.extend(error.faults)
     finally:
         _FAULTS.reset(before)
 
 
-def that(holds: bool, message: str, *, remedy: str) -> None:
-    """Raises InputError with the message unless it ``holds``."""
-    if holds:
-        return
-    faults = _FAULTS.get()
-    if faults is None:
-        raise InputError(message, remedy=remedy)
-    faults.append(Fault(message, remedy))
+@contextmanager
+def within(section: str) -> Iterator[None]:
+    """The fields of faults in the block, gathered or raised, are those of a section: ``rate`` is ``section.rate``.
+
+    >>> with within("model"):
+    ...     in_range(1, 3, depth=4)
+    Traceback (most recent call last):
+        ...
+    hallmark.contracts.errors.InputError: model.depth is 4, outside [1, 3]; give a value in that range
+    """
+    gathering = _FAULTS.get()
+    others = [] if gathering is None else gathering
+    before = len(others)
+    try:
+        yield
+    except InputError as error:
+        error.rename(lambda field: f"{section}.{field}")
+        raise
+    others[before:] = [fault.at(f"{section}.{fault.field}", fault.location) for fault in others[before:]]
 
 
-def in_range(low: float, high: float, **values: float) -> None:
-    """Each value is finite and in [low, high]."""
-    for name, value in values.items():
-        within = math.isfinite(value) and low <= value <= high
-        that(within, f"{name} is {value}, outside [{low}, {high}]", remedy="give a value in that range")
+def refuse(faults: Sequence[Fault], *, head: str = "") -> None:
+    """Raises InputError for the faults, if there are any; within :func:`gathered` they join the others."""
+    if (others := _FAULTS.get()) is not None:
+        others.extend(faults)
+    elif faults:
+        raise InputError.of(faults, head=head)
 
 
-def positive(**values: float) -> None:
-    """Each value is finite and > 0."""
-    for name, value in values.items():
-        within = math.isfinite(value) and value > 0
-        that(within, f"{name} is {value}, but must be above 0", remedy="give a positive value")
+def that(holds: bool, message: str, *, remedy: str, field: str = "") -> None:
+    """Raises InputError unless it ``holds``; the message goes on from the field's name, where one is given."""
+    if not holds:
+        refuse([Fault(f"{field} {message}" if field else message, remedy, field)])
 
 
-def at_least(low: float, **values: float) -> None:
-    """Each value is finite and >= low."""
-    for name, value in values.items():
-        that(math.isfinite(value) and value >= low, f"{name} is {value}, below {low}", remedy=f"give {low} or more")
+def in_range(low: float, high: float, **values: Numbers) -> None:
+    """Each number is finite and in [low, high]."""
+    for name, value in _numbers(values):
+        within_range = math.isfinite(value) and low <= value <= high
+        that(within_range, f"is {value}, outside [{low}, {high}]", remedy="give a value in that range", field=name)
+
+
+def positive(**values: Numbers) -> None:
+    """Each number is finite and > 0."""
+    for name, value in _numbers(values):
+        above = math.isfinite(value) and value > 0
+        that(above, f"is {value}, but must be above 0", remedy="give a positive value", field=name)
+
+
+def at_least(low: float, **values: Numbers) -> None:
+    """Each number is finite and >= low."""
+    for name, value in _numbers(values):
+        reached = math.isfinite(value) and value >= low
+        that(reached, f"is {value}, below {low}", remedy=f"give {low} or more", field=name)
 
 
 def not_blank(remedy: str, **values: str) -> None:
     """Each value has a character that is no white space."""
     for name, value in values.items():
-        that(bool(value.strip()), f"{name} is empty", remedy=remedy)
+        that(bool(value.strip()), "is empty", remedy=remedy, field=name)
 
 
-def one_of(choices: Collection[str], **values: str) -> None:
-    """Each value is one of the choices; the nearest choice is suggested for a misspelling."""
+def one_of(choices: Collection[str], **values: str | Sequence[str]) -> None:
+    """Each value, or each of a list, is one of the choices; the nearest choice is suggested for a misspelling."""
     import difflib
 
-    for name, value in values.items():
+    for name, value in _each(values):
         if value not in choices:
             near = difflib.get_close_matches(str(value), list(choices), n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            that(False, f"{name} is '{value}'", remedy=f"{hint}choose one of: {', '.join(choices)}")
+            that(False, f"is '{value}'", remedy=f"{hint}choose one of: {', '.join(choices)}", field=name)
+
+
+def _each(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """(name, value) of each value that is no list and no section: ``rates[0]``, ``costs.cat``."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _each({f"{name}.{key}": inner for key, inner in value.items()})
+        elif isinstance(value, list | tuple):
+            yield from _each({f"{name}[{index}]": inner for index, inner in enumerate(value)})
+        else:
+            yield name, value
+
+
+def _numbers(values: Mapping[str, Numbers]) -> Iterator[tuple[str, float]]:
+    return ((name, value) for name, value in _each(values) if isinstance(value, int | float))

@@ -170,7 +170,7 @@ def parse(
                 try:
                     check({dimension.key: value})
                 except InputError as error:
-                    told.setdefault(str(error).partition(": ")[2] or str(error))
+                    told.update(dict.fromkeys(fault.advice for fault in error.faults))
             found.extend(told)
             dimensions.append(dimension)
         faults.extend(f"{_line(document, str(key))}: {fault}" for fault in found)

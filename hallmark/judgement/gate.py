@@ -42,9 +42,8 @@ class Gate:
     worst_recall: float
 
     def __post_init__(self) -> None:
-        require.in_range(0, 1, **{"register.gate.worst_recall": self.worst_recall})
-        if self.objective is not None:
-            require.in_range(-1e9, 1e9, **{"register.gate.objective": self.objective})
+        require.in_range(0, 1, worst_recall=self.worst_recall)
+        require.in_range(-1e9, 1e9, objective=self.objective)
 
 
 @dataclass(frozen=True)

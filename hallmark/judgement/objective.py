@@ -40,22 +40,23 @@ class Objective:
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require.one_of(METRICS, **{"objective.metric": self.metric})
+        require.one_of(METRICS, metric=self.metric)
         if self.metric == "recall":
-            require.not_blank("name the class whose recall counts", **{"objective.class_name": self.class_name})
+            require.not_blank("name the class whose recall counts", class_name=self.class_name)
         require.that(
             self.metric != "cost" or bool(self.costs),
-            "objective.costs is empty",
+            "is empty",
             remedy="give {actual: {predicted: cost}} for the mistakes that count",
+            field="costs",
         )
-        for actual, row in self.costs.items():
-            for predicted, cost in row.items():
-                require.at_least(0, **{f"objective.costs.{actual}.{predicted}": cost})
-                require.that(
-                    actual != predicted or not cost,
-                    f"objective.costs.{actual}.{predicted} is {cost:g}, but a right answer costs nothing",
-                    remedy="name mistakes alone",
-                )
+        require.at_least(0, costs=self.costs)
+        for name, row in self.costs.items():
+            require.that(
+                not row.get(name),
+                f"is {row.get(name, 0):g}, but a right answer costs nothing",
+                remedy="name mistakes alone",
+                field=f"costs.{name}.{name}",
+            )
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raises InputError for a class that it names and ``classes`` lacks."""

@@ -41,7 +41,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The values of the section ``train`` that concern optimisation; the messages name them as ``train.<name>``."""
+    """The values that concern optimisation; a stage's section of params.yaml holds them beside its own."""
 
     scaling: str
     max_epochs: int | Literal["auto"]
@@ -72,46 +72,37 @@ class Recipe:
     deterministic: bool
 
     def __post_init__(self) -> None:
-        require.one_of(SCALINGS, **{"train.scaling": self.scaling})
-        require.one_of(OPTIMIZERS, **{"train.optimizer": self.optimizer})
-        require.one_of(SCHEDULES, **{"train.schedule": self.schedule})
-        require.one_of(LOSSES, **{"train.loss": self.loss})
-        require.one_of(PRECISIONS, **{"train.precision": self.precision})
-        require.one_of(KEPT, **{"train.keep": self.keep})
-        if self.max_epochs != "auto":
-            require.in_range(1, 100_000, **{"train.max_epochs": self.max_epochs})
-        if not isinstance(self.batch_size, str):
-            require.in_range(1, 65_536, **{"train.batch_size": self.batch_size})
-        if not isinstance(self.lr, str):
-            require.in_range(LEAST_LR, 10, **{"train.lr": self.lr})
-        if self.layer_decay != "auto":
-            require.in_range(0.1, 1, **{"train.layer_decay": self.layer_decay})
-        if self.freeze != "auto":
-            require.in_range(0, 1, **{"train.freeze": self.freeze})
-        if self.augment_after != "auto":
-            require.in_range(0, 1, **{"train.augment_after": self.augment_after})
-        if self.weight_decay != "auto":
-            require.in_range(0, 1, **{"train.weight_decay": self.weight_decay})
-        if self.ema != "auto":
-            require.in_range(0, 0.99999, **{"train.ema": self.ema})
-        require.in_range(0, 100_000, **{"train.patience": self.patience})
-        require.in_range(1, 1024, **{"train.accumulate": self.accumulate})
-        require.in_range(0, 0.9999, **{"train.momentum": self.momentum})
-        require.in_range(0, 1, **{"train.l1": self.l1})
-        require.in_range(0, 0.9, **{"train.warmup": self.warmup})
-        require.at_least(0, **{"train.clip_norm": self.clip_norm, "train.clip_value": self.clip_value})
-        require.in_range(0, 0.5, **{"train.label_smoothing": self.label_smoothing})
-        require.in_range(0, 10, **{"train.mixup": self.mixup, "train.cutmix": self.cutmix})
-        require.in_range(0, 1, **{"train.synthetic_weight": self.synthetic_weight})
+        require.one_of(SCALINGS, scaling=self.scaling)
+        require.one_of(OPTIMIZERS, optimizer=self.optimizer)
+        require.one_of(SCHEDULES, schedule=self.schedule)
+        require.one_of(LOSSES, loss=self.loss)
+        require.one_of(PRECISIONS, precision=self.precision)
+        require.one_of(KEPT, keep=self.keep)
+        require.in_range(1, 100_000, max_epochs=self.max_epochs)
+        require.in_range(1, 65_536, batch_size=self.batch_size)
+        require.in_range(LEAST_LR, 10, lr=self.lr)
+        require.in_range(0.1, 1, layer_decay=self.layer_decay)
+        require.in_range(0, 1, freeze=self.freeze, augment_after=self.augment_after, weight_decay=self.weight_decay)
+        require.in_range(0, 0.99999, ema=self.ema)
+        require.in_range(0, 100_000, patience=self.patience)
+        require.in_range(1, 1024, accumulate=self.accumulate)
+        require.in_range(0, 0.9999, momentum=self.momentum)
+        require.in_range(0, 1, l1=self.l1, synthetic_weight=self.synthetic_weight)
+        require.in_range(0, 0.9, warmup=self.warmup)
+        require.at_least(0, clip_norm=self.clip_norm, clip_value=self.clip_value)
+        require.in_range(0, 0.5, label_smoothing=self.label_smoothing)
+        require.in_range(0, 10, mixup=self.mixup, cutmix=self.cutmix)
         require.that(
             self.schedule != "plateau" or self.patience not in (1, 2),
-            f"train.patience is {self.patience}: the training would end before train.schedule plateau lowers its rate",
+            f"is {self.patience}: the training would end before the schedule plateau lowers its rate",
             remedy="set it to 3 or more, or to 0 for no early stopping",
+            field="patience",
         )
         require.that(
             not (self.clip_norm and self.clip_value),
-            "train.clip_norm and train.clip_value are both set",
+            "and clip_value are both set",
             remedy="clip one way: set the other to 0",
+            field="clip_norm",
         )
 
 

@@ -137,8 +137,9 @@ def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choic
     """The network that starts from the backbone. Raises InputError for other ``model.channels`` than it has."""
     require.that(
         model.channels in ("auto", backbone.channels),
-        f"model.channels is {model.channels}, but the backbone has {backbone.channels}",
-        remedy=f"set model.channels to {backbone.channels} or auto",
+        f"is {model.channels}, but the backbone has {backbone.channels}",
+        remedy=f"set it to {backbone.channels} or auto",
+        field="channels",
     )
     side = backbone.side if model.image_size == "auto" else model.image_size
     name, arguments = built(backbone, side)

@@ -68,13 +68,13 @@ def build(
 
     ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Raises InputError for an unknown name or argument.
     """
-    require.one_of(MODELS, **{"model.name": name})
+    require.one_of(MODELS, name=name)
     assert len(mean) == len(std) == channels, "mean and std need one value per channel"
     known = inspect.signature(MODELS[name]).parameters
     unknown = sorted(set(arguments) - set(known))
     if unknown:
         raise InputError(
-            f"model.name '{name}' does not take {', '.join(unknown)}", remedy=f"it takes {', '.join(sorted(known))}"
+            f"the network {name} does not take {', '.join(unknown)}", remedy=f"it takes {', '.join(sorted(known))}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

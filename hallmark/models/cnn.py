@@ -29,8 +29,8 @@ def cnn(
     dropout: float = 0.0,
 ) -> nn.Module:
     """``depth`` stages; the side halves as long as it stays at 2 pixels or more."""
-    require.in_range(1, 6, **{"model.depth": depth})
-    require.at_least(1, **{"model.width": units})
+    require.in_range(1, 6, depth=depth)
+    require.at_least(1, width=units)
     steps: list[nn.Module] = []
     size, side = channels, min(height, width)
     within = side >= 16

@@ -49,8 +49,8 @@ def convnext(
     stochastic_depth: float = 0.0,
 ) -> nn.Module:
     """Three stages of ``depth`` blocks on patches of ``patch`` pixels."""
-    require.in_range(1, 9, **{"model.depth": depth})
-    require.at_least(1, **{"model.width": units})
+    require.in_range(1, 9, depth=depth)
+    require.at_least(1, width=units)
     require.in_range(1, min(height, width), patch=patch)
     steps: list[nn.Module] = [nn.Conv2d(channels, units, patch, patch), layers.norm(norm, units, spatial=True)]
     rates = iter(layers.depth_rates(stochastic_depth, 3 * depth))

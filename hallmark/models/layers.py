@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from hallmark.contracts import require
-from hallmark.contracts.errors import InputError
 from hallmark.models.params import SMALLEST_BATCH
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ NORMS = ("batch", "group", "layer", "none")
 
 def activation(name: str) -> nn.Module:
     """The activation of that name; shapes are kept. Raises InputError for an unknown name."""
-    require.one_of(ACTIVATIONS, **{"model.activation": name})
+    require.one_of(ACTIVATIONS, activation=name)
     return ACTIVATIONS[name]()
 
 
@@ -41,16 +40,18 @@ class ChannelLayerNorm(nn.LayerNorm):
 
 def check_batches(network: nn.Module, size: int) -> None:
     """Raises InputError where batches of ``size`` images may hold a single one, which batch norm cannot take."""
-    if size < SMALLEST_BATCH and any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in network.modules()):
-        raise InputError(
-            f"train.batch_size is {size}, but the network has batch norm, and a batch may hold a single image",
-            remedy=f"set train.batch_size to {SMALLEST_BATCH} or more",
-        )
+    normed = any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in network.modules())
+    require.that(
+        size >= SMALLEST_BATCH or not normed,
+        f"is {size}, but the network has batch norm, and a batch may hold a single image",
+        remedy=f"set it to {SMALLEST_BATCH} or more",
+        field="batch_size",
+    )
 
 
 def norm(name: str, channels: int, *, spatial: bool) -> nn.Module:
     """A norm for [batch, channels, height, width] (spatial) or [batch, channels]; shapes are kept."""
-    require.one_of(NORMS, **{"model.norm": name})
+    require.one_of(NORMS, norm=name)
     if name == "batch":
         return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
     if name == "group":
@@ -70,7 +71,7 @@ class StochasticDepth(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        require.in_range(0, 0.9, **{"model.stochastic_depth": rate})
+        require.in_range(0, 0.9, stochastic_depth=rate)
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ def mlp(
     dropout: float = 0.0,
 ) -> nn.Module:
     """``depth`` hidden layers of ``units`` units, each linear, norm, activation, dropout."""
-    require.in_range(1, 3, **{"model.depth": depth})
-    require.at_least(1, **{"model.width": units})
+    require.in_range(1, 3, depth=depth)
+    require.at_least(1, width=units)
     steps: list[nn.Module] = [Rearrange("b c h w -> b (c h w)")]
     size = channels * height * width
     for _ in range(depth):

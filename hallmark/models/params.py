@@ -56,29 +56,27 @@ class Model:
     stochastic_depth: float
 
     def __post_init__(self) -> None:
-        require.one_of(("auto", *NAMES, PRETRAINED), **{"model.name": self.name})
+        require.one_of(("auto", *NAMES, PRETRAINED), name=self.name)
         require.that(
             self.name != PRETRAINED or bool(self.backbone),
-            "model.name is pretrained, but model.backbone names nothing to start from",
+            "names nothing to start from, but name is pretrained",
             remedy="give an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
+            field="backbone",
         )
         require.that(
             self.name == PRETRAINED or not self.backbone,
-            f"model.backbone is '{self.backbone}', but model.name is {self.name}",
-            remedy="set model.name to pretrained, or model.backbone to null",
+            f"is '{self.backbone}', but name is {self.name}",
+            remedy="set name to pretrained, or backbone to null",
+            field="backbone",
         )
-        if self.image_size != "auto":
-            require.in_range(SMALLEST, 1024, **{"model.image_size": self.image_size})
+        require.in_range(SMALLEST, 1024, image_size=self.image_size)
         known = self.channels in ("auto", 1, 3)
-        require.that(known, f"model.channels is {self.channels}", remedy="give 1 (grey), 3 (colour) or auto")
-        if self.width != "auto":
-            require.in_range(1, 4096, **{"model.width": self.width})
-        if self.depth != "auto":
-            require.in_range(1, 24, **{"model.depth": self.depth})
-        require.one_of(("auto", *ACTIVATIONS), **{"model.activation": self.activation})
-        require.one_of(("auto", *NORMS), **{"model.norm": self.norm})
-        require.in_range(0, 0.9, **{"model.dropout": self.dropout})
-        require.in_range(0, 0.9, **{"model.stochastic_depth": self.stochastic_depth})
+        require.that(known, f"is {self.channels}", remedy="give 1 (grey), 3 (colour) or auto", field="channels")
+        require.in_range(1, 4096, width=self.width)
+        require.in_range(1, 24, depth=self.depth)
+        require.one_of(("auto", *ACTIVATIONS), activation=self.activation)
+        require.one_of(("auto", *NORMS), norm=self.norm)
+        require.in_range(0, 0.9, dropout=self.dropout, stochastic_depth=self.stochastic_depth)
         self.suits(self.name)
 
     def suits(self, name: str) -> None:
@@ -88,16 +86,18 @@ class Model:
             value = getattr(self, setting)
             require.that(
                 value in _OWN.get(name, _NEUTRAL),
-                f"model.{setting} is {value}, but {lacks} (model.name)",
-                remedy=f"set model.{setting} to {0 if setting in ('dropout', 'stochastic_depth') else 'auto'}",
+                f"is {value}, but {lacks}",
+                remedy=f"set it to {0 if setting in ('dropout', 'stochastic_depth') else 'auto'}",
+                field=setting,
             )
 
     def suits_batches(self, size: int) -> None:
         """Raises InputError for batch norm in batches that may hold a single image."""
         require.that(
             self.norm != "batch" or size >= SMALLEST_BATCH,
-            f"model.norm is batch, but a batch may hold a single image (train.batch_size {size})",
-            remedy="set model.norm to group or train.batch_size to 3 or more",
+            f"is batch, but of batches of {size} one may hold a single image",
+            remedy=f"set it to group, or give batches of {SMALLEST_BATCH} images or more",
+            field="norm",
         )
 
 

@@ -62,8 +62,8 @@ def resnet(
     """``stages`` stages of ``depth`` basic blocks."""
     require.one_of(STEMS, stem=stem)
     require.in_range(1, 4, stages=stages)
-    require.in_range(1, 8, **{"model.depth": depth})
-    require.at_least(1, **{"model.width": units})
+    require.in_range(1, 8, depth=depth)
+    require.at_least(1, width=units)
     bias = norm != "batch"
     kernel, stride = (3, 1) if stem == "cifar" else (7, 2)
     steps: list[nn.Module] = [

@@ -84,9 +84,9 @@ def vit(
 ) -> nn.Module:
     """``depth`` blocks of ``units`` units on patches of ``patch`` pixels; heads 0 means units / 32."""
     heads = heads or max(1, units // 32)
-    require.in_range(1, 24, **{"model.depth": depth})
+    require.in_range(1, 24, depth=depth)
     require.in_range(1, min(height, width), patch=patch)
-    require.at_least(heads, **{"model.width": units})
+    require.at_least(heads, width=units)
     units -= units % heads
     across, down = math.ceil(width / patch), math.ceil(height / patch)
     blocks = [

@@ -57,8 +57,11 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
                     (partial / NOTHING).write_text(f"The stage {stage.name} had nothing to put here.\n")
                 durable.replace(partial, root / stage.place(keyword))
             durable.write_text(root / stage.report, text)
+        except HallmarkError as error:
+            error.rename(stage.key)
+            raise
         except Exception as error:
-            in_the_way = None if isinstance(error, HallmarkError) else as_machine_error(error, stage.name)
+            in_the_way = as_machine_error(error, stage.name)
             if in_the_way is None:
                 raise
             raise in_the_way from error

@@ -82,6 +82,10 @@ class Document:
             dotted = dotted.rpartition(".")[0]
         return f"{self.name}, line {self.lines[dotted]}" if dotted else self.name
 
+    def fault(self, key: str, message: str, remedy: str = "") -> Fault:
+        """What is wrong with a key, and its line; the message goes on from the key."""
+        return Fault(f"{key} {message}", remedy, key, self.where(key))
+
 
 def read(path: Path) -> Document:
     """Parses params.yaml. Raises InputError where it is missing or no YAML."""
@@ -103,7 +107,7 @@ def build_all(
 
     Raises InputError that lists all faults.
     """
-    faults = [Fault(f"{document.where(key)}: {key} is given twice", "keep one") for key in document.doubled]
+    faults = [document.fault(key, "is given twice", "keep one") for key in document.doubled]
     top = {name for names in shared.values() for name in names}
     _unknown(document, "", document.values, {*classes, *top}, faults)
     built: dict[str, Any] = {}
@@ -113,20 +117,19 @@ def build_all(
             section = {}
         if not isinstance(section, dict):
             is_there = stage in document.values
-            fault = f"{stage} is {section!r}, but must be a section of keys" if is_there else f"'{stage}' is missing"
-            faults.append(Fault(f"{document.where(stage)}: {fault}", RESTORE))
+            fault = f"is {section!r}, but must be a section of keys" if is_there else "is missing"
+            faults.append(document.fault(stage, fault, RESTORE))
             continue
         clash = sorted(set(section) & set(shared[stage]))
         faults.extend(
-            Fault(f"{document.where(f'{stage}.{key}')}: {key} is a shared value", "set it once at top level")
-            for key in clash
+            document.fault(f"{stage}.{key}", "is a shared value", "set it once at top level") for key in clash
         )
         values = {f"{stage}.{key}": value for key, value in section.items() if key not in clash}
         for key in shared[stage]:
             if key in document.values:
                 values[key] = document.values[key]
             else:
-                faults.append(Fault(f"{document.name}: '{key}' is missing", RESTORE))
+                faults.append(document.fault(key, "is missing", RESTORE))
         made = _build(document, cls, values, prefix=stage, shared=shared[stage], faults=faults)
         if made is not None:
             built[stage] = made
@@ -141,7 +144,7 @@ def _unknown(document: Document, prefix: str, values: Mapping[str, Any], known: 
             dotted = f"{prefix}.{key}" if prefix else str(key)
             near = difflib.get_close_matches(str(key), sorted(known), n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
-            faults.append(Fault(f"{document.where(dotted)}: unknown key {dotted}", hint))
+            faults.append(Fault(f"unknown key {dotted}", hint, location=document.where(dotted)))
 
 
 def _build(
@@ -167,7 +170,7 @@ def _build(
     for name, hint in fields.items():
         if name not in given:
             if name in own:
-                faults.append(Fault(f"{document.where(prefix)}: {prefix}.{name} is missing", RESTORE))
+                faults.append(document.fault(f"{prefix}.{name}", "is missing", RESTORE))
             complete = False
             continue
         dotted, before = given[name], len(faults)
@@ -175,24 +178,21 @@ def _build(
         complete &= len(faults) == before or dataclasses.is_dataclass(arguments[name])
     if not complete:
         return None
-    made = None
-    with require.gathered() as told:
-        try:
-            made = cls(**arguments)
-        except InputError as error:
-            told.append(Fault(error.message, error.remedy))
-    for fault in told:
-        named = re.split(r"[^\w.]", fault.message, maxsplit=1)[0]
-        known = named.partition(".")[0] in document.values  # a fault begins with the key, or speaks of the section
-        faults.append(Fault(f"{document.where(named if known else prefix)}: {fault.message}", fault.remedy))
-    return made
+    params = None
+    with require.gathered() as refused:
+        params = cls(**arguments)
+    for fault in refused:
+        name = re.match(r"\w*", fault.field)[0]  # type: ignore[index]  # it matches every text
+        key = given.get(name, f"{prefix}.{name}" if name else prefix) + fault.field.removeprefix(name)
+        faults.append(fault.at(key, document.where(key)))
+    return params
 
 
 def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[Fault]) -> Any:
     """The value as the hint asks for it, or None and a fault."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
-            faults.append(Fault(f"{document.where(dotted)}: {dotted} is {value!r}, but must be a section of keys"))
+            faults.append(document.fault(dotted, f"is {value!r}, but must be a section of keys"))
             return None
         inner = {f"{dotted}.{key}": entry for key, entry in value.items()}
         return _build(document, hint, inner, prefix=dotted, shared=(), faults=faults)
@@ -213,12 +213,12 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
             if section or (typing.get_origin(option) in (list, tuple) and isinstance(value, list)):
                 faults.extend(trial)
                 return None
-        faults.append(Fault(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}"))
+        faults.append(document.fault(dotted, f"is {value!r}, but must be {_spell(hint)}"))
         return None
     made, fits = _plain(document, hint, origin, value, dotted, faults)
     if not fits:
         quoted = f', in quotes: "{value}"' if hint is str and isinstance(value, int | float) else ""
-        faults.append(Fault(f"{document.where(dotted)}: {dotted} is {value!r}, but must be {_spell(hint)}{quoted}"))
+        faults.append(document.fault(dotted, f"is {value!r}, but must be {_spell(hint)}{quoted}"))
     return made
 
 

@@ -56,6 +56,10 @@ class Stage:
             case _:
                 return Path("data") / keyword
 
+    def key(self, field: str) -> str:
+        """The key of params.yaml of a field of this stage's Params: ``lr`` is ``train.lr``, ``model.name`` itself."""
+        return field if field.partition(".")[0] in self.shared else f"{self.name}.{field}"
+
     @property
     def report(self) -> Path:
         """Where the stage's Report is written."""

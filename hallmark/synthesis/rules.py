@@ -24,9 +24,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         shares = ("max_near_copies", "min_agreement", "min_precision", "min_coverage", "max_loss")
-        require.in_range(0.0, 1.0, **{f"synthesize.gates.{name}": getattr(self, name) for name in shares})
-        require.in_range(0.0, 0.5, **{"synthesize.gates.near_copy_quantile": self.near_copy_quantile})
-        require.in_range(0.5, 1.0, **{"synthesize.gates.max_two_sample_auc": self.max_two_sample_auc})
-        require.in_range(2, 100, **{"synthesize.gates.utility_pairs": self.utility_pairs})
-        require.at_least(10, **{"synthesize.gates.utility_steps": self.utility_steps})
-        require.in_range(-1.0, 1.0, **{"synthesize.gates.min_gain": self.min_gain})
+        require.in_range(0.0, 1.0, **{name: getattr(self, name) for name in shares})
+        require.in_range(0.0, 0.5, near_copy_quantile=self.near_copy_quantile)
+        require.in_range(0.5, 1.0, max_two_sample_auc=self.max_two_sample_auc)
+        require.in_range(2, 100, utility_pairs=self.utility_pairs)
+        require.at_least(10, utility_steps=self.utility_steps)
+        require.in_range(-1.0, 1.0, min_gain=self.min_gain)

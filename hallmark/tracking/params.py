@@ -18,10 +18,11 @@ class Tracking:
     wandb: str
 
     def __post_init__(self) -> None:
-        require.not_blank("name the MLflow experiment", **{"tracking.experiment": self.experiment})
-        require.one_of(WANDB, **{"tracking.wandb": self.wandb})
+        require.not_blank("name the MLflow experiment", experiment=self.experiment)
+        require.one_of(WANDB, wandb=self.wandb)
         require.that(
             self.wandb == "off" or importlib.util.find_spec("wandb") is not None,
-            f"tracking.wandb is '{self.wandb}', but wandb is not installed",
-            remedy="install it with `pip install 'hallmark[wandb]'` or set tracking.wandb to 'off'",
+            f"is '{self.wandb}', but wandb is not installed",
+            remedy="install it with `pip install 'hallmark[wandb]'` or set it to 'off'",
+            field="wandb",
         )

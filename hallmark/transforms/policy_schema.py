@@ -18,7 +18,8 @@ import difflib
 import math
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts import require
+from hallmark.contracts.errors import Fault
 from hallmark.transforms.catalogue import BORDERS, CATALOGUE, INTERPOLATIONS, Entry
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def check(transforms: Any, *, where: str) -> list[Transform]:
     """The transforms with every amount made explicit. Raises one InputError that lists all faults of the policy."""
     faults: list[str] = []
     made = _check_list(transforms, where, faults, inside=None)
-    if faults:
-        raise InputError(faults[0] if len(faults) == 1 else f"{where} has {len(faults)} faults: " + "; ".join(faults))
+    require.refuse([Fault(fault, field=where) for fault in faults], head=f"{where} has ")
     return made
 
 

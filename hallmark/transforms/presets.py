@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts import require
 from hallmark.transforms import policy_schema
 
 if TYPE_CHECKING:
@@ -177,10 +177,7 @@ PRESETS: dict[str, list[Transform]] = {
 def resolve(policy: str | list[dict[str, Any]], *, where: str) -> list[Transform]:
     """The checked transforms of a preset's name or of a list. Raises InputError, naming ``where``, for faults."""
     if isinstance(policy, str):
-        if policy not in PRESETS:
-            raise InputError(
-                f"{where} is '{policy}'",
-                remedy=f"give a preset ({', '.join(PRESETS)}) or a list of {{name, p, arguments}}",
-            )
-        policy = PRESETS[policy]
+        remedy = f"give a preset ({', '.join(PRESETS)}) or a list of {{name, p, arguments}}"
+        require.that(policy in PRESETS, f"is '{policy}'", remedy=remedy, field=where)
+        policy = PRESETS.get(policy, [])
     return policy_schema.check(policy, where=where)

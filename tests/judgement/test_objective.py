@@ -74,5 +74,5 @@ def test_no_cost_is_nought_and_not_minus_nought() -> None:
 
 def test_a_right_answer_costs_nothing() -> None:
     Objective(metric="cost", costs={"a": {"a": 0.0, "b": 2.0}})
-    with pytest.raises(InputError, match=r"objective.costs.a.a is 3, but a right answer costs nothing"):
+    with pytest.raises(InputError, match=r"^costs\.a\.a is 3, but a right answer costs nothing"):
         Objective(metric="cost", costs={"a": {"a": 3.0}})

@@ -285,16 +285,16 @@ def test_many_small_images_come_in_large_batches_at_a_higher_rate() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("lr", -1.0, "train.lr is -1.0"),
-        ("lr", math.nan, "train.lr is nan"),
-        ("lr", 1e-300, "train.lr is 1e-300, outside"),
-        ("optimizer", "adamm", "train.optimizer is 'adamm'; did you mean 'adam"),
-        ("schedule", "linear", "train.schedule is 'linear'"),
-        ("batch_size", 0, "train.batch_size is 0"),
-        ("max_epochs", 0, "train.max_epochs is 0"),
-        ("patience", 2, "train.patience is 2: the training would end before"),
-        ("label_smoothing", 0.9, "train.label_smoothing is 0.9"),
-        ("clip_value", 1.0, "train.clip_norm and train.clip_value are both set"),
+        ("lr", -1.0, "lr is -1.0"),
+        ("lr", math.nan, "lr is nan"),
+        ("lr", 1e-300, "lr is 1e-300, outside"),
+        ("optimizer", "adamm", "optimizer is 'adamm'; did you mean 'adam"),
+        ("schedule", "linear", "schedule is 'linear'"),
+        ("batch_size", 0, "batch_size is 0"),
+        ("max_epochs", 0, "max_epochs is 0"),
+        ("patience", 2, "patience is 2: the training would end before"),
+        ("label_smoothing", 0.9, "label_smoothing is 0.9"),
+        ("clip_value", 1.0, "clip_norm and clip_value are both set"),
     ],
 )
 def test_wrong_values_are_refused(name: str, value: Any, message: str) -> None:

@@ -101,9 +101,9 @@ def test_channel_layer_norm_is_over_channels() -> None:
 
 
 def test_unknown_names_and_arguments_are_refused() -> None:
-    with pytest.raises(InputError, match=r"model.name is 'resnett'; did you mean 'resnet'"):
+    with pytest.raises(InputError, match=r"^name is 'resnett'; did you mean 'resnet'"):
         make("resnett")
-    with pytest.raises(InputError, match=r"model.name 'perceptron' does not take depth"):
+    with pytest.raises(InputError, match=r"the network perceptron does not take depth"):
         make("perceptron", depth=3)
-    with pytest.raises(InputError, match=r"model.depth is 4, outside \[1, 3\]"):
+    with pytest.raises(InputError, match=r"^depth is 4, outside \[1, 3\]"):
         make("mlp", depth=4)

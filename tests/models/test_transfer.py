@@ -200,7 +200,7 @@ def test_one_of_our_own_networks_keeps_its_body_and_its_head_only_for_the_same_c
 
 
 def test_other_channels_than_the_backbone_has_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"model.channels is 3, .*set model.channels to 1"):
+    with pytest.raises(InputError, match=r"^channels is 3, .*set it to 1 or auto"):
         started(checkpoint(tmp_path / "vit"), replace(MODEL, channels=3))
 
 

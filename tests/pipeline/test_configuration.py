@@ -53,7 +53,7 @@ def test_all_that_does_not_go_together_is_told_at_once_and_nothing_written(works
 
 
 def test_batch_norm_without_batches_is_told_before_the_run(workspace: Path) -> None:
-    with pytest.raises(InputError, match=r"model.norm is batch, but a batch may hold a single image"):
+    with pytest.raises(InputError, match=r"line \d+: model\.norm is batch, but of batches of 2 one may hold a single"):
         set_to(workspace, "model.norm=batch", "train.batch_size=2")
     set_to(workspace, "model.norm=batch", "train.batch_size=3")
 

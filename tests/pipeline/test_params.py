@@ -21,9 +21,8 @@ class Inner:
     names: list[str]
 
     def __post_init__(self) -> None:
-        require.in_range(0, 1, **{"grow.inner.rate": self.rate})
-        for place, name in enumerate(self.names):
-            require.one_of("abc", **{f"grow.inner.names[{place}]": name})
+        require.in_range(0, 1, rate=self.rate)
+        require.one_of("abc", names=self.names)
         if "c" in self.names:
             raise InputError("c does not grow", remedy="leave it out")
 
@@ -87,7 +86,7 @@ def test_off_is_a_word_as_in_yaml_1_2() -> None:
         ("{x: 1}", "{x: y}", r"line 8: grow\.options\.x is 'y', but must be a number"),
         ("[a, b]", "[a, b", "not valid YAML"),
         (TEXT[TEXT.index("grow") :], "grow: 3", r"line 2: grow is 3, but must be a section of keys"),
-        (TEXT[TEXT.index("grow") :], "", r"'grow' is missing"),
+        (TEXT[TEXT.index("grow") :], "", r"params\.yaml: grow is missing; restore"),
     ],
 )
 def test_each_fault_names_the_key_and_the_line(old: str, new: str, message: str) -> None:
@@ -124,5 +123,5 @@ def test_all_wrong_values_of_a_section_are_told_each_with_its_line() -> None:
 
 
 def test_checks_raise_outside_a_params_file() -> None:
-    with pytest.raises(InputError, match=r"^grow\.inner\.rate is 7"):
+    with pytest.raises(InputError, match=r"^rate is 7, outside"):
         Inner(rate=7, names=["x", "c"])

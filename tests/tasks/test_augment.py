@@ -176,17 +176,17 @@ def test_without_training_images_it_is_refused(inputs: dict[str, Path], tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"policy": "standrd"}, "augment.policy is 'standrd'; give a preset"),
-        ({"policy": [{"name": "Rotat", "p": 0.5}]}, r"augment.policy\[0\].name is 'Rotat'; did you mean 'Rotate'"),
-        ({"audit": "dorp"}, "augment.audit is 'dorp'; did you mean 'drop'"),
-        ({"audit": True}, "augment.audit is 'True'; choose one of: drop, warn, off"),
-        ({"audit_tolerance": 1.2}, "augment.audit_tolerance is 1.2, outside"),
-        ({"audit_confidence": 0.2}, "augment.audit_confidence"),
-        ({"audit_weaker": (0.25, 0.5)}, "augment.audit_weaker is .* from high to low"),
-        ({"audit_weaker": (1.5,)}, "augment.audit_weaker is 1.5"),
-        ({"audit_size": 4}, "augment.audit_size"),
-        ({"audit_images": 0}, "augment.audit_images"),
-        ({"preview_images": 0}, "augment.preview_images"),
+        ({"policy": "standrd"}, "policy is 'standrd'; give a preset"),
+        ({"policy": [{"name": "Rotat", "p": 0.5}]}, r"policy\[0\].name is 'Rotat'; did you mean 'Rotate'"),
+        ({"audit": "dorp"}, "audit is 'dorp'; did you mean 'drop'"),
+        ({"audit": True}, "audit is 'True'; choose one of: drop, warn, off"),
+        ({"audit_tolerance": 1.2}, "audit_tolerance is 1.2, outside"),
+        ({"audit_confidence": 0.2}, "audit_confidence"),
+        ({"audit_weaker": (0.25, 0.5)}, "audit_weaker is .* from high to low"),
+        ({"audit_weaker": (1.5,)}, "audit_weaker is 1.5"),
+        ({"audit_size": 4}, "audit_size"),
+        ({"audit_images": 0}, "audit_images"),
+        ({"preview_images": 0}, "preview_images"),
     ],
 )
 def test_params_out_of_range_are_refused_by_name(change: dict[str, Any], message: str) -> None:

@@ -90,14 +90,14 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"strategy": "oversmple"}, "balance.strategy is 'oversmple'; did you mean 'oversample'"),
-        ({"weight_scheme": "inv"}, "balance.weight_scheme"),
-        ({"beta": 1.5}, "balance.beta is 1.5, outside"),
-        ({"max_repeats": 0}, "balance.max_repeats is 0, below 1"),
-        ({"repeat_threshold": 2.0}, "balance.repeat_threshold"),
-        ({"adjustment_tau": 0.0}, "balance.adjustment_tau"),
-        ({"focal_gamma": -1.0}, "balance.focal_gamma"),
-        ({"auto_severe": 1.5}, "balance.auto_severe is 1.5, below 2.0"),
+        ({"strategy": "oversmple"}, "strategy is 'oversmple'; did you mean 'oversample'"),
+        ({"weight_scheme": "inv"}, "weight_scheme"),
+        ({"beta": 1.5}, "beta is 1.5, outside"),
+        ({"max_repeats": 0}, "max_repeats is 0, below 1"),
+        ({"repeat_threshold": 2.0}, "repeat_threshold"),
+        ({"adjustment_tau": 0.0}, "adjustment_tau"),
+        ({"focal_gamma": -1.0}, "focal_gamma"),
+        ({"auto_severe": 1.5}, "auto_severe is 1.5, below 2.0"),
     ],
 )
 def test_params_out_of_range_are_refused_by_name(change: dict[str, Any], message: str) -> None:

@@ -279,9 +279,9 @@ def test_a_dropped_representative_is_replaced_by_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"outliers": "relabel"}, r"clean\.outliers is 'relabel'"),
-        ({"label_issues": "drop"}, r"clean\.label_issues is 'drop'"),
-        ({"max_removed_share": 1.5}, r"clean\.max_removed_share is 1\.5"),
+        ({"outliers": "relabel"}, r"outliers is 'relabel'"),
+        ({"label_issues": "drop"}, r"label_issues is 'drop'"),
+        ({"max_removed_share": 1.5}, r"max_removed_share is 1\.5"),
     ],
 )
 def test_params_are_checked(changed: dict[str, Any], message: str) -> None:

@@ -215,13 +215,13 @@ def test_metadata_of_a_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"source": " "}, "ingest.source is empty"),
-        ({"images": ""}, "ingest.images is empty"),
-        ({"images": "./x"}, "ingest.images and ingest.source are both 'x'"),
-        ({"max_file_bytes": 0}, r"ingest.max_file_bytes is 0, outside \[1, "),
-        ({"max_files": 0}, r"ingest.max_files is 0, outside \[1, "),
-        ({"max_expansion": 0.5}, r"ingest.max_expansion is 0.5, outside \[1, "),
-        ({"max_file_bytes": 2**40}, r"ingest.max_file_bytes is 1099511627776, outside"),
+        ({"source": " "}, "source is empty"),
+        ({"images": ""}, "images is empty"),
+        ({"images": "./x"}, "images and source are both 'x'"),
+        ({"max_file_bytes": 0}, r"max_file_bytes is 0, outside \[1, "),
+        ({"max_files": 0}, r"max_files is 0, outside \[1, "),
+        ({"max_expansion": 0.5}, r"max_expansion is 0.5, outside \[1, "),
+        ({"max_file_bytes": 2**40}, r"max_file_bytes is 1099511627776, outside"),
     ],
 )
 def test_params_check_themselves(values: dict[str, Any], match: str) -> None:

@@ -74,5 +74,5 @@ def test_galleries_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_params_are_checked() -> None:
-    with pytest.raises(InputError, match=r"report\.thumbnail is 4"):
+    with pytest.raises(InputError, match=r"^thumbnail is 4"):
         report.Params(title="", gallery=1, mistakes=1, thumbnail=4, enlarged=640)

@@ -151,9 +151,9 @@ def test_larger_copies_represent_smaller_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"val": 0.6}, r"split\.val is 0\.6"),
-        ({"val": 0.5, "test": 0.5}, r"split\.val \+ split\.test is 1"),
-        ({"on_leak": "mov"}, r"split\.on_leak is 'mov'.*did you mean 'move'"),
+        ({"val": 0.6}, r"val is 0\.6"),
+        ({"val": 0.5, "test": 0.5}, r"val \+ test is 1"),
+        ({"on_leak": "mov"}, r"on_leak is 'mov'.*did you mean 'move'"),
     ],
 )
 def test_params_are_checked(changed: dict[str, Any], message: str) -> None:

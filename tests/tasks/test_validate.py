@@ -361,20 +361,20 @@ def test_a_critical_expectation_of_the_set_refuses_it(workspace: Workspace) -> N
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"missing": "drop"}, r"validate\.missing is 'drop'"),
+        ({"missing": "drop"}, r"missing is 'drop'"),
         ({"quarantine": ["blurrry"]}, r"did you mean 'blurry'"),
-        ({"max_quarantine_share": 1.5}, r"validate\.max_quarantine_share is 1\.5"),
-        ({"min_side": 0}, r"validate\.min_side is 0"),
-        ({"max_side": 2}, r"validate\.max_side is 2, below validate\.min_side"),
-        ({"classes": ["cat"]}, r"validate\.classes"),
-        ({"seconds_per_image": 0.0}, r"validate\.seconds_per_image"),
-        ({"on_small_class": "ignore"}, r"validate\.on_small_class"),
+        ({"max_quarantine_share": 1.5}, r"max_quarantine_share is 1\.5"),
+        ({"min_side": 0}, r"min_side is 0"),
+        ({"max_side": 2}, r"max_side is 2, below min_side"),
+        ({"classes": ["cat"]}, r"classes"),
+        ({"seconds_per_image": 0.0}, r"seconds_per_image"),
+        ({"on_small_class": "ignore"}, r"on_small_class"),
     ],
 )
 def test_wrong_params_are_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         replace(PARAMS, **changes)
-    with pytest.raises(InputError, match=r"validate\.thresholds\.blank_contrast is 0\.9"):
+    with pytest.raises(InputError, match=r"^blank_contrast is 0\.9"):
         replace(PARAMS.thresholds, blank_contrast=0.9)
 
 

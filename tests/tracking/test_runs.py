@@ -238,7 +238,7 @@ def test_nothing_to_reconcile_costs_no_import(tmp_path: Path) -> None:
 
 
 def test_params_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"tracking\.experiment is empty"):
+    with pytest.raises(InputError, match=r"^experiment is empty"):
         Tracking(experiment=" ", wandb="off")
     with pytest.raises(InputError, match="did you mean 'online'"):
         Tracking(experiment="e", wandb="onlin")

@@ -90,7 +90,7 @@ def test_a_wrong_transform_is_refused_by_place(transform: Any, message: str) -> 
 
 
 def test_all_faults_of_a_policy_are_told_at_once() -> None:
-    with pytest.raises(InputError, match=r"policy has 3 faults: .*\[0\]\.name.*\[1\]\.p.*\[2\]\.arguments\.x"):
+    with pytest.raises(InputError, match=r"policy has 3 faults:\s.*\[0\]\.name.*\s.*\[1\]\.p.*\s.*\[2\]\.arguments\.x"):
         check([step("Rotat"), step("Rotate", p=-1), step("Rotate", x=1)], where="policy")
 
 
