@@ -1,1 +1,1 @@
-"""Scripts that measure; each prints the figures that docs/performance.md holds."""
+"""Benchmark scripts; each prints figures of docs/performance.md."""

@@ -1,11 +1,11 @@
-"""Hallmark, CleanVision and cleanlab Datalab on the same faulted files: who finds what, how fast, in how much memory.
+"""Detection quality, time and memory of Hallmark, CleanVision and cleanlab Datalab on the same faulted files.
 
     .venv/bin/python -m benchmarks.data_quality --data FOLDER_OR_ZIP --truth CSV
 
 Hallmark runs ingest, validate, split and clean with the params of this workspace. The peers run with default settings
-in an environment of their own (``--peers``, made with uv where it is missing) and are given what they can take: files
-that Pillow reads, for CleanVision none with grey + alpha. Datalab has no encoder: it gets our features and our
-out-of-fold probabilities of the same images. ``benchmarks/faults.py`` makes such data with its truth.
+in their own environment (``--peers``, created with uv if missing) on the files that they can read: those that Pillow
+reads and, for CleanVision, without grey + alpha. Datalab has no encoder: it gets Hallmark's features and out-of-fold
+probabilities of the same images. ``benchmarks/faults.py`` creates such data with its truth.
 
 A file planted with another fault that changes the picture counts neither for nor against (see scoring.py). Seconds and
 peak memory (proportional set size of all processes, sampled) are of one run each.
@@ -53,7 +53,7 @@ class Cost:
 
 
 def measured(command: list[str], cwd: Path) -> Cost:
-    """Runs a command to its end; the peak is of it and all its children, sampled 10 times a second."""
+    """Runs a command to its end; peak memory includes all its children, sampled 10 times a second."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     started = time.perf_counter()
     with (cwd / "log.txt").open("ab") as log:
@@ -82,7 +82,7 @@ def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
 
 
 def run_hallmark(source: Path, workspace: Path) -> Cost:
-    """The four stages in a workspace of their own, as ``dvc repro`` runs them."""
+    """The four stages in a separate workspace, as ``dvc repro`` runs them."""
     ingest.workspace(workspace, source)
     costs = [measured([sys.executable, "-m", "tasks", stage], workspace) for stage in STAGES]
     return Cost(sum(cost.seconds for cost in costs), max(cost.peak_mib for cost in costs))
@@ -123,7 +123,7 @@ def given_to_datalab(workspace: Path, out: Path) -> list[str]:
     params = read(workspace / "params.yaml").values
     manifest = pd.read_parquet(workspace / "data" / "ingest" / "manifest.parquet")
     pixels = pd.read_parquet(workspace / "data" / "validate" / "measurements.parquet")[["path", "width", "pixel_hash"]]
-    # a class that we leave out for its size would only be in Datalab's way
+    # Datalab cannot use a class that Hallmark leaves out for its size
     classes = set(pd.read_parquet(workspace / "data" / "split" / "split.parquet")["label"])
     images = manifest.merge(pixels, on="path")
     images = images[(images["width"] > 0) & images["label"].isin(classes)]
@@ -142,7 +142,7 @@ def given_to_datalab(workspace: Path, out: Path) -> list[str]:
 
 
 def readable(folder: Path, files: list[str]) -> list[str]:
-    """Those CleanVision can be given: Pillow reads them, and they are not grey + alpha, on which it dies."""
+    """Files for CleanVision: Pillow reads them, and they are not grey + alpha, on which it crashes."""
     import warnings
 
     from PIL import Image
@@ -162,7 +162,7 @@ def readable(folder: Path, files: list[str]) -> list[str]:
 
 
 def environment_of_peers(folder: Path) -> Path:
-    """The Python of the peers' environment, made where it is missing."""
+    """The Python of the peers' environment, created if missing."""
     python = folder / "bin" / "python"
     if not python.exists():
         uv = str(Path(sys.executable).with_name("uv"))
@@ -174,7 +174,7 @@ def environment_of_peers(folder: Path) -> Path:
 
 
 def table(truth: pd.DataFrame, ours: dict[str, Any], vision: dict[str, Any], lab: dict[str, Any]) -> list[list[str]]:
-    """Rows of the table: fault, planted, then a cell for each of the three."""
+    """Rows of the table: fault, number planted, one cell per tool."""
 
     def cell(score: scoring.Score | None) -> str:
         return "—" if score is None else f"{score.precision:.3f} {score.recall:.3f} {score.f1:.3f}"
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--peers", type=Path, default=ROOT / ".hallmark" / "peers", help="the peers' environment")
-    parser.add_argument("--keep", type=Path, help="folder for the workspace and findings, kept for a closer look")
+    parser.add_argument("--keep", type=Path, help="folder for the workspace and findings, kept afterwards")
     options = parser.parse_args()
     truth = pd.read_csv(options.truth, dtype=str, keep_default_na=False)
     python = environment_of_peers(options.peers.absolute())

@@ -1,15 +1,15 @@
-"""How fast, and in how much memory, near duplicates are found among many 64-bit hashes.
+"""Time and memory of the near-duplicate search among many 64-bit hashes.
 
     .venv/bin/python -m benchmarks.duplicates --count 1000000 --distance 4 8
 
-Random hashes, and among them planted copies with 0 to ``distance`` bits changed. For each distance a process of its own
-finds all pairs and clusters them; printed are its seconds by the clock and by the core, its peak memory, and whether
-every planted pair was found.
+The hashes are random, with planted copies in which 0 to ``distance`` bits are changed. For each distance a separate
+process finds all pairs and clusters them. Printed are its wall and CPU seconds, its peak memory, and whether every
+planted pair was found.
 
     .venv/bin/python -m benchmarks.duplicates --small /path/to/fashion_mnist --count 20000
 
-instead runs ingest, validate and split on so many images of Fashion-MNIST (its official IDX files), its 10 000 test
-images among them: small and alike, so that many hashes are near and most of the work is in comparing the images.
+instead runs ingest, validate and split on that many images of Fashion-MNIST (its official IDX files), including its
+10 000 test images. They are small and similar, so that many hashes are near and most time goes into comparing images.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def measure(count: int, distance: int, seed: int) -> None:
 
 
 def measure_small(data: Path, count: int) -> None:
-    """Prints what split takes, as a stage in a process of its own."""
+    """Prints time and memory of split, as a stage in a separate process."""
     from benchmarks.workspaces import call, workspace
 
     with tempfile.TemporaryDirectory() as place:
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--distance", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--small", type=Path, metavar="DATA", help="split images of Fashion-MNIST instead")
+    parser.add_argument("--small", type=Path, metavar="DATA", help="folder of Fashion-MNIST: split its images instead")
     parser.add_argument("--one", action="store_true", help="measure one distance in this process")
     options = parser.parse_args()
     if options.small:

@@ -1,4 +1,4 @@
-"""Fashion-MNIST as the folders that the stages before train leave."""
+"""Fashion-MNIST as the output folders of the stages before train."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def chosen(folder: Path, images: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """So many training images, always the same ones of a fixed shuffle."""
+    """``images`` training images, always the first ones of a fixed shuffle."""
     pixels, labels = idx.read(folder, "train")
     order = np.random.default_rng(0).permutation(len(labels))[:images]
     return pixels[order], labels[order]
@@ -30,7 +30,7 @@ def chosen(folder: Path, images: int) -> tuple[NDArray[np.uint8], NDArray[np.int
 def stages(root: Path, folder: Path, *, images: int, transforms: list[dict[str, Any]]) -> dict[str, Path]:
     """The folders that train reads, with ``images`` training images and the test images as validation images.
 
-    No weights are chosen by them where train.keep is last: they stand there to be judged after each epoch.
+    With train.keep: last they choose no weights; they are only judged after each epoch.
     """
     pixels, labels = chosen(folder, images)
     test_pixels, test_labels = idx.read(folder, "t10k")

@@ -1,14 +1,14 @@
-"""Plants faults in clean images and writes down the truth: a data set to measure detectors of bad data on.
+"""Plants faults in clean images and records the truth: a data set for measuring detectors of bad data.
 
     .venv/bin/python -m benchmarks.faults --data FOLDER_OF_IDX_FILES --foreign ANOTHER --to FOLDER --seed 1
 
-``--data`` and ``--foreign`` hold IDX files as MNIST's and Fashion-MNIST's are given out (``*-images-idx3-ubyte.gz``
+``--data`` and ``--foreign`` hold IDX files as MNIST and Fashion-MNIST are distributed (``*-images-idx3-ubyte.gz``
 with ``*-labels-idx1-ubyte.gz``); out-of-distribution images are taken from the foreign set.
-Writes class folders of PNGs and JPEGs to FOLDER, and FOLDER.csv with a row per file: what it is, what is planted in it,
-and its partner where it is a copy. The same arguments give the same bytes. The truth is for judging alone and never an
-input of the pipeline.
+Writes class folders of PNGs and JPEGs to FOLDER, and FOLDER.csv with one row per file: its content, its planted fault,
+and, for a copy, its partner. The same arguments give the same bytes. The truth is only for judging and never an input
+of the pipeline.
 
-``--strength`` scales how far dark, light, blurred and noisy images are spoilt: 1 is plain to see, 0.5 is subtle.
+``--strength`` scales the degradation of dark, light, blurred and noisy images: 1 is obvious, 0.5 is subtle.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]
 
-#: Share of the clean images that carry each fault, or are doubled so.
+#: Share of the clean images that carry each fault, or get such a copy.
 SHARES: Mapping[str, float] = {
     "label_flip": 0.05,
     "exact_dup": 0.02,
@@ -108,7 +108,7 @@ class File:
 def read_idx(folder: Path) -> tuple[Picture, NDArray[np.uint8]]:
     """All images ``[images, height, width]`` and labels ``[images]`` below a folder of IDX files, training part last.
 
-    Raises ValueError where images and labels do not pair up.
+    Raises ValueError if images and labels do not match.
     """
     pictures, labels = [], []
     for images in sorted(folder.glob("*-images-idx3-ubyte.gz")):
@@ -214,7 +214,7 @@ def _spoilt(
     strength: float,
     random: np.random.Generator,
 ) -> File:
-    """The file with one fault in the place of the clean one."""
+    """The file with one fault, in place of the clean one."""
     side = min(picture.shape)
     file = replace(file, faults=fault)
     light = picture.astype(np.float64)
@@ -274,7 +274,7 @@ def _spoilt(
 
 
 def _as_mode(file: File, picture: Picture, number: int) -> File:
-    """The same picture stored in another way: right, and to be kept."""
+    """The same picture in another valid format, which must be kept."""
     grey = Image.fromarray(picture)
     ways: tuple[tuple[str, str, Image.Image, str], ...] = (
         ("rgb_png", ".png", grey.convert("RGB"), "PNG"),

@@ -1,13 +1,13 @@
-"""Training on one GPU: Hallmark's loop against one by hand with the images on the device, and Fashion-MNIST to 94 %.
+"""Training on one GPU: Hallmark's loop against a hand-written loop with the images on the device; Fashion-MNIST to 94 %.
 
     python benchmarks/gpu.py [--data PATH/fashion_mnist]
 
 Needs torch, lightning, numpy, albumentations and einops, and this repository beside it; nothing else is imported.
-ResNet-18 and a ViT train in bf16 at 32 and 224 pixels on random images that stay on the device: images a second of both
-loops in turns (the same network, augmentation, optimiser, clipping and average), and the share of the time in which the
-GPU was busy, as nvidia-smi saw it while Hallmark's loop ran. With ``--data`` the default recipe then trains on
-Fashion-MNIST's 60 000 images and tells the time to 94 % of the test images. ``--device cpu --tiny`` runs all of it in
-small.
+ResNet-18 and a ViT train in bf16 at 32 and 224 pixels on random images that stay on the device. Both loops alternate,
+with the same network, augmentation, optimiser, clipping and average. Printed are images a second, and the share of time
+in which the GPU was busy, as nvidia-smi reports it while Hallmark's loop runs. With ``--data`` the default recipe then
+trains on Fashion-MNIST's 60 000 images, and the time to 94 % test accuracy is printed. ``--device cpu --tiny`` runs a
+small version of everything.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 class Plan:
-    """What :class:`Batches` asks of a plan's table, without pandas: every image once an epoch."""
+    """The part of a plan's table that :class:`Batches` uses, without pandas: every image once an epoch."""
 
     def __init__(self, count: int) -> None:
         self._columns = {"repeats": np.ones(count, np.int64), "probability": np.full(count, 1 / count)}
@@ -88,7 +88,7 @@ class Column:
 
 
 class Clock:
-    """A log that keeps when each epoch's accuracy was known."""
+    """A log that records the time of each epoch's accuracy."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -130,7 +130,7 @@ def settle(device: torch.device) -> float:
 def side_by_side(
     name: str, side: int, *, device: torch.device, images: int, batch: int, rounds: int, tiny: bool = False
 ) -> tuple[float, float, float, list[int]]:
-    """Images a second of Hallmark and by hand (medians), the median ratio of a round, and how busy the GPU was."""
+    """Images a second of Hallmark and by hand (medians), the median ratio of a round, and the GPU's busy share."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
     labels = generator.integers(0, CLASSES, images)
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of Fashion-MNIST's IDX files")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tiny", action="store_true", help="a few images, to see that it runs")
+    parser.add_argument("--tiny", action="store_true", help="a few images, to check that the script runs")
     options = parser.parse_args()
     device = torch.device(options.device, 0) if options.device == "cuda" else torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():

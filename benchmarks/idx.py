@@ -1,4 +1,4 @@
-"""Images of IDX files, as MNIST and Fashion-MNIST are given out, and images as PNG files."""
+"""Reads images of IDX files, as MNIST and Fashion-MNIST are distributed, and encodes images as PNG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def read(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images uint8 [n, height, width, 1] and labels int64 [n]; ``part`` is ``train`` or ``t10k``.
 
-    Raises ValueError where images and labels do not pair up.
+    Raises ValueError if images and labels do not match.
     """
     pixels = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
     count, height, width = np.frombuffer(pixels, ">i4", 3, offset=4)

@@ -4,10 +4,10 @@
     .venv/bin/python -m benchmarks.ingest --full           # 100 000
     .venv/bin/python -m benchmarks.ingest --noop           # only: `hallmark run` with nothing to do, packed sources
 
-The stages run as `dvc repro` runs them, `python -m tasks <stage>`, in a workspace of their own: starting Python and
-importing are in their times. "Bare" is as many processes as cores that read the same files and call cv2.imdecode, taken
-before and after the stages. CPU seconds are those of all processes together: on a machine that others use too, their
-ratio is steadier than that of wall seconds. Peak memory is that of the process tree, shared pages counted once (PSS).
+The stages run as `dvc repro` runs them, `python -m tasks <stage>`, in a separate workspace, so that their times include
+the start of Python and the imports. "Bare" is one process per core that reads the same files and calls cv2.imdecode,
+measured before and after the stages. CPU seconds are those of all processes together: on a shared machine their ratio
+is steadier than that of wall seconds. Peak memory is that of the process tree, shared pages counted once (PSS).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one command: wall and CPU seconds of it and its children, and the peak memory of them together in MiB."""
+    """Wall and CPU seconds, and peak memory in MiB, of a command with its children."""
 
     wall: float
     cpu: float
@@ -117,7 +117,7 @@ def cost(command: list[str], cwd: Path, codes: tuple[int, ...] = (0,)) -> Cost:
 
 
 def workspace(folder: Path, source: Path) -> Path:
-    """A folder in which the stages can run: params.yaml with the source, and what validate reads besides."""
+    """A folder in which the stages can run: params.yaml with the source, and the other inputs of validate."""
     folder.mkdir()
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     assert "source: data/demo" in text
@@ -140,7 +140,7 @@ def files_of(folder: Path) -> dict[str, int]:
 
 
 def peer(scratch: Path, images: Path, count: int) -> Cost:
-    """What one image costs CleanVision, in an environment of its own, on some of the images."""
+    """CleanVision's cost per image, in a separate environment, on some of the images."""
     home = scratch / "peer"
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
     python = str(home / "bin" / "python")
@@ -155,7 +155,7 @@ def peer(scratch: Path, images: Path, count: int) -> Cost:
     few.mkdir()
     for path in sorted(part.iterdir())[:50]:
         os.link(path, few / path.name)
-    # its start and imports are not what is compared
+    # its start and imports are not compared
     start = cost([python, str(scratch / "peer.py"), str(few), str(WORKERS)], scratch)
     whole = cost(command, scratch)
     return Cost((whole.wall - start.wall) / (count - 50), (whole.cpu - start.cpu) / (count - 50), whole.peak)
@@ -215,10 +215,10 @@ def _fact(folder: Path, name: str) -> object:
 
 
 def noop(scratch: Path, counts: tuple[int, int] = (1_000, 100_000), runs: int = 5) -> None:
-    """The decision that nothing changed, where the source is a Parquet of tiny images.
+    """Time to decide that nothing changed, with a Parquet of tiny images as source.
 
     The pipeline runs once, on the demo; then ingest runs on each source, and ``dvc commit`` records all stages as up to
-    date with it: training on 100 000 images would take an hour and is not looked at.
+    date with it: training on 100 000 images would take an hour and is not measured.
     """
     import statistics
 

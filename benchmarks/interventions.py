@@ -1,27 +1,26 @@
-"""What the pipeline's steps bring on long-tailed data, through its own stages.
+"""Gain of each pipeline step on long-tailed data, measured through the pipeline's own stages.
 
     .venv/bin/python -m benchmarks.interventions --data /path/to/data [--sets fashion_mnist sign_digits] [--seeds 5]
 
 ``--data`` holds ``fashion_mnist/`` (its IDX files) and ``sign_digits.zip``. Per data set and seed a long-tailed set is
-drawn (:mod:`benchmarks.long_tailed`), and on it each arm runs every stage from clean to train, in a folder of its own:
+drawn (:mod:`benchmarks.long_tailed`), on which each arm runs every stage from clean to train, in a separate folder:
 
 ``bare``        nothing but a network and an optimiser: no clean, balance, augment, synthesize; Adam at 0.001, constant
-``recipe``      bare, with train as params.yaml has it
-``clean`` …     bare, with that one step as params.yaml has it
-``default``     params.yaml as it is
-``no_clean`` …  params.yaml without that one step; only where ``--arms`` names it
+``recipe``      bare, with the section train of params.yaml
+``clean`` …     bare, with that one step as in params.yaml
+``default``     params.yaml unchanged
+``no_clean`` …  params.yaml without that one step; only if ``--arms`` names it
 
 All arms of a seed share the draw, the split, the seed, the network and the number of epochs; the weights of the best
-epoch by the objective on validation images are judged on test images of which each class has as many. Seeds differ in
-the draw too, so that the paired intervals (Student's t) speak of other draws of these sets. ``tail`` is the mean recall
-of the three rarest classes. What is finished is kept in ``--folder`` and not repeated.
+epoch by the objective on validation images are judged on test images, equally many per class. Seeds differ in the draw
+too, so that the paired intervals (Student's t) cover other draws of these sets. ``tail`` is the mean recall of the three
+rarest classes. Finished results are kept in ``--folder`` and not repeated.
 
-``--peer fastai=PEER/bin/python`` (or autogluon, ludwig) adds one that has an environment of its own
-(benchmarks/training_peers.py says how to make it): it gets the same training, validation and test images as files, and
-for its training alone, without imports, as many seconds as all of ``default``'s stages took, or ``LEAST`` if those are
-more.
+``--peer fastai=PEER/bin/python`` (or autogluon, ludwig) adds a peer with its own environment (set up as
+benchmarks/training_peers.py says). It gets the same training, validation and test images as files, and for its training
+alone, without imports, as many seconds as all of ``default``'s stages took, but at least ``LEAST``.
 
-The default sizes are for about a quarter of an hour on two busy cores; ``--head 1000 --epochs auto`` for larger ones.
+The default sizes take about a quarter of an hour on two busy cores; for larger ones use ``--head 1000 --epochs auto``.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ BARE, DEFAULT = "bare", "default"
 
 
 def without(*kept: str) -> dict[str, Any]:
-    """The values that leave out every step but those."""
+    """Params that switch off every step except those."""
     return {key: value for name, values in STEPS.items() if name not in kept for key, value in values.items()}
 
 
@@ -169,7 +168,7 @@ def measured(task: Task) -> dict[str, Any]:
 
 
 def _peer(task: Task, name: str, python: str, place: Path, source: Path, found: Mapping[str, Any]) -> dict[str, Any]:
-    """A peer's balanced accuracy and tail recall on the images that split set apart in the stages' folder ``place``."""
+    """A peer's balanced accuracy and tail recall on the test images of the stages' folder ``place``."""
     from sklearn.metrics import recall_score
 
     from hallmark.contracts.tables import SPLIT, read_table
@@ -225,9 +224,9 @@ def _stage(name: str) -> Any:
 
 
 def _staged(root: Path, params: Mapping[str, Any], done: dict[str, Path]) -> tuple[Path, dict[str, Any]]:
-    """A folder with the outputs of all stages before train under these params, and what each of the steps said.
+    """A folder with the outputs of all stages before train under these params, and a summary of each step.
 
-    A stage whose params and predecessors' are those of another arm is run once: ``done`` holds where.
+    A stage with the same params and predecessors as in another arm runs once; ``done`` has its folder.
     """
     from hallmark.experiments.trial import working_in
     from hallmark.pipeline.execution import execute
@@ -261,7 +260,7 @@ def _staged(root: Path, params: Mapping[str, Any], done: dict[str, Path]) -> tup
 
 
 def _told(name: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the tables and a reader of result.json need of a stage's report."""
+    """The part of a stage's report that the tables and result.json need."""
     kept = {
         "clean": ("removed_from_train", "train_images"),
         "balance": ("strategy", "imbalance_before"),
@@ -307,7 +306,7 @@ def _points(estimate: Mapping[str, Any]) -> str:
 
 
 def said(found: Sequence[Mapping[str, Any]], arm: str) -> str:
-    """What the stages decided in an arm, seed by seed."""
+    """The stages' decisions in an arm, by seed."""
     lines = []
     for number, each in enumerate(found):
         stages = each["arms"][arm]["stages"]
@@ -328,7 +327,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, help="where results are kept; a new temporary folder by default")
+    parser.add_argument("--folder", type=Path, help="folder for the results; a new temporary folder by default")
     parser.add_argument("--sets", nargs="+", choices=long_tailed.SETS, default=list(long_tailed.SETS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -336,14 +335,14 @@ def main() -> None:
     parser.add_argument("--head", type=int, help="images of the commonest class, those for validation among them")
     parser.add_argument("--tested", type=int, help="test images of each class")
     parser.add_argument(
-        "--epochs", default=15, help="of all arms, or auto", type=lambda text: text if text == "auto" else int(text)
+        "--epochs", default=15, help="epochs of all arms, or auto", type=lambda text: text if text == "auto" else int(text)
     )
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=MEASURED)
-    parser.add_argument("--jobs", type=int, default=2, help="draws at a time, each on its part of the cores")
+    parser.add_argument("--jobs", type=int, default=2, help="draws at a time, each on its share of the cores")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="changes params.yaml for all arms"
     )
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="adds one, and default")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="adds a peer, and the arm default")
     options = parser.parse_args()
     peers = dict(each.split("=", 1) for each in options.peer)
     arms = tuple(dict.fromkeys((BARE, *options.arms, *((DEFAULT,) if peers else ()))))

@@ -1,12 +1,12 @@
-"""Wrong labels found by the rule of clean, and by cleanlab's default filter, over many draws of images and flips.
+"""Label errors found by clean's rule and by cleanlab's default filter, over many draws of images and flips.
 
     .venv/bin/python -m benchmarks.label_issues --data PATH/mnist --part t10k --draws 10
 
-Each draw takes other images of the IDX files and gives some of them another class at random. Both get the same
-out-of-fold probabilities, those of the stage clean. One draw tells little: with a hundred flips F1 is uncertain
-by two hundredths. Printed are F1 per draw, and the mean difference with a 95 % interval (Student's t over the draws).
-With ``--ratio`` the draws are long-tailed, the commonest class with that many times the images of the rarest; then it
-is also told how many right labels are found, and how many of them clean acts on (labels.doubted_for_rarity leaves out).
+Each draw takes other images of the IDX files and gives some of them another class at random. Both methods get the same
+out-of-fold probabilities, those of the stage clean. One draw is not enough: with a hundred flips F1 is uncertain by two
+hundredths. Printed are F1 per draw, and the mean difference with a 95 % interval (Student's t over the draws). With
+``--ratio`` the draws are long-tailed, the commonest class with that many times the images of the rarest; then the number
+of right labels found, and of those that clean acts on (without labels.doubted_for_rarity), is printed too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RARE = 20  # images of a class
 
 
 def probabilities(images: NDArray[np.uint8], label: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.float64]:
-    """Out-of-fold, as clean makes them: [images, classes]."""
+    """Out-of-fold probabilities, as in clean: [images, classes]."""
     side = embedding.SIDE
     small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in images[..., 0]]
     thumbnails = np.stack(small)[..., None].repeat(3, axis=3)
@@ -45,7 +45,7 @@ def probabilities(images: NDArray[np.uint8], label: NDArray[np.int64], folds: in
 
 
 def drawn(truth: NDArray[np.int64], images: int, ratio: float, random: np.random.Generator) -> NDArray[np.int64]:
-    """Rows of about so many images; with a ratio above 1 the classes, in a random order, on an exponential curve."""
+    """Rows of about that many images; with a ratio above 1, class sizes follow an exponential curve in random order."""
     if ratio == 1:
         return random.choice(len(truth), images, replace=False)
     classes = random.permutation(np.unique(truth))
@@ -65,8 +65,8 @@ def main() -> None:
     parser.add_argument("--part", choices=("train", "t10k"), default="t10k")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--share", type=float, default=0.05, help="of the labels that are flipped")
-    parser.add_argument("--ratio", type=float, default=1.0, help="commonest class over rarest")
+    parser.add_argument("--share", type=float, default=0.05, help="share of the labels that are flipped")
+    parser.add_argument("--ratio", type=float, default=1.0, help="images of the commonest class over those of the rarest")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["clean"]

@@ -1,10 +1,10 @@
-"""Augmented images a second of each executor, by size, and what waiting for batches takes of a training's time.
+"""Augmented images a second of each executor, by size, and the share of a training spent waiting for batches.
 
     .venv/bin/python -m benchmarks.loader
 
-Both executors run in turns in one process on one thread, measured in CPU time, so that other work on the machine weighs
-on both alike. The second table trains for an epoch at each size, as train would, and reports the share of wall time
-that the loop waited for batches.
+Both executors alternate in one process on one thread, measured in CPU time, so that other work on the machine affects
+both equally. The second table trains for an epoch at each size, as train would, and reports the share of wall time in
+which the loop waits for batches.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def rate(work: Callable[[], None], images: int, seconds: float) -> float:
 
 
 def compared(preset: str, side: int, channels: int, *, rounds: int, seconds: float) -> tuple[float, float, float]:
-    """Images a second of the batch and one by one, medians, and the median of their ratios within a round."""
+    """Images a second batched and one by one (medians), and the median ratio within a round."""
     transforms = resolve(preset, where="preset")
     together = batched.build(transforms, height=side, width=side, channels=channels)
     single = policy.build(transforms, height=side, width=side, channels=channels)

@@ -1,9 +1,9 @@
-"""Long-tailed sources for benchmarks: few images of some classes, as many of each to be tested on.
+"""Long-tailed sources for benchmarks: few training images of some classes, equally many test images of each.
 
-Of ``ratio`` 50 the commonest class has 50 times the images of the rarest, the others lie between on an exponential
-curve (Cui et al. 2019). Which class is rare is drawn anew with the images, so that no figure hangs on one class being
-easy. The images are given as ``train/<class>/`` and ``test/<class>/``; validation images are for the pipeline to carve
-out of train (a fifth of all images), as a user's own would be: of the rarest classes there are few.
+With ``ratio`` 50 the commonest class has 50 times the images of the rarest; the others follow an exponential curve (Cui
+et al. 2019). Each draw also redraws which classes are rare, so that no figure depends on one class being easy. The
+images are written to ``train/<class>/`` and ``test/<class>/``; the pipeline splits validation images off train (a fifth
+of all images), as it would from a user's own set: the rarest classes have few of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Drawn:
 
 
 def shares(classes: int, ratio: float) -> list[float]:
-    """Images of each class by those of the commonest, which is the first."""
+    """Images of each class, given those of the commonest, which comes first."""
     return [ratio ** (-rank / (classes - 1)) for rank in range(classes)]
 
 
@@ -69,7 +69,7 @@ def draw(name: str, data: Path, out: Path, *, seed: int, ratio: float, head: int
 def _sets(
     name: str, data: Path, random: np.random.Generator
 ) -> tuple[dict[str, list[NDArray[np.uint8]]], dict[str, list[NDArray[np.uint8]]]]:
-    """Shuffled images by class: those to train on, and those to test on where the set has a test set of its own."""
+    """Shuffled images by class: training images, and test images if the set has its own test set."""
     if name == "sign_digits":
         by_class: dict[str, list[NDArray[np.uint8]]] = {}
         with zipfile.ZipFile(data / "sign_digits.zip") as archive:

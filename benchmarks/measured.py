@@ -1,4 +1,4 @@
-"""A training of the default recipe on arrays, for benchmarks: the rooms as train uses them, without the stage."""
+"""A training of the default recipe on arrays, for benchmarks: the library as train uses it, without the stage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Quiet:
-    """A log that nobody reads."""
+    """A log that discards its entries."""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None: ...
 
@@ -48,7 +48,7 @@ class Quiet:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What both Hallmark's loop and one by hand train with; every access of ``network`` gives untrained weights."""
+    """Inputs of both Hallmark's loop and a hand-written one; every access of ``network`` gives untrained weights."""
 
     batches: Batches
     description: dict[str, Any]
@@ -89,7 +89,7 @@ def prepared(
     preset: str,
     threads: int | None = None,
 ) -> Prepared:
-    """Everything up to the first step for images [n, h, w, c]; ``folder`` takes the cache."""
+    """Everything up to the first step for images [n, h, w, c]; ``folder`` holds the cache."""
     count, side, _, channels = images.shape
     path = folder / "images.npy"
     np.save(path, images)

@@ -1,10 +1,11 @@
-"""What the pipeline costs beside its work, as ratios against trivial pipelines measured in the same run.
+"""Overhead of the pipeline, as ratios against trivial pipelines measured in the same run.
 
     .venv/bin/python -m benchmarks.overhead
 
 Prints four comparisons: a no-op ``dvc repro`` against one of eleven trivial stages; a no-op ``hallmark run`` against a
-Prefect flow of eleven trivial tasks; the full flow less its stages' times against that trivial flow; ``--help`` and a
-params error against the interpreter's start. The workspace must be up to date (``hallmark run``) before.
+Prefect flow of eleven trivial tasks; with ``--full``, the whole flow minus its stages' times against that trivial flow;
+``--help`` and a params error against the start of the interpreter. Run ``hallmark run`` first: the workspace must be up
+to date.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def timed(
 
 
 def trivial_dvc(folder: Path, environment: dict[str, str]) -> None:
-    """A repository of eleven stages in a row that each copy a word."""
+    """A repository of eleven chained stages that each copy a word."""
     lines = ["stages:"]
     for number in range(STAGES):
         dependency = f"    deps: [o{number - 1}]\n" if number else ""
@@ -70,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
-        "--full", action="store_true", help="also run the whole pipeline anew, in a copy of this workspace"
+        "--full", action="store_true", help="also run the whole pipeline in a copy of this workspace"
     )
     options = parser.parse_args()
     python = sys.executable
@@ -106,13 +107,13 @@ def main() -> None:
 
 
 def full_flow(environment: dict[str, str], local: dict[str, str]) -> str:
-    """The whole flow in a fresh clone: wall time less the stages' own, against the trivial flow on a fresh home too."""
+    """The whole flow in a fresh clone: wall time minus the stages' own, against the trivial flow, both on a fresh home."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = {**local, "PREFECT_HOME": str(Path(scratch) / "prefect")}
         trivial = timed([sys.executable, "-c", TRIVIAL_FLOW], ROOT, fresh, 1)
         copy = Path(scratch) / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
-        # making the built-in data is a stage of DVC's, and no part of what the flow adds
+        # a DVC stage writes the built-in data: not an overhead of the flow
         subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "demo"], cwd=copy, env=environment, check=True)
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "flows.cli", "run"], cwd=copy, env=environment, check=True)

@@ -1,4 +1,4 @@
-"""Runs CleanVision or cleanlab Datalab on files that a list names; data_quality.py calls it in the peers' environment.
+"""Runs CleanVision or cleanlab Datalab on listed files; data_quality.py calls it in the peers' environment.
 
     python benchmarks/peers.py cleanvision FILES.json OUT.json
     python benchmarks/peers.py datalab GIVEN.npz OUT.json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def cleanvision(files: list[str]) -> dict[str, object]:
-    """Findings by number of the file: each kind of issue, and the sets of duplicates."""
+    """Findings by file number: each kind of issue, and the sets of duplicates."""
     from cleanvision import Imagelab
 
     lab = Imagelab(filepaths=files)

@@ -1,8 +1,8 @@
-"""Photo-like JPEGs of 224 px in a folder of class folders: the material of benchmarks, seeded.
+"""Writes seeded, photo-like JPEGs of 224 px in class folders, as benchmark data.
 
-Natural pictures have about equal energy in every octave, and colours that go along with their light. Each image mixes
-two crops of a pool of such textures, with its own light, gain and noise; of a hundred files one is the exact copy of
-another, and one a copy encoded anew.
+Natural pictures have about equal energy in every octave, and colours that correlate with luminance. Each image mixes two
+crops of a pool of such textures, with its own light, gain and noise. Of a hundred files one is an exact copy of
+another, and one a re-encoded copy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Findings against the planted truth: precision, recall and F1 per fault, and average precision of a ranking."""
+"""Compares findings with the planted truth: precision, recall and F1 per fault, average precision of a ranking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-#: Faults that leave the picture and its light as they were: what must not be flagged for light, focus and noise.
+#: Faults that leave picture and light unchanged: such files must not be flagged for light, focus and noise.
 SOUND = (
     "",
     "name",
@@ -29,13 +29,13 @@ SOUND = (
     "label_flip",
 )
 UNREADABLE = ("zero_byte", "truncated", "corrupt", "not_an_image")
-#: What a policy of ours quarantines by the user's own limits, whatever the picture is worth.
+#: Reasons that quarantine by the user's own limits, whatever the quality of the picture.
 BY_LIMITS = ("tiny", "aspect", "singleton_class")
 
 
 @dataclass(frozen=True)
 class Score:
-    """Counts of one fault; precision and recall are 1 where there was nothing to be wrong about."""
+    """Counts of one fault; precision and recall are 1 if there are no cases."""
 
     found: int
     wanted: int

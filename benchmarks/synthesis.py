@@ -1,10 +1,10 @@
-"""What generating images takes, and what the gates say of them on long-tailed data.
+"""Time to generate images, and the verdict of the gates on long-tailed data.
 
     .venv/bin/python -m benchmarks.synthesis speed
     .venv/bin/python -m benchmarks.synthesis gates --data /path/to/data --folder /new/folder --preset short
 
 ``speed`` times steps of every preset of ``flow_matching`` on images of 28 and 64 pixels, and the drawing of images, and
-multiplies by the steps of a whole training (a step costs the same whatever the pixels show). ``gates`` draws a
+multiplies by the steps of a whole training (the time of a step does not depend on the pixels). ``gates`` draws a
 long-tailed set (:mod:`benchmarks.long_tailed`), runs the stages from ingest to synthesize on it, and prints what
 reports/synthesize.json says; the folder keeps reports/plots/synthesize/samples.png to look at.
 """
@@ -27,7 +27,7 @@ CLASSES, DRAWN = 10, 64
 
 
 def seconds_of(preset: Preset, side: int, steps: tuple[int, int]) -> tuple[float, float]:
-    """Seconds of a step, by the difference of two trainings, and of drawing ``DRAWN`` images."""
+    """Seconds per step, from the difference of two trainings, and to draw ``DRAWN`` images."""
     import numpy as np
 
     from hallmark.synthesis import parallel, training
@@ -66,7 +66,7 @@ def speed() -> None:
 
 
 def gates(data: Path, folder: Path, preset: str, *, name: str, head: int, ratio: float, seed: int) -> None:
-    """Prints the verdict, and what each gate measured."""
+    """Prints the verdict and each gate's figures."""
     from benchmarks import long_tailed
     from benchmarks.workspaces import BEFORE_TRAIN, call, prepared
 
@@ -85,7 +85,7 @@ def gates(data: Path, folder: Path, preset: str, *, name: str, head: int, ratio:
 
 
 def main() -> None:
-    """Measures what is asked for."""
+    """Runs the chosen measurement."""
     from benchmarks import long_tailed
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

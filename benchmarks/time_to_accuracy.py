@@ -1,15 +1,15 @@
-"""How soon a training from scratch reaches an accuracy on Fashion-MNIST's test images: Hallmark and its peers.
+"""Time in which a training from scratch reaches a test accuracy on Fashion-MNIST: Hallmark and its peers.
 
     .venv/bin/python -m benchmarks.time_to_accuracy --data PATH/fashion_mnist --train-images 10000 --minutes 5
 
-Each runs in a process of its own, one after the other. Hallmark's is the stage train with the values of params.yaml, on
-PNG images as ingest stores them, with no cache: the clock starts before its imports. It chooses no weights by the test
-images (train.keep is last, and it never stops early); they stand in the place of the validation images, so that its
-accuracy is known after each epoch. The peers read the IDX files as arrays or the same PNG images. ``hand`` is an fp32
-loop as in torch's tutorials, with the same network, and flips and shifts by hand. ``--peer fastai=PEER/bin/python`` (or
-autogluon, ludwig) adds one that has an environment of its own: benchmarks/training_peers.py says how to make it and
-what it trains. What the peers' processes that load images took counts among their CPU seconds.
-Wall times tell of this machine with whatever else runs on it, so CPU seconds stand beside them.
+Each contestant runs in a separate process, one after the other. Hallmark's is the stage train with the values of
+params.yaml, on PNG images as ingest stores them, with no cache; the clock starts before its imports. It chooses no
+weights by the test images (train.keep is last, and it never stops early): they replace the validation images, so that
+its accuracy is known after each epoch. The peers read the IDX files as arrays or the same PNG images. ``hand`` is an
+fp32 loop as in torch's tutorials, with the same network, and flips and shifts by hand. ``--peer fastai=PEER/bin/python``
+(or autogluon, ludwig) adds a peer with its own environment: benchmarks/training_peers.py says how to set it up and what
+it trains. The CPU seconds of a peer include its processes that load images. Wall times depend on other work on the
+machine, so CPU seconds are printed too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PEERS = ("hand",)
 
 
 def hallmark(data: Path, images: int, minutes: float, seed: int) -> None:
-    """In a process of its own: the stage train, with a line for each time the test images are judged."""
+    """In a separate process: the stage train, with a line each time the test images are judged."""
     started = time.perf_counter()
     from hallmark.contracts import runtime
 
@@ -61,7 +61,7 @@ def hallmark(data: Path, images: int, minutes: float, seed: int) -> None:
 
 
 def hand(data: Path, images: int, minutes: float, seed: int) -> None:
-    """In a process of its own: a loop in fp32 as one would write it first, 12 epochs of Adam and one cycle."""
+    """In a separate process: a straightforward fp32 loop, 12 epochs of Adam and one cycle."""
     started = time.perf_counter()
     import numpy as np
     import torch
@@ -201,11 +201,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of Fashion-MNIST's IDX files")
     parser.add_argument("--train-images", type=int, default=60_000)
-    parser.add_argument("--minutes", type=float, default=15.0, help="wall time that each may take")
-    parser.add_argument("--seed", type=int, default=0, help="of Hallmark and hand")
+    parser.add_argument("--minutes", type=float, default=15.0, help="maximum wall time of each contestant")
+    parser.add_argument("--seed", type=int, default=0, help="seed of Hallmark and hand")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=["hand"])
     parser.add_argument(
-        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="with an environment of its own"
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="a peer and the Python of its environment"
     )
     parser.add_argument("--no-hallmark", action="store_true", help="the peers alone")
     parser.add_argument("--run", choices=("hallmark", "hand"), help=argparse.SUPPRESS)

@@ -1,10 +1,10 @@
-"""What a run on tiny data costs, against eleven empty stages that import what ours import.
+"""Time of a run on tiny data, against eleven empty stages with the same imports.
 
     .venv/bin/python -m benchmarks.tiny
 
 Sixty images of 8 px in three classes and the preset ``quick`` go through ``hallmark run`` and ``dvc repro``, each in a
-fresh clone. Beside them, in turn: a Prefect flow and a DVC pipeline of eleven stages in a row that import the very
-modules that our stages had imported at their end, and write one word. Printed are the seconds and their ratios.
+fresh clone. They alternate with a Prefect flow and a DVC pipeline of eleven chained stages that import the modules that
+the real stages had imported at their end, and write one word. Printed are the seconds and their ratios.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 NAMES = [stage.name for stage in STAGES]
 
-# the modules that a stage has imported when it is done, ours and the interpreter's left out
+# the modules that a stage has imported when it is done, except ours and the interpreter's
 RECORD = """
 import atexit, json, runpy, sys
 stage, target = sys.argv[1:3]

@@ -3,11 +3,11 @@
     PEER/bin/python benchmarks/training_peers.py fastai|autogluon|ludwig GIVEN.json
 
 GIVEN.json has ``train``, ``valid`` and ``test``, lists of (path of a PNG image, label), ``side`` (pixels), ``seconds``
-for the training, ``whole`` (whether they run from the process's start on), and ``out``, a file that takes the labels
-predicted for ``test``. Where ``valid`` is empty, the test images are judged after each epoch, and a line
+for the training, ``whole`` (whether the clock starts with the process), and ``out``, a file for the labels predicted for
+``test``. If ``valid`` is empty, the test images are judged after each epoch, and a line
 ``AT wall cpu accuracy`` is printed for each. Nothing of Hallmark is imported here.
 
-Each peer in an environment of its own, with Python 3.11 (and ``--find-links`` of a place that has torch's CPU build):
+Set up a separate environment for each peer, with Python 3.11 (and ``--find-links`` to torch's CPU build):
 
     uv venv --python 3.11 PEER
     uv pip install --python PEER/bin/python torch==2.13.0+cpu
@@ -80,7 +80,7 @@ def _children() -> float:
 
 
 def until(given: dict[str, Any]) -> float:
-    """The seconds that the training has from now on."""
+    """The remaining seconds of the training."""
     spent = time.perf_counter() - STARTED if given["whole"] else 0.0
     return max(1.0, float(given["seconds"]) - spent)
 

@@ -1,11 +1,11 @@
-"""What trained weights are worth where images are few: Fashion-MNIST, 50 images a class, against training from scratch.
+"""Gain of transfer over training from scratch with few images: Fashion-MNIST, 50 images per class.
 
     .venv/bin/python -m benchmarks.transfer --data PATH_OF_FASHION_MNIST
 
-A network is trained once on the known classes (``--known``, five of the ten if not given); then, for each seed,
-another on 50 images of each of the others, once from those weights and once from scratch: the same images, network,
-augmentation (standard) and epochs, everything else at Hallmark's defaults. Accuracy is on all test images of the
-other classes, which nothing else sees.
+A network is trained once on the known classes (``--known``, by default five of the ten). Then, for each seed, another is
+trained on 50 images of each of the other classes, once from those weights and once from scratch, with the same images,
+network, augmentation (standard) and epochs; everything else is at Hallmark's defaults. Accuracy is on all test images of
+the other classes, which nothing else uses.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KNOWN = [0, 1, 3, 5, 8]  # what is learnt first; tops, trousers, shoes and a bag
 
 
 class Silent:
-    """Nobody follows."""
+    """A log that discards its entries."""
 
     def metrics(self, values: Any, step: int) -> None:
         del values, step
@@ -107,7 +107,7 @@ def _fitted(
     seed: int,
     found: backbone.Backbone | None = None,
 ) -> tuple[float, dict[str, torch.Tensor], dict[str, Any]]:
-    """Test accuracy, weights and model.json of one training; nothing is held out, so the last weights count."""
+    """Test accuracy, weights and model.json of one training; without validation images, the last weights count."""
     images, labels = data
     folder.mkdir()
     np.save(folder / "images.npy", images)
@@ -171,7 +171,7 @@ def _fitted(
 def _taken(
     data: tuple[NDArray[np.uint8], NDArray[np.int64]], classes: list[int], count: int | None, *, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """``count`` images of each class, drawn by ``seed``, or all; labels are places in ``classes``."""
+    """``count`` images of each class, drawn by ``seed``, or all; labels are positions in ``classes``."""
     images, labels = data
     generator = np.random.default_rng(seed)
     rows = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in classes]

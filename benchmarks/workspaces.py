@@ -1,4 +1,4 @@
-"""Workspaces of the code at hand, for benchmarks to run commands in."""
+"""Workspaces with the current code, in which benchmarks run commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BEFORE_TRAIN = tuple(stage.name for stage in takewhile(lambda stage: stage.name 
 
 
 def call(folder: Path, *command: str) -> str:
-    """The output of a command in the workspace; ends the benchmark where it fails."""
+    """The output of a command in the workspace; ends the benchmark if it fails."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -55,7 +55,7 @@ def source(data: Path, images: int, path: Path) -> None:
 
 
 def prepared(folder: Path) -> None:
-    """A workspace of the code at hand, with git and DVC."""
+    """A workspace with the current code, git and DVC."""
     for name in COPIED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -65,7 +65,7 @@ def prepared(folder: Path) -> None:
 
 
 def workspace(folder: Path, data: Path, images: int) -> None:
-    """Such a workspace for Fashion-MNIST; without synthesis, which tuning does not touch and which takes minutes."""
+    """Such a workspace for Fashion-MNIST; without synthesis, which tuning does not change and which takes minutes."""
     prepared(folder)
     source(data, images, folder / "fashion.parquet")
     call(folder, "-m", "flows.cli", "configure", "ingest.source=fashion.parquet", "synthesize.target=off")
