@@ -1,4 +1,4 @@
-"""Training on one GPU: Hallmark's loop against a hand-written loop with the images on the device; Fashion-MNIST to 94 %.
+"""Training on one GPU: Hallmark's loop against one written by hand with images on the device; Fashion-MNIST to 94 %.
 
     python benchmarks/gpu.py [--data PATH/fashion_mnist]
 

@@ -13,8 +13,8 @@ drawn (:mod:`benchmarks.long_tailed`), on which each arm runs every stage from c
 
 All arms of a seed share the draw, the split, the seed, the network and the number of epochs; the weights of the best
 epoch by the objective on validation images are judged on test images, equally many per class. Seeds differ in the draw
-too, so that the paired intervals (Student's t) cover other draws of these sets. ``tail`` is the mean recall of the three
-rarest classes. Finished results are kept in ``--folder`` and not repeated.
+too, so that the paired intervals (Student's t) cover other draws of these sets. ``tail`` is the mean recall of the
+three rarest classes. Finished results are kept in ``--folder`` and not repeated.
 
 ``--peer fastai=PEER/bin/python`` (or autogluon, ludwig) adds a peer with its own environment (set up as
 benchmarks/training_peers.py says). It gets the same training, validation and test images as files, and for its training
@@ -335,14 +335,19 @@ def main() -> None:
     parser.add_argument("--head", type=int, help="images of the commonest class, those for validation among them")
     parser.add_argument("--tested", type=int, help="test images of each class")
     parser.add_argument(
-        "--epochs", default=15, help="epochs of all arms, or auto", type=lambda text: text if text == "auto" else int(text)
+        "--epochs",
+        default=15,
+        help="epochs of all arms, or auto",
+        type=lambda text: text if text == "auto" else int(text),
     )
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=MEASURED)
     parser.add_argument("--jobs", type=int, default=2, help="draws at a time, each on its share of the cores")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="changes params.yaml for all arms"
     )
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="adds a peer, and the arm default")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="adds a peer, and the arm default"
+    )
     options = parser.parse_args()
     peers = dict(each.split("=", 1) for each in options.peer)
     arms = tuple(dict.fromkeys((BARE, *options.arms, *((DEFAULT,) if peers else ()))))

@@ -3,10 +3,10 @@
     .venv/bin/python -m benchmarks.label_issues --data PATH/mnist --part t10k --draws 10
 
 Each draw takes other images of the IDX files and gives some of them another class at random. Both methods get the same
-out-of-fold probabilities, those of the stage clean. One draw is not enough: with a hundred flips F1 is uncertain by two
-hundredths. Printed are F1 per draw, and the mean difference with a 95 % interval (Student's t over the draws). With
-``--ratio`` the draws are long-tailed, the commonest class with that many times the images of the rarest; then the number
-of right labels found, and of those that clean acts on (without labels.doubted_for_rarity), is printed too.
+out-of-fold probabilities, those of the stage clean. One draw is not enough: with a hundred flips F1 is uncertain by
+two hundredths. Printed are F1 per draw, and the mean difference with a 95 % interval (Student's t over the draws).
+With ``--ratio`` the draws are long-tailed, the commonest class with that many times the images of the rarest; then the
+number of right labels found, and of those that clean acts on (without labels.doubted_for_rarity), is printed too.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--share", type=float, default=0.05, help="share of the labels that are flipped")
-    parser.add_argument("--ratio", type=float, default=1.0, help="images of the commonest class over those of the rarest")
+    parser.add_argument(
+        "--ratio", type=float, default=1.0, help="images of the commonest class over those of the rarest"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["clean"]

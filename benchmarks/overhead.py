@@ -70,9 +70,7 @@ def trivial_dvc(folder: Path, environment: dict[str, str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument(
-        "--full", action="store_true", help="also run the whole pipeline in a copy of this workspace"
-    )
+    parser.add_argument("--full", action="store_true", help="also run the whole pipeline in a copy of this workspace")
     options = parser.parse_args()
     python = sys.executable
     quiet = {**os.environ, "DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
@@ -107,7 +105,7 @@ def main() -> None:
 
 
 def full_flow(environment: dict[str, str], local: dict[str, str]) -> str:
-    """The whole flow in a fresh clone: wall time minus the stages' own, against the trivial flow, both on a fresh home."""
+    """The whole flow in a fresh clone: wall time minus stage times, against the trivial flow on a fresh home too."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = {**local, "PREFECT_HOME": str(Path(scratch) / "prefect")}
         trivial = timed([sys.executable, "-c", TRIVIAL_FLOW], ROOT, fresh, 1)

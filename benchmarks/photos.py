@@ -1,7 +1,7 @@
 """Writes seeded, photo-like JPEGs of 224 px in class folders, as benchmark data.
 
-Natural pictures have about equal energy in every octave, and colours that correlate with luminance. Each image mixes two
-crops of a pool of such textures, with its own light, gain and noise. Of a hundred files one is an exact copy of
+Natural pictures have about equal energy in every octave, and colours that correlate with luminance. Each image mixes
+two crops of a pool of such textures, with its own light, gain and noise. Of a hundred files one is an exact copy of
 another, and one a re-encoded copy.
 """
 

@@ -6,10 +6,10 @@ Each contestant runs in a separate process, one after the other. Hallmark's is t
 params.yaml, on PNG images as ingest stores them, with no cache; the clock starts before its imports. It chooses no
 weights by the test images (train.keep is last, and it never stops early): they replace the validation images, so that
 its accuracy is known after each epoch. The peers read the IDX files as arrays or the same PNG images. ``hand`` is an
-fp32 loop as in torch's tutorials, with the same network, and flips and shifts by hand. ``--peer fastai=PEER/bin/python``
-(or autogluon, ludwig) adds a peer with its own environment: benchmarks/training_peers.py says how to set it up and what
-it trains. The CPU seconds of a peer include its processes that load images. Wall times depend on other work on the
-machine, so CPU seconds are printed too.
+fp32 loop as in torch's tutorials, with the same network, and flips and shifts by hand. ``--peer
+fastai=PEER/bin/python`` (or autogluon, ludwig) adds a peer with its own environment: benchmarks/training_peers.py says
+how to set it up and what it trains. The CPU seconds of a peer include its processes that load images. Wall times
+depend on other work on the machine, so CPU seconds are printed too.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Hallmark's training loop against one written by hand, and how soon the first step comes.
+"""Hallmark's training loop against one written by hand, and the time to the first step.
 
     .venv/bin/python -m benchmarks.training --data PATH/fashion_mnist
 
 The two loops have the same network, images, augmentation, optimiser, schedule, clipping, weight average, label
-smoothing and precision, and train in turns in one process: the ratio of a round weighs other work on the machine alike.
-Both have as many threads: by hand for each kernel, as torch does by itself; Hallmark for the parts of a batch, where
-it takes them side by side (hallmark/learning/replicas.py), so that its batch norms see such a part.
-The loop by hand is what a practitioner would write: no checkpoints, no monitoring, no resume, no seeds per step.
-The second measurement starts the stage train in a process of its own on the same images as PNG, with no cache, and
-stops its clock at the first optimiser step; importing torch alone is timed beside it.
+smoothing and precision, and alternate in one process, so that other work on the machine affects both equally. Both have
+the same number of threads: the loop by hand per kernel, torch's default; Hallmark per part of a batch if it splits
+batches over replicas (hallmark/learning/replicas.py), so that its batch norms see one part. The loop by hand is what a
+practitioner would write: no checkpoints, no monitoring, no resume, no seeds per step.
+
+The second measurement starts the stage train in a separate process on the same images as PNG, with no cache, and stops
+its clock at the first optimiser step. The import of torch alone is timed too.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
 def loops(
     images: np.ndarray, labels: np.ndarray, *, epochs: int, rounds: int, threads: int | None
 ) -> list[tuple[float, ...]]:
-    """(images a second by Hallmark, by hand, images a CPU second by Hallmark, by hand) of each round."""
+    """Per round: images a second by Hallmark and by hand, images a CPU second by Hallmark and by hand."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         recipe = default_recipe(max_epochs=epochs, optimizer="adamw")
@@ -156,8 +157,10 @@ def first_step(data: Path, *, images: int) -> tuple[tuple[float, float], tuple[f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of Fashion-MNIST's IDX files")
-    parser.add_argument("--train-images", type=int, default=4000, help="of each training that is timed")
-    parser.add_argument("--epochs", type=int, default=8, help="of each: starting and ending take a tenth of a second")
+    parser.add_argument("--train-images", type=int, default=4000, help="training images of each timed training")
+    parser.add_argument(
+        "--epochs", type=int, default=8, help="epochs of each timed training; start and end take a tenth of a second"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None, help="default: what train takes for the network")
     parser.add_argument("--only", choices=("loops", "start"), default=None)

@@ -3,9 +3,9 @@
     PEER/bin/python benchmarks/training_peers.py fastai|autogluon|ludwig GIVEN.json
 
 GIVEN.json has ``train``, ``valid`` and ``test``, lists of (path of a PNG image, label), ``side`` (pixels), ``seconds``
-for the training, ``whole`` (whether the clock starts with the process), and ``out``, a file for the labels predicted for
-``test``. If ``valid`` is empty, the test images are judged after each epoch, and a line
-``AT wall cpu accuracy`` is printed for each. Nothing of Hallmark is imported here.
+for the training, ``whole`` (whether the clock starts with the process), and ``out``, a file for the labels predicted
+for ``test``. If ``valid`` is empty, the test images are judged after each epoch, and a line ``AT wall cpu accuracy``
+is printed for each. Nothing of Hallmark is imported here.
 
 Set up a separate environment for each peer, with Python 3.11 (and ``--find-links`` to torch's CPU build):
 

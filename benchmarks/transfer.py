@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.transfer --data PATH_OF_FASHION_MNIST
 
-A network is trained once on the known classes (``--known``, by default five of the ten). Then, for each seed, another is
-trained on 50 images of each of the other classes, once from those weights and once from scratch, with the same images,
-network, augmentation (standard) and epochs; everything else is at Hallmark's defaults. Accuracy is on all test images of
-the other classes, which nothing else uses.
+A network is trained once on the known classes (``--known``, by default five of the ten). Then, for each seed, another
+is trained on 50 images of each of the other classes, once from those weights and once from scratch, with the same
+images, network, augmentation (standard) and epochs; everything else is at Hallmark's defaults. Accuracy is on all test
+images of the other classes, which nothing else uses.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What tuning gains, and what it costs beside its trainings.
+"""Gain of tuning, and its cost beside the trainings.
 
     .venv/bin/python -m benchmarks.tuning --data /path/to/fashion_mnist --folder /new/folder [--images 10000]
 
 On the first images of Fashion-MNIST (its official IDX files), of which the pipeline sets some apart for validation,
 with its 10 000 test images as the test set:
 
-1. *Cost*: ``hallmark tune`` against Optuna on a bare loop that calls the same training, with the same sampler, seed and
-   hence the same values, alternated; ``--cost-epochs`` epochs a trial. The loop trains one after the other on all
-   cores; ``--jobs 2`` has tune train two at a time, on one core each. Two ratios: of the seconds from the end of the
-   first trial to the end of the last (what a trial costs; with one job alone), and of the two whole commands (starting,
-   importing, Prefect's server and MLflow's database included, which do not grow with the trials).
+1. *Cost*: ``hallmark tune`` against Optuna on a bare loop that calls the same training, with the same sampler and seed,
+   hence the same values; the two alternate, with ``--cost-epochs`` epochs a trial. The loop trains one after the other
+   on all cores; with ``--jobs 2`` tune trains two at a time, on one core each. Printed are two ratios: of the seconds
+   from the end of the first trial to the end of the last (the cost of a trial; with one job only), and of the two whole
+   commands, including start, imports, Prefect's server and MLflow's database, which do not grow with the trials.
 2. *Gain*: default params against tuned ones (``--trials`` trials of conf/search/default.yaml, median pruning), each
    trained over ``--seeds`` seeds and judged on the test set, which tuning did not see; ``--epochs`` on both sides.
 """
@@ -124,7 +124,7 @@ def _processor_seconds() -> float:
 
 
 def _between_ends(folder: Path) -> tuple[float, float]:
-    """Seconds from the end of a study's first trial to the end of its last, and those of them in which none ran."""
+    """Seconds from the end of a study's first trial to the end of its last, and the part in which none ran."""
     with sqlite3.connect(folder / ".hallmark" / "optuna.db") as connection:
         rows = connection.execute("SELECT datetime_start, datetime_complete FROM trials ORDER BY number").fetchall()
     begins, ends = ([datetime.fromisoformat(each) for each in column] for column in zip(*rows, strict=True))
@@ -186,7 +186,7 @@ def _trained(folder: Path, seed: int) -> None:
 
 
 def main() -> None:
-    """Runs what is asked for."""
+    """Runs the chosen measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="a new folder for the workspace")
