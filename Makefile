@@ -1,5 +1,5 @@
-# Three commands for a person: make demo, make test, make lint. Each sets up .venv when it is missing or out of date:
-# demo with what a user needs (requirements.lock), test and lint with their own packages too (requirements-dev.lock).
+# Commands: make demo, make test, make lint. Each sets up .venv if it is missing or out of date: demo with the packages
+# of a user (requirements.lock), test and lint with their own packages too (requirements-dev.lock).
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,10 +14,10 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 .PHONY: setup setup-dev demo test lint lock campaign mutants clean
 .DEFAULT_GOAL := setup
 
-# what a user needs; the stamp of a set-up with the tests' packages counts as well
+# packages of a user; a set-up with the packages of the tests counts too
 setup: $(USER)
 
-# and what the tests and the linters need besides
+# also the packages of tests and linters
 setup-dev: $(DEV)
 
 $(USER): requirements.lock pyproject.toml
@@ -41,11 +41,11 @@ lint: setup-dev
 	$(BIN)/python -m tasks dvcfile --check
 	$(BIN)/codespell
 	$(BIN)/mypy
-	# pyfunc_model.py is code that MLflow loads by itself, not a module to import
+	# MLflow loads pyfunc_model.py as code; it is not a module to import
 	$(BIN)/python -m pytest --doctest-modules hallmark tasks -q --ignore=hallmark/tracking/pyfunc_model.py
 
-# every transitive dependency; torch without a build tag, so that each machine takes its own build.
-# requirements-dev.lock adds what the extras bring, at the versions that suit requirements.lock
+# pins every transitive dependency; torch has no build tag, so that each machine installs its own build.
+# requirements-dev.lock adds the packages of the extras, at versions compatible with requirements.lock
 lock: setup
 	bash .ci/lock
 

@@ -1,6 +1,6 @@
-"""The build backend: setuptools', whose wheels also get hallmark_dvc.py and the line that imports it at start-up.
+"""Build backend: setuptools, with hallmark_dvc.py and a ``.pth`` file that imports it at start-up added to each wheel.
 
-setuptools has no place for a ``.pth`` file in a wheel, and an editable installation needs it as much as any other.
+setuptools cannot put a ``.pth`` file into a wheel; both regular and editable installations need it.
 """
 
 import base64
@@ -23,7 +23,7 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 
 
 def _completed(folder, name):
-    """The wheel with both files in it and in its RECORD."""
+    """Adds both files to the wheel and to its RECORD; returns the wheel's name."""
     files = {
         "hallmark_dvc.py": (_HERE / "hallmark_dvc.py").read_bytes(),
         "hallmark_dvc.pth": b"import hallmark_dvc\n",

@@ -1,6 +1,6 @@
-"""Teaches DVC to hash a data source with odd files in it, in any process that imports DVC.
+"""Patches DVC to hash a data source with unreadable files, in any process that imports DVC.
 
-``hallmark_dvc.pth`` imports this module whenever Python starts, so it does next to nothing before ``dvc.dependency`` is
+``hallmark_dvc.pth`` imports this module whenever Python starts, so it does almost nothing until ``dvc.dependency`` is
 imported; then it calls :func:`hallmark.versioning.dependencies.teach`.
 """
 
@@ -8,7 +8,7 @@ import sys
 
 
 class _Finder:
-    """Finds one module as the others would, and has DVC taught once it is there."""
+    """Imports ``dvc.dependency`` as usual, then patches DVC."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
