@@ -82,7 +82,7 @@ ARMS: dict[str, dict[str, Any]] = {
     **{f"no_{name}": values for name, values in STEPS.items()},
 }
 MEASURED = (BARE, "recipe", "clean", "balance", "augment", "synthesize", DEFAULT)
-LEAST = 60.0  # seconds of a peer's training, below which one may have no more than a few epochs
+LEAST = 60.0  # seconds of a peer's training, below which a peer may reach only a few epochs
 MADE = ("stages", "trained", "cache", "source", "peers")
 FIRST = ("ingest", "validate", "split")
 THEN = ("clean", "balance", "augment", "synthesize")
@@ -301,7 +301,7 @@ def table(found: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> str:
 def _points(estimate: Mapping[str, Any]) -> str:
     low, high = estimate["ci95"]
     if low is None:
-        return f"{100 * estimate['value']:+.1f}" if estimate["value"] is not None else "one seed tells no interval"
+        return f"{100 * estimate['value']:+.1f}" if estimate["value"] is not None else "one seed gives no interval"
     return f"{100 * estimate['value']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 

@@ -64,7 +64,7 @@ def datalab(given: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    # the peers warn of their own dependencies
+    # the peers' dependencies warn
     warnings.simplefilter("ignore")
     peer, given, out = sys.argv[1:]
     found = cleanvision(json.loads(Path(given).read_text())) if peer == "cleanvision" else datalab(Path(given))

@@ -20,7 +20,7 @@ Set up a separate environment for each peer, with Python 3.11 (and ``--find-link
 torchvision from the index has no operators beside a CPU build of torch; :func:`operators` declares the two that it asks
 for while it is imported, which no image classifier calls.
 
-No weights can be fetched here, so that all train from scratch, on images of their own size:
+No weights can be downloaded here, so all train from scratch, on images of the original size:
 
 fastai     ``vision_learner`` with resnet18, ``aug_transforms``, batches of 64 (128 from 5 000 images on),
            ``fit_one_cycle`` at the default rate, of as many epochs as a probe of some steps says that the time allows
@@ -48,7 +48,7 @@ STARTED = time.perf_counter()
 
 
 def operators() -> Any:
-    """The library that declares torchvision's operators; they are there as long as it is."""
+    """The library that declares torchvision's operators; they exist as long as it does."""
     import torch
 
     library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
@@ -255,7 +255,7 @@ def main() -> None:
     name, place = sys.argv[1:]
     given = json.loads(Path(place).read_text())
     kept = operators()
-    warnings.simplefilter("ignore")  # of their own dependencies
+    warnings.simplefilter("ignore")  # from their dependencies
     begun = time.perf_counter()
     guesses = {"fastai": fastai, "autogluon": autogluon, "ludwig": ludwig}[name](given)
     spent = time.perf_counter() - begun
