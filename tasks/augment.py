@@ -13,10 +13,6 @@ from hallmark.transforms import presets
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
 AUDITS = ("drop", "warn", "off")
 CLASSES_TOLD = 20  # per transform in the Report, the worst first; audit.parquet holds all
 
@@ -72,24 +68,18 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
     """Writes policy.json, audit.parquet and preview.png. Raises GateRefused where there is no training image."""
     import numpy as np
 
-    from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, read_table
     from hallmark.images.shards import Reader
+    from hallmark.sampling import partitions
     from hallmark.transforms import audit as auditing
     from hallmark.transforms.preview import sheet
-    from hallmark.transforms.sample import chosen, common_shape, pixels
+    from hallmark.transforms.sample import chosen, common_shape, labelled, pixels
 
     action = "off" if params.audit is False else str(params.audit)
     transforms = presets.resolve(params.policy, where="augment.policy")
-    places = read_table(ingest / "manifest.parquet", MANIFEST)[["path", "shard", "row"]]
-    plan = read_table(balance / "plan.parquet", PLAN)
-    train = plan[(plan["repeats"] > 0) & (plan["probability"] > 0)][["path", "label"]].merge(places, on="path")
+    train = partitions.training(ingest=ingest, balance=balance)
     if train.empty:
         raise GateRefused("augment: no training image is left", remedy="loosen the sections clean and balance")
-    decisions = read_table(clean / "decisions.parquet", DECISIONS)
-    in_val = set(read_table(split / "split.parquet", SPLIT).query("split == 'val'")["path"])
-    standing = decisions[decisions["fate"] != "removed"]
-    val = standing[standing["path"].isin(in_val) & standing["label"].isin(set(train["label"]))]
-    val = val[["path", "label"]].merge(places, on="path")
+    val = partitions.validation(ingest=ingest, split=split, clean=clean, classes=train["label"])
 
     train = chosen(train, limit=params.audit_train_images, seed=params.seed)
     val = chosen(val, limit=params.audit_images, seed=params.seed)
@@ -111,8 +101,8 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         else:
             from hallmark.transforms.judge import Judge
 
-            judge = Judge(pixels(reader, train, shape), _numbers(train, names))
-            images, labels = pixels(reader, val, shape), _numbers(val, names)
+            judge = Judge(*labelled(reader, train, shape, names))
+            images, labels = labelled(reader, val, shape, names)
             verdicts, table = auditing.audit(
                 transforms, judge=judge, images=images, labels=labels, names=names, rule=rule, seed=params.seed
             )
@@ -139,9 +129,3 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         whole=whole,
         image=dict(zip(("height", "width", "channels"), shape, strict=True)),
     )
-
-
-def _numbers(rows: pd.DataFrame, names: list[str]) -> NDArray[np.int64]:
-    import numpy as np
-
-    return np.array([names.index(label) for label in rows["label"]], dtype=np.int64)

@@ -16,10 +16,6 @@ from hallmark.synthesis.rules import Rules  # noqa: TC001  the params loader res
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
-
-    from hallmark.images.shards import Reader
-    from hallmark.synthesis.assay import Real
     from hallmark.synthesis.batch import Batch
     from hallmark.synthesis.target import Want
 
@@ -103,18 +99,15 @@ def run(
 
     Raises GateRefused where there is no training image, or where ``on_refusal`` is fail and a gate refused.
     """
-    from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, SYNTHETIC, read_table, write_table
+    from hallmark.contracts.tables import SYNTHETIC, write_table
     from hallmark.images import shards
+    from hallmark.sampling import partitions
     from hallmark.synthesis import batch as batches
     from hallmark.synthesis import target
-    from hallmark.transforms.sample import chosen, common_shape
 
-    places = read_table(ingest / "manifest.parquet", MANIFEST)[["path", "shard", "row"]]
-    plan = read_table(balance / "plan.parquet", PLAN)
-    rows = plan[(plan["repeats"] > 0) & (plan["probability"] > 0)][["path", "label"]].merge(places, on="path")
+    rows = partitions.training(ingest=ingest, balance=balance)
     if rows.empty:
         raise GateRefused("synthesize: no training image is left", remedy="loosen the sections clean and balance")
-    names = sorted(rows["label"].unique())
     asked = "off" if isinstance(params.target, bool) else params.target
     wants: list[Want] = []
     if asked != "off":
@@ -131,22 +124,30 @@ def run(
     decision, table = "off" if asked == "off" else "too_few" if wants else "not_needed", batches.empty()
     origin = EXTERNAL if params.external != NO_FOLDER else params.generator
     if any(want.wanted for want in wants):
+        from hallmark.synthesis import production
+
+        policy = json.loads((augment / "policy.json").read_text(encoding="utf-8"))
         with shards.Reader(ingest) as reader:
-            known = chosen(rows, limit=params.max_images, seed=params.seed)
-            shape = common_shape(reader, known, limit=2**30)
-            decision = "skipped"
-            if max(shape[:2]) <= params.max_side:
-                decisions = read_table(clean / "decisions.parquet", DECISIONS)
-                in_val = set(read_table(split / "split.parquet", SPLIT).query("split == 'val'")["path"])
-                standing = decisions[decisions["fate"] != "removed"]
-                val = standing[standing["path"].isin(in_val) & standing["label"].isin(names)]
-                train = _real(reader, known, names, shape)
-                held_out = _real(reader, val[["path", "label"]].merge(places, on="path"), names, shape)
-                transforms = json.loads((augment / "policy.json").read_text(encoding="utf-8"))["transforms"]
-                batch = _judged(params, train, held_out, names, wants, transforms)
-                decision = "refused" if batch.assay.refusal else "kept"
-                table = batch.table(shards.write(synthesize, batch.files()), origin=origin)
-                (plots / "samples.png").write_bytes(batch.sheet(train))
+            batch, shape = production.produce(
+                reader,
+                rows,
+                partitions.validation(ingest=ingest, split=split, clean=clean, classes=rows["label"]),
+                wants=wants,
+                external=None if params.external == NO_FOLDER else params.external,
+                generator=params.generator,
+                preset=params.preset,
+                guidance=params.guidance,
+                surplus=params.surplus,
+                max_side=params.max_side,
+                max_images=params.max_images,
+                transforms=policy["transforms"],
+                rules=params.gates,
+                seed=params.seed,
+            )
+        decision = "skipped" if batch is None else "refused" if batch.assay.refusal else "kept"
+    if batch:
+        table = batch.table(shards.write(synthesize, batch.files()), origin=origin)
+        (plots / "samples.png").write_bytes(batch.sheet())
     write_table(table, SYNTHETIC, synthesize / "manifest.parquet")
     gates = [dataclasses.asdict(gate) for gate in batch.assay.gates] if batch else []
     refusal = batch.assay.refusal if batch else None
@@ -172,51 +173,3 @@ def run(
         classes=batch.classes(wants) if batch else batches.untouched(wants),
         gates=gates,
     )
-
-
-def _judged(
-    params: Params, train: Real, held_out: Real, names: list[str], wants: list[Want], transforms: list[dict[str, Any]]
-) -> Batch:
-    """Makes the candidates and asks the gates."""
-    from hallmark.synthesis import candidates
-    from hallmark.synthesis.assay import assay
-    from hallmark.synthesis.batch import Batch
-    from hallmark.transforms.policy import build
-
-    height, width, channels = train.images.shape[1:]
-    wanted = {names.index(want.label): want.wanted for want in wants if want.wanted}
-    if params.external != NO_FOLDER:
-        made, labels = candidates.read(params.external, names=names, wanted=wanted, shape=(height, width, channels))
-    else:
-        generator = candidates.fitted(
-            train,
-            name=params.generator,
-            preset=params.preset,
-            guidance=params.guidance,
-            classes=len(names),
-            seed=params.seed,
-        )
-        made, labels = candidates.drawn(generator, wanted, surplus=params.surplus, seed=params.seed)
-    found = assay(
-        made,
-        labels,
-        train=train,
-        held_out=held_out,
-        names=names,
-        wanted=wanted,
-        policy=build(transforms, height=height, width=width, channels=channels),
-        rules=params.gates,
-        seed=params.seed,
-    )
-    return Batch(images=made, labels=labels, names=names, assay=found)
-
-
-def _real(reader: Reader, rows: pd.DataFrame, names: list[str], shape: tuple[int, int, int]) -> Real:
-    """Real images and their labels, from rows with the columns label, shard, row."""
-    import numpy as np
-
-    from hallmark.synthesis.assay import Real
-    from hallmark.transforms.sample import pixels
-
-    labels = np.array([names.index(label) for label in rows["label"]], dtype=np.int64)
-    return Real(images=pixels(reader, rows, shape), labels=labels)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from hallmark.contracts.errors import InputError
-from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, one_of_each_cluster, read_table
+from hallmark.contracts.tables import one_of_each_cluster
 from hallmark.judgement import metrics, prediction, publication
 from hallmark.judgement.objective import Objective, score
 from hallmark.learning import pixels
 from hallmark.learning.pixels import Item
 from hallmark.models import weights
+from hallmark.sampling import partitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,13 +108,9 @@ def latency_ms(place: Path) -> float:
 
 
 def _images(data: Path, judged: Sequence[str] | None) -> pd.DataFrame:
-    decisions = read_table(data / "clean" / "decisions.parquet", DECISIONS)
-    split = read_table(data / "split" / "split.parquet", SPLIT)[["path", "cluster", "representative"]]
-    manifest = read_table(data / "ingest" / "manifest.parquet", MANIFEST)[["path", "shard", "row", "sha256"]]
-    table = decisions[["path", "label", "split", "fate"]].merge(split, on="path", validate="one_to_one")
-    table = table.merge(manifest, on="path", validate="one_to_one")
+    table = partitions.standing(ingest=data / "ingest", split=data / "split", clean=data / "clean")
     asked = table["split"] == "val" if judged is None else table["path"].isin(set(judged))
-    images = one_of_each_cluster(table[asked & (table["fate"] != "removed")]).reset_index(drop=True)
+    images = one_of_each_cluster(table[asked]).reset_index(drop=True)
     if images.empty:
         raise InputError(
             "there are no validation images to judge by", remedy="raise split.val, or give the source more images"

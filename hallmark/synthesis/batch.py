@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Candidates uint8 [n, height, width, channels], the classes asked for int64 [n], and the gates' findings."""
+    """Candidates uint8 [n, height, width, channels], the classes asked for int64 [n], and the gates' findings.
+
+    ``train`` are the real images they are meant to be like.
+    """
 
     images: Images
     labels: Labels
     names: Sequence[str]
     assay: Assay
+    train: Real
 
     def _paths(self) -> list[str]:
         """A path for each image kept, numbered within its class."""
@@ -57,7 +61,7 @@ class Batch:
             }
         )
 
-    def sheet(self, train: Real) -> bytes:
+    def sheet(self) -> bytes:
         """A PNG: real beside made images of each class; those kept, or would-be kept, come first."""
         order = {"kept": 0, "refused": 0, "surplus": 1, "unfaithful": 2, "near_copy": 3}
         rank = np.array([order[fate] for fate in self.assay.fate])
@@ -65,7 +69,7 @@ class Batch:
         for label in np.unique(self.labels):
             at = np.flatnonzero(self.labels == label)
             at = at[np.argsort(rank[at], kind="stable")]
-            real = train.images[train.labels == label][: gallery.REAL]
+            real = self.train.images[self.train.labels == label][: gallery.REAL]
             rows.append((self.names[int(label)], real, self.images[at[: gallery.MADE]]))
         return gallery.sheet(rows)
 

@@ -14,6 +14,8 @@ from hallmark.contracts.seeds import derive
 from hallmark.images.decoding import decode, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -65,3 +67,11 @@ def pixels(reader: Reader, rows: pd.DataFrame, shape: Shape) -> NDArray[np.uint8
             for (_, _, at), prepared in zip(batch, pool.map(one, data), strict=True):
                 out[at] = prepared
     return out
+
+
+def labelled(
+    reader: Reader, rows: pd.DataFrame, shape: Shape, names: Sequence[str]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """:func:`pixels` of the rows, and their classes int64 [n] as positions of their ``label`` in ``names``."""
+    labels = np.array([names.index(label) for label in rows["label"]], dtype=np.int64)
+    return pixels(reader, rows, shape), labels

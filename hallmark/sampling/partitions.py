@@ -1,0 +1,47 @@
+"""The images of each split as all later stages see them: with their class, fate and position in the shards.
+
+What a person removed is in none of them. An image is training data where the plan of balance shows it at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import pandas as pd
+
+
+def training(*, ingest: Path, balance: Path) -> pd.DataFrame:
+    """The real images that an epoch can show, sorted by path: ``path label shard row``."""
+    plan = read_table(balance / "plan.parquet", PLAN)
+    shown = plan[(plan["repeats"] > 0) & (plan["probability"] > 0)]
+    stored = read_table(ingest / "manifest.parquet", MANIFEST)[["path", "shard", "row"]]
+    return shown[["path", "label"]].merge(stored, on="path", validate="one_to_one")
+
+
+def standing(*, ingest: Path, split: Path, clean: Path) -> pd.DataFrame:
+    """The images of every split that nothing removed, sorted by path.
+
+    ``path label split fate shard row sha256 group cluster representative``, then any metadata as ``meta_<name>``.
+    ``label`` is the one after relabelling.
+    """
+    decisions = read_table(clean / "decisions.parquet", DECISIONS)
+    manifest = read_table(ingest / "manifest.parquet", MANIFEST)
+    units = read_table(split / "split.parquet", SPLIT)
+    metadata = [name for name in manifest.columns if name.startswith("meta_")]
+    images = decisions.loc[decisions["fate"] != "removed", ["path", "label", "split", "fate"]]
+    stored, grouped = ["path", "shard", "row", "sha256"], ["path", "group", "cluster", "representative"]
+    for table, columns in ((manifest, stored), (units, grouped), (manifest, ["path", *metadata])):
+        images = images.merge(table[columns], on="path", validate="one_to_one")
+    return images
+
+
+def validation(*, ingest: Path, split: Path, clean: Path, classes: Iterable[str]) -> pd.DataFrame:
+    """The validation images of these classes, with the columns of :func:`standing`."""
+    images = standing(ingest=ingest, split=split, clean=clean)
+    return images[(images["split"] == "val") & images["label"].isin(set(classes))].reset_index(drop=True)
