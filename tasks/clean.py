@@ -5,17 +5,17 @@ Removing hard images from the test set would be a way to lie. A person's review 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.contracts.names import FATES, NO_FOLDER, SPLITS, probability_columns
+from hallmark.contracts.names import NO_FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
 SUSPECTS = 40
@@ -70,12 +70,11 @@ class Report:
 def run(
     params: Params, *, ingest: Path, validate: Path, split: Path, review: Path, clean: Path, ledger: Path
 ) -> Report:
-    import numpy as np
-
     from hallmark.contracts import tables
-    from hallmark.quality import decisions
+    from hallmark.quality import decisions, detection
     from hallmark.quality import ledger as books
-    from hallmark.quality.review import match, read_review
+    from hallmark.quality.review import match, read_review, summary
+    from hallmark.splitting.units import positions
 
     manifest = tables.read_table(ingest / "manifest.parquet", tables.MANIFEST)
     measured = tables.read_table(validate / "measurements.parquet", tables.MEASUREMENTS)
@@ -88,7 +87,16 @@ def run(
     removed = {"review": int((train & (table["fate"] == "removed")).sum()), "duplicates": 0}
     if params.duplicates == "remove":
         removed["duplicates"] = int(decisions.remove_copies(table).sum())
-    spared, detectors = _detect(params, table, manifest, ingest, removed)
+    stored = table[["path"]].merge(manifest[["path", "shard", "row"]], on="path", validate="one_to_one")
+    detected = detection.detect(
+        table,
+        stored[["shard", "row"]].to_numpy("int64"),
+        ingest,
+        rules=detection.Rules(**{each.name: getattr(params, each.name) for each in fields(detection.Rules)}),
+        order=positions(table["cluster"], seed=params.seed),
+        encode=None if params.backbone is None else partial(_seen_by, params.backbone, ingest),
+    )
+    removed |= detected.removed
     decisions.name_stages(table)
     for column in ("outlier_score", "label_quality"):
         # the last bits depend on the number of threads of the linear algebra
@@ -103,126 +111,16 @@ def run(
     return Report(
         found=len(manifest),
         fates=books.reconcile(book, found=len(manifest)),
-        per_class=_counts(book, "label"),
-        per_split={name or "none": row for name, row in _counts(book, "split").items()},
-        reasons=_by_reason(book),
+        per_class=books.fates_by(book, "label"),
+        per_split={name or "none": row for name, row in books.fates_by(book, "split").items()},
+        reasons=books.fates_by_reason(book),
         removed_from_train=removed,
-        spared=spared,
+        spared=detected.spared,
         train_images={c: {"before": int(before.get(c, 0)), "after": int(after.get(c, 0))} for c in names},
-        detectors=detectors,
-        review={
-            "decisions": len(reviewed),
-            "applied": {word: int((applied["decision"] == word).sum()) for word in ("keep", "drop", "relabel")},
-            "of_quarantined": int((~applied["path"].isin(np.asarray(table["path"]))).sum()),
-            "stale": stale[["path", "decision", "why"]].astype(object).to_dict("records"),
-        },
-        suspects=_suspects(table),
+        detectors=detected.facts,
+        review=summary(reviewed, applied, stale, usable=table["path"]),
+        suspects=decisions.suspects(table, most=SUSPECTS),
     )
-
-
-def _detect(
-    params: Params, table: pd.DataFrame, manifest: pd.DataFrame, ingest: Path, removed: dict[str, int]
-) -> tuple[int, dict[str, Any]]:
-    """Scores all images and acts on outliers, conflicts and label issues; findings spared, and what was fitted."""
-    import numpy as np
-    import pandas as pd
-
-    from hallmark.contracts import progress
-    from hallmark.contracts.runtime import workers
-    from hallmark.quality import decisions, embedding, labels, outliers, thumbnails
-    from hallmark.splitting.units import positions
-
-    removed |= {"conflicts": 0, "outliers": 0, "label_issues": 0}
-    classes, label = np.unique(table["label"].to_numpy(object), return_inverse=True)
-    train = (table["split"] == "train").to_numpy(bool)
-    standing = train & (table["fate"] != "removed").to_numpy(bool)
-    certain = standing & ~table["reasons"].str.contains("conflicting_duplicate").to_numpy(bool)
-    fitted = certain.sum() >= params.min_images and len(np.unique(label[certain])) >= 2
-    facts: dict[str, Any] = {"fitted_on": int(certain.sum()) if fitted else 0}
-    if not fitted or (params.outliers == "off" and params.label_issues == "off"):
-        if params.duplicates == "remove":
-            removed["conflicts"] = int(decisions.settle_conflicts(table, label, None).sum())
-        return 0, facts
-
-    where = table[["path"]].merge(manifest[["path", "shard", "row"]], on="path", validate="one_to_one")
-    places = where[["shard", "row"]].to_numpy(np.int64)
-    progress.report("reading images")
-    small = thumbnails.load(ingest, places, side=embedding.SIDE, workers=workers())
-    colours = embedding.colours(small)
-    if params.backbone is None:
-        shown, facts["encoder"] = embedding.gradients(small), None
-    else:
-        shown, facts["encoder"] = _seen_by(params.backbone, ingest, places)
-    looks = embedding.Components.fit(colours[certain]).of(colours)
-    shapes = embedding.Components.fit(shown[certain]).of(shown)
-    spared = 0
-
-    strange = np.zeros(len(table), bool)
-    if params.outliers != "off":
-        progress.report("searching for outliers")
-        score = outliers.strangeness([shapes, looks], certain)
-        limit = outliers.threshold(score[certain], false_alarms=params.outlier_false_alarms)
-        table["outlier_score"] = np.where(np.isfinite(score), score, np.nan)
-        strange = np.isfinite(score) & (score > limit)
-        chosen = decisions.within_share(strange & standing, score, table["label"], standing, params.max_removed_share)
-        spared += _act(params, table, strange, "outlier", chosen, params.outliers, removed)
-        facts["outlier_threshold"] = round(limit, 6) if np.isfinite(limit) else None
-        facts["outliers"] = _per_split(table, strange)
-
-    fit = certain & ~strange
-    if params.label_issues == "off" or len(np.unique(label[fit])) < 2:
-        if params.duplicates == "remove":
-            removed["conflicts"] = int(decisions.settle_conflicts(table, label, None).sum())
-        return spared, facts
-    both = embedding.join(shapes, looks)
-    cluster, _ = pd.factorize(table["cluster"])
-    order = positions(table["cluster"], seed=params.seed)
-    progress.report("searching for wrong labels")
-    fold = labels.folds(cluster[fit], label[fit], order[fit], params.folds)
-    model, probabilities_fit = labels.fit(both[fit], label[fit], fold, len(classes))
-    probabilities = model.predict(both)
-    probabilities[fit] = probabilities_fit
-    facts["crossvalidated"] = 0
-    if params.out_of_fold != NO_FOLDER:
-        facts["crossvalidated"] = _crossvalidated(params.out_of_fold, table, classes, label, probabilities)
-    if params.duplicates == "remove":
-        removed["conflicts"] = int(decisions.settle_conflicts(table, label, probabilities).sum())
-    quality = labels.label_quality(label, probabilities)
-    table["label_quality"] = quality
-    best = probabilities.argmax(axis=1)
-    table["suggested_label"] = pd.Series(classes[best], dtype="string").where(best != label)
-    wrong = labels.find_issues(label, probabilities, evidence=params.label_evidence)
-    count = np.bincount(label[fit], minlength=len(classes))
-    rare = labels.doubted_for_rarity(label, probabilities, count, evidence=params.label_evidence)
-    chosen = wrong & standing & ~rare
-    if params.label_issues == "relabel":
-        chosen &= probabilities.max(axis=1) >= params.relabel_confidence
-    chosen = decisions.within_share(chosen, -quality, table["label"], standing, params.max_removed_share)
-    spared += _act(params, table, wrong, "label_issue", chosen, params.label_issues, removed)
-    right = best == label
-    facts["out_of_fold_accuracy"] = round(float(right[fit].mean()), 6)
-    facts["estimated_label_errors"] = labels.estimated_errors(label[fit], probabilities[fit])
-    facts["label_issues"] = _per_split(table, wrong)
-    facts["doubted_for_rarity"] = _per_split(table, rare)
-    return spared, facts
-
-
-def _crossvalidated(
-    place: str, table: pd.DataFrame, classes: NDArray[Any], label: NDArray[np.int64], probabilities: NDArray[np.float64]
-) -> int:
-    """Puts a cross-validation's predictions in the place of the classifier's; of how many images it has one."""
-    from pathlib import Path
-
-    import numpy as np
-
-    from hallmark.quality import labels
-    from hallmark.quality.predictions import read_predictions
-
-    names = [str(name) for name in classes]
-    said = read_predictions(Path(place), images=table, columns=probability_columns(names))
-    judged = ~np.isnan(said).any(axis=1)
-    probabilities[judged] = labels.calibrated(said[judged], label[judged])
-    return int(judged.sum())
 
 
 def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -241,56 +139,3 @@ def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[ND
         images = reader.rows([(int(shard), int(row)) for shard, row in places])
         seen = features.extract(found, images, bits=reader.bits, device=devices.device(), workers=workers())
         return seen, dict(found.told())
-
-
-def _act(
-    params: Params,
-    table: pd.DataFrame,
-    found: NDArray[np.bool_],
-    reason: str,
-    chosen: NDArray[np.bool_],
-    action: str,
-    removed: dict[str, int],
-) -> int:
-    from hallmark.quality import decisions
-
-    open_before = decisions.open_in_train(table)
-    decisions.act(table, found, reason, removable=chosen, action=action, weight=params.downweight)
-    removed[f"{reason}s"] = int((open_before & ~decisions.open_in_train(table)).sum())
-    return int((found & open_before & ~chosen).sum()) if action != "flag" else 0
-
-
-def _per_split(table: pd.DataFrame, found: NDArray[np.bool_]) -> dict[str, int]:
-    return {name: int((found & (table["split"] == name).to_numpy(bool)).sum()) for name in SPLITS}
-
-
-def _counts(book: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    return {
-        str(value): {fate: int((rows["fate"] == fate).sum()) for fate in FATES} for value, rows in book.groupby(column)
-    }
-
-
-def _by_reason(book: pd.DataFrame) -> dict[str, dict[str, int]]:
-    single = book.assign(reason=book["reasons"].str.split(";")).explode("reason")
-    return _counts(single[single["reason"] != ""], "reason")
-
-
-def _suspects(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The worst of each finding, for a person to look at: half outliers, half labels, at most 40 together."""
-    rows = []
-    for reason, column, ascending in (("outlier", "outlier_score", False), ("label_issue", "label_quality", True)):
-        found = table[table["reasons"].str.split(";").map(lambda reasons, reason=reason: reason in reasons)]
-        for row in found.sort_values([column, "path"], ascending=[ascending, True]).head(SUSPECTS // 2).itertuples():
-            suggested = row.suggested_label
-            rows.append(
-                {
-                    "path": row.path,
-                    "reason": reason,
-                    "split": row.split,
-                    "fate": row.fate,
-                    "label": row.found_label,
-                    "suggested_label": suggested if isinstance(suggested, str) else None,
-                    "score": float(getattr(row, column)),
-                }
-            )
-    return rows

@@ -6,7 +6,7 @@ detector finds in val or test, and what validate or split had already flagged, i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -154,6 +154,27 @@ def name_stages(table: pd.DataFrame) -> None:
 def add(table: pd.DataFrame, rows: Mask, reason: str) -> None:
     """Adds a reason to some rows."""
     table.loc[rows, "reasons"] = [_joined(reasons, reason) for reasons in table.loc[rows, "reasons"]]
+
+
+def suspects(table: pd.DataFrame, *, most: int) -> list[dict[str, Any]]:
+    """The worst of each finding, for a person to look at: half outliers, half labels."""
+    rows = []
+    for reason, column, ascending in (("outlier", "outlier_score", False), ("label_issue", "label_quality", True)):
+        found = table[table["reasons"].str.split(";").map(lambda reasons, reason=reason: reason in reasons)]
+        for row in found.sort_values([column, "path"], ascending=[ascending, True]).head(most // 2).itertuples():
+            suggested = row.suggested_label
+            rows.append(
+                {
+                    "path": row.path,
+                    "reason": reason,
+                    "split": row.split,
+                    "fate": row.fate,
+                    "label": row.found_label,
+                    "suggested_label": suggested if isinstance(suggested, str) else None,
+                    "score": float(getattr(row, column)),
+                }
+            )
+    return rows
 
 
 def _stage(fate: str, reasons: set[str]) -> str:

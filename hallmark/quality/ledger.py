@@ -59,6 +59,20 @@ def reconcile(ledger: pd.DataFrame, *, found: int) -> dict[str, int]:
     return counts
 
 
+def fates_by(ledger: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
+    """Files per value of a column and fate."""
+    return {
+        str(value): {fate: int((rows["fate"] == fate).sum()) for fate in FATES}
+        for value, rows in ledger.groupby(column)
+    }
+
+
+def fates_by_reason(ledger: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Files per reason and fate; a file counts with each of its reasons."""
+    single = ledger.assign(reason=ledger["reasons"].str.split(";")).explode("reason")
+    return fates_by(single[single["reason"] != ""], "reason")
+
+
 def write(ledger: pd.DataFrame, path: Path) -> None:
     """As CSV: UTF-8, ``\\n`` line ends, a header."""
     ledger.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -94,3 +94,16 @@ def match(review: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFrame, p
     stale = review[~fresh].copy()
     stale["why"] = now[~fresh].isna().map({True: "path_gone", False: "content_changed"}).astype("string")
     return review[fresh].reset_index(drop=True), stale.reset_index(drop=True)
+
+
+def summary(review: pd.DataFrame, applied: pd.DataFrame, stale: pd.DataFrame, *, usable: pd.Series) -> dict[str, Any]:
+    """How many decisions there are, how many of each kind hold, of images not ``usable`` (paths), and the stale ones.
+
+    ``applied`` and ``stale`` are what :func:`match` makes of ``review``.
+    """
+    return {
+        "decisions": len(review),
+        "applied": {word: int((applied["decision"] == word).sum()) for word in DECISIONS},
+        "of_quarantined": int((~applied["path"].isin(usable.to_numpy())).sum()),
+        "stale": stale[["path", "decision", "why"]].astype(object).to_dict("records"),
+    }
