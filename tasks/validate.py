@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from hallmark.quality.expectations import Checked
-
 # what a rule tells of a decodable image, so that whoever owns the data decides whether it quarantines
 CHOOSABLE = (
     "multi_frame",
@@ -28,21 +26,6 @@ CHOOSABLE = (
     "low_contrast",
     "noisy",
 )
-# what leaves no image to train on
-UNUSABLE = (
-    "empty_file",
-    "not_an_image",
-    "truncated",
-    "corrupt",
-    "stray_file",
-    "unreadable_file",
-    "outside_source",
-    "decompression_bomb",
-    "unsupported_format",
-    "unlabelled",
-)
-# what no person's "keep" can undo: there is no class to keep it in
-WITHOUT_CLASS = ("stray_file", "unlabelled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +122,11 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 
     from hallmark.contracts import progress
     from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
-    from hallmark.quality import flags, set_gate, set_summary
+    from hallmark.quality import flags, rows, set_gate, set_summary
     from hallmark.quality.acquisition import advice
     from hallmark.quality.drift import compare, read_accepted
     from hallmark.quality.expectations import check, render_data_docs
-    from hallmark.quality.missing import filled, incomplete
+    from hallmark.quality.missing import filled
     from hallmark.quality.review import read_review
     from hallmark.quality.suites import load_suites
 
@@ -153,32 +136,17 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     last = read_accepted(accepted)
     manifest = read_table(ingest / "manifest.parquet", MANIFEST)
     table = manifest.drop(columns="reasons").merge(_measured(params, manifest, ingest), on="path", validate="1:1")
-
-    found = flags.flag(
-        table,
-        min_side=params.min_side,
-        max_side=params.max_side,
-        max_aspect=params.max_aspect,
-        **asdict(params.thresholds),
-    )
-    for failure in sorted(set(table["failure"]) - {""}):
-        found[failure] = (table["failure"] == failure).to_numpy()
-    gaps = incomplete(manifest) & ~flags.having(manifest["reasons"], UNUSABLE)
-    found["missing_value"] = gaps & (params.missing != "keep")
-    found["unlabelled"] = table["label"].isna().to_numpy() & ~flags.having(manifest["reasons"], ["stray_file"])
-    reasons = flags.add(manifest["reasons"], found)
+    sides = {"min_side": params.min_side, "max_side": params.max_side, "max_aspect": params.max_aspect}
+    reasons = rows.reasons_of(table, manifest, missing=params.missing, **sides, **asdict(params.thresholds))
 
     store = runtime.state() / "expectations"
-    frames, counts = _frames(table, manifest, reasons)
+    frames, counts = rows.frames(table, manifest, reasons)
     progress.report("checking the expectations")
     checked = check(frames, counts, suites, store)
     render_data_docs(store, runtime.state() / "data_docs")
-    reasons, quarantined = _judge(params, table, reasons, checked)
-
-    endorsed = decisions[decisions["decision"].isin(["keep", "relabel"])].set_index("path")["content_hash"]
-    current = table["path"].map(endorsed) == table["sha256"]
-    endorsing = current.fillna(False).to_numpy(bool) & (table["width"] > 0).to_numpy()
-    kept_by_review = endorsing & quarantined & ~flags.having(reasons, WITHOUT_CLASS)
+    chosen = [*params.quarantine, *(["missing_value"] if params.missing == "quarantine" else [])]
+    reasons, quarantined = rows.quarantine(table["path"], reasons, checked, chosen=chosen)
+    kept_by_review = rows.endorsed(table, decisions) & quarantined & ~flags.having(reasons, rows.WITHOUT_CLASS)
     quarantined &= ~kept_by_review
 
     gate = set_gate.judge(
@@ -192,9 +160,8 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
         refusals=checked.refusals,
     )
     reasons = flags.add(reasons, {"class_too_small": gate.too_small})
-    quarantined = quarantined | gate.too_small
-    table = table.assign(reasons=reasons, quarantined=quarantined)
-    stale = decisions.merge(table[["path", "sha256"]], on="path", how="left")
+    table = table.assign(reasons=reasons, quarantined=quarantined | gate.too_small)
+    usable = table[~table["quarantined"]]
     report = Report(
         **set_summary.summary(table),
         share_quarantined=round(gate.share, 6),
@@ -204,10 +171,10 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
         review={
             "decisions": len(decisions),
             "kept": int(kept_by_review.sum()),
-            "stale": int((stale["sha256"] != stale["content_hash"]).fillna(True).sum()),
+            "stale": rows.stale(table, decisions),
         },
-        capture=advice(table[~quarantined]),
-        drift=compare(last, table[~quarantined]),
+        capture=advice(usable),
+        drift=compare(last, usable),
     )
     if gate.refused:
         raise GateRefused(
@@ -233,10 +200,10 @@ def _labels(manifest: pd.DataFrame) -> dict[str, Any]:
     from hallmark.images import labels
 
     labelled = manifest[manifest["label"].notna()]
-    told = labels.account(zip(labelled["label"], labelled["label_found"], strict=True))
-    for line in labels.notices(told):
+    spellings = labels.account(zip(labelled["label"], labelled["label_found"], strict=True))
+    for line in labels.notices(spellings):
         logging.getLogger("hallmark").warning("%s", line)
-    return told
+    return spellings
 
 
 def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:
@@ -257,36 +224,3 @@ def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFr
             bits=reader.bits,
             executor=where.executor,
         )
-
-
-def _frames(
-    table: pd.DataFrame, manifest: pd.DataFrame, reasons: pd.Series
-) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
-    """What suites see, by the rows they ask for, and how many rows each must have."""
-    from hallmark.quality.flags import having
-
-    short = table[["width", "height"]].min(axis=1)
-    long = table[["width", "height"]].max(axis=1)
-    sides = {"short_side": short, "long_side": long, "aspect": long / short.clip(lower=1)}
-    seen = table.drop(columns="sketch").assign(**sides, reasons=reasons)
-    # strays and files that could not be read are ingest's word, so the manifest alone says how many are left
-    unread = ["stray_file", "unreadable_file", "outside_source"]
-    beside = having(manifest["reasons"], unread)
-    files = seen[~having(seen["reasons"], unread)]
-    images = seen[seen["width"] > 0]
-    counts = {"found": len(manifest), "files": int((~beside).sum()), "images": int((table["pixel_hash"] != "").sum())}
-    return {"found": seen, "files": files, "images": images}, counts
-
-
-def _judge(params: Params, table: pd.DataFrame, reasons: pd.Series, checked: Checked) -> tuple[pd.Series, Any]:
-    """Reasons with those of the suites, and which rows are quarantined by one of them: bool [rows]."""
-    from hallmark.quality.flags import add, having
-
-    must = having(reasons, UNUSABLE)
-    for (severity, reason), paths in checked.failing.items():
-        rows = table["path"].isin(paths).to_numpy()
-        reasons = add(reasons, {reason: rows})
-        if severity == "critical":
-            must = must | rows
-    chosen = [*params.quarantine, *(["missing_value"] if params.missing == "quarantine" else [])]
-    return reasons, must | having(reasons, chosen)
