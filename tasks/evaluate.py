@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
@@ -11,12 +12,6 @@ from hallmark.judgement.objective import Objective  # noqa: TC001  the params lo
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from hallmark.judgement.assessment import Judged
 
 
 # the figures that go with the model into the registry
@@ -110,7 +105,9 @@ def run(
 
     from hallmark.contracts import progress
     from hallmark.contracts.seeds import derive
-    from hallmark.judgement import assessment, calibration, comparison, slices
+    from hallmark.contracts.tables import MEASUREMENTS, read_table
+    from hallmark.images.shards import Reader
+    from hallmark.judgement import assessment, calibration, comparison, prediction, scaling, slices
     from hallmark.judgement.metrics import auroc, softmax
     from hallmark.judgement.publication import (
         confusion_table,
@@ -121,17 +118,24 @@ def run(
         write_figures,
     )
     from hallmark.judgement.robustness import KINDS, Perturbation
+    from hallmark.models import weights
+    from hallmark.sampling import partitions
 
-    images = _images(ingest, validate, split, clean)
+    measured = read_table(validate / "measurements.parquet", MEASUREMENTS)[["path", "width", "height", "brightness"]]
+    images = partitions.standing(ingest=ingest, split=split, clean=clean).merge(measured, on="path", validate="1:1")
     test = images[images["split"] == "test"].reset_index(drop=True)
     if test.empty:
         raise GateRefused("evaluate: the test set has no image", remedy="add images, or raise split.test")
     model = json.loads((train / "model.json").read_text(encoding="utf-8"))
+    known = tuple(model["classes"])
+    val = images[(images["split"] == "val") & images["label"].isin(known)].reset_index(drop=True)
     seed = derive(params.seed, "evaluate")
     changes = [Perturbation(kind, strength, seed) for kind in KINDS for strength in getattr(params.robustness, kind)]
-    logits, *changed = _logits(train, ingest, test, model["input"], params.batch_size, changes)
+    ask = partial(prediction.of_stored, weights.load(train), shape=model["input"], size=params.batch_size)
+    with Reader(ingest) as reader:
+        logits, *changed = ask(reader, test, perturbations=changes)
+        held_out = None if val.empty else ask(reader, val)[0]
 
-    known = tuple(model["classes"])
     judged = judged_of(test, softmax(logits), known)
     table = prediction_table(test, judged)
     table.to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
@@ -153,9 +157,9 @@ def run(
         for change, after in zip(changes, (judged_of(test, softmax(each), known) for each in changed), strict=True)
     }
     plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
-    scaled = _scaled(images, train, ingest, model, params.batch_size, logits, judged)
-    told = json.dumps({"temperature": scaled["temperature"]})
-    (evaluate / "temperature.json").write_text(told + "\n", encoding="utf-8")
+    scaled = scaling.UNSCALED if held_out is None else scaling.scaled(val, held_out, test, logits, known)
+    temperature = json.dumps({"temperature": scaled["temperature"]})
+    (evaluate / "temperature.json").write_text(temperature + "\n", encoding="utf-8")
     objective = assessment.objective_estimate(params.objective, judged, **draw)
     area = auroc(judged.labels, judged.probabilities)
     epochs = len(pd.read_parquet(train / "history.parquet", columns=["epoch"]))
@@ -182,76 +186,3 @@ def run(
     )
     write_figures(evaluate, {name: getattr(published, name) for name in PUBLISHED})
     return published
-
-
-def _images(ingest: Path, validate: Path, split: Path, clean: Path) -> pd.DataFrame:
-    """The images that were not removed, with all that is known of each, sorted by path."""
-    from hallmark.contracts.tables import DECISIONS, MANIFEST, MEASUREMENTS, SPLIT, read_table
-
-    decisions = read_table(clean / "decisions.parquet", DECISIONS)
-    standing = decisions[decisions["fate"] != "removed"]
-    manifest = read_table(ingest / "manifest.parquet", MANIFEST)
-    metadata = [name for name in manifest.columns if name.startswith("meta_")]
-    columns = (
-        (manifest, ["shard", "row", *metadata]),
-        (read_table(validate / "measurements.parquet", MEASUREMENTS), ["width", "height", "brightness"]),
-        (read_table(split / "split.parquet", SPLIT), ["group", "cluster"]),
-    )
-    images = standing[["path", "label", "split", "fate"]]
-    for frame, names in columns:
-        images = images.merge(frame[["path", *names]], on="path", how="left", validate="one_to_one")
-    return images
-
-
-def _logits(
-    train: Path, ingest: Path, images: pd.DataFrame, shape: dict[str, Any], size: int, changes: list[Any]
-) -> list[NDArray[np.float64]]:
-    from hallmark.images.shards import Reader
-    from hallmark.judgement import prediction
-    from hallmark.models import weights
-
-    pairs = list(zip(images["shard"].tolist(), images["row"].tolist(), strict=True))
-    with Reader(ingest) as reader:
-        batches = prediction.batches(
-            reader.rows(pairs),
-            height=shape["height"],
-            width=shape["width"],
-            channels=shape["channels"],
-            size=size,
-            bits=shape.get("bits", 16),
-        )
-        return prediction.predict(weights.load(train), batches, changes)
-
-
-def _scaled(
-    images: pd.DataFrame,
-    train: Path,
-    ingest: Path,
-    model: dict[str, Any],
-    size: int,
-    logits: NDArray[np.float64],
-    judged: Judged,
-) -> dict[str, float | None]:
-    """Temperature scaling fitted on validation and what it does to the test set; None where it cannot be fitted."""
-    import numpy as np
-
-    from hallmark.judgement import calibration, metrics
-    from hallmark.judgement.publication import judged_of
-
-    nothing: dict[str, float | None] = {"temperature": None, "log_loss_scaled": None, "ece_scaled": None}
-    val = images[(images["split"] == "val") & images["label"].isin(model["classes"])].reset_index(drop=True)
-    if val.empty:
-        return nothing
-    (held_out,) = _logits(train, ingest, val, model["input"], size, [])
-    labels = val["label"].map({name: place for place, name in enumerate(model["classes"])}).to_numpy(dtype=np.int64)
-    temperature = calibration.temperature(held_out, labels)
-    if temperature is None:
-        return nothing
-    test = images[images["split"] == "test"].reset_index(drop=True)
-    after = judged_of(test, metrics.softmax(logits, temperature), tuple(model["classes"]))
-    bins = metrics.bins_of(after.confidence)
-    return {
-        "temperature": temperature,
-        "log_loss_scaled": float(metrics.log_losses(after.labels, after.probabilities).mean()),
-        "ece_scaled": float(metrics.ece(after.confidence, after.right, bins)[0]),
-    }

@@ -15,10 +15,12 @@ from hallmark.contracts import progress, runtime
 from hallmark.images.decoding import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
+    from hallmark.images.shards import Reader
     from hallmark.judgement.robustness import Perturbation
 
 
@@ -34,6 +36,25 @@ def batches(
     with ThreadPoolExecutor(runtime.workers()) as pool:
         while chunk := list(itertools.islice(stream, size)):
             yield np.stack(list(pool.map(one, chunk)))
+
+
+def of_stored(
+    network: torch.nn.Module,
+    reader: Reader,
+    images: pd.DataFrame,
+    shape: Mapping[str, int],
+    *,
+    size: int,
+    perturbations: Sequence[Perturbation] = (),
+) -> list[NDArray[np.float64]]:
+    """:func:`predict` of the images at ``shard`` and ``row``, ``size`` at a time.
+
+    ``shape`` is the network's input: ``height width channels``, and ``bits`` if the images have fewer than 16.
+    """
+    encoded = reader.rows(list(zip(images["shard"].tolist(), images["row"].tolist(), strict=True)))
+    height, width, channels = (shape[name] for name in ("height", "width", "channels"))
+    decoded = batches(encoded, height=height, width=width, channels=channels, size=size, bits=shape.get("bits", 16))
+    return predict(network, decoded, perturbations)
 
 
 def predict(
