@@ -12,13 +12,12 @@ from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
 
     from hallmark.images.depth import Depth
-    from hallmark.images.found import Content, Source
     from hallmark.images.shards import Place
 
 
@@ -88,8 +87,8 @@ def run(params: Params, *, ingest: Path) -> Report:
 
     from hallmark.contracts.tables import MANIFEST, write_table
     from hallmark.contracts.telemetry import note
+    from hallmark.images import inventory
     from hallmark.images.bounds import Bounds
-    from hallmark.images.shards import write
     from hallmark.images.sources import open_source
 
     started = time.perf_counter()
@@ -106,14 +105,9 @@ def run(params: Params, *, ingest: Path) -> Report:
         follow_outside=params.follow_outside,
         bounds=bounds,
     )
-    contents: list[Content | None] = [None] * len(source.found)
-    stored: dict[str, None] = {}
-    deep: list[int] = []
-    places = write(
-        ingest, _items(source, params.max_file_bytes, contents, stored, deep), expected_bytes=source.expected_bytes
-    )
-    samples = _depth(params, ingest, [places[number] for number in deep])
-    manifest = _manifest(source, contents, dict(zip(stored, places, strict=True)))
+    files = inventory.store(source, ingest, max_file_bytes=params.max_file_bytes)
+    samples = _depth(params, ingest, files.deep)
+    manifest = files.manifest()
     write_table(manifest, MANIFEST, ingest / "manifest.parquet")
     note(samples_per_second=round(len(manifest) / (time.perf_counter() - started), 1))
     return Report(
@@ -121,7 +115,7 @@ def run(params: Params, *, ingest: Path) -> Report:
         packed=source.packed,
         n_files=len(manifest),
         n_bytes=int(manifest["size"].sum()),
-        n_stored=len(stored),
+        n_stored=len(files.stored),
         classes=_counts(manifest["label"]),
         unlabelled=int(manifest["label"].isna().sum()),
         splits=_counts(manifest["given_split"]),
@@ -131,43 +125,10 @@ def run(params: Params, *, ingest: Path) -> Report:
             sorted(Counter(reason for cell in manifest["reasons"] for reason in cell.split(";") if reason).items())
         ),
         depth=asdict(samples),
-        unwatched=_unwatched(params, source, contents),
-        shards=len({place.shard for place in places}),
-        digest=_digest(manifest),
+        unwatched=files.unwatched(params.source, params.images),
+        shards=len({place.shard for place in files.stored.values()}),
+        digest=inventory.digest(manifest),
     )
-
-
-def _unwatched(params: Params, source: Source, contents: Sequence[Content | None]) -> int:
-    from hallmark.images.watched import unwatched
-
-    if source.packed or source.kind not in ("csv_manifest", "parquet_manifest"):
-        return 0
-    read = zip(source.found, contents, strict=True)
-    followed = [file.path for file, content in read if content is not None and content.reason != "outside_source"]
-    return len(unwatched(followed, params.source, params.images))
-
-
-def _items(
-    source: Source, limit: int, contents: list[Content | None], stored: dict[str, None], deep: list[int]
-) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of the first file of each content; all else that is known of a file is left in ``contents``.
-
-    ``stored`` takes the digests of what was given, in that order.
-    ``deep`` takes the numbers, among those given, of files that may hold more than 8 bits a sample.
-    """
-    from dataclasses import replace
-
-    from hallmark.contracts.progress import counted
-    from hallmark.images.depth import candidate
-
-    files = counted(source.contents(limit), "reading files", len(source.found), unit="files")
-    for place, content in files:
-        contents[place] = replace(content, data=None)
-        if content.data is not None and content.sha256 not in stored:
-            if candidate(content.data):
-                deep.append(len(stored))
-            stored[content.sha256] = None
-            yield source.found[place].path, content.data
 
 
 def _depth(params: Params, folder: Path, places: Sequence[Place]) -> Depth:
@@ -186,67 +147,5 @@ def _depth(params: Params, folder: Path, places: Sequence[Place]) -> Depth:
     return found
 
 
-def _manifest(source: Source, contents: Sequence[Content | None], places: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    from hallmark.contracts.names import join_reasons
-    from hallmark.images.labels import settled
-
-    found = source.found
-    classes = settled((file.label for file in found), numbers=source.untyped)
-    groups = settled((file.group for file in found), numbers=source.untyped)
-    rows = []
-    for file, content in zip(found, contents, strict=True):
-        assert content is not None, f"{file.path} was listed, but never read"
-        shard, row = places.get(content.sha256, (-1, -1))
-        rows.append(
-            {
-                "path": file.path,
-                "label": classes.get(file.label),
-                "label_found": file.label,
-                "group": groups.get(file.group),
-                "given_split": file.given_split,
-                "size": content.size,
-                "sha256": content.sha256,
-                "shard": shard,
-                "row": row,
-                "reasons": join_reasons({*file.reasons, content.reason} - {""}),
-            }
-        )
-    metadata = {
-        f"meta_{name}": _column([file.metadata.get(name) for file in found])
-        for name in dict.fromkeys(name for file in found for name in file.metadata)
-    }
-    # at once: a frame that grows by a column is copied each time
-    return pd.concat([pd.DataFrame(rows), pd.DataFrame(metadata, index=range(len(rows)))], axis=1)
-
-
-def _column(values: list[Any]) -> pd.Series[Any]:
-    """Metadata as numbers where every value there is one, else as text; empty cells are missing."""
-    import pandas as pd
-
-    there = [value for value in values if value is not None]
-    # a number with leading zeros is a code
-    codes = any(isinstance(value, bool) or (str(value)[:1] == "0" and str(value)[1:2].isdigit()) for value in there)
-    if there and not codes:
-        numbers = pd.Series(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce"))
-        if numbers.notna().sum() == len(there):
-            return numbers
-    return pd.Series([None if value is None else str(value) for value in values], dtype="string")
-
-
 def _counts(column: pd.Series[Any]) -> dict[str, int]:
     return {str(name): int(count) for name, count in column.value_counts().sort_index().items()}
-
-
-def _digest(manifest: pd.DataFrame) -> str:
-    import hashlib
-    import json
-
-    digest = hashlib.sha256()
-    columns = ["path", "label", "group", "given_split", "sha256"]
-    for row in (
-        manifest[columns].astype(object).where(manifest[columns].notna(), None).itertuples(index=False, name=None)
-    ):
-        digest.update(json.dumps(row, ensure_ascii=False).encode())
-    return digest.hexdigest()

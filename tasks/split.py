@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused
-from hallmark.contracts.names import SPLITS, join_reasons
+from hallmark.contracts.names import SPLITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +66,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     import pandas as pd
 
     from hallmark.contracts import tables
+    from hallmark.splitting import description
     from hallmark.splitting import given as given_split
     from hallmark.splitting.assignment import assign
     from hallmark.splitting.units import find_units
@@ -98,7 +99,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
         number, carved = given_split.honour(given, unit, label, position, **shares, move=params.on_leak == "move")
     images["split"] = np.array(SPLITS, dtype=object)[number]
     moved = (given != given_split.ABSENT) & (given != number) & leaks
-    describe(images, moved if params.on_leak == "move" else leaks)
+    description.describe(images, moved if params.on_leak == "move" else leaks)
     tables.write_table(images[list(tables.SPLIT)], tables.SPLIT, split / "split.parquet")
 
     table = pd.crosstab(images["label"], images["split"]).reindex(columns=list(SPLITS), fill_value=0)
@@ -111,7 +112,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
         classes_without={name: [str(c) for c in classes if table.loc[c, name] == 0] for name in SPLITS},
         n_units=len(position),
         n_groups=int(images["group"].nunique()),
-        clusters=_summary(images),
+        clusters=description.clusters(images),
         given={
             "images": int((given != given_split.ABSENT).sum()),
             "leaking_images": int(leaks.sum()),
@@ -136,54 +137,6 @@ def _clusters(params: Params, images: pd.DataFrame, ingest: Path) -> NDArray[np.
         max_residual=near.max_residual,
         align_from=near.align_from,
     )
-
-
-def describe(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> None:
-    """Adds cluster_size, representative and reasons.
-
-    The representative is the most held-out image, of those the largest, of those the first by path: where a leak is
-    only reported, it is the training copy that carries the reason.
-    """
-    by_cluster = images.groupby("cluster")
-    images["cluster_size"] = by_cluster["path"].transform("size")
-    order = images.assign(
-        held=-images["split"].map({name: rank for rank, name in enumerate(SPLITS)}),
-        area=-images["width"].astype("int64") * images["height"],
-    ).sort_values(["cluster", "held", "area", "path"])
-    images["representative"] = ~order["cluster"].duplicated().reindex(images.index)
-    copy = order.duplicated(["cluster", "pixel_hash"]).reindex(images.index)
-    conflicting = by_cluster["label"].transform("nunique") > 1
-    images["reasons"] = [
-        join_reasons(
-            {
-                reason
-                for reason, holds in (
-                    ("split_leak", leak),
-                    ("exact_duplicate", not first and exact),
-                    ("near_duplicate", not first and not exact),
-                    ("conflicting_duplicate", conflict),
-                )
-                if holds
-            }
-        )
-        for leak, first, exact, conflict in zip(leaks, images["representative"], copy, conflicting, strict=True)
-    ]
-
-
-def _summary(images: pd.DataFrame) -> dict[str, int]:
-    several = images[images["cluster_size"] > 1]
-    contents = several.groupby("cluster")["pixel_hash"].nunique()
-    labels = several.groupby("cluster")["label"].nunique()
-    reasons = several["reasons"].str
-    return {
-        "exact_clusters": int((contents == 1).sum()),
-        "near_clusters": int((contents > 1).sum()),
-        "conflicting_clusters": int((labels > 1).sum()),
-        "images": len(several),
-        "exact_duplicates": int(reasons.contains("exact_duplicate").sum()),
-        "near_duplicates": int(reasons.contains("near_duplicate").sum()),
-        "conflicting_duplicates": int(reasons.contains("conflicting_duplicate").sum()),
-    }
 
 
 def _refusal(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> GateRefused:

@@ -1,0 +1,61 @@
+"""What split says of each image: the size and representative of its cluster, and the reasons that follow from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hallmark.contracts.names import SPLITS, join_reasons
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def describe(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> None:
+    """Adds cluster_size, representative and reasons.
+
+    The representative is the most held-out image, of those the largest, of those the first by path: where a leak is
+    only reported, it is the training copy that carries the reason.
+    """
+    by_cluster = images.groupby("cluster")
+    images["cluster_size"] = by_cluster["path"].transform("size")
+    order = images.assign(
+        held=-images["split"].map({name: rank for rank, name in enumerate(SPLITS)}),
+        area=-images["width"].astype("int64") * images["height"],
+    ).sort_values(["cluster", "held", "area", "path"])
+    images["representative"] = ~order["cluster"].duplicated().reindex(images.index)
+    copy = order.duplicated(["cluster", "pixel_hash"]).reindex(images.index)
+    conflicting = by_cluster["label"].transform("nunique") > 1
+    images["reasons"] = [
+        join_reasons(
+            {
+                reason
+                for reason, holds in (
+                    ("split_leak", leak),
+                    ("exact_duplicate", not first and exact),
+                    ("near_duplicate", not first and not exact),
+                    ("conflicting_duplicate", conflict),
+                )
+                if holds
+            }
+        )
+        for leak, first, exact, conflict in zip(leaks, images["representative"], copy, conflicting, strict=True)
+    ]
+
+
+def clusters(images: pd.DataFrame) -> dict[str, int]:
+    """Clusters of two or more described images, by kind, and the images in them."""
+    several = images[images["cluster_size"] > 1]
+    contents = several.groupby("cluster")["pixel_hash"].nunique()
+    labels = several.groupby("cluster")["label"].nunique()
+    reasons = several["reasons"].str
+    return {
+        "exact_clusters": int((contents == 1).sum()),
+        "near_clusters": int((contents > 1).sum()),
+        "conflicting_clusters": int((labels > 1).sum()),
+        "images": len(several),
+        "exact_duplicates": int(reasons.contains("exact_duplicate").sum()),
+        "near_duplicates": int(reasons.contains("near_duplicate").sum()),
+        "conflicting_duplicates": int(reasons.contains("conflicting_duplicate").sum()),
+    }
