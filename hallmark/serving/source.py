@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.serving.classifier import FILES
-from hallmark.tracking import integrity, model_uri, reachability, registry
+from hallmark.tracking import integrity, model_uri, reachability, registry, version_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,15 +111,15 @@ def _registered(name: str, version: Version) -> Source:
             remedy="serve it with `mlflow models serve`, or name another version",
         )
     expected = integrity.recorded(name, version, registry.PACKAGE)
-    folder = registry.local_folder(version)
+    folder = version_files.local_folder(version)
     if folder is not None:
-        located = registry.located(name, version, registry.PACKAGE, folder)
+        located = version_files.located(name, version, registry.PACKAGE, folder)
     else:
         located = _cached(digest)
         if not located.exists():
             scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=located.parent))
             try:
-                copy = registry.located(name, version, registry.PACKAGE, scratch)
+                copy = version_files.located(name, version, registry.PACKAGE, scratch)
                 if copy is not None:
                     _move_to_cache(copy, located)
             finally:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import InputError
-from hallmark.tracking import registry
+from hallmark.tracking import registry, version_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def package(uri: str, scratch: Path, *, where: str) -> tuple[Path, Version]:
         raise InputError(
             f"{where}: the registry has no {uri}", remedy="`mlflow ui` shows those there are; `hallmark run` registers"
         )
-    folder = registry.file_of(name, version, registry.PACKAGE, scratch)
+    folder = version_files.file_of(name, version, registry.PACKAGE, scratch)
     if folder is None:
         raise InputError(
             f"{where}: version {version.number} of model '{name}' holds no package of Hallmark",

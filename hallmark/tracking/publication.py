@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hallmark.tracking import address, card, dataset, delivery, journal, outbox, runs, store
+from hallmark.tracking import address, card, dataset, delivery, journal, lineage, outbox, runs, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlflow.tracking import MlflowClient
 
@@ -64,6 +65,33 @@ class Published:
         if _is_ours(registered.description, registered.tags):
             client.update_registered_model(name, self.model_text)
             client.set_registered_model_tag(name, DESCRIBED, card.mark(self.model_text))
+
+
+def published(
+    root: Path, train: Path, evaluate: Path, *, name: str, decision: str, reasons: Sequence[str]
+) -> Published:
+    """What to show of the model in ``train`` as it was judged in ``evaluate``; ``root`` is the workspace."""
+    figures = json.loads((evaluate / "figures.json").read_text(encoding="utf-8"))
+    model = json.loads((train / "model.json").read_text(encoding="utf-8"))
+    source = dataset.source_of(root)
+    described = card.Card(
+        name=name,
+        figures=figures,
+        model=model,
+        data=lineage.data(root, source=source),
+        decision=decision,
+        reasons=reasons,
+    )
+    support = {label: row["support"] for label, row in figures["per_class"].items()}
+    tested = {"images": figures["n_test"], "classes": support}
+    return Published(
+        figures=card.values(figures),
+        dataset=dataset.describe([evaluate / "predictions.parquet"], source=source, profile=tested, part="test"),
+        tags={"hallmark.decision": decision, "hallmark.reasons": "; ".join(reasons)},
+        version_text=described.version,
+        model_text=described.registered(),
+        at=int(time.time() * 1000),
+    )
 
 
 def refuse(tracking: Tracking, *, weights: Path, published: Published) -> None:

@@ -14,11 +14,20 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 from hallmark.contracts.errors import HallmarkError, InputError, MachineError
 from hallmark.judgement.gate import PROMOTED, REFUSED
-from hallmark.tracking import address, flavor, integrity, lookup, outbox, reachability, runs, store
+from hallmark.tracking import (
+    address,
+    flavor,
+    integrity,
+    lookup,
+    outbox,
+    reachability,
+    runs,
+    store,
+    version_files,
+)
 from hallmark.tracking.lookup import Version
 
 if TYPE_CHECKING:
@@ -66,6 +75,7 @@ def numbered(name: str, number: int) -> Version | None:
         return _ask(lambda: client.get_model_version(name, str(number)))
 
 
+@reachability.answering()
 def register(
     tracking: Tracking,
     *,
@@ -86,25 +96,7 @@ def register(
     training run and from the experiment's models in the MLflow UI. ``against`` is the champion it was compared with.
     What earlier runs have left for MLflow is delivered first. Raises MachineError where MLflow does not answer.
     """
-    with reachability.answering():
-        outbox.deliver(needed=True)
-        return _register(
-            tracking, name, digest, package, weights, extras, dict(tags), dict(metrics), against, published
-        )
-
-
-def _register(
-    tracking: Tracking,
-    name: str,
-    digest: str,
-    package: Callable[[Path], None],
-    weights: Path,
-    extras: Mapping[str, Path],
-    tags: dict[str, str],
-    metrics: dict[str, float],
-    against: int | None,
-    published: Published | None,
-) -> int:
+    outbox.deliver(needed=True)
     client = store.client()
     rival = "" if against is None else str(against)
     found = _version_of(client, name, digest)
@@ -157,78 +149,15 @@ def _register(
     return number
 
 
+@reachability.answering()
 def point(name: str, alias: str, version: int) -> None:
     """Makes an alias point to a version; a version that becomes champion is no challenger any more."""
-    with reachability.answering():
-        current = aliased(name, alias)
-        if current is None or current.number != version:
-            store.client().set_registered_model_alias(name, alias, str(version))
-        other = aliased(name, CHALLENGER)
-        if alias == CHAMPION and other is not None and other.number == version:
-            store.client().delete_registered_model_alias(name, CHALLENGER)
-
-
-def file_of(name: str, version: Version, place: str, scratch: Path) -> Path | None:
-    """As :func:`located`, after its digest was compared with the registry's.
-
-    A version from before digests were kept passes. Raises MachineError where a file is another one now.
-    """
-    found = located(name, version, place, scratch)
-    if found is not None and integrity.FILES in version.tags:
-        what = f"version {version.number} of model '{name}'"
-        if found.is_dir():
-            integrity.read(found, integrity.recorded(name, version, place), what=what)
-        else:
-            root, _, last = place.rpartition("/")
-            known = {last: integrity.recorded(name, version, root).get(last, "")}
-            integrity.read(found.parent, known, what=what, whole=False)
-    return found
-
-
-def located(name: str, version: Version, place: str, scratch: Path) -> Path | None:
-    """A file or folder kept with a version: itself where it is on this machine, else a copy in ``scratch``.
-
-    None where the version has no such file. Raises MachineError where its artifacts cannot be reached.
-    """
-    folder = local_folder(version)
-    if folder is not None:
-        if not folder.exists():
-            raise MachineError(
-                f"version {version.number} of model '{name}' has lost its files: no folder {folder}",
-                remedy="bring the folder back, or delete the version in MLflow and register again",
-            )
-        return folder / place if (folder / place).exists() else None
-    client = store.client()
-    import mlflow.artifacts
-    from mlflow.exceptions import MlflowException
-
-    uri = client.get_model_version_download_uri(name, str(version.number))
-    try:
-        return Path(
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri}/{place}", dst_path=str(scratch), tracking_uri=address.tracking_uri()
-            )
-        )
-    except (MlflowException, OSError) as error:
-        raise MachineError(
-            f"the files of version {version.number} of model '{name}' cannot be read ({error})",
-            remedy="look whether the artifact store answers",
-        ) from error
-
-
-def local_folder(version: Version) -> Path | None:
-    """The folder of a version whose files are on this machine's disk; found again where the workspace was moved."""
-    where = version.folder or ""
-    parts = urlparse(where)
-    if parts.scheme not in ("", "file") or not where:
-        return None
-    folder = Path(unquote(parts.path)) if parts.scheme else Path(where)
-    database = address.database(address.registry_uri())
-    if not folder.exists() and database is not None and address.ARTIFACTS.name in folder.parts:
-        tail = folder.parts[folder.parts.index(address.ARTIFACTS.name) :]
-        moved = database.parent.joinpath(*tail)
-        return moved if moved.exists() else folder
-    return folder
+    current = aliased(name, alias)
+    if current is None or current.number != version:
+        store.client().set_registered_model_alias(name, alias, str(version))
+    other = aliased(name, CHALLENGER)
+    if alias == CHAMPION and other is not None and other.number == version:
+        store.client().delete_registered_model_alias(name, CHALLENGER)
 
 
 def receipt_matches(receipt: Path) -> bool:
@@ -263,11 +192,11 @@ def examined(name: str) -> list[tuple[str, bool]]:
         what = f"version {version.number} of model '{name}'"
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                package = located(name, version, PACKAGE, Path(scratch))
+                package = version_files.located(name, version, PACKAGE, Path(scratch))
                 if package is None:
                     raise MachineError(f"{what} has lost its package", remedy="register the model again")
                 integrity.read(package, integrity.recorded(name, version, PACKAGE), what=what)
-                folder = local_folder(version)
+                folder = version_files.local_folder(version)
                 if folder is not None:
                     integrity.read(folder, integrity.recorded(name, version, ""), what=what, whole=False)
             told.append((f"the files of {alias} {what} are those that were registered", True))
@@ -286,6 +215,23 @@ def temperature(version: Version) -> float | None:
     if found is not None and not 0 < found < float("inf"):
         raise InputError(f"the tag {TEMPERATURE} of version {version.number} is '{text}'", remedy="delete the tag")
     return found
+
+
+def temperature_tag(evaluate: Path) -> dict[str, str]:
+    """The tag that :func:`temperature` reads, from an evaluation; none where no temperature could be fitted."""
+    fitted = json.loads((evaluate / "temperature.json").read_text(encoding="utf-8"))["temperature"]
+    return {} if fitted is None else {TEMPERATURE: repr(float(fitted))}
+
+
+def extras(augment: Path, evaluate: Path) -> dict[str, Path]:
+    """Files kept with a version, by their path in it."""
+    files = {
+        PREDICTIONS: evaluate / "predictions.parquet",
+        "lineage/augmentation.json": augment / "policy.json",
+        "lineage/params.yaml": Path("params.yaml"),
+        "lineage/dvc.lock": Path("dvc.lock"),
+    }
+    return {path: source for path, source in files.items() if source.is_file()}
 
 
 def _is(found: Version | None, number: int, digest: str | None) -> bool:

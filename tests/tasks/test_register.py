@@ -27,7 +27,7 @@ from hallmark.contracts.errors import InputError, MachineError
 from hallmark.judgement.gate import Gate
 from hallmark.judgement.objective import Objective
 from hallmark.models import weights
-from hallmark.tracking import integrity, registry, runs, store
+from hallmark.tracking import integrity, registry, runs, store, version_files
 from hallmark.tracking.params import Tracking
 from tasks import register
 
@@ -264,7 +264,7 @@ def test_a_changed_package_is_refused_by_name(root: Path) -> None:
     run(root, seed=1, wrong=30)
     version = registry.numbered("animals", 1)
     assert version is not None
-    model_folder = registry.local_folder(version)
+    model_folder = version_files.local_folder(version)
     assert model_folder is not None
     folder = model_folder / registry.PACKAGE
     told = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()}
@@ -312,7 +312,7 @@ def test_what_is_loaded_is_what_was_compared(root: Path) -> None:
     source = resolve("models:/animals@champion")
     version = registry.numbered("animals", 1)
     assert version is not None
-    shutil.rmtree(registry.local_folder(version))  # type: ignore[arg-type]
+    shutil.rmtree(version_files.local_folder(version))  # type: ignore[arg-type]
     assert Classifier(source.files).probabilities([picture()]).shape == (1, 3)
 
 

@@ -1,0 +1,49 @@
+"""A model against the champion of its name, on the predictions that were kept with it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from hallmark.judgement import gate
+from hallmark.tracking import registry, version_files
+
+if TYPE_CHECKING:
+    from hallmark.judgement.gate import Comparison, Judged
+    from hallmark.judgement.objective import Objective
+    from hallmark.tracking.lookup import Version
+
+
+def against(
+    champion: Version | None,
+    judged: Judged,
+    *,
+    name: str,
+    objective: Objective,
+    min_gain: float,
+    confidence: float,
+    replicates: int,
+    seed: int,
+) -> tuple[str, str, Comparison | None]:
+    """Decision, its reason, and the comparison it rests on; ``name`` is the registered model's."""
+    if champion is None:
+        return gate.PROMOTED, "it passed the gate, and there is no other champion", None
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = version_files.file_of(name, champion, registry.PREDICTIONS, Path(scratch))
+        about = version_files.file_of(name, champion, f"{registry.PACKAGE}/model.json", Path(scratch))
+        if kept is None or about is None:
+            reason = (
+                f"champion version {champion.number} was registered without its predictions; move the alias by hand"
+            )
+            return gate.CHALLENGER, reason, None
+        rival = gate.Judged.of(pd.read_parquet(kept), json.loads(about.read_text(encoding="utf-8"))["classes"])
+    comparison = gate.compare(objective, judged, rival, replicates=replicates, seed=seed)
+    if comparison is None:
+        reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"
+        return gate.CHALLENGER, reason, None
+    decision, reason = gate.decide(comparison, version=champion.number, min_gain=min_gain, confidence=confidence)
+    return decision, reason, comparison

@@ -1,0 +1,76 @@
+"""The files kept with a version of a registered model: on this machine's disk, or fetched from the artifact store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from hallmark.contracts.errors import MachineError
+from hallmark.tracking import address, integrity, store
+
+if TYPE_CHECKING:
+    from hallmark.tracking.lookup import Version
+
+
+def file_of(name: str, version: Version, place: str, scratch: Path) -> Path | None:
+    """As :func:`located`, after its digest was compared with the registry's.
+
+    A version from before digests were kept passes. Raises MachineError where a file is another one now.
+    """
+    found = located(name, version, place, scratch)
+    if found is not None and integrity.FILES in version.tags:
+        what = f"version {version.number} of model '{name}'"
+        if found.is_dir():
+            integrity.read(found, integrity.recorded(name, version, place), what=what)
+        else:
+            root, _, last = place.rpartition("/")
+            known = {last: integrity.recorded(name, version, root).get(last, "")}
+            integrity.read(found.parent, known, what=what, whole=False)
+    return found
+
+
+def located(name: str, version: Version, place: str, scratch: Path) -> Path | None:
+    """A file or folder kept with a version: itself where it is on this machine, else a copy in ``scratch``.
+
+    None where the version has no such file. Raises MachineError where its artifacts cannot be reached.
+    """
+    folder = local_folder(version)
+    if folder is not None:
+        if not folder.exists():
+            raise MachineError(
+                f"version {version.number} of model '{name}' has lost its files: no folder {folder}",
+                remedy="bring the folder back, or delete the version in MLflow and register again",
+            )
+        return folder / place if (folder / place).exists() else None
+    client = store.client()
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+
+    uri = client.get_model_version_download_uri(name, str(version.number))
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{uri}/{place}", dst_path=str(scratch), tracking_uri=address.tracking_uri()
+            )
+        )
+    except (MlflowException, OSError) as error:
+        raise MachineError(
+            f"the files of version {version.number} of model '{name}' cannot be read ({error})",
+            remedy="look whether the artifact store answers",
+        ) from error
+
+
+def local_folder(version: Version) -> Path | None:
+    """The folder of a version whose files are on this machine's disk; found again where the workspace was moved."""
+    where = version.folder or ""
+    parts = urlparse(where)
+    if parts.scheme not in ("", "file") or not where:
+        return None
+    folder = Path(unquote(parts.path)) if parts.scheme else Path(where)
+    database = address.database(address.registry_uri())
+    if not folder.exists() and database is not None and address.ARTIFACTS.name in folder.parts:
+        tail = folder.parts[folder.parts.index(address.ARTIFACTS.name) :]
+        moved = database.parent.joinpath(*tail)
+        return moved if moved.exists() else folder
+    return folder
