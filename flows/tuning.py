@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hallmark.experiments.confirmation import Confirmed
     from hallmark.experiments.space import Space
     from hallmark.experiments.study import Row
-    from hallmark.tracking.runs import TrackedRun
+    from hallmark.tracking.tracked_run import TrackedRun
 
 NAME = "tune"
 BASELINE_MS = "baseline_ms"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hallmark.tracking import address, card, dataset, delivery, journal, lineage, outbox, runs, store
+from hallmark.tracking import address, card, dataset, delivery, journal, lineage, outbox, runs, store, tracked_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,7 +102,7 @@ def refuse(tracking: Tracking, *, weights: Path, published: Published) -> None:
     database = address.database(address.tracking_uri())
     if database is not None and not database.exists():
         return
-    made = (weights.name, runs.digest(weights))
+    made = (weights.name, tracked_run.digest(weights))
     header = journal.Header(
         uri=address.tracking_uri(),
         experiment=tracking.experiment,
