@@ -119,6 +119,7 @@ def given_to_datalab(workspace: Path, out: Path) -> list[str]:
     from hallmark.pipeline.params import read
     from hallmark.quality import embedding, labels, thumbnails
     from hallmark.splitting.units import positions
+    from hallmark.statistics.components import Components
 
     params = read(workspace / "params.yaml").values
     manifest = pd.read_parquet(workspace / "data" / "ingest" / "manifest.parquet")
@@ -132,8 +133,8 @@ def given_to_datalab(workspace: Path, out: Path) -> list[str]:
         workspace / "data" / "ingest", images[["shard", "row"]].to_numpy(np.int64), side=embedding.SIDE, workers=2
     )
     colours, gradients = embedding.colours(small), embedding.gradients(small)
-    looks = embedding.Components.fit(colours).of(colours)
-    both = embedding.join(embedding.Components.fit(gradients).of(gradients), looks)
+    looks = Components.fit(colours).of(colours)
+    both = embedding.join(Components.fit(gradients).of(gradients), looks)
     unit, _ = pd.factorize(images["pixel_hash"])
     order = positions(images["pixel_hash"], seed=params["seed"])
     _, probabilities = labels.fit(both, label, labels.folds(unit, label, order, params["clean"]["folds"]), len(names))

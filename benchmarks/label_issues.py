@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks import idx
 from benchmarks.long_tailed import shares
 from hallmark.quality import embedding, labels
+from hallmark.statistics.components import Components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def probabilities(images: NDArray[np.uint8], label: NDArray[np.int64], folds: in
     small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in images[..., 0]]
     thumbnails = np.stack(small)[..., None].repeat(3, axis=3)
     shapes, looks = embedding.gradients(thumbnails), embedding.colours(thumbnails)
-    both = embedding.join(embedding.Components.fit(shapes).of(shapes), embedding.Components.fit(looks).of(looks))
+    both = embedding.join(Components.fit(shapes).of(shapes), Components.fit(looks).of(looks))
     order = np.random.default_rng(seed).random(len(label))
     fold = labels.folds(np.arange(len(label)), label, order, folds)
     return labels.fit(both, label, fold, int(label.max()) + 1)[1]

@@ -108,7 +108,6 @@ def run(
     from hallmark.contracts.tables import MEASUREMENTS, read_table
     from hallmark.images.shards import Reader
     from hallmark.judgement import assessment, calibration, comparison, prediction, scaling, slices
-    from hallmark.judgement.metrics import auroc, softmax
     from hallmark.judgement.publication import (
         confusion_table,
         headline,
@@ -120,6 +119,8 @@ def run(
     from hallmark.judgement.robustness import KINDS, Perturbation
     from hallmark.models import weights
     from hallmark.sampling import partitions
+    from hallmark.statistics.metrics import auroc
+    from hallmark.statistics.temperature import softmax
 
     measured = read_table(validate / "measurements.parquet", MEASUREMENTS)[["path", "width", "height", "brightness"]]
     images = partitions.standing(ingest=ingest, split=split, clean=clean).merge(measured, on="path", validate="1:1")

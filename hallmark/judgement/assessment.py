@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hallmark.judgement import intervals, metrics
+from hallmark.statistics import intervals, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from hallmark.judgement.intervals import Estimate
     from hallmark.judgement.objective import Objective
+    from hallmark.statistics.intervals import Estimate
 
     Floats = NDArray[np.float64]
 

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hallmark.contracts.errors import InputError
-from hallmark.judgement import assessment, intervals
+from hallmark.judgement import assessment
 from hallmark.judgement.assessment import Judged
 from hallmark.judgement.linear import FEATURES, Linear, Moments, scatter, shrinkage
 from hallmark.judgement.objective import score
+from hallmark.statistics import intervals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hallmark.judgement.intervals import Estimate
     from hallmark.judgement.objective import Objective
+    from hallmark.statistics.intervals import Estimate
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
 
-from hallmark.judgement import metrics
-from hallmark.judgement.intervals import wilson
+from hallmark.statistics import metrics
+from hallmark.statistics.intervals import wilson
+from hallmark.statistics.temperature import fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +47,4 @@ def temperature(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -
     if len(labels) == 0 or bool((logits.argmax(axis=1) == labels).all()):
         return None
 
-    def loss(log_temperature: float) -> float:
-        return float(metrics.log_losses(labels, metrics.softmax(logits, float(np.exp(log_temperature)))).mean())
-
-    found = optimize.minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+    return fit(logits, labels, bounds=(np.log(0.05), np.log(20)), divide=True)[0]

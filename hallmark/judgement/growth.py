@@ -15,11 +15,12 @@ import numpy as np
 
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.seeds import derive
-from hallmark.judgement import assessment, intervals
+from hallmark.judgement import assessment
 from hallmark.judgement.assessment import Judged
 from hallmark.judgement.baselines import DIGITS, EVEN, rounded
 from hallmark.judgement.linear import Linear, Moments, scatter, shrinkage
 from hallmark.judgement.objective import score
+from hallmark.statistics import intervals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +109,9 @@ class _Curves:
         self.within = sum((scatter(images) for images in self.images), np.zeros((train.shape[1],) * 2))
         self.shrink, self.n = shrinkage(train, label, len(self.images)), len(train)
         self.full = self._answers(self.whole, self.within)
-        self.weights = intervals.resamples(judged.labels, judged.clusters, replicates=REPLICATES, seed=seed)
+        self.weights = intervals.bootstrap(
+            lambda weights: {"weights": weights}, judged.labels, judged.clusters, replicates=REPLICATES, seed=seed
+        )["weights"]
 
     def of_all(self) -> dict[str, Any]:
         """The curve of the objective as all classes grow."""

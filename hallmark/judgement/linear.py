@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from hallmark.judgement.metrics import softmax
 from hallmark.quality import embedding
+from hallmark.statistics.components import Components
+from hallmark.statistics.temperature import softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def features(fitted_on: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[F
     parts: list[list[NDArray[np.float32]]] = [[] for _ in range(1 + len(others))]
     for kind in (embedding.gradients, embedding.colours):
         raw = [kind(thumbnails) for thumbnails in (fitted_on, *others)]
-        components = embedding.Components.fit(raw[0])
+        components = Components.fit(raw[0])
         for place, each in enumerate(raw):
             parts[place].append(components.of(each))
     return [np.concatenate(kinds, axis=1).astype(np.float64) for kinds in parts]

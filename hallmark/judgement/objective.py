@@ -83,7 +83,7 @@ def score(
     """
     import numpy as np
 
-    from hallmark.judgement import metrics
+    from hallmark.statistics import metrics
 
     if len(labels) == 0:
         raise InputError(f"objective.metric '{objective.metric}' needs at least one image, but there is none")

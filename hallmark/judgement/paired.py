@@ -16,14 +16,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
-from hallmark.judgement.intervals import undefined
+from hallmark.statistics.intervals import student, undefined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hallmark.judgement.intervals import Estimate
+    from hallmark.statistics.intervals import Estimate
 
 KEEP, DROP, CANNOT_TELL = "keep", "drop", "cannot tell"
 OF_SHARES = (-1.0, 1.0)  # what a difference of two shares can be
@@ -45,8 +44,7 @@ def interval(
     if len(numbers) < 2 or len(numbers) < len(values):
         return undefined()
     mean = round(float(np.mean(numbers)), DIGITS)
-    error = float(np.std(numbers, ddof=1)) * math.sqrt(1 / len(numbers) + overlap)
-    half = float(stats.t.ppf(0.975, len(numbers) - 1)) * error
+    half = student(numbers, overlap=overlap)
     low, high = bounds or (-math.inf, math.inf)
     return {"value": mean, "ci95": [round(max(low, mean - half), DIGITS), round(min(high, mean + half), DIGITS)]}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hallmark.judgement import calibration, metrics
+from hallmark.judgement import calibration
 from hallmark.judgement.publication import judged_of
+from hallmark.statistics import metrics
+from hallmark.statistics.temperature import softmax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,7 @@ def scaled(
     temperature = calibration.temperature(val_logits, labels)
     if temperature is None:
         return UNSCALED
-    after = judged_of(test, metrics.softmax(test_logits, temperature), tuple(classes))
+    after = judged_of(test, softmax(test_logits, temperature), tuple(classes))
     bins = metrics.bins_of(after.confidence)
     return {
         "temperature": temperature,

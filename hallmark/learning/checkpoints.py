@@ -30,7 +30,7 @@ FINISHED = "finished"
 KEEP = 8  # unfinished trainings
 SECONDS = 15.0  # between checkpoints within an epoch
 SPARE = 1.0  # seconds after a checkpoint in which the end of an epoch makes no further one
-ROOMS = ("contracts", "images", "judgement", "learning", "models", "sampling", "transforms")
+ROOMS = ("contracts", "images", "judgement", "learning", "models", "sampling", "statistics", "transforms")
 
 _log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from hallmark.contracts.names import NO_FOLDER, SPLITS, probability_columns
 from hallmark.contracts.runtime import workers
 from hallmark.quality import decisions, embedding, labels, outliers, thumbnails
 from hallmark.quality.predictions import read_predictions
+from hallmark.statistics.components import Components
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,8 +168,8 @@ def detect(
     small = thumbnails.load(folder, stored, side=embedding.SIDE, workers=workers())
     colours = embedding.colours(small)
     shown, work.outcome.facts["encoder"] = (embedding.gradients(small), None) if encode is None else encode(stored)
-    looks = embedding.Components.fit(colours[work.certain]).of(colours)
-    shapes = embedding.Components.fit(shown[work.certain]).of(shown)
+    looks = Components.fit(colours[work.certain]).of(colours)
+    shapes = Components.fit(shown[work.certain]).of(shown)
     fit = work.certain
     if rules.outliers != "off":
         fit = fit & ~work.find_outliers(shapes, looks)

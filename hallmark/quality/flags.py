@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hallmark.contracts.names import REASONS
+from hallmark.statistics.robust import centre
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,8 +88,7 @@ def standing(values: NDArray[np.float64], telling: NDArray[np.bool_], *, log: bo
     if not telling.any():
         return np.zeros(len(values))
     numbers = np.log(np.maximum(values, LEAST_VALUE_OF_LOG)) if log else values
-    middle = float(np.median(numbers[telling]))
-    deviation = 1.4826 * float(np.median(np.abs(numbers[telling] - middle)))
+    middle, deviation = centre(numbers[telling])
     return np.nan_to_num((numbers - middle) / max(deviation, LEAST_DEVIATION_OF_LOG if log else LEAST_DEVIATION))
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
+
+from hallmark.statistics import temperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +39,12 @@ class Classifier:
     weights: Floats  # [centres, classes]
     prior: Floats  # [classes]
     width: float
-    temperature: float
+    sharpness: float  # factor of the scores
 
     def predict(self, embedding: NDArray[np.float32]) -> Floats:
         parts = [kernel @ self.weights + self.prior for _, kernel in _kernels(embedding, self.centres, self.width)]
         scores = np.concatenate(parts) if parts else np.zeros((0, len(self.prior)))
-        return _softmax(scores * self.temperature)
+        return temperature.softmax(scores * self.sharpness)
 
 
 def fit(embedding: NDArray[np.float32], label: Integers, fold: Integers, n_classes: int) -> tuple[Classifier, Floats]:
@@ -69,16 +70,16 @@ def fit(embedding: NDArray[np.float32], label: Integers, fold: Integers, n_class
                 out = np.flatnonzero(fold == number)
                 for part, kernel in _kernels(embedding[out], centres, width / max(unit, 1e-12)):
                     scores[out[part]] = kernel @ weights + prior
-            temperature, loss = _temperature(scores, label)
+            sharpness, loss = _sharpness(scores, label)
             if best is None or loss < best[0]:
-                best = (loss, width / max(unit, 1e-12), ridge, temperature, scores)
+                best = (loss, width / max(unit, 1e-12), ridge, sharpness, scores)
     assert best is not None
-    _, width, ridge, temperature, scores = best
+    _, width, ridge, sharpness, scores = best
     gram, moment, count = _sums(embedding, target, fold, centres, width)
     prior = count.sum(axis=0) / count.sum()
     weights = _solve(gram.sum(axis=0), moment.sum(axis=0), prior, _kernel(centres, centres, width), ridge)
-    model = Classifier(centres=centres, weights=weights, prior=prior, width=width, temperature=temperature)
-    return model, _softmax(scores * temperature)
+    model = Classifier(centres=centres, weights=weights, prior=prior, width=width, sharpness=sharpness)
+    return model, temperature.softmax(scores * sharpness)
 
 
 def calibrated(probabilities: Floats, label: Integers) -> Floats:
@@ -87,7 +88,7 @@ def calibrated(probabilities: Floats, label: Integers) -> Floats:
     A network is too sure of itself for its probabilities to be evidence as they are (Guo et al., ICML 2017).
     """
     scores = np.log(np.maximum(probabilities, 1e-12))
-    return _softmax(scores * _temperature(scores, label)[0])
+    return temperature.softmax(scores * _sharpness(scores, label)[0])
 
 
 def folds(unit: Integers, label: Integers, order: Floats, count: int) -> Integers:
@@ -186,19 +187,6 @@ def _solve(gram: Floats, moment: Floats, prior: Floats, inner: Floats, ridge: fl
     return weights
 
 
-def _softmax(scores: Floats) -> Floats:
-    power = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return power / power.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
-
-
-def _temperature(scores: Floats, label: Integers) -> tuple[float, float]:
+def _sharpness(scores: Floats, label: Integers) -> tuple[float, float]:
     """The factor of the scores with the least log loss, and that loss."""
-
-    def loss(log_factor: float) -> float:
-        scaled = scores * np.exp(log_factor)
-        top = scaled.max(axis=1)
-        right = scaled[np.arange(len(label)), label]
-        return float((np.log(np.exp(scaled - top[:, None]).sum(axis=1)) + top - right).mean())
-
-    found = minimize_scalar(loss, bounds=(-2.0, 5.0), method="bounded")
-    return float(np.exp(found.x)), float(found.fun)
+    return temperature.fit(scores, label, bounds=(-2.0, 5.0), divide=False)

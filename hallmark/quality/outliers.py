@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hallmark.statistics.neighbours import NOBODY, nearest
+from hallmark.statistics.robust import centre
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 FEWEST_NEIGHBOURS, MOST_NEIGHBOURS = 5, 100
 _REFERENCE = 20_000
 _LOW, _HIGH = 0.90, 0.97
-_BLOCK = 2048
 _LEAST, _LEAST_DEVIATION = 1e-6, 0.01
 _SHRINK = 0.05
 
@@ -45,9 +47,8 @@ def strangeness(kinds: Sequence[NDArray[np.float32]], reference: NDArray[np.bool
         usual = logs[reference & np.isfinite(logs)]
         if len(usual) == 0:
             return np.full(len(reference), np.inf)
-        middle = np.median(usual)
-        deviation = 1.4826 * np.median(np.abs(usual - middle))
-        total += (logs - middle) / max(float(deviation), _LEAST_DEVIATION)
+        middle, deviation = centre(usual)
+        total += (logs - middle) / max(deviation, _LEAST_DEVIATION)
     return total
 
 
@@ -59,22 +60,12 @@ def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> F
     """
     chosen = np.flatnonzero(reference)
     chosen = chosen[:: max(1, -(-len(chosen) // _REFERENCE))]
-    anchors = embedding[chosen].astype(np.float64)
-    own = np.full(len(embedding), -1)
+    own = np.full(len(embedding), NOBODY)
     own[chosen] = np.arange(len(chosen))
-    length = (anchors**2).sum(axis=1)
     k = min(max(FEWEST_NEIGHBOURS, min(len(chosen) // 100, MOST_NEIGHBOURS)), max(len(chosen) - 1, 0))
-    out = np.full(len(embedding), np.inf)
     if k == 0:
-        return out
-    for begin in range(0, len(embedding), _BLOCK):
-        rows = embedding[begin : begin + _BLOCK].astype(np.float64)
-        square = (rows**2).sum(axis=1)[:, None] + length - 2 * rows @ anchors.T
-        mine = own[begin : begin + _BLOCK]
-        square[np.flatnonzero(mine >= 0), mine[mine >= 0]] = np.inf
-        nearest = np.partition(square, k - 1, axis=1)[:, :k]
-        out[begin : begin + _BLOCK] = np.sqrt(nearest.clip(min=0)).mean(axis=1)
-    return out
+        return np.full(len(embedding), np.inf)
+    return nearest(embedding, embedding[chosen], k=k, but=own)[0].mean(axis=1)
 
 
 def threshold(scores: Floats, *, false_alarms: float) -> float:

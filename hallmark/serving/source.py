@@ -32,7 +32,7 @@ class Source:
 
     ``files``: the contents of a classifier's :data:`FILES`, checked against the registry's digests. ``version``: None
     if the model is not registered. ``temperature``: fitted on the validation images, None if there is none (see
-    :func:`hallmark.serving.answers.calibrated`).
+    :func:`hallmark.statistics.temperature.rescaled`).
     """
 
     files: Mapping[str, bytes]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hallmark.contracts.seeds import derive
+from hallmark.statistics.components import principal
+from hallmark.statistics.neighbours import nearest
 from hallmark.synthesis.gate import Gate, rounded
-from hallmark.synthesis.neighbours import nearest
 from hallmark.transforms.judge import describe
 
 if TYPE_CHECKING:
@@ -55,10 +56,8 @@ def gate(
     The same figures of held-out real images are the yardstick: what real images reach. A figure that too few images
     leave undefined refuses the set, unless its bound (0, of the AUC 1) asks nothing.
     """
-    from sklearn.decomposition import PCA
-
     base = describe(real)
-    plane = PCA(n_components=min(COMPONENTS, *base.shape), svd_solver="covariance_eigh").fit(base)
+    plane = principal(base, COMPONENTS).fit(base)
     points = plane.transform(base).astype(np.float32)
     points_made = plane.transform(describe(made)).astype(np.float32)
     points_held = plane.transform(describe(held_out)).astype(np.float32) if len(held_out) else points[:0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hallmark.statistics.components import principal
 from hallmark.synthesis.gate import Gate, rounded
 from hallmark.transforms.judge import describe
 
@@ -85,15 +86,13 @@ def gate(
 
 
 def _fitted(images: Images, labels: Labels) -> Any:
-    from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     images, labels = images[:MOST], labels[:MOST]
     features = describe(images)
-    components = min(COMPONENTS, *features.shape)
     model = make_pipeline(
-        PCA(n_components=components, whiten=True, svd_solver="covariance_eigh"),
+        principal(features, COMPONENTS, whiten=True),
         LogisticRegression(C=0.1, class_weight="balanced", max_iter=500),
     )
     return model.fit(features, labels)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hallmark.statistics.metrics import superiority
+from hallmark.statistics.neighbours import nearest
 from hallmark.synthesis.gate import Gate, rounded
-from hallmark.synthesis.neighbours import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,9 +104,4 @@ def _ratios(points: NDArray[np.float32], train: NDArray[np.float32]) -> tuple[ND
 
 def _closer(made: NDArray[np.float64], held_out: NDArray[np.float64]) -> float:
     """The probability that a made image's ratio is below a held-out one's, ties halved."""
-    if not len(made) or not len(held_out):
-        return float("nan")
-    ordered = np.sort(held_out)
-    above = len(ordered) - np.searchsorted(ordered, made, side="right")
-    ties = np.searchsorted(ordered, made, side="right") - np.searchsorted(ordered, made, side="left")
-    return float((above + ties / 2).mean() / len(ordered))
+    return superiority(held_out, made) if len(made) and len(held_out) else float("nan")

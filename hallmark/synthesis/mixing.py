@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from hallmark.contracts.seeds import derive
+from hallmark.statistics.neighbours import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,9 +52,10 @@ class _Plane:
         self._latent = (flat - self._mean) @ self._axes.T
         rest = flat - self._mean - self._latent @ self._axes
         self._rest = rest.std(axis=0)
-        distances = np.linalg.norm(self._latent[:, None] - self._latent[None], axis=2)
-        np.fill_diagonal(distances, np.inf)
-        self._near = np.argsort(distances, axis=1, kind="stable")[:, : max(1, min(NEIGHBOURS, len(images) - 1))]
+        own = np.arange(len(images))
+        self._near = own[:, None]  # a class of one image has no neighbour but itself
+        if len(own) > 1:
+            self._near = nearest(self._latent, self._latent, k=min(NEIGHBOURS, len(own) - 1), but=own)[1]
 
     def draw(self, count: int, random: np.random.Generator) -> NDArray[np.uint8]:
         """Images uint8 [count, pixels]."""

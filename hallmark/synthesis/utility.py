@@ -19,6 +19,7 @@ from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
 from hallmark.learning import devices
 from hallmark.models.cnn import cnn
+from hallmark.statistics.intervals import student
 from hallmark.synthesis.gate import Gate, rounded
 from hallmark.synthesis.parallel import machine, mapping
 
@@ -198,8 +199,6 @@ def _recalls(
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """A 95 % interval of the mean, by Student's t."""
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    """A 95 % interval of the mean."""
+    half = student(values)
     return float(values.mean()) - half, float(values.mean()) + half

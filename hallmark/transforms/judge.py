@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from hallmark.statistics.components import principal
+from hallmark.statistics.orientation import planes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -29,14 +32,12 @@ class Judge:
     """Fitted on images uint8 [n, height, width, channels] with labels int64 [n] of at least two classes."""
 
     def __init__(self, images: Images, labels: Labels) -> None:
-        from sklearn.decomposition import PCA
         from sklearn.pipeline import make_pipeline
         from sklearn.svm import SVC
 
         features = describe(images)
-        components = min(COMPONENTS, features.shape[1], len(features))
         self._model: Any = make_pipeline(
-            PCA(n_components=components, svd_solver="covariance_eigh"),
+            principal(features, COMPONENTS),
             SVC(C=10.0, kernel="rbf", gamma="scale", class_weight="balanced"),
         )
         self._model.fit(features, labels)
@@ -76,15 +77,10 @@ def _orientations(grey: Features) -> Features:
     horizontal = (framed[:, 1:-1, 2:] - framed[:, 1:-1, :-2]) / 2
     length = np.hypot(vertical, horizontal)
     turn = (np.arctan2(vertical, horizontal) / (2 * np.pi) * ORIENTATIONS) % ORIENTATIONS
-    low = np.floor(turn).astype(np.int64) % ORIENTATIONS
-    part = turn - np.floor(turn)
-    planes = np.zeros((*grey.shape, ORIENTATIONS), dtype=np.float32)
-    np.put_along_axis(planes, low[..., None], (length * (1 - part))[..., None], axis=3)
-    high = ((low + 1) % ORIENTATIONS)[..., None]
-    np.put_along_axis(planes, high, np.take_along_axis(planes, high, axis=3) + (length * part)[..., None], axis=3)
+    by_orientation = np.stack(list(planes(length, turn, ORIENTATIONS)), axis=3)
     rows = np.array_split(np.arange(grey.shape[1]), min(CELLS, grey.shape[1]))
     columns = np.array_split(np.arange(grey.shape[2]), min(CELLS, grey.shape[2]))
-    cells = [planes[:, r[0] : r[-1] + 1, c[0] : c[-1] + 1].mean(axis=(1, 2)) for r in rows for c in columns]
+    cells = [by_orientation[:, r[0] : r[-1] + 1, c[0] : c[-1] + 1].mean(axis=(1, 2)) for r in rows for c in columns]
     histogram = np.concatenate(cells, axis=1)
     norm = np.linalg.norm(histogram, axis=1, keepdims=True)
     rooted: Features = np.sqrt(histogram / np.maximum(norm, 1e-6)).astype(np.float32)

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from hallmark.contracts.names import probability_columns
-from hallmark.judgement import assessment, calibration, intervals, metrics, slices
+from hallmark.judgement import assessment, calibration, slices
 from hallmark.judgement.assessment import Judged
-from hallmark.judgement.metrics import softmax
 from hallmark.judgement.objective import METRICS, Objective, score
 from hallmark.judgement.publication import confusion_table, judged_of, prediction_table, warnings_of
+from hallmark.statistics import intervals, metrics
+from hallmark.statistics.temperature import softmax
 
 DRAW = {"replicates": 300, "seed": 7}
 

@@ -5,8 +5,8 @@ import pytest
 from sklearn import metrics as reference
 
 from hallmark.contracts.errors import InputError
-from hallmark.judgement import metrics
 from hallmark.judgement.objective import Objective, describe, score
+from hallmark.statistics import metrics
 
 CLASSES = ["a", "b", "c", "d"]
 

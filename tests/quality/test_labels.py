@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hallmark.quality import embedding, labels
+from hallmark.statistics.components import Components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +20,7 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     small = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     large = np.repeat(np.repeat(np.repeat(small, 4, axis=1), 4, axis=2)[..., None], 3, axis=3)
     shapes, looks = embedding.gradients(large), embedding.colours(large)
-    both = embedding.join(embedding.Components.fit(shapes).of(shapes), embedding.Components.fit(looks).of(looks))
+    both = embedding.join(Components.fit(shapes).of(shapes), Components.fit(looks).of(looks))
     return both, bunch.target.astype(np.int64)
 
 

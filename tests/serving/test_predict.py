@@ -16,7 +16,8 @@ from hallmark.contracts.errors import InputError, MachineError
 from hallmark.images.guard import Limits
 from hallmark.serving import paths, scores
 from hallmark.serving import predict as predicting
-from hallmark.serving.answers import answer, calibrated
+from hallmark.serving.answers import answer
+from hallmark.statistics.temperature import rescaled
 
 LIMITS = Limits(max_pixels=10**6, seconds=600, memory_mib=512)
 
@@ -106,8 +107,8 @@ def test_calibration_is_a_temperature_on_the_logits() -> None:
     logits = np.array([2.0, -1.0, 0.5])
     raw = np.exp(logits) / np.exp(logits).sum()
     wanted = np.exp(logits / 1.7) / np.exp(logits / 1.7).sum()
-    assert calibrated(raw, 1.7) == pytest.approx(wanted)
-    assert calibrated(np.array([1.0, 0.0]), 2.0).tolist() == [1.0, 0.0]
+    assert rescaled(raw, 1.7) == pytest.approx(wanted)
+    assert rescaled(np.array([1.0, 0.0]), 2.0).tolist() == [1.0, 0.0]
     result = answer(raw, ["a", "b", "c"], 1.7)
     assert (result["label"], result["probabilities"]["a"]) == ("a", raw[0])
     assert result["calibrated"]["a"] == pytest.approx(wanted[0])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from hallmark.statistics.neighbours import nearest
 from hallmark.synthesis import memorisation
-from hallmark.synthesis.neighbours import nearest
 
 if TYPE_CHECKING:
     from tests.synthesis.conftest import Digits

@@ -6,9 +6,9 @@ no mistake at all, the bootstrap has nothing to say and the Wilson score interva
 calibration error is never negative, hence too large in resamples of a calibrated model: its interval is the basic
 (reflected) one, cut at 0.
 
->>> weights = resamples(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]), replicates=3, seed=0)
->>> weights.shape, weights[:, :2].tolist()  # the first two are one cluster, alone in its class
-((3, 4), [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+>>> labels, clusters = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])  # the first two images are one cluster
+>>> bootstrap(lambda weights: {"first": weights[:, 0]}, labels, clusters, replicates=3, seed=0)["first"].tolist()
+[1.0, 1.0, 1.0]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,16 +32,14 @@ CHUNK = 20_000_000  # weights held at once: 160 MB
 Estimate = dict[str, Any]
 
 
-def resamples(strata: Indices, clusters: Indices, *, replicates: int, seed: int) -> Floats:
-    """How often each image is drawn, [replicates, n]; a cluster belongs to the stratum of its first image."""
-    generator = np.random.default_rng(seed)
-    return _draw(*_layout(strata, clusters), replicates, generator)
-
-
 def bootstrap(
     statistic: Callable[[Floats], dict[str, Floats]], strata: Indices, clusters: Indices, *, replicates: int, seed: int
 ) -> dict[str, Floats]:
-    """Each statistic of every replicate, [replicates, ...]; ``statistic`` takes weights [some replicates, n]."""
+    """Each statistic of every replicate, [replicates, ...].
+
+    ``statistic`` takes how often each image is drawn, [some replicates, n]. A cluster belongs to the stratum of its
+    first image.
+    """
     generator = np.random.default_rng(seed)
     layout = _layout(strata, clusters)
     step = max(1, CHUNK // max(len(strata), 1))
@@ -78,6 +76,18 @@ def basic(value: float, replicates: Floats) -> Estimate:
         "value": float(value),
         "ci95": [max(0.0, min(2 * value - high, value)), max(2 * value - low, float(value))],
     }
+
+
+def student(values: Sequence[float] | Floats, *, overlap: float = 0.0) -> float:
+    """Half the 95 % t interval of the mean of two values or more (Student 1908).
+
+    ``overlap`` is n_test / n_train of a cross-validation, whose folds train on overlapping images, and 0 for
+    independent repeats (Nadeau and Bengio 2003).
+    """
+    from scipy.stats import t
+
+    error = float(np.std(values, ddof=1)) * math.sqrt(1 / len(values) + overlap)
+    return float(t.ppf(0.975, len(values) - 1)) * error
 
 
 def undefined() -> Estimate:

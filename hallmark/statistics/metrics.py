@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse, special, stats
+from scipy import sparse, stats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,11 +74,6 @@ class Counts:
         return _mean_where(self.f1(), (self.actual + self.predicted) > 0)
 
 
-def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Probabilities [n, classes] of the logits over the temperature."""
-    return np.asarray(special.softmax(logits / temperature, axis=1), dtype=np.float64)
-
-
 def log_losses(labels: Indices, probabilities: NDArray[np.floating[Any]]) -> Floats:
     """Minus the log of the probability given to the right class, in nats, [n]."""
     given = np.asarray(probabilities, dtype=np.float64)[np.arange(len(labels)), labels]
@@ -93,12 +88,20 @@ def auroc(labels: Indices, probabilities: NDArray[np.floating[Any]]) -> float | 
     values = []
     for index in range(probabilities.shape[1]):
         positive = labels == index
-        n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-        if n_positive and n_negative:
-            ranks = stats.rankdata(probabilities[:, index])
-            u = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
-            values.append(u / (n_positive * n_negative))
+        if positive.any() and not positive.all():
+            values.append(superiority(probabilities[positive, index], probabilities[~positive, index]))
     return float(np.mean(values)) if values else None
+
+
+def superiority(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> float:
+    """The probability that a value of ``one`` lies above one of ``other``, ties half (Mann and Whitney 1947).
+
+    >>> superiority(np.array([1.0, 3.0]), np.array([1.0, 2.0]))
+    0.625
+    """
+    ranks = stats.rankdata(np.concatenate([one, other]))
+    above = ranks[: len(one)].sum() - len(one) * (len(one) + 1) / 2
+    return float(above / (len(one) * len(other)))
 
 
 def weighted_auroc(labels: Indices, probabilities: NDArray[np.floating[Any]], weights: Floats) -> Floats:
