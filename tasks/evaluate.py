@@ -105,13 +105,13 @@ def run(
 
     from hallmark.contracts import progress
     from hallmark.contracts.seeds import derive
-    from hallmark.contracts.tables import MEASUREMENTS, read_table
+    from hallmark.contracts.tables import CLUSTERS, MEASUREMENTS, read_table, write_table
     from hallmark.images.shards import Reader
     from hallmark.judgement import assessment, calibration, comparison, prediction, scaling, slices
+    from hallmark.judgement.judged import Judged
     from hallmark.judgement.publication import (
         confusion_table,
         headline,
-        judged_of,
         prediction_table,
         warnings_of,
         write_figures,
@@ -137,9 +137,10 @@ def run(
         logits, *changed = ask(reader, test, perturbations=changes)
         held_out = None if val.empty else ask(reader, val)[0]
 
-    judged = judged_of(test, softmax(logits), known)
+    judged = Judged.of(test, softmax(logits), known)
     table = prediction_table(test, judged)
     table.to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
+    write_table(test[["path", "cluster"]], CLUSTERS, evaluate / "clusters.parquet")
     reliability = calibration.reliability(judged.confidence, judged.right)
     reliability.to_parquet(evaluate / "calibration.parquet", index=False, compression="zstd")
     reliability.to_csv(plots / "calibration.csv", index=False)
@@ -155,7 +156,7 @@ def run(
             "accuracy": assessment.accuracy(after, **draw),
             "change": assessment.accuracy_change(judged, after, **draw),
         }
-        for change, after in zip(changes, (judged_of(test, softmax(each), known) for each in changed), strict=True)
+        for change, after in zip(changes, (Judged.of(test, softmax(each), known) for each in changed), strict=True)
     }
     plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
     scaled = scaling.UNSCALED if held_out is None else scaling.scaled(val, held_out, test, logits, known)
@@ -180,7 +181,7 @@ def run(
         confusions=assessment.top_confusions(judged),
         calibration={"bins": len(reliability), "binning": "equal mass", **scaled},
         robustness=robustness,
-        without_flagged={"n": int(plain.sum()), **assessment.overall(judged.where(plain), **draw)},
+        without_flagged={"n": int(plain.sum()), **assessment.overall(judged.rows(plain), **draw)},
         probability_columns=dict(zip(judged.classes, table.columns[3:], strict=True)),
         **compared,
         warnings=warnings_of(judged, known, classes, parts, figures, objective),

@@ -13,6 +13,14 @@ from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader 
 if TYPE_CHECKING:
     from pathlib import Path
 
+<<<<<<< HEAD
+=======
+    from hallmark.judgement.gate import Comparison
+    from hallmark.judgement.judged import Judged
+    from hallmark.tracking import publication
+    from hallmark.tracking.lookup import Version
+
+>>>>>>> 2d467f4 (The promotion gate draws whole clusters, from the one Judged that evaluation uses)
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
@@ -62,13 +70,16 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
 
     from hallmark.contracts.durable import write_text
     from hallmark.contracts.seeds import derive
+    from hallmark.contracts.tables import CLUSTERS, read_table
     from hallmark.judgement import gate
+    from hallmark.judgement.judged import Judged
     from hallmark.judgement.objective import describe
     from hallmark.serving import package
     from hallmark.tracking import contest, lineage, publication, registry
 
     classes = json.loads((train / "model.json").read_text(encoding="utf-8"))["classes"]
-    judged = gate.Judged.of(pd.read_parquet(evaluate / "predictions.parquet"), classes)
+    clusters = read_table(evaluate / "clusters.parquet", CLUSTERS)
+    judged = Judged.read(pd.read_parquet(evaluate / "predictions.parquet"), clusters, classes)
     digest = package.digest(train)
     inputs = {folder.name: lineage.digest(folder) for folder in (augment, train, evaluate)}
     value, reasons = gate.assess(
@@ -138,3 +149,103 @@ def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register:
     text = json.dumps(receipt, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     write_text(register / registry.RECEIPT, text)
     return report
+<<<<<<< HEAD
+=======
+
+
+def _against(params: Params, judged: Judged, champion: Version | None) -> tuple[str, str, Comparison | None]:
+    """Decision, its reason, and the comparison it rests on."""
+    import json
+    import tempfile
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hallmark.contracts.seeds import derive
+    from hallmark.contracts.tables import CLUSTERS, read_table
+    from hallmark.judgement import gate
+    from hallmark.judgement.judged import Judged
+    from hallmark.tracking import registry
+
+    if champion is None:
+        return gate.PROMOTED, "it passed the gate, and there is no other champion", None
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = registry.file_of(params.model_name, champion, registry.PREDICTIONS, Path(scratch))
+        about = registry.file_of(params.model_name, champion, f"{registry.PACKAGE}/model.json", Path(scratch))
+        if kept is None or about is None:
+            reason = (
+                f"champion version {champion.number} was registered without its predictions; move the alias by hand"
+            )
+            return gate.CHALLENGER, reason, None
+        beside = registry.file_of(params.model_name, champion, registry.CLUSTERS, Path(scratch))
+        clusters = None if beside is None else read_table(beside, CLUSTERS)
+        rival = Judged.read(pd.read_parquet(kept), clusters, json.loads(about.read_text(encoding="utf-8"))["classes"])
+    seed = derive(params.seed, "register", "comparison")
+    comparison = gate.compare(params.objective, judged, rival, replicates=params.replicates, seed=seed)
+    if comparison is None:
+        reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"
+        return gate.CHALLENGER, reason, None
+    decision, reason = gate.decide(
+        comparison, version=champion.number, min_gain=params.min_gain, confidence=params.confidence
+    )
+    return decision, reason, comparison
+
+
+def _temperature(evaluate: Path) -> dict[str, str]:
+    """The tag by which `predict` and `serve` calibrate; none where no temperature could be fitted."""
+    import json
+
+    from hallmark.tracking import registry
+
+    found = json.loads((evaluate / "temperature.json").read_text(encoding="utf-8"))["temperature"]
+    return {} if found is None else {registry.TEMPERATURE: repr(float(found))}
+
+
+def _published(
+    params: Params, train: Path, evaluate: Path, decision: str, reasons: Sequence[str]
+) -> publication.Published:
+    """What MLflow's pages are to show."""
+    import json
+    import time
+    from pathlib import Path
+
+    from hallmark.tracking import card, dataset, lineage, publication
+
+    figures = json.loads((evaluate / "figures.json").read_text(encoding="utf-8"))
+    model = json.loads((train / "model.json").read_text(encoding="utf-8"))
+    source = dataset.source_of(Path.cwd())
+    told = card.Card(
+        name=params.model_name,
+        figures=figures,
+        model=model,
+        data=lineage.data(Path.cwd(), source=source),
+        decision=decision,
+        reasons=reasons,
+    )
+    support = {name: row["support"] for name, row in figures["per_class"].items()}
+    tested = {"images": figures["n_test"], "classes": support}
+    return publication.Published(
+        figures=card.values(figures),
+        dataset=dataset.describe([evaluate / "predictions.parquet"], source=source, profile=tested, part="test"),
+        tags={"hallmark.decision": decision, "hallmark.reasons": "; ".join(reasons)},
+        version_text=told.version,
+        model_text=told.registered(),
+        at=int(time.time() * 1000),
+    )
+
+
+def _extras(augment: Path, evaluate: Path) -> dict[str, Path]:
+    """Files kept with the version, by their place in it."""
+    from pathlib import Path
+
+    from hallmark.tracking import registry
+
+    places = {
+        registry.PREDICTIONS: evaluate / "predictions.parquet",
+        registry.CLUSTERS: evaluate / "clusters.parquet",
+        "lineage/augmentation.json": augment / "policy.json",
+        "lineage/params.yaml": Path("params.yaml"),
+        "lineage/dvc.lock": Path("dvc.lock"),
+    }
+    return {place: source for place, source in places.items() if source.is_file()}
+>>>>>>> 2d467f4 (The promotion gate draws whole clusters, from the one Judged that evaluation uses)

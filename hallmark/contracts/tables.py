@@ -96,6 +96,12 @@ SYNTHETIC: Table = {
     "agreement": "float64",  # probability a real-data classifier gives to the label asked for
 }
 
+CLUSTERS: Table = {
+    # data/evaluate/clusters.parquet: one row per test image
+    "path": "string",
+    "cluster": "string",  # as in SPLIT
+}
+
 LEDGER: Table = {
     # reports/ledger.csv: one row per file found in the source
     "path": "string",

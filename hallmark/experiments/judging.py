@@ -12,6 +12,7 @@ import torch
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.tables import one_of_each_cluster
 from hallmark.judgement import prediction, publication
+from hallmark.judgement.judged import Judged
 from hallmark.judgement.objective import Objective, score
 from hallmark.learning import pixels
 from hallmark.learning.pixels import Item
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from hallmark.judgement.assessment import Judged
 
 PREDICTIONS = "predictions.parquet"
 BATCH = 256
@@ -59,7 +59,7 @@ def judge(place: Path, *, judged: Sequence[str] | None, objective: Objective) ->
     array = pixels.opened(pixels.prepared(items, **shape, bits=bits, cache=cache))
     chunks = (np.array(array[start : start + BATCH]) for start in range(0, len(array), BATCH))
     (logits,) = prediction.predict(weights.load(data / "train"), chunks)
-    said = publication.judged_of(images, softmax(logits), tuple(model["classes"]))
+    said = Judged.of(images, softmax(logits), tuple(model["classes"]))
     return Found(
         objective=score(objective, said.labels, said.probabilities, said.classes),
         recall=recalls(said),

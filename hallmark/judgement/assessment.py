@@ -1,11 +1,11 @@
 """The published numbers of a test set, each with its interval.
 
-Every function takes a :class:`Judged`: what the model said of each image and which images are one piece of evidence.
+Every function takes a :class:`hallmark.judgement.judged.Judged`: what the model said of each image, and which images
+are one piece of evidence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,43 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hallmark.judgement.judged import Judged
     from hallmark.judgement.objective import Objective
     from hallmark.statistics.intervals import Estimate
 
     Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """``labels`` and ``clusters`` are integers [n], ``probabilities`` [n, classes]."""
-
-    labels: NDArray[np.int64]
-    probabilities: Floats
-    clusters: NDArray[np.int64]
-    classes: tuple[str, ...]
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """The most probable class of each image, [n]; the first of equals."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether the most probable class is the label, [n]."""
-        return np.asarray(self.predicted == self.labels)
-
-    @property
-    def confidence(self) -> Floats:
-        """The highest probability, [n]."""
-        return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
-
-    def where(self, keep: NDArray[np.bool_]) -> Judged:
-        """The images where ``keep``."""
-        return Judged(self.labels[keep], self.probabilities[keep], self.clusters[keep], self.classes)
-
-    def n_clusters(self) -> int:
-        """How many independent pieces of evidence the images are."""
-        return len(np.unique(self.clusters))
 
 
 def overall(judged: Judged, *, replicates: int, seed: int) -> dict[str, Estimate]:

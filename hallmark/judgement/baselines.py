@@ -13,7 +13,6 @@ import numpy as np
 
 from hallmark.contracts.errors import InputError
 from hallmark.judgement import assessment
-from hallmark.judgement.assessment import Judged
 from hallmark.judgement.linear import FEATURES, Linear, Moments, scatter, shrinkage
 from hallmark.judgement.objective import score
 from hallmark.statistics import intervals
@@ -21,6 +20,7 @@ from hallmark.statistics import intervals
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hallmark.judgement.judged import Judged
     from hallmark.judgement.objective import Objective
     from hallmark.statistics.intervals import Estimate
 
@@ -34,7 +34,7 @@ EVEN = ("balanced_accuracy", "recall")  # objectives to which rare classes matte
 def largest_class(objective: Objective, judged: Judged, train_label: Integers, **draw: int) -> dict[str, Any]:
     """The answer that looks at no image; ``train_label`` indexes ``judged.classes``."""
     count = np.bincount(train_label, minlength=len(judged.classes)).astype(np.float64)
-    constant = _padded(judged, np.tile(count / count.sum(), (len(judged.labels), 1)))
+    constant = judged.answered(np.tile(count / count.sum(), (len(judged.labels), 1)))
     return {"class_name": judged.classes[int(count.argmax())], **_compared(objective, judged, constant, **draw)}
 
 
@@ -47,7 +47,7 @@ def linear(
     within = sum((scatter(each) for each in images), np.zeros((train.shape[1],) * 2))
     shrink = shrinkage(train, train_label, classes)
     fitted = Linear.fit([Moments.of(each) for each in images], within, shrink=shrink, even=objective.metric in EVEN)
-    answered = _padded(judged, fitted.predict(test))
+    answered = judged.answered(fitted.predict(test))
     return {"features": FEATURES, "n_train": len(train), **_compared(objective, judged, answered, **draw)}
 
 
@@ -97,10 +97,3 @@ def difference(objective: Objective, one: Judged, other: Judged, *, replicates: 
     below = np.hypot(first["value"] - first["ci95"][0], second["ci95"][1] - second["value"])
     above = np.hypot(first["ci95"][1] - first["value"], second["value"] - second["ci95"][0])
     return {"value": value, "ci95": [float(value - below), float(value + above)]}
-
-
-def _padded(judged: Judged, probabilities: Floats) -> Judged:
-    """The same images with other answers; classes beyond those answered have probability 0."""
-    missing = len(judged.classes) - probabilities.shape[1]
-    padded = np.pad(probabilities, ((0, 0), (0, missing)))
-    return Judged(judged.labels, padded, judged.clusters, judged.classes)

@@ -13,7 +13,7 @@ import numpy as np
 from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
 from hallmark.judgement import baselines, growth, linear
-from hallmark.judgement.assessment import Judged
+from hallmark.judgement.judged import Judged
 from hallmark.quality import embedding, thumbnails
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def compare(
     of_train, of_val, of_test = (
         taken(frame, name, seed=seed) for frame, name in ((train, "train"), (val, "val"), (images.iloc[test], "test"))
     )
-    some = Judged(judged.labels[of_test], judged.probabilities[of_test], judged.clusters[of_test], judged.classes)
+    some = judged.rows(of_test)
     small = [
         _thumbnails(folder, frame.iloc[rows])
         for frame, rows in ((train, of_train), (val, of_val), (images.iloc[test], of_test))
@@ -72,14 +72,12 @@ def compare(
     seen, seen_val, seen_test = linear.features(*small)
     found["linear"] = baselines.linear(objective, some, seen, label[of_train], seen_test, **draw)
     held_out = val.iloc[of_val]
-    clusters = np.unique(held_out["cluster"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-    truth = np.asarray(held_out["label"].map(place), dtype=np.int64)
     curve = growth.curves(
         objective,
         seen,
         label[of_train],
         seen_val,
-        Judged(truth, np.zeros((len(truth), len(judged.classes))), clusters, judged.classes),
+        Judged.of(held_out, np.zeros((len(held_out), len(judged.classes))), judged.classes),
         weakest=weakest,
         seed=seed,
     )

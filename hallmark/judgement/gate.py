@@ -11,23 +11,22 @@ The rule, in order:
 4. ``promoted`` if the gain is above ``min_gain`` and the share of resamples with a gain above 0 is at least
    ``confidence``; else ``challenger``.
 
-Resampling draws rows with replacement within each class (Efron & Tibshirani 1993).
+Resampling draws whole duplicate clusters with replacement within each class (:mod:`hallmark.statistics.intervals`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hallmark.contracts import require
 from hallmark.judgement.objective import Objective, describe, score
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
+
+    from hallmark.judgement.judged import Judged
 
 PROMOTED, CHALLENGER, REFUSED = "promoted", "challenger", "refused"
 SHARED = 0.5  # of the test images, for a comparison in pairs
@@ -46,41 +45,13 @@ class Gate:
         require.in_range(-1e9, 1e9, objective=self.objective)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Predictions on a test set: ``paths`` [n], ``labels`` [n] into ``classes``, ``probabilities`` [n, classes]."""
-
-    paths: NDArray[np.object_]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    classes: tuple[str, ...]
-
-    @staticmethod
-    def of(table: pd.DataFrame, classes: Sequence[str]) -> Judged:
-        """From ``path, label, predicted`` and one column per class; labels the model does not know come last."""
-        import numpy as np
-
-        labels = table["label"].astype(str)
-        everything = (*classes, *sorted(set(labels) - set(classes)))
-        index = {name: place for place, name in enumerate(everything)}
-        assert table.shape[1] == 3 + len(everything), f"predictions have {table.shape[1] - 3} probability columns"
-        return Judged(
-            table["path"].astype(str).to_numpy(dtype=object),
-            np.array([index[label] for label in labels], dtype=np.int64),
-            table.iloc[:, 3:].to_numpy(dtype=np.float64),
-            everything,
-        )
-
-    def rows(self, keep: NDArray[np.int64]) -> Judged:
-        """Some rows."""
-        return Judged(self.paths[keep], self.labels[keep], self.probabilities[keep], self.classes)
-
-
 def assess(
     gate: Gate, objective: Objective, judged: Judged, *, confidence: float, replicates: int, seed: int
 ) -> tuple[float, list[str]]:
     """The objective's value and why the model is refused (nothing if it passes)."""
     import numpy as np
+
+    from hallmark.judgement.assessment import objective_replicates
 
     value = _score(objective, judged)
     name = describe(objective)
@@ -89,8 +60,10 @@ def assess(
         reasons.append(f"{name} is {value:.4g}, below register.gate.objective {gate.objective:.4g}")
     constant = _constant(objective, judged)
     if gate.beat_constant and constant is not None:
-        drawn = [_score(objective, judged.rows(keep)) for keep in _draws(judged.labels, replicates, seed)]
-        low = float(np.quantile(drawn, 1 - confidence))
+        drawn = objective_replicates(objective, judged, replicates=replicates, seed=seed)
+        # a resample without the class that the objective needs says nothing; where none says anything, nothing is sure
+        known = drawn[np.isfinite(drawn)]
+        low = float(np.quantile(known, 1 - confidence)) if len(known) else -np.inf
         if not low > constant:
             reasons.append(
                 f"{name} is {value:.4g} (at least {low:.4g} with confidence {confidence:g}), "
@@ -118,33 +91,39 @@ class Comparison:
 
 def compare(objective: Objective, new: Judged, champion: Judged, *, replicates: int, seed: int) -> Comparison | None:
     """None where the two do not know the same classes."""
-    import numpy as np
+    from hallmark.judgement.assessment import objective_replicates
 
     if set(new.classes) != set(champion.classes):
         return None
-    order = [champion.classes.index(name) for name in new.classes]
-    back: NDArray[np.int64] = np.argsort(order)
-    champion = Judged(champion.paths, back[champion.labels], champion.probabilities[:, order], new.classes)
-    where = {key: place for place, key in enumerate(zip(champion.paths, champion.labels.tolist(), strict=True))}
-    pairs = [
-        (mine, where[key]) for mine, key in enumerate(zip(new.paths, new.labels.tolist(), strict=True)) if key in where
-    ]
-    paired = len(pairs) >= SHARED * max(len(new.labels), len(champion.labels))
+    champion = champion.reordered(new.classes)
+    shared = _shared(new, champion)
+    paired = shared.shape[1] >= SHARED * max(len(new.labels), len(champion.labels))
     if paired:
-        mine, theirs = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
-        new, champion = new.rows(mine), champion.rows(theirs)
-        draws = [(keep, keep) for keep in _draws(new.labels, replicates, seed)]
-    else:
-        draws = list(
-            zip(_draws(new.labels, replicates, seed), _draws(champion.labels, replicates, seed + 1), strict=True)
-        )
-    gains = np.array([_score(objective, new.rows(a)) - _score(objective, champion.rows(b)) for a, b in draws])
+        # the newer data know best which images are copies
+        new, champion = new.rows(shared[0]), replace(champion.rows(shared[1]), clusters=new.clusters[shared[0]])
+    # in pairs, the same clusters are drawn for both
+    draws = [
+        objective_replicates(objective, judged, replicates=replicates, seed=each)
+        for judged, each in ((new, seed), (champion, seed if paired else seed + 1))
+    ]
     return Comparison(
         gain=_score(objective, new) - _score(objective, champion),
-        share=float((gains > 0).mean()),
+        share=float((draws[0] > draws[1]).mean()),
         images=len(new.labels),
         paired=paired,
     )
+
+
+def _shared(new: Judged, champion: Judged) -> NDArray[np.int64]:
+    """The rows of both that are of one image with one label, [2, images]."""
+    import numpy as np
+
+    assert new.paths is not None, "images are matched by their paths"
+    assert champion.paths is not None, "images are matched by their paths"
+    row = {key: number for number, key in enumerate(zip(champion.paths, champion.labels.tolist(), strict=True))}
+    keys = enumerate(zip(new.paths, new.labels.tolist(), strict=True))
+    pairs = [(number, row[key]) for number, key in keys if key in row]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
 
 
 def decide(comparison: Comparison, *, version: int, min_gain: float, confidence: float) -> tuple[str, str]:
@@ -173,15 +152,3 @@ def _constant(objective: Objective, judged: Judged) -> float | None:
     shares = np.bincount(judged.labels, minlength=k) / n
     answers = [shares, *np.eye(k)[shares > 0]]
     return max(score(objective, judged.labels, np.broadcast_to(answer, (n, k)), judged.classes) for answer in answers)
-
-
-def _draws(labels: NDArray[np.int64], replicates: int, seed: int) -> list[NDArray[np.int64]]:
-    """Rows drawn with replacement within each class, ``replicates`` times."""
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    strata = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return [
-        np.concatenate([generator.choice(rows, size=len(rows), replace=True) for rows in strata])
-        for _ in range(replicates)
-    ]

@@ -16,7 +16,6 @@ import numpy as np
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.seeds import derive
 from hallmark.judgement import assessment
-from hallmark.judgement.assessment import Judged
 from hallmark.judgement.baselines import DIGITS, EVEN, rounded
 from hallmark.judgement.linear import Linear, Moments, scatter, shrinkage
 from hallmark.judgement.objective import score
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hallmark.judgement.judged import Judged
     from hallmark.judgement.objective import Objective
 
     Floats = NDArray[np.float64]
@@ -180,9 +180,7 @@ class _Curves:
         # what the covariance of n images needs of shrinking falls as 1/n
         shrink = min(1.0, self.shrink * self.n / max(sum(each.n for each in moments), 1))
         fitted = Linear.fit(moments, within, shrink=shrink, even=self.objective.metric in EVEN)
-        probabilities = fitted.predict(self.val)
-        padded = np.pad(probabilities, ((0, 0), (0, len(self.judged.classes) - probabilities.shape[1])))
-        return Judged(self.judged.labels, padded, self.judged.clusters, self.judged.classes)
+        return self.judged.answered(fitted.predict(self.val))
 
     def _doubling(self, errors: Floats, drawn: Floats) -> dict[str, Any]:
         """Of errors ``[draws, fractions]`` and their replicates ``[draws, fractions, replicates]``."""

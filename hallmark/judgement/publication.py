@@ -9,30 +9,15 @@ import numpy as np
 import pandas as pd
 
 from hallmark.contracts.names import probability_columns
-from hallmark.judgement.assessment import Judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from hallmark.judgement.judged import Judged
 
 SMALL_SUPPORT = 10
 FIGURES = "figures.json"  # what goes with the model into the registry
-
-
-def judged_of(images: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> Judged:
-    """The images with columns ``label`` and ``cluster``, judged by ``probabilities`` [n, classes].
-
-    A label the model does not know becomes a class of probability 0, after the others: it cannot be got right.
-    """
-    unknown = sorted(set(images["label"]) - set(classes))
-    everything = (*classes, *unknown)
-    index = {name: place for place, name in enumerate(everything)}
-    padded = np.concatenate([probabilities, np.zeros((len(images), len(unknown)))], axis=1)
-    clusters = np.unique(images["cluster"].to_numpy(dtype=str), return_inverse=True)[1]
-    labels = images["label"].map(index).to_numpy(dtype=np.int64)
-    return Judged(labels, padded, clusters.astype(np.int64), everything)
 
 
 def prediction_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hallmark.judgement import calibration
-from hallmark.judgement.publication import judged_of
+from hallmark.judgement.judged import Judged
 from hallmark.statistics import metrics
 from hallmark.statistics.temperature import softmax
 
@@ -35,7 +35,7 @@ def scaled(
     temperature = calibration.temperature(val_logits, labels)
     if temperature is None:
         return UNSCALED
-    after = judged_of(test, softmax(test_logits, temperature), tuple(classes))
+    after = Judged.of(test, softmax(test_logits, temperature), tuple(classes))
     bins = metrics.bins_of(after.confidence)
     return {
         "temperature": temperature,

@@ -12,7 +12,7 @@ from hallmark.judgement import assessment
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hallmark.judgement.assessment import Judged
+    from hallmark.judgement.judged import Judged
 
 LEAST_THIRD = 0.1  # of the images; below, nearly all have one value
 THIRDS = ("lower third", "middle third", "upper third")
@@ -51,7 +51,7 @@ def judge(
             keep: NDArray[np.bool_] = part.eq(value).fillna(False).to_numpy(dtype=bool)
             out[name][str(value)] = {
                 "n": int(keep.sum()),
-                "accuracy": assessment.accuracy(judged.where(keep), replicates=replicates, seed=seed),
+                "accuracy": assessment.accuracy(judged.rows(keep), replicates=replicates, seed=seed),
             }
     return out
 

@@ -65,7 +65,8 @@ def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> F
     k = min(max(FEWEST_NEIGHBOURS, min(len(chosen) // 100, MOST_NEIGHBOURS)), max(len(chosen) - 1, 0))
     if k == 0:
         return np.full(len(embedding), np.inf)
-    return nearest(embedding, embedding[chosen], k=k, but=own)[0].mean(axis=1)
+    distance, _ = nearest(embedding, embedding[chosen], k=k, but=own)
+    return np.asarray(distance.mean(axis=1), dtype=np.float64)
 
 
 def threshold(scores: Floats, *, false_alarms: float) -> float:

@@ -43,6 +43,7 @@ DIGEST = "hallmark.digest"
 TEMPERATURE = "hallmark.temperature"  # fitted on the validation images
 AGAINST = "hallmark.against"  # the champion that a version was compared with when it was registered or promoted
 PREDICTIONS = "evaluation/predictions.parquet"
+CLUSTERS = "evaluation/clusters.parquet"
 PACKAGE = "artifacts/package"
 RECEIPT = "receipt.json"
 

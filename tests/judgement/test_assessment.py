@@ -8,9 +8,9 @@ import pytest
 
 from hallmark.contracts.names import probability_columns
 from hallmark.judgement import assessment, calibration, slices
-from hallmark.judgement.assessment import Judged
+from hallmark.judgement.judged import Judged
 from hallmark.judgement.objective import METRICS, Objective, score
-from hallmark.judgement.publication import confusion_table, judged_of, prediction_table, warnings_of
+from hallmark.judgement.publication import confusion_table, prediction_table, warnings_of
 from hallmark.statistics import intervals, metrics
 from hallmark.statistics.temperature import softmax
 
@@ -97,7 +97,7 @@ def test_undefined_is_said_not_guessed() -> None:
     assert any("calls every image 'a'" in line for line in said)
     assert any("No test image of 'c'" in line for line in said)
     assert any("does not define the objective" in line for line in said)
-    nothing = judged.where(np.zeros(8, dtype=bool))
+    nothing = judged.rows(np.zeros(8, dtype=bool))
     assert assessment.overall(nothing, **DRAW)["accuracy"] == intervals.undefined()
     assert assessment.accuracy(nothing, **DRAW) == intervals.undefined()
 
@@ -114,7 +114,7 @@ def test_every_objective_has_an_interval(metric: str) -> None:
 
 def test_a_label_the_model_does_not_know_counts_as_a_mistake() -> None:
     images = pd.DataFrame({"path": ["x", "y"], "label": ["a", "new"], "cluster": ["x", "y"]})
-    judged = judged_of(images, np.array([[0.9, 0.1], [0.8, 0.2]]), ["a", "b"])
+    judged = Judged.of(images, np.array([[0.9, 0.1], [0.8, 0.2]]), ["a", "b"])
     assert judged.classes == ("a", "b", "new")
     assert judged.right.tolist() == [True, False]
     figures = assessment.overall(judged, **DRAW)
@@ -130,7 +130,7 @@ def test_classes_called_as_a_fixed_column() -> None:
         "x",
     ]
     images = pd.DataFrame({"path": ["p", "q"], "label": ["path", "label"], "cluster": ["p", "q"]})
-    judged = judged_of(images, np.array([[0.9, 0.1], [0.8, 0.2]]), ["path", "label"])
+    judged = Judged.of(images, np.array([[0.9, 0.1], [0.8, 0.2]]), ["path", "label"])
     table = prediction_table(images, judged)
     assert list(table.columns) == ["path", "label", "predicted", "probability_path", "probability_label"]
     assert table["path"].tolist() == ["p", "q"]

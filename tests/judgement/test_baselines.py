@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hallmark.judgement import baselines, comparison, growth, linear
-from hallmark.judgement.assessment import Judged
+from hallmark.judgement.judged import Judged
 from hallmark.judgement.objective import METRICS, Objective
 
 ACCURACY = Objective(metric="accuracy")

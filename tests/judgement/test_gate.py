@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hallmark.contracts.errors import InputError
-from hallmark.judgement.gate import CHALLENGER, PROMOTED, Comparison, Gate, Judged, assess, compare, decide
+from hallmark.judgement.gate import CHALLENGER, PROMOTED, Comparison, Gate, assess, compare, decide
+from hallmark.judgement.judged import Judged
 from hallmark.judgement.objective import METRICS, Objective
 
 CLASSES = ("a", "b", "c")
@@ -18,7 +21,15 @@ def judged(wrong: list[int], *, n: int = 300, paths: str = "x", classes: tuple[s
     said[wrong] = (said[wrong] + 1) % len(classes)
     probabilities = np.full((n, len(classes)), 0.1)
     probabilities[np.arange(n), said] = 0.8
-    return Judged(np.array([f"{paths}{i}" for i in range(n)], dtype=object), labels, probabilities, classes)
+    names = np.array([f"{paths}{i}" for i in range(n)], dtype=object)
+    return Judged(labels, probabilities, np.arange(n), classes, names)
+
+
+def copied(one: Judged, times: int, *, clustered: bool) -> Judged:
+    """Each image that often, under names of its own."""
+    rows = np.repeat(np.arange(len(one.labels)), times)
+    names = np.array([f"{number}" for number in range(len(rows))], dtype=object)
+    return replace(one.rows(rows), clusters=rows if clustered else np.arange(len(rows)), paths=names)
 
 
 def objective(metric: str) -> Objective:
@@ -67,13 +78,9 @@ def test_only_shared_images_are_compared_in_pairs() -> None:
 
 def test_the_order_of_classes_does_not_matter() -> None:
     champion = judged(list(range(60)))
-    order = [2, 0, 1]
-    other = Judged(
-        champion.paths[::-1],
-        np.argsort(order)[champion.labels][::-1],
-        champion.probabilities[::-1][:, order],
-        tuple(CLASSES[i] for i in order),
-    )
+    other = champion.reordered([CLASSES[i] for i in (2, 0, 1)]).rows(np.arange(300)[::-1])
+    assert other.classes == ("c", "a", "b")
+    assert [other.classes[label] for label in other.labels[::-1]] == [CLASSES[label] for label in champion.labels]
     found = compare(objective("macro_f1"), champion, other, replicates=100, seed=0)
     assert found is not None
     assert (found.gain, found.share) == (0.0, 0.0)
@@ -92,12 +99,49 @@ def test_the_rule() -> None:
     assert decide(better, version=3, min_gain=0.0, confidence=0.96)[0] == CHALLENGER
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_copies_are_one_piece_of_evidence(paired: bool) -> None:
+    few = judged([0, 1, 2, 3], n=40), judged([1, 2, 3, 4, 5], n=40)  # a gain of one image in forty
+    many = [copied(each, 10, clustered=True) for each in few]
+    apart = [copied(each, 10, clustered=False) for each in few]
+
+    def compared(new: Judged, champion: Judged) -> Comparison | None:
+        paths = champion.paths if paired else None
+        others = np.array([f"other {number}" for number in range(len(champion.labels))], dtype=object)
+        champion = replace(champion, paths=others if paths is None else paths)
+        return compare(objective("accuracy"), new, champion, replicates=400, seed=0)
+
+    single, together, wrongly = (compared(*each) for each in (few, many, apart))
+    assert single is not None
+    assert together is not None
+    assert wrongly is not None
+    assert (together.paired, together.images) == (paired, 400)
+    assert together.gain == pytest.approx(1 / 40)
+    assert together.share == single.share < 0.8
+    assert wrongly.share > single.share + 0.1
+    assert decide(together, version=1, min_gain=0.0, confidence=0.9)[0] == CHALLENGER
+
+
+def test_copies_do_not_make_a_guess_sure() -> None:
+    few = judged(list(range(22)), n=40)  # eighteen of forty right: above a third, but not for sure
+
+    def reasons(one: Judged) -> list[str]:
+        return assess(LENIENT, objective("accuracy"), one, confidence=0.95, replicates=400, seed=0)[1]
+
+    assert reasons(few) != []
+    assert reasons(copied(few, 10, clustered=False)) == []
+    assert reasons(copied(few, 10, clustered=True)) == reasons(few)
+
+
 def test_labels_the_model_does_not_know_come_last() -> None:
-    table = pd.DataFrame({"path": ["1", "2"], "label": ["b", "new"], "predicted": ["b", "a"]})
-    table[["a", "b", "new"]] = [[0.1, 0.9, 0.0], [0.6, 0.4, 0.0]]
-    found = Judged.of(table, ["a", "b"])
+    table = pd.DataFrame({"path": ["1", "2", "3"], "label": ["b", "new", "b"], "predicted": ["b", "a", "b"]})
+    table[["a", "b", "new"]] = [[0.1, 0.9, 0.0], [0.6, 0.4, 0.0], [0.2, 0.8, 0.0]]
+    found = Judged.read(table, pd.DataFrame({"path": ["3", "2", "1"], "cluster": ["1", "2", "1"]}), ["a", "b"])
     assert found.classes == ("a", "b", "new")
-    assert found.labels.tolist() == [1, 2]
+    assert found.labels.tolist() == [1, 2, 1]
+    assert found.clusters.tolist() == [0, 1, 0]
+    assert found.probabilities[:, 1].tolist() == [0.9, 0.4, 0.8]
+    assert Judged.read(table, None, ["a", "b"]).clusters.tolist() == [0, 1, 2]
 
 
 def test_values_are_checked() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from hallmark.judgement import publication
-from hallmark.judgement.assessment import Judged
-from hallmark.judgement.publication import SMALL_SUPPORT, judged_of, prediction_table, warnings_of
+from hallmark.judgement.judged import Judged
+from hallmark.judgement.publication import SMALL_SUPPORT, prediction_table, warnings_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def warn(
 
 
 def test_images_of_one_cluster_are_one_piece_of_evidence() -> None:
-    judged = judged_of(images(["dog", "cat", "dog"], ["b", "a", "b"]), np.array([[0.1, 0.9]] * 3), CLASSES)
+    judged = Judged.of(images(["dog", "cat", "dog"], ["b", "a", "b"]), np.array([[0.1, 0.9]] * 3), CLASSES)
     assert judged.labels.tolist() == [1, 0, 1]
     assert judged.clusters.tolist() == [1, 0, 1]
     assert judged.labels.dtype == judged.clusters.dtype == np.int64
@@ -58,7 +58,7 @@ def test_images_of_one_cluster_are_one_piece_of_evidence() -> None:
 
 
 def test_unknown_labels_become_classes_in_order_of_name_and_of_no_probability() -> None:
-    judged = judged_of(images(["yak", "cat", "emu", "yak"], list("abcd")), np.full((4, 2), 0.5), CLASSES)
+    judged = Judged.of(images(["yak", "cat", "emu", "yak"], list("abcd")), np.full((4, 2), 0.5), CLASSES)
     assert judged.classes == ("cat", "dog", "emu", "yak")
     assert judged.labels.tolist() == [3, 0, 2, 3]
     np.testing.assert_array_equal(judged.probabilities, [[0.5, 0.5, 0, 0]] * 4)
@@ -67,12 +67,12 @@ def test_unknown_labels_become_classes_in_order_of_name_and_of_no_probability() 
 def test_the_prediction_table_holds_each_class_s_probability() -> None:
     probabilities = np.array([[0.75, 0.25], [0.25, 0.75]])
     frame = images(["cat", "cat"], ["a", "b"])
-    table = prediction_table(frame, judged_of(frame, probabilities, CLASSES))
+    table = prediction_table(frame, Judged.of(frame, probabilities, CLASSES))
     assert table["predicted"].tolist() == ["cat", "dog"]
     assert table["cat"].tolist() == [0.75, 0.25]
     assert table["dog"].tolist() == [0.25, 0.75]
     assert [str(table[name].dtype) for name in ("path", "label", "predicted")] == ["string"] * 3
-    confusion = publication.confusion_table(frame, judged_of(frame, probabilities, CLASSES))
+    confusion = publication.confusion_table(frame, Judged.of(frame, probabilities, CLASSES))
     assert confusion.to_dict("list") == {"actual": ["cat", "cat"], "predicted": ["cat", "dog"]}
 
 

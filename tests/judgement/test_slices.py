@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hallmark.judgement import slices
-from hallmark.judgement.assessment import Judged, accuracy
+from hallmark.judgement.assessment import accuracy
+from hallmark.judgement.judged import Judged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts.tables import CLUSTERS, write_table
 from hallmark.judgement.gate import Gate
 from hallmark.judgement.objective import Objective
 from hallmark.models import weights
@@ -67,6 +68,7 @@ def predictions(folder: Path, wrong: int, n: int = 90) -> Path:
     for place, name in enumerate(["cat", "dog", "probability_label"]):
         table[name] = probabilities[:, place]
     table.to_parquet(folder / "predictions.parquet")
+    write_table(table[["path"]].assign(cluster=table["path"]), CLUSTERS, folder / "clusters.parquet")
     (folder / "temperature.json").write_text('{"temperature": 2.0}')
     right = float((labels == predicted).mean())
     estimate = {"value": right, "ci95": [right - 0.1, right + 0.05]}
