@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hallmark.statistics.neighbours import NOBODY, nearest
+from hallmark.statistics.neighbours import NOBODY, mean_distance
 from hallmark.statistics.robust import centre
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> F
     k = min(max(FEWEST_NEIGHBOURS, min(len(chosen) // 100, MOST_NEIGHBOURS)), max(len(chosen) - 1, 0))
     if k == 0:
         return np.full(len(embedding), np.inf)
-    distance, _ = nearest(embedding, embedding[chosen], k=k, but=own)
-    return np.asarray(distance.mean(axis=1), dtype=np.float64)
+    return mean_distance(embedding, embedding[chosen], k=k, but=own)
 
 
 def threshold(scores: Floats, *, false_alarms: float) -> float:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NOBODY = -1
 _HELD = 1 << 22  # differences held at once: 32 MiB
+_BLOCK = 2048
 
 
 def nearest(
@@ -41,3 +42,22 @@ def nearest(
         indices[start : start + rows] = np.take_along_axis(near, order, axis=1)
         distances[start : start + rows] = np.take_along_axis(exact, order, axis=1)
     return distances, indices
+
+
+def mean_distance(queries: Points, base: Points, *, k: int, but: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean distance float64 [n] of queries [n, d] to their k nearest of base [m, d]; ``but`` as in :func:`nearest`.
+
+    From products alone. By :func:`nearest` it takes a third of the processor time and is exact near copies, where this
+    is off by up to 1e-8; but then the outlier scores that the stage clean writes differ in their sixth digit.
+    """
+    base = base.astype(np.float64)
+    length = (base**2).sum(axis=1)
+    out = np.empty(len(queries))
+    for start in range(0, len(queries), _BLOCK):
+        rows = queries[start : start + _BLOCK].astype(np.float64)
+        square = (rows**2).sum(axis=1)[:, None] + length - 2 * rows @ base.T
+        own = but[start : start + _BLOCK]
+        square[np.flatnonzero(own != NOBODY), own[own != NOBODY]] = np.inf
+        near = np.partition(square, k - 1, axis=1)[:, :k]
+        out[start : start + _BLOCK] = np.sqrt(near.clip(min=0)).mean(axis=1)
+    return out
