@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from hallmark.contracts.tables import CLUSTERS, read_table
 from hallmark.judgement import gate
+from hallmark.judgement.judged import Judged
 from hallmark.tracking import registry, version_files
 
 if TYPE_CHECKING:
-    from hallmark.judgement.gate import Comparison, Judged
+    from hallmark.judgement.gate import Comparison
     from hallmark.judgement.objective import Objective
     from hallmark.tracking.lookup import Version
 
@@ -40,7 +42,9 @@ def against(
                 f"champion version {champion.number} was registered without its predictions; move the alias by hand"
             )
             return gate.CHALLENGER, reason, None
-        rival = gate.Judged.of(pd.read_parquet(kept), json.loads(about.read_text(encoding="utf-8"))["classes"])
+        beside = version_files.file_of(name, champion, registry.CLUSTERS, Path(scratch))
+        clusters = None if beside is None else read_table(beside, CLUSTERS)
+        rival = Judged.read(pd.read_parquet(kept), clusters, json.loads(about.read_text(encoding="utf-8"))["classes"])
     comparison = gate.compare(objective, judged, rival, replicates=replicates, seed=seed)
     if comparison is None:
         reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"

@@ -228,6 +228,7 @@ def extras(augment: Path, evaluate: Path) -> dict[str, Path]:
     """Files kept with a version, by their path in it."""
     files = {
         PREDICTIONS: evaluate / "predictions.parquet",
+        CLUSTERS: evaluate / "clusters.parquet",
         "lineage/augmentation.json": augment / "policy.json",
         "lineage/params.yaml": Path("params.yaml"),
         "lineage/dvc.lock": Path("dvc.lock"),
