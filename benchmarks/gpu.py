@@ -38,6 +38,7 @@ from hallmark.learning.batches import Batches
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.learning.devices import Machine
 from hallmark.learning.loop import fit
+from hallmark.learning.plan import TrainingPlan
 from hallmark.learning.recipe import Recipe, resolve
 from hallmark.learning.validation import Validation
 from hallmark.models.build import build
@@ -163,8 +164,11 @@ def side_by_side(
         def by_hallmark(number: int) -> float:
             started = settle(device)
             fit(
-                build(**description), batches=made, validation=None, recipe=recipe, resolved=resolved, loss=loss,
-                classes=CLASSES, seed=0, machine=machine,
+                build(**description),
+                TrainingPlan(
+                    batches=made, recipe=recipe, resolved=resolved, loss=loss, classes=CLASSES, seed=0, machine=machine
+                ),
+                validation=None,
                 checkpoints=Checkpoints(Path(scratch) / "kept", str(number)), log=Clock(),
             )  # fmt: skip
             return images / (settle(device) - started)
@@ -233,19 +237,21 @@ def to_accuracy(data: Path, *, device: torch.device, images: int, epochs: int | 
                 choice.name, classes=CLASSES, height=28, width=28, channels=1, mean=[0.286], std=[0.353], seed=0,
                 **choice.arguments,
             ),
-            batches=made,
+            TrainingPlan(
+                batches=made, recipe=recipe, resolved=resolved,
+                loss=losses.build(
+                    "cross_entropy", priors=[0.1] * CLASSES, label_smoothing=0.05, focal_gamma=2.0, adjustment_tau=1.0
+                ),
+                classes=CLASSES, seed=0,
+                machine=Machine(
+                    device=device, precision="bf16" if device.type == "cuda" else "fp32",
+                    threads=torch.get_num_threads(),
+                ),
+            ),
             validation=Validation(
                 images=tests[:500] if device.type == "cpu" else tests,
                 labels=answers[:500] if device.type == "cpu" else answers,
                 objective=Objective(metric="accuracy"), classes=[str(label) for label in range(CLASSES)],
-            ),
-            recipe=recipe, resolved=resolved,
-            loss=losses.build(
-                "cross_entropy", priors=[0.1] * CLASSES, label_smoothing=0.05, focal_gamma=2.0, adjustment_tau=1.0
-            ),
-            classes=CLASSES, seed=0,
-            machine=Machine(
-                device=device, precision="bf16" if device.type == "cuda" else "fp32", threads=torch.get_num_threads()
             ),
             checkpoints=Checkpoints(Path(scratch) / "kept", "time"), log=log,
         )  # fmt: skip

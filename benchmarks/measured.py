@@ -17,6 +17,7 @@ from hallmark.learning import batches as loading
 from hallmark.learning import devices, losses, pixels
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.learning.loop import fit
+from hallmark.learning.plan import TrainingPlan
 from hallmark.learning.recipe import batch_size, resolve
 from hallmark.models.build import build
 from hallmark.models.params import choose
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hallmark.learning.batches import Batches
-    from hallmark.learning.loop import Fitted
+    from hallmark.learning.fitted import Fitted
     from hallmark.learning.recipe import Resolved
     from tasks.train import Params
 
@@ -140,14 +141,16 @@ def fitted(folder: Path, ready: Prepared, *, log: Any = None) -> Done:
     with telemetry.collect() as notes:
         result = fit(
             network,
-            batches=ready.batches,
+            TrainingPlan(
+                batches=ready.batches,
+                recipe=ready.params,
+                resolved=ready.resolved,
+                loss=loss,
+                classes=classes,
+                seed=0,
+                machine=ready.machine,
+            ),
             validation=None,
-            recipe=ready.params,
-            resolved=ready.resolved,
-            loss=loss,
-            classes=classes,
-            seed=0,
-            machine=ready.machine,
             checkpoints=checkpoints,
             log=log or Quiet(),
         )

@@ -42,14 +42,14 @@ runtime.prepare()
 from benchmarks.measured import default_recipe
 from tasks import train
 from hallmark.learning import train_step
-take = train_step.TrainStep.take
+run = train_step.TrainStep.run
 
 def first(self, *arguments, **named):
-    result = take(self, *arguments, **named)
+    result = run(self, *arguments, **named)
     print("FIRST", time.perf_counter() - started, time.process_time(), flush=True)
     sys.exit(0)
 
-train_step.TrainStep.take = first
+train_step.TrainStep.run = first
 folders = {name: Path(place) for name, place in json.loads(sys.argv[1]).items()}
 train.run(default_recipe(), **folders)
 """
@@ -75,7 +75,7 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
         optimizer, resolved.lr, total_steps=per_epoch * resolved.epochs + 1, pct_start=recipe.warmup
     )
     before = torch.get_num_threads()
-    # a kernel has here what Hallmark's lanes have together
+    # a kernel has here what Hallmark's replicas have together
     torch.set_num_threads(machine.threads * machine.replica_threads)
     wall, cpu, total = time.perf_counter(), time.process_time(), 0.0
     for epoch in range(resolved.epochs):

@@ -29,6 +29,7 @@ from hallmark.learning.batches import Batches
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.learning.loop import fit
 from hallmark.learning.pixels import statistics as channel_statistics
+from hallmark.learning.plan import TrainingPlan
 from hallmark.learning.recipe import DRAWN, UNDER, Recipe, resolve
 from hallmark.learning.validation import Validation
 from hallmark.models import backbone, transfer, weights
@@ -139,10 +140,8 @@ def _fitted(
         seed=seed,
     )
     machine = devices.machine(recipe.precision, network, (resolved.batch_size, 1, 28, 28))
-    fitted = fit(
-        network,
+    plan = TrainingPlan(
         batches=batches,
-        validation=None,
         recipe=recipe,
         resolved=resolved,
         loss=losses.build(
@@ -155,9 +154,9 @@ def _fitted(
         classes=classes,
         seed=seed,
         machine=machine,
-        checkpoints=Checkpoints(folder / "checkpoints", "key", every=1e9, spare=1e9),
-        log=Silent(),
     )
+    checkpoints = Checkpoints(folder / "checkpoints", "key", every=1e9, spare=1e9)
+    fitted = fit(network, plan, validation=None, checkpoints=checkpoints, log=Silent())
     network.load_state_dict(fitted.state)
     judged = Validation(
         images=held_out[0],

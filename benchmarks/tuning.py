@@ -37,7 +37,7 @@ from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
 from hallmark.experiments import space
 from hallmark.experiments.study import _sampler, _suggest
-from hallmark.learning import checkpoints, devices, model_setup, training_data
+from hallmark.learning import checkpoints, devices, model_setup, training, training_data
 from hallmark.learning.recipe import resolve
 from hallmark.models import weights
 from hallmark.pipeline.configuration import params_with
@@ -64,9 +64,13 @@ def objective(trial):
     resolved = resolve(params, images=made.shown, network=start.description["name"], weights=start.weights)
     machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
     with tempfile.TemporaryDirectory() as folder:
-        fitted = training_data.train(made, start, transforms=policy["transforms"], recipe=params, resolved=resolved,
-                            objective=params.objective, seed=params.seed, machine=machine, log=Silent(),
-                            checkpoints=checkpoints.Checkpoints(Path(folder), "k"))
+        plan = training.plan(
+            made, start, transforms=policy["transforms"], recipe=params, resolved=resolved, seed=params.seed,
+            machine=machine,
+        )  # fmt: skip
+        validation = training.validation(made, start, params.objective)
+        kept = checkpoints.Checkpoints(Path(folder), "k")
+        fitted = training.train(start, plan, validation=validation, checkpoints=kept, log=Silent())
         weights.save_model(Path(folder), start.description, fitted.state)
     return fitted.history[fitted.best_epoch - 1]["objective"]
 

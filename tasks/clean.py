@@ -137,5 +137,5 @@ def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[ND
     with tempfile.TemporaryDirectory() as scratch, Reader(ingest) as reader:
         found = backbones.named(backbone, Path(scratch), where="clean.backbone")
         images = reader.rows([(int(shard), int(row)) for shard, row in places])
-        seen = features.extract(found, images, bits=reader.bits, device=devices.device(), workers=workers())
+        seen = features.extract(found, images, bits=reader.bits, device=devices.select_device(), workers=workers())
         return seen, dict(found.told())

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.judgement.objective import Objective, describe
-from hallmark.learning.recipe import Recipe, resolve
+from hallmark.learning.recipe import Recipe, Resolved, resolve
 from hallmark.models.params import BACKBONE, Model
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from hallmark.learning.loop import Fitted
+    from hallmark.learning.checkpoints import Checkpoints
+    from hallmark.learning.devices import Machine
+    from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
+    from hallmark.tracking.runs import TrackedRun
+
+
+MODULES = ("hallmark.learning.training", "hallmark.learning.model_setup")  # what the weights follow from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,106 +96,120 @@ def run(
     plots: Path,
 ) -> Report:
     """Trains, writes model.safetensors, model.json, history.parquet and plots/history.csv."""
-    import tempfile
-    from pathlib import Path
-
     from hallmark.contracts import telemetry
     from hallmark.contracts.runtime import state
-    from hallmark.learning import batch_size_finder, checkpoints, devices, model_setup, record, settings, training_data
+    from hallmark.learning import checkpoints, devices, record, settings, training, training_data
     from hallmark.models import layers, weights
-    from hallmark.tracking import backbones, dataset, store
     from hallmark.tracking.runs import open_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
     data = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
-    policy = json.loads((augment / "policy.json").read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory() as scratch:
-        named = params.model.backbone
-        backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
-        cache = state() / "cache" / "pixels"
-        with store.opened_meanwhile(), require.within("model"):
-            start = model_setup.prepare(
-                params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone
-            )
-    name = start.description["name"]
-    resolved = resolve(params, images=data.shown, network=name, weights=start.weights)
-    shape = (resolved.batch_size, *start.shape)
-    machine = devices.machine(params.precision, start.network, shape, compiled=params.compile)
+    policy = augment / "policy.json"
+    transforms = json.loads(policy.read_text(encoding="utf-8"))["transforms"]
+    setup, backbone = _setup(params, data, state() / "cache" / "pixels")
+    name = setup.description["name"]
+    resolved = resolve(params, images=data.shown, network=name, weights=setup.weights)
+    shape = (resolved.batch_size, *setup.shape)
+    machine = devices.machine(params.precision, setup.network, shape, compiled=params.compile)
     telemetry.note(
         device=str(machine.device), precision=machine.precision, threads=machine.threads, replicas=machine.replicas
     )
-
-    # what follows the training only does not change it
-    told = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
-    begun = {"backbone": start.description.get("backbone")}
-    key = checkpoints.key_of({**told, **begun, **machine.facts()}, [*data.files, augment / "policy.json"])
+    key = _key(params, setup, machine, [*data.files, policy])
     kept = checkpoints.Checkpoints(state() / "checkpoints", key)
     if params.batch_size == "find":
-        found = kept.once(
-            "batch_size",
-            lambda: batch_size_finder.search(
-                start.network, start.shape, images=data.shown, machine=machine, classes=len(data.classes)
-            ),
-        )
-        resolved = resolve(params, images=data.shown, network=name, weights=start.weights, found_batch_size=found)
-    layers.check_batches(start.network, resolved.batch_size)
+        resolved = _with_largest_batches(params, data, setup, machine, kept)
+    layers.check_batches(setup.network, resolved.batch_size)
     values = settings.executed(
-        params,
-        resolved,
-        data=data,
-        start=start,
-        machine=machine,
-        transforms=policy["transforms"],
-        objective=params.objective,
+        params, resolved, data=data, setup=setup, machine=machine, transforms=transforms, objective=params.objective,
         seed=params.seed,
+    )  # fmt: skip
+    plan = training.plan(
+        data, setup, transforms=transforms, recipe=params, resolved=resolved, seed=params.seed, machine=machine
     )
     with open_run(
-        params.tracking,
-        key=key,
-        stage="train",
-        params=values,
-        name=f"{settings.title(values)} · {key[:4]}",
-        tags=_tags(params, start, machine.device.type),
-        needs_store=False,
-    ) as tracked:
-        shown = {"images": data.n_real, "synthetic": data.n_synthetic, "validation": len(data.val_items)}
-        source = dataset.source_of(dataset.workspace_of(ingest))
-        profile = {**shown, "classes": data.plan.table["label"].astype(str).value_counts().sort_index().to_dict()}
-        tracked.dataset(dataset.describe(data.files, source=source, profile=profile), context=dataset.TRAINING)
-        fitted = training_data.train(
-            data,
-            start,
-            transforms=policy["transforms"],
-            recipe=params,
-            resolved=resolved,
-            objective=params.objective,
-            seed=params.seed,
-            machine=machine,
-            checkpoints=kept,
-            log=tracked,
+        params.tracking, key=key, stage="train", params=values, name=f"{settings.title(values)} · {key[:4]}",
+        tags=_tags(params, setup, machine.device.type), needs_store=False,
+    ) as tracked:  # fmt: skip
+        _track_data(tracked, data, ingest)
+        fitted = training.train(
+            setup, plan, validation=training.validation(data, setup, params.objective), checkpoints=kept, log=tracked
         )
         tracked.params(settings.decided(fitted, values))
         tracked.metrics({"best_epoch": fitted.best_epoch, "epochs_trained": len(fitted.history)}, len(fitted.history))
-        weights.save_model(train, start.description, fitted.state)
+        weights.save_model(train, setup.description, fitted.state)
         tracked.output(train / weights.WEIGHTS)
         tracked.figure("learning_curves", record.curves(fitted))
     record.write(fitted, train=train, plots=plots)
-    return _report(params, data, start, backbone, fitted)
+    return _report(params, data, setup, backbone, fitted)
 
 
-def _tags(params: Params, start: ModelSetup, device: str) -> dict[str, str]:
+def _setup(params: Params, data: TrainingData, cache: Path) -> tuple[ModelSetup, Backbone | None]:
+    import tempfile
+    from pathlib import Path
+
+    from hallmark.learning import model_setup
+    from hallmark.tracking import backbones, store
+
+    with tempfile.TemporaryDirectory() as scratch:
+        named = params.model.backbone
+        backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
+        with store.opened_meanwhile(), require.within("model"):
+            setup = model_setup.prepare(
+                params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone
+            )
+    return setup, backbone
+
+
+def _key(params: Params, setup: ModelSetup, machine: Machine, files: Sequence[Path]) -> str:
+    """The key of the training's checkpoints: everything that the weights follow from."""
+    from hallmark.learning import checkpoints
+    from hallmark.pipeline import closure
+
+    # what follows the training only does not change it
+    values = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
+    begun = {"backbone": setup.description.get("backbone")}
+    code = closure.digest_of(MODULES)
+    return checkpoints.key_of({**values, **begun, **machine.facts()}, files, code=code)
+
+
+def _with_largest_batches(
+    params: Params, data: TrainingData, setup: ModelSetup, machine: Machine, kept: Checkpoints
+) -> Resolved:
+    from hallmark.learning import batch_size_finder
+
+    size = kept.once(
+        "batch_size",
+        lambda: batch_size_finder.search(
+            setup.network, setup.shape, images=data.shown, machine=machine, classes=len(data.classes)
+        ),
+    )
+    name = setup.description["name"]
+    return resolve(params, images=data.shown, network=name, weights=setup.weights, found_batch_size=size)
+
+
+def _track_data(tracked: TrackedRun, data: TrainingData, ingest: Path) -> None:
+    from hallmark.tracking import dataset
+
+    profile = {"images": data.n_real, "synthetic": data.n_synthetic, "validation": len(data.val_items)}
+    classes = data.plan.table["label"].astype(str).value_counts().sort_index().to_dict()
+    source = dataset.source_of(dataset.workspace_of(ingest))
+    described = dataset.describe(data.files, source=source, profile={**profile, "classes": classes})
+    tracked.dataset(described, context=dataset.TRAINING)
+
+
+def _tags(params: Params, setup: ModelSetup, device: str) -> dict[str, str]:
     """For MLflow's page of the run: why this network, and what params.yaml left open."""
     from hallmark.learning import settings
     from hallmark.tracking.runs import NOTE
 
     left = ", ".join(f"{key}: {value}" for key, value in settings.left_open(params, params.model).items())
-    return {NOTE: start.why, "hallmark.device": device, "hallmark.written": left or "all values"}
+    return {NOTE: setup.why, "hallmark.device": device, "hallmark.written": left or "all values"}
 
 
-def _report(params: Params, data: TrainingData, start: ModelSetup, backbone: Backbone | None, fitted: Fitted) -> Report:
+def _report(params: Params, data: TrainingData, setup: ModelSetup, backbone: Backbone | None, fitted: Fitted) -> Report:
     from hallmark.learning.record import finite
 
-    resolved, described = fitted.resolved, start.description
+    resolved, described = fitted.resolved, setup.description
     best = fitted.history[fitted.best_epoch - 1]
     transfer = None
     if backbone is not None:
@@ -204,7 +225,7 @@ def _report(params: Params, data: TrainingData, start: ModelSetup, backbone: Bac
         model=described["name"],
         n_parameters=fitted.n_parameters,
         privacy=None,
-        why=start.why,
+        why=setup.why,
         transfer=transfer,
         lr_search=fitted.search,
         classes=list(data.classes),
@@ -226,5 +247,5 @@ def _report(params: Params, data: TrainingData, start: ModelSetup, backbone: Bac
         train_accuracy=best["train_accuracy"],
         val_loss=finite(best["val_loss"]),
         val_accuracy=best["val_accuracy"],
-        warnings=[*data.warnings, *start.warnings, *fitted.warnings],
+        warnings=[*data.warnings, *setup.warnings, *fitted.warnings],
     )

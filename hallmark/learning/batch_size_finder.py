@@ -30,23 +30,23 @@ def search(network: nn.Module, shape: tuple[int, int, int], *, images: int, mach
 
     ``shape`` is an image's [channels, height, width]. On a GPU steps are tried, each twice as large, until one does not
     fit; elsewhere a step of :data:`TRIED` images tells what one takes, and nothing larger is ever allocated: a process
-    that takes too much of the main memory is killed, not told. An epoch keeps :data:`STEPS_LEFT` steps of
+    that takes too much of the main memory is killed without an error. An epoch keeps :data:`STEPS_LEFT` steps of
     :data:`LEAST` images or more. Raises MachineError where not even the smallest fits.
     """
     most = max(min(images, LEAST), images // STEPS_LEFT)
     with devices.settled(machine, deterministic=False):
         trial = copy.deepcopy(network).to(machine.device).train()
         if machine.device.type == "cuda":
-            found = _tried(trial, shape, most, machine, classes)
+            largest = _tried(trial, shape, most, machine, classes)
         else:
             each, fixed = _cost(trial, shape, machine, classes)
-            found = int((devices.free_memory(machine.device) * SHARE - fixed) // each)
-    if found < 2:
+            largest = int((devices.free_memory(machine.device) * SHARE - fixed) // each)
+    if largest < 2:
         raise MachineError(
             "train.batch_size is find, but not even a batch of two images fits into the memory",
             remedy="choose a smaller model or model.image_size, or end other programs",
         )
-    return int(2 ** math.floor(math.log2(min(found, most))))
+    return int(2 ** math.floor(math.log2(min(largest, most))))
 
 
 def _step(network: nn.Module, shape: tuple[int, int, int], size: int, machine: Machine, classes: int) -> None:
@@ -72,7 +72,7 @@ def _cost(network: nn.Module, shape: tuple[int, int, int], machine: Machine, cla
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         _step(network, shape, TRIED, machine, classes)
-    saved = sum(size for place, size in kept.items() if place not in weights)
+    saved = sum(size for pointer, size in kept.items() if pointer not in weights)
     # the backward pass holds gradients beside what was saved for it, at worst as much again
     each = 2 * saved / TRIED + 8 * math.prod(shape)
     return each, COPIES * sum(p.numel() * p.element_size() for p in network.parameters())
@@ -80,13 +80,13 @@ def _cost(network: nn.Module, shape: tuple[int, int, int], machine: Machine, cla
 
 def _tried(network: nn.Module, shape: tuple[int, int, int], most: int, machine: Machine, classes: int) -> int:
     """The last size whose step took less than its share; sizes double."""
-    where: Any = machine.device
+    device: Any = machine.device
     fixed = COPIES * sum(p.numel() * p.element_size() for p in network.parameters())
-    limit = devices.free_memory(where) * SHARE - fixed
-    found, size = 1, 2  # batch norm cannot take an image alone
+    limit = devices.free_memory(device) * SHARE - fixed
+    largest, size = 1, 2  # batch norm cannot take an image alone
     while size <= most:
-        torch.cuda.reset_peak_memory_stats(where)
-        before = torch.cuda.memory_allocated(where)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         try:
             _step(network, shape, size, machine, classes)
         except torch.OutOfMemoryError:
@@ -94,7 +94,7 @@ def _tried(network: nn.Module, shape: tuple[int, int, int], most: int, machine: 
         finally:
             network.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
-        if torch.cuda.max_memory_allocated(where) - before > limit:
+        if torch.cuda.max_memory_allocated(device) - before > limit:
             break
-        found, size = size, size * 2
-    return found
+        largest, size = size, size * 2
+    return largest

@@ -1,7 +1,7 @@
-"""Training batches as a function of (epoch, number): the same for any worker count, from any place a run is taken up.
+"""Training batches as a function of (epoch, number): the same for any worker count, from any position a run resumes at.
 
 An epoch's order comes from the sampling plan; it is cut into batches of nearly equal size, so that none is too small
-for batch norm. Each image's augmentation is seeded by (seed, epoch, image, place in the epoch), and done for many
+for batch norm. Each image's augmentation is seeded by (seed, epoch, image, position in the epoch), and done for many
 images at once or one by one, as :func:`hallmark.transforms.batched.executor` says for their size and the device.
 Images, seed and device decide what a batch holds, never how many batches are made together or by whom.
 """
@@ -139,10 +139,10 @@ class Batches(Dataset[Batch]):
     def __getitems__(self, keys: Sequence[Key]) -> list[Batch]:
         """Several batches, made together: the same as one by one."""
         parts = itertools.groupby(keys, key=lambda key: key[0] < self.plain_epochs)
-        return [batch for plain, some in parts for batch in self._made(list(some), plain=plain)]
+        return [batch for plain, some in parts for batch in self._load(list(some), plain=plain)]
 
-    def _made(self, keys: Sequence[Key], *, plain: bool) -> list[Batch]:
-        rows, places, seeds = zip(*(self._members(key) for key in keys), strict=True)
+    def _load(self, keys: Sequence[Key], *, plain: bool) -> list[Batch]:
+        rows, positions, seeds = zip(*(self._members(key) for key in keys), strict=True)
         chosen = np.concatenate(rows)
         index = torch.from_numpy(chosen)
         if self._resident is not None:
@@ -152,8 +152,8 @@ class Batches(Dataset[Batch]):
             images = torch.from_numpy(self.pixels[chosen])
         if self._transforms and not plain:
             marks = [
-                draws.keys(seed=seed, rows=each, places=place)
-                for seed, each, place in zip(seeds, rows, places, strict=True)
+                draws.keys(seed=seed, rows=each, places=position)
+                for seed, each, position in zip(seeds, rows, positions, strict=True)
             ]
             images = self._augmented(images, np.concatenate(marks))
         sizes = [len(each) for each in rows]
@@ -161,13 +161,13 @@ class Batches(Dataset[Batch]):
         return [Batch(*part) for part in zip(*(torch.split(each, sizes) for each in parts), strict=True)]
 
     def _members(self, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        """A batch's rows, their places in the epoch, and the seed of the epoch's augmentation."""
+        """A batch's rows, their positions in the epoch, and the seed of the epoch's augmentation."""
         epoch, number = key
         known = self._order
         if known is None or known[0] != epoch:
             known = self._order = epoch, epoch_order(self._plan, seed=self._seed, epoch=epoch, sampler=self._sampler)
         order = known[1]
-        start, end = (len(order) * place // self.per_epoch for place in (number, number + 1))
+        start, end = (len(order) * index // self.per_epoch for index in (number, number + 1))
         return order[start:end], np.arange(start, end), derive(self._seed, "train", "augment", epoch)
 
     def _augmented(self, images: Tensor, marks: NDArray[np.uint64]) -> Tensor:
@@ -211,12 +211,12 @@ def _executor(transforms: list[dict[str, Any]], shape: tuple[int, ...], device: 
 def _one_by_one(transforms: list[dict[str, Any]], *, height: int, width: int, channels: int) -> Augment:
     from hallmark.transforms import policy
 
-    made = policy.build(transforms, height=height, width=width, channels=channels)
+    transform = policy.build(transforms, height=height, width=width, channels=channels)
 
     def augment(images: Tensor, marks: NDArray[np.uint64]) -> Tensor:
         pixels = images.numpy()
-        for place, mark in enumerate((marks >> np.uint64(1)).tolist()):
-            pixels[place] = made(pixels[place], mark)
+        for index, mark in enumerate((marks >> np.uint64(1)).tolist()):
+            pixels[index] = transform(pixels[index], mark)
         return images
 
     return augment
@@ -229,14 +229,14 @@ class Waiting:
     seconds: float = 0.0
 
 
-def workers(batches: Batches, *, epochs: int, where: torch.device, replicas: int = 1) -> int:
+def workers(batches: Batches, *, epochs: int, device: torch.device, replicas: int = 1) -> int:
     """Worker processes worth their start. Changes no batch: only the time they take.
 
     None where the replicas of the training make the batches: they share the cores without taking them from each other.
     """
     if batches.resident or (replicas > 1 and batches.by_threads):
         return 0
-    spare = runtime.workers() - (1 if where.type == "cpu" else 0)
+    spare = runtime.workers() - (1 if device.type == "cpu" else 0)
     if batches.cost() * batches.shown * epochs < WORTH_WORKERS:
         return 0
     return max(0, spare)
@@ -255,11 +255,11 @@ def stream(
             started = time.perf_counter()
             shares = [keys[begin : begin + each] for begin in range(first, min(first + each * parts, len(keys)), each)]
             work = batches.__getitems__
-            made = (
+            groups = (
                 replicas.map(work, shares) if replicas is not None and parts > 1 else [work(share) for share in shares]
             )
             waiting.seconds += time.perf_counter() - started
-            for group in made:
+            for group in groups:
                 yield from group
         return
     with warnings.catch_warnings():
@@ -294,6 +294,6 @@ def _quiet(_: int) -> None:
 
 
 def _unless_the_parent_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Tells of what nobody caught, a connection apart that broke as the parent ended while it fetched a batch."""
+    """Reports what nobody caught, a connection apart that broke as the parent ended while it fetched a batch."""
     if not issubclass(kind, ConnectionError):
         sys.__excepthook__(kind, error, trace)

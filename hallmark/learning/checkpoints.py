@@ -15,7 +15,6 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,24 +23,25 @@ from hallmark.contracts import durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
 FILE = "training.pt"
 FINISHED = "finished"
 KEEP = 8  # unfinished trainings
 SECONDS = 15.0  # between checkpoints within an epoch
 SPARE = 1.0  # seconds after a checkpoint in which the end of an epoch makes no further one
-ROOMS = ("contracts", "images", "judgement", "learning", "models", "sampling", "statistics", "transforms")
 
 _log = logging.getLogger(__name__)
 
 
-def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: Path | None = None) -> str:
-    """A digest, 32 hexadecimal digits, of values, of files' names and bytes, and of the code that trains."""
+def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: str) -> str:
+    """A digest, 32 hexadecimal digits, of values, of files' names and bytes, and of ``code``.
+
+    ``code`` stands for the code that trains: see :func:`hallmark.pipeline.closure.digest_of`.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps(values, sort_keys=True, default=str).encode())
-    root = code or Path(__file__).parents[1]
-    sources = [path for room in ROOMS for path in sorted((root / room).glob("*.py"))]
-    for path in [*files, *sources]:
+    digest.update(json.dumps([values, code], sort_keys=True, default=str).encode())
+    for path in files:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"\x1f{path.parent.name}/{path.name}={content}".encode())

@@ -1,9 +1,8 @@
-"""Training on several devices or processes at once: each takes its share of every batch, and gradients are averaged.
+"""Training in several processes, each with a device of its own: DistributedDataParallel through Lightning Fabric.
 
-The process that called leads: it alone validates, keeps checkpoints, logs, and tells the others each step to take. The
+The calling process is rank 0: it alone validates, keeps checkpoints, logs, and broadcasts each step to the workers. The
 batches are those of a single process, so the weights differ from its own by rounding alone, except that batch norm sees
-smaller batches, and dropout draws otherwise. The gradients go around once a step, in one piece per type, however many
-batches the step adds up.
+smaller batches, and dropout draws otherwise.
 """
 
 from __future__ import annotations
@@ -13,170 +12,129 @@ import dataclasses
 import multiprocessing
 import tempfile
 import time
+import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+import torch.distributed as dist
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.processes import leave_signals_to_the_parent
 from hallmark.learning import batches as loading
 from hallmark.learning import devices
-from hallmark.learning.batches import Batch
+from hallmark.learning.train_step import TrainStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from multiprocessing.process import BaseProcess
 
-    from hallmark.learning.batches import Batches
+    from torch import nn
+
     from hallmark.learning.devices import Machine
-    from hallmark.learning.losses import Loss
-    from hallmark.learning.recipe import Recipe, Resolved
+    from hallmark.learning.plan import TrainingPlan
 
-PATIENCE = timedelta(minutes=30)  # the others wait so long while the leader validates
+TIMEOUT = timedelta(minutes=30)  # the workers wait so long while rank 0 validates
 
 
-class Order(NamedTuple):
-    """One step, as the leader tells it; ``step`` below 0 is the end."""
+class Command(NamedTuple):
+    """One step, as rank 0 broadcasts it."""
 
     step: int
     batches: int
-    rate: float
+    lr: float
     momentum: float
     frozen: bool
 
 
-END = Order(-1, 0, 0.0, 0.0, False)
+class Start(NamedTuple):
+    """What a worker takes up: the train step's state, (epoch, batch), loader processes, images on the device or not."""
 
-
-@final
-class ProcessGroup:
-    """The processes of a training as one of them sees it; alone it does nothing, at no cost."""
-
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank, self.size = rank, size
-
-    def share(self, batch: Batch) -> tuple[Batch, float]:
-        """This process's rows of a batch, and what its loss, a mean over them, counts in the mean over the batch."""
-        if self.size == 1:
-            return batch, 1.0
-        mine = Batch(*(part[self.rank :: self.size] for part in batch))
-        return mine, float(mine.weights.sum() / batch.weights.sum().clamp_min(1e-12))
-
-    def seeds(self) -> tuple[int, ...]:
-        """What dropout's seed has besides the step: nothing in the leader, who draws as a process alone does."""
-        return (self.rank,) if self.rank else ()
-
-    @torch.no_grad()
-    def add_up(self, tensors: Iterable[Tensor | None]) -> None:
-        """Replaces each tensor by its sum over all processes."""
-        if self.size == 1:
-            return
-        kinds: dict[torch.dtype, list[Tensor]] = {}
-        for tensor in tensors:
-            if tensor is not None:
-                kinds.setdefault(tensor.dtype, []).append(tensor)
-        for each in kinds.values():
-            flat = torch.cat([tensor.reshape(-1) for tensor in each])
-            distributed.all_reduce(flat)
-            for tensor, part in zip(each, torch.split(flat, [tensor.numel() for tensor in each]), strict=True):
-                tensor.copy_(part.view_as(tensor))
-
-    def order(self, order: Order = END) -> Order:
-        """From the leader: tells the others; in the others: what they are told."""
-        if self.size == 1:
-            return order
-        told = torch.tensor([float(value) for value in order], dtype=torch.float64, device=self._where())
-        distributed.broadcast(told, src=0)
-        step, batches, rate, momentum, frozen = told.tolist()
-        return Order(int(step), int(batches), rate, momentum, bool(frozen))
-
-    def same(self, state: Mapping[str, Any] | None) -> Any:
-        """The leader's value, in every process."""
-        if self.size == 1:
-            return state
-        held: list[Any] = [state]
-        distributed.broadcast_object_list(held, src=0, device=self._where())
-        return held[0]
-
-    def _where(self) -> torch.device:
-        return torch.device("cuda", self.rank) if distributed.get_backend() == "nccl" else torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What every process of a team needs for its part; the network without its weights' history."""
-
-    network: nn.Module
-    batches: Batches
-    recipe: Recipe
-    resolved: Resolved
-    loss: Loss
-    classes: int
-    seed: int
-    machine: Machine
+    state: dict[str, Any]
+    position: tuple[int, int]
+    loaders: int
+    resident: bool
 
 
 @contextmanager
-def formed(work: Work) -> Iterator[ProcessGroup]:
-    """The team of ``work.machine.processes``, of which this process leads; the others end with the block.
+def launched(train_step: TrainStep, plan: TrainingPlan) -> Iterator[None]:
+    """A block in which ``train_step`` trains as rank 0 of ``plan.machine.processes``; the workers end with the block.
 
-    Raises InputError where a batch has too few images to share, MachineError where another process dies.
+    Raises InputError where a batch has too few images to share, MachineError where a worker dies.
     """
-    size = work.machine.processes
+    size = plan.machine.processes
     if size == 1:
-        yield ProcessGroup()
+        yield
         return
-    least = min(work.resolved.batch_size, work.batches.shown // work.batches.per_epoch)
-    if least < 2 * size:
-        raise InputError(
-            f"train.batch_size is {work.resolved.batch_size}: batches of {least} images cannot be shared among "
-            f"{size} processes",
-            remedy=f"give {4 * size} or more, or set {runtime.PROCESSES} to 1",
-        )
-    context = multiprocessing.get_context("spawn")
-    work = dataclasses.replace(work, network=copy.deepcopy(work.network).cpu())
+    _check_batches(plan)
     with tempfile.TemporaryDirectory() as folder:
-        meeting = str(Path(folder) / "meeting")
-        others = [context.Process(target=_follow, args=(rank, size, meeting, work)) for rank in range(1, size)]
-        for process in others:
-            process.start()
+        store = str(Path(folder) / "store")
+        workers = _start(train_step.network, plan, store)
         try:
-            _await(others, meeting)
-            _join(0, size, meeting, work.machine)
-            team = ProcessGroup(0, size)
-            yield team
-            team.order()
-            for process in others:
+            _await(workers, store)
+            _init_process_group(0, store, plan.machine)
+            train_step.join(0)
+            with _quiet():
+                yield
+            train_step.fabric.broadcast(None)
+            for process in workers:
                 process.join(timeout=60)
         except RuntimeError as error:  # of gloo and of NCCL, and much else
-            if not any(_has_ended(process) for process in others):
+            if not any(_has_ended(process) for process in workers):
                 raise
             raise _gone(str(error).partition("\n")[0]) from error
         finally:
-            if distributed.is_initialized():
-                distributed.destroy_process_group()
-            for process in others:  # after an error here they wait for orders that never come
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            for process in workers:  # after an error here they wait for commands that never come
                 process.kill()
                 process.join()
 
 
-def _await(others: Sequence[BaseProcess], meeting: str) -> None:
-    """Until all others are about to join: for one that has ended, joining would wait until PATIENCE ends."""
-    while not all(_arrival(meeting, rank).exists() for rank, _ in enumerate(others, 1)):
-        for process in others:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warning that gradients of a single channel have other strides, though of the same layout."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        yield
+
+
+def _check_batches(plan: TrainingPlan) -> None:
+    size = plan.machine.processes
+    least = min(plan.resolved.batch_size, plan.batches.shown // plan.batches.per_epoch)
+    if least < 2 * size:
+        raise InputError(
+            f"train.batch_size is {plan.resolved.batch_size}: batches of {least} images cannot be shared among "
+            f"{size} processes",
+            remedy=f"give {4 * size} or more, or set {runtime.PROCESSES} to 1",
+        )
+
+
+def _start(network: nn.Module, plan: TrainingPlan, store: str) -> list[BaseProcess]:
+    context = multiprocessing.get_context("spawn")
+    network = copy.deepcopy(network).cpu()
+    workers: list[BaseProcess] = [
+        context.Process(target=_work, args=(rank, store, network, plan)) for rank in range(1, plan.machine.processes)
+    ]
+    for process in workers:
+        process.start()
+    return workers
+
+
+def _await(workers: Sequence[BaseProcess], store: str) -> None:
+    """Until all workers are about to join: for one that has ended, joining would wait until TIMEOUT ends."""
+    while not all(_arrival(store, rank).exists() for rank, _ in enumerate(workers, 1)):
+        for process in workers:
             if not process.is_alive():
                 raise _gone(f"it ended at its start with exit code {process.exitcode}")
         time.sleep(0.01)
 
 
-def _arrival(meeting: str, rank: int) -> Path:
-    return Path(f"{meeting}-{rank}")
+def _arrival(store: str, rank: int) -> Path:
+    return Path(f"{store}-{rank}")
 
 
 def _has_ended(process: BaseProcess) -> bool:
@@ -191,50 +149,40 @@ def _gone(why: str) -> MachineError:
     )
 
 
-def _join(rank: int, size: int, meeting: str, machine: Machine) -> None:
-    backend = "nccl" if machine.device.type == "cuda" else "gloo"
-    store: Any = distributed.FileStore(meeting, size)  # type: ignore[attr-defined]
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+def _init_process_group(rank: int, path: str, machine: Machine) -> None:
+    """By a file: Fabric would choose a port, which another program may take first."""
+    size, backend = machine.processes, "nccl" if machine.device.type == "cuda" else "gloo"
+    store: Any = dist.FileStore(path, size)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
 
 
-def _follow(rank: int, size: int, meeting: str, work: Work) -> None:
-    """Another process's whole life: the leader's state, then the steps it orders."""
-    from hallmark.learning.train_step import TrainStep
-
+def _work(rank: int, store: str, network: nn.Module, plan: TrainingPlan) -> None:
+    """A worker's whole life: rank 0's state, then the steps it commands."""
     leave_signals_to_the_parent()
     runtime.prepare()
-    machine = work.machine
+    machine = plan.machine
     if machine.device.type == "cuda":
         torch.cuda.set_device(rank)
         machine = dataclasses.replace(machine, device=torch.device("cuda", rank))
-    _arrival(meeting, rank).touch()
-    _join(rank, size, meeting, machine)
-    team = ProcessGroup(rank, size)
-    with devices.settled(machine, deterministic=work.recipe.deterministic):
-        train_step = TrainStep(
-            work.network,
-            recipe=work.recipe,
-            resolved=work.resolved,
-            loss=work.loss,
-            classes=work.classes,
-            seed=work.seed,
-            machine=machine,
-            team=team,
-        )
+        plan = dataclasses.replace(plan, machine=machine)
+    _arrival(store, rank).touch()
+    _init_process_group(rank, store, machine)
+    with _quiet(), devices.settled(machine, deterministic=plan.recipe.deterministic):
+        train_step = TrainStep(network, plan)
+        train_step.join(rank)
         train_step.network.train()
-        begun = team.same(None)
-        train_step.restore(begun["train_step"])
-        epoch, number = begun["start"]
-        if begun["resident"]:
-            work.batches.reside(machine.device)
+        start: Start = train_step.fabric.broadcast(None)
+        train_step.restore(start.state)
+        if start.resident:
+            plan.batches.reside(machine.device)
         stream = loading.stream(
-            work.batches,
-            start=(epoch, number),
-            epochs=work.resolved.epochs,
-            processes=begun["loaders"],
+            plan.batches,
+            start=start.position,
+            epochs=plan.resolved.epochs,
+            processes=start.loaders,
             waiting=loading.Waiting(),
         )
-        while (order := team.order()).step >= 0:
-            group = [next(stream) for _ in range(order.batches)]
-            train_step.take(group, step=order.step, rate=order.rate, momentum=order.momentum, frozen=order.frozen)
-    distributed.destroy_process_group()
+        while (command := train_step.fabric.broadcast(None)) is not None:
+            batches = [next(stream) for _ in range(command.batches)]
+            train_step.run(batches, step=command.step, lr=command.lr, momentum=command.momentum, frozen=command.frozen)
+    dist.destroy_process_group()

@@ -1,26 +1,27 @@
-"""How far a training is, and the account of each of its epochs: figures, pictures, and words where it goes wrong."""
+"""The end of an epoch: validation, a row of the history, images for the log, and warnings."""
 
 from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 import torch
 
+from hallmark.contracts import progress
 from hallmark.learning import monitoring
 from hallmark.learning.image_grid import make_grid
 from hallmark.learning.validation import on_device
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from hallmark.learning.batches import Batches
-    from hallmark.learning.loop import Log
-    from hallmark.learning.losses import Loss
+    from numpy.typing import NDArray
+
+    from hallmark.learning.plan import TrainingPlan
     from hallmark.learning.train_step import TrainStep
+    from hallmark.learning.training_state import TrainingState
     from hallmark.learning.validation import Validated, Validation
 
 _log = logging.getLogger(__name__)
@@ -30,84 +31,83 @@ PICTURED = 50  # epochs whose worst mistakes are kept as a picture, at most
 WORST = 32  # images of such a picture
 
 
-@final
-@dataclass
-class TrainingState:
-    """How far the training is, in plain values; epochs count from 1, 0 is never."""
+class Log(Protocol):
+    """Where a training logs its metrics and images while it runs."""
 
-    step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_objective: float = -math.inf
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    risen: int = 0  # the epoch in which the objective rose last
-    diverged: int = 0  # the epoch in which the loss stopped being a number
+    def metrics(self, values: Mapping[str, float], step: int) -> None: ...
 
-    def compare(self, judged: Validated) -> bool:
-        """Whether the weights of the last epoch are the best yet: by the objective, by the loss where that is equal."""
-        epoch = len(self.history)
-        if judged.objective > self.best_objective:
-            self.risen = epoch
-        if (judged.objective, -judged.loss) <= (self.best_objective, -self.best_loss):
-            return False
-        self.best_objective, self.best_loss, self.best_epoch = judged.objective, judged.loss, epoch
-        return True
+    def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None: ...
+
+
+def report_progress(state: TrainingState, plan: TrainingPlan) -> None:
+    """Reports the progress, with the figures of the last whole epoch."""
+    epochs, each = plan.resolved.epochs, plan.batches.shown / plan.steps_per_epoch
+    figures: dict[str, str | float] = {"epoch": f"{min(state.step // plan.steps_per_epoch + 1, epochs)} of {epochs}"}
+    if state.history:
+        row = state.history[-1]
+        figures["loss"] = row["train_loss"]
+        if row["objective"] is not None:
+            figures["objective"] = row["objective"]
+    done, total = round(state.step * each), round(plan.steps * each)
+    progress.report("training", done, total, figures=figures, at_most=bool(plan.recipe.patience))
 
 
 @final
 class EpochRecorder:
     """Closes each epoch: judges the weights that would be kept, adds a row to the history, logs and warns."""
 
-    def __init__(
-        self, *, batches: Batches, validation: Validation | None, loss: Loss, lr: float, epochs: int, log: Log
-    ) -> None:
-        self._batches, self._validation = batches, validation
-        self._loss, self._lr, self._log = loss, lr, log
-        self._every = -(-epochs // PICTURED)
-        self._told: set[str] = set()
+    def __init__(self, plan: TrainingPlan, *, validation: Validation | None, log: Log) -> None:
+        self._plan, self._validation, self._log = plan, validation, log
+        self._every = -(-plan.resolved.epochs // PICTURED)
+        self._warned: set[str] = set()
 
     def close(
-        self, train_step: TrainStep, sums: Sequence[float], place: TrainingState, *, rate: float
+        self, train_step: TrainStep, sums: Sequence[float], state: TrainingState, *, lr: float
     ) -> Validated | None:
-        """``sums`` are those of this epoch, ``rate`` its last learning rate; None without validation images."""
+        """``sums`` are those of this epoch, ``lr`` its last learning rate; None without validation images."""
         loss, right, images, norms, steps = sums
-        epoch = len(place.history) + 1
+        epoch = len(state.history) + 1
         balance = monitoring.gradient_balance(train_step.matrices)
-        stuck, judged = self._looked_at(train_step)
+        inactive, validated = self._judged(train_step)
         row: dict[str, Any] = {
             "epoch": epoch,
             "train_loss": loss / images,
             "train_accuracy": right / images,
-            "val_loss": judged.loss if judged else None,
-            "val_accuracy": judged.accuracy if judged else None,
-            "objective": judged.objective if judged else None,
-            "lr": rate,
+            "val_loss": validated.loss if validated else None,
+            "val_accuracy": validated.accuracy if validated else None,
+            "objective": validated.objective if validated else None,
+            "lr": lr,
             "gradient_norm": norms / steps,
             "gradient_balance": balance,
-            "inactive_units": stuck,
+            "inactive_units": inactive,
         }
-        place.history.append(row)
-        shown = {name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)}
-        self._log.metrics({f"epoch/{name}": value for name, value in shown.items()}, epoch)
-        if judged is not None and self._validation is not None and epoch % self._every == 0:
-            worst = judged.mistakes(self._validation.labels)[:WORST]
+        state.history.append(row)
+        finite = {name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)}
+        self._log.metrics({f"epoch/{name}": value for name, value in finite.items()}, epoch)
+        if validated is not None and self._validation is not None and epoch % self._every == 0:
+            worst = validated.mistakes(self._validation.labels)[:WORST]
             if len(worst):
                 self._log.image("mistakes", make_grid(self._validation.images[worst]), epoch)
-        for warning in monitoring.warnings(place.history, guessing=self._loss.guessing, lr=self._lr):
-            kind = warning.split(":")[0]
-            if kind not in self._told:
-                self._told.add(kind)
-                _log.warning("epoch %d: %s", epoch, warning)
-        return judged
+        self._warn(state)
+        return validated
 
-    def _looked_at(self, train_step: TrainStep) -> tuple[float | None, Validated | None]:
-        """The share of stuck units, and the standing on the validation images, of the weights that would be kept."""
-        pixels = self._validation.images if self._validation is not None else self._batches.pixels
+    def _warn(self, state: TrainingState) -> None:
+        """Logs each kind of warning once."""
+        plan = self._plan
+        for warning in monitoring.warnings(state.history, guessing=plan.loss.guessing, lr=plan.resolved.lr):
+            kind = warning.split(":")[0]
+            if kind not in self._warned:
+                self._warned.add(kind)
+                _log.warning("epoch %d: %s", len(state.history), warning)
+
+    def _judged(self, train_step: TrainStep) -> tuple[float | None, Validated | None]:
+        """The share of inactive units, and the validation, of the weights that would be kept."""
+        pixels = self._validation.images if self._validation is not None else self._plan.batches.pixels
         chosen = np.linspace(0, len(pixels) - 1, min(PROBED, len(pixels))).astype(np.int64)  # classes lie together
-        probe = on_device(torch.from_numpy(np.array(pixels[chosen])), train_step.where)
+        probe = on_device(torch.from_numpy(np.array(pixels[chosen])), train_step.device)
         with train_step.averaged() as network:
             with train_step.fabric.autocast():
-                stuck = monitoring.inactive_units(network, probe)
+                inactive = monitoring.inactive_units(network, probe)
             if self._validation is None:
-                return stuck, None
-            return stuck, self._validation.judge(network, train_step.where, train_step.fabric, train_step.replicas)
+                return inactive, None
+            return inactive, self._validation.judge(network, train_step.device, train_step.fabric, train_step.replicas)

@@ -1,10 +1,10 @@
-"""Who follows a training from outside: told each epoch's objective, it may end the training by raising.
+"""A hook that an outsider installs: called with each epoch's objective, it may end the training by raising.
 
->>> seen = []
->>> with on_epoch_end(lambda epoch, epochs, objective: seen.append((epoch, epochs, objective))):
+>>> calls = []
+>>> with on_epoch_end(lambda epoch, epochs, objective: calls.append((epoch, epochs, objective))):
 ...     call(1, 12, 0.5)
->>> call(2, 12, 0.6)  # nobody follows
->>> seen
+>>> call(2, 12, 0.6)  # no hook is installed
+>>> calls
 [(1, 12, 0.5)]
 """
 
@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Follower = Callable[[int, int, float], None]
+    Hook = Callable[[int, int, float], None]
 
-_follower: ContextVar[Follower | None] = ContextVar("hallmark_follower", default=None)
+_hook: ContextVar[Hook | None] = ContextVar("hallmark_epoch_hook", default=None)
 
 
 def call(epoch: int, epochs: int, objective: float) -> None:
-    """Tells the follower, if there is one; what it raises ends the training."""
-    follower = _follower.get()
-    if follower is not None:
-        follower(epoch, epochs, objective)
+    """Calls the hook, if one is installed; what it raises ends the training."""
+    hook = _hook.get()
+    if hook is not None:
+        hook(epoch, epochs, objective)
 
 
 @contextmanager
-def on_epoch_end(follower: Follower) -> Iterator[None]:
-    """``follower`` takes (epoch from 1, of how many, objective on the validation images) of the block's trainings."""
-    token = _follower.set(follower)
+def on_epoch_end(hook: Hook) -> Iterator[None]:
+    """``hook`` takes (epoch from 1, of how many, objective on the validation images) of the block's trainings."""
+    token = _hook.set(hook)
     try:
         yield
     finally:
-        _follower.reset(token)
+        _hook.reset(token)

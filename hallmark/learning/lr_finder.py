@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from hallmark.learning.batches import Batches
-    from hallmark.learning.devices import Machine
-    from hallmark.learning.losses import Loss
-    from hallmark.learning.recipe import Recipe, Resolved
+    from hallmark.learning.plan import TrainingPlan
 
 LOWEST, HIGHEST = 1e-6, 1.0  # learning rates tried
 STEPS = 100
@@ -32,45 +29,27 @@ WORSE = 4.0  # the trial ends where the loss is this many times its least
 BACK = 10.0  # the rate of the least loss is already too high by about this much (Smith 2017)
 
 
-def search(
-    network: nn.Module,
-    batches: Batches,
-    *,
-    recipe: Recipe,
-    resolved: Resolved,
-    loss: Loss,
-    classes: int,
-    seed: int,
-    machine: Machine,
-) -> tuple[float, list[dict[str, float]]]:
+def search(network: nn.Module, plan: TrainingPlan) -> tuple[float, list[dict[str, float]]]:
     """The learning rate to train with, and the trial: rows of ``lr`` and smoothed ``loss``.
 
     A copy of the network trains for up to :data:`STEPS` steps while the rate grows (Smith 2017); the network itself
     stays as it was. Raises InputError where no rate made the loss fall.
     """
     curve: list[dict[str, float]] = []
-    with devices.settled(machine, deterministic=recipe.deterministic):
-        train_step = TrainStep(
-            copy.deepcopy(network),
-            recipe=recipe,
-            resolved=resolved,
-            loss=loss,
-            classes=classes,
-            seed=seed,
-            machine=machine,
-        )
+    with devices.settled(plan.machine, deterministic=plan.recipe.deterministic):
+        train_step = TrainStep(copy.deepcopy(network), plan)
         train_step.network.train()
-        epochs = -(-STEPS // batches.per_epoch)
-        stream = loading.stream(batches, start=(0, 0), epochs=epochs, processes=0, waiting=loading.Waiting())
+        epochs = -(-STEPS // plan.batches.per_epoch)
+        stream = loading.stream(plan.batches, start=(0, 0), epochs=epochs, processes=0, waiting=loading.Waiting())
         smoothed, least = 0.0, math.inf
         for step in progress.counted(range(STEPS), "searching the learning rate", STEPS, unit="steps"):
-            rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-            value = float(train_step.take([next(stream)], step=step, rate=rate, momentum=recipe.momentum)[0])
+            lr = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+            value = float(train_step.run([next(stream)], step=step, lr=lr, momentum=plan.recipe.momentum)[0])
             if not math.isfinite(value):
                 break
             smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
             known = smoothed / (1 - SMOOTHING ** (step + 1))
-            curve.append({"lr": rate, "loss": known})
+            curve.append({"lr": lr, "loss": known})
             least = min(least, known)
             if known > WORSE * least:
                 break

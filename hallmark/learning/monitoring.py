@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hallmark.learning import ema
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from hallmark.learning.recipe import Resolved
 
     Row = Mapping[str, Any]
 
@@ -71,6 +75,23 @@ def lost(epoch: int, *, lr: float) -> str:
     )
 
 
+def without_effect(resolved: Resolved, *, steps: int, has_muon: bool) -> list[str]:
+    """Settings that could not act as written in a training of ``steps`` steps."""
+    warnings = []
+    if resolved.optimizer == "muon" and not has_muon:
+        warnings.append(
+            "train.optimizer is muon, but the network has no layer between its first and its last: AdamW trained "
+            "it, at a tenth of the rate."
+        )
+    last = ema.decay(resolved.ema, steps - 1)
+    if last < resolved.ema:
+        warnings.append(
+            f"train.ema is {resolved.ema:g}, but the average reaches back over a twentieth of the steps at most: in "
+            f"this training of {steps} steps the decay was at most {last:.4g}."
+        )
+    return warnings
+
+
 def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> list[str]:
     """What a beginner should know of this training; each names the setting that helps.
 
@@ -78,47 +99,47 @@ def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> list[str]
     """
     if not history:
         return []
-    found: list[str] = []
+    messages: list[str] = []
     losses = [row["train_loss"] for row in history]
     last, least = losses[-1], min(losses)
     if last > ROSE * least and last - least > 0.1:
-        found.append(
+        messages.append(
             f"Divergence: the training loss rose from {least:.3g} to {last:.3g}, so the steps are too long; lower "
             f"train.lr (now {lr:g})."
         )
     elif least > ROSE * guessing:
-        found.append(
+        messages.append(
             f"Divergence: the training loss never came below {least:.3g}, and guessing gives {guessing:.3g}, so the "
             f"steps are too long; lower train.lr (now {lr:g})."
         )
     elif len(history) >= 5 and least > 0.95 * guessing:
-        found.append(
+        messages.append(
             f"The network hardly learns: its training loss stays at {least:.3g}, and guessing gives "
             f"{guessing:.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."
         )
     stuck = [row["inactive_units"] for row in history if row["inactive_units"] is not None]
     if stuck and stuck[-1] > INACTIVE:
-        found.append(
+        messages.append(
             f"Dead activations: {stuck[-1]:.0%} of the units give the same output for every image; lower train.lr or "
             "choose model.activation gelu or silu."
         )
     balances = [row["gradient_balance"] for row in history if row["gradient_balance"] is not None]
     median = sorted(balances)[len(balances) // 2] if balances else 1.0
     if median < VANISHING:
-        found.append(
+        messages.append(
             f"Vanishing gradients: the first layer's are {median:.1g} of the last layer's, so it hardly learns; "
             "choose model.norm batch, model.activation relu or gelu, or fewer layers."
         )
     norms = [row["gradient_norm"] for row in history]
     if max(norms) > EXPLODING:
-        found.append(
+        messages.append(
             f"Exploding gradients: their norm reached {max(norms):.3g}; lower train.lr or set train.clip_norm to 1."
         )
     row = history[-1]
     if row["val_accuracy"] is not None and row["train_accuracy"] - row["val_accuracy"] > GAP:
-        found.append(
+        messages.append(
             f"Overfitting: {row['train_accuracy']:.0%} of the training images are right, but only "
             f"{row['val_accuracy']:.0%} of the validation images; more images, stronger augmentation, model.dropout or "
             "train.weight_decay help."
         )
-    return found
+    return messages

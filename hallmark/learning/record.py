@@ -10,7 +10,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hallmark.learning.loop import Fitted
+    from hallmark.learning.fitted import Fitted
 
 
 def write(fitted: Fitted, *, train: Path, plots: Path) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hallmark.judgement.objective import Objective
     from hallmark.learning.devices import Machine
-    from hallmark.learning.loop import Fitted
+    from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.recipe import Resolved
     from hallmark.learning.training_data import TrainingData
@@ -27,7 +27,7 @@ def executed(
     resolved: Resolved,
     *,
     data: TrainingData,
-    start: ModelSetup,
+    setup: ModelSetup,
     machine: Machine,
     transforms: Sequence[Mapping[str, Any]],
     objective: Objective,
@@ -39,7 +39,7 @@ def executed(
     """
     from hallmark.judgement.objective import describe
 
-    seen = start.description["input"]
+    seen = setup.description["input"]
     values: dict[str, object] = {name: getattr(recipe, name) for name in NAMES} | dataclasses.asdict(resolved)
     layers = resolved.layer_decay
     values |= {
@@ -47,8 +47,8 @@ def executed(
         "loss": data.plan.loss if recipe.loss == "auto" else recipe.loss,
         "precision": machine.precision,
         "scaling": seen["scaling"],
-        "model": start.description["name"],
-        "n_parameters": sum(parameter.numel() for parameter in start.network.parameters()),
+        "model": setup.description["name"],
+        "n_parameters": sum(parameter.numel() for parameter in setup.network.parameters()),
         "image_size": seen["height"],
         "channels": seen["channels"],
         "augmentations": ", ".join(f"{each['name']} p={each['p']:g}" for each in transforms) or "none",
@@ -60,9 +60,9 @@ def executed(
         "objective": describe(objective),
         "seed": seed,
     }
-    values |= {f"model.{name}": value for name, value in start.description["arguments"].items() if _is_plain(value)}
-    if start.description.get("backbone"):
-        values["backbone"] = start.description["backbone"].get("source", "")
+    values |= {f"model.{name}": value for name, value in setup.description["arguments"].items() if _is_plain(value)}
+    if setup.description.get("backbone"):
+        values["backbone"] = setup.description["backbone"].get("source", "")
     for name in ("max_epochs", "augment_after"):  # what they became is `epochs` and `plain_epochs`
         del values[name]
     if recipe.keep == "auto":  # what it became is known in the end

@@ -24,10 +24,10 @@ class SystemMetrics:
     nvidia-ml-py is installed; its memory comes from torch.
     """
 
-    def __init__(self, where: torch.device, *, every: float = EVERY) -> None:
-        self._where, self._every = where, every
+    def __init__(self, device: torch.device, *, every: float = EVERY) -> None:
+        self._device, self._every = device, every
         self._process = psutil.Process()
-        self._busy = where.type == "cuda" and importlib.util.find_spec("pynvml") is not None
+        self._busy = device.type == "cuda" and importlib.util.find_spec("pynvml") is not None
         self._at, self._cpu, self._shown = time.perf_counter(), self._spent(), 0.0
         self._begun, self._begun_cpu = self._at, self._cpu
         self._seen: list[float] = []
@@ -48,21 +48,21 @@ class SystemMetrics:
             "system/process_memory_usage_megabytes": self._process.memory_info().rss / MIB,
             "system/samples_per_second": (shown - self._shown) / seconds,
         }
-        if self._where.type == "cuda":
-            number = self._where.index
-            values[f"system/gpu_{number}_memory_usage_megabytes"] = torch.cuda.memory_reserved(self._where) / MIB
+        if self._device.type == "cuda":
+            number = self._device.index
+            values[f"system/gpu_{number}_memory_usage_megabytes"] = torch.cuda.memory_reserved(self._device) / MIB
             if self._busy:
-                self._seen.append(float(torch.cuda.utilization(self._where)))
+                self._seen.append(float(torch.cuda.utilization(self._device)))
                 values[f"system/gpu_{number}_utilization_percentage"] = self._seen[-1]
         self._at, self._cpu, self._shown = now, cpu, shown
         return values
 
     def facts(self) -> dict[str, Fact]:
-        """For run.json: cores kept busy on average, and how busy the GPU was, in [0, 1], where that can be told."""
-        found: dict[str, Any] = {
+        """For run.json: cores kept busy on average, and how busy the GPU was, in [0, 1], where the device tells it."""
+        facts: dict[str, Any] = {
             "cores_busy": round((self._spent() - self._begun_cpu) / max(1e-9, time.perf_counter() - self._begun), 2)
         }
-        if self._where.type != "cpu":
+        if self._device.type != "cpu":
             busy = sum(self._seen) / len(self._seen) / 100 if self._seen else None
-            found["device_busy"] = round(busy, 3) if busy is not None else None
-        return found
+            facts["device_busy"] = round(busy, 3) if busy is not None else None
+        return facts

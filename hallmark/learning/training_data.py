@@ -1,10 +1,10 @@
-"""What a training is made of: the images of the plan, synthetic ones, the validation images, and their fit."""
+"""The data of a training: the images of the sampling plan, synthetic ones, and the validation images."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,23 +12,15 @@ import pandas as pd
 from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, one_of_each_cluster, read_table
 from hallmark.images.shards import Reader
-from hallmark.judgement.objective import score
-from hallmark.learning import loop, losses, lr_finder, pixels
-from hallmark.learning.batches import Batches
 from hallmark.learning.pixels import Item
-from hallmark.learning.validation import Validation
 from hallmark.sampling import plan as planning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from hallmark.judgement.objective import Objective
-    from hallmark.learning.checkpoints import Checkpoints
-    from hallmark.learning.devices import Machine
-    from hallmark.learning.loop import Fitted, Log
-    from hallmark.learning.model_setup import ModelSetup
-    from hallmark.learning.recipe import Recipe, Resolved
+    from numpy.typing import NDArray
+
     from hallmark.sampling.plan import Plan
 
 
@@ -55,6 +47,11 @@ class TrainingData:
     def shown(self) -> int:
         """Images an epoch shows."""
         return int(self.plan.table["repeats"].sum())
+
+    def indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
+        """The labels as positions in ``classes``."""
+        index = {label: number for number, label in enumerate(self.classes)}
+        return np.array([index[label] for label in labels], dtype=np.int64)
 
 
 def read(
@@ -169,100 +166,3 @@ def _parts(table: pd.DataFrame) -> pd.Series:
     """Each class's part of an epoch's loss, by label; they add up to 1."""
     parts = (table["probability"] * table["weight"]).groupby(table["label"].astype(str)).sum()
     return parts / parts.sum()
-
-
-def train(
-    data: TrainingData,
-    start: ModelSetup,
-    *,
-    transforms: Sequence[dict[str, Any]],
-    recipe: Recipe,
-    resolved: Resolved,
-    objective: Objective,
-    seed: int,
-    machine: Machine,
-    checkpoints: Checkpoints,
-    log: Log,
-) -> Fitted:
-    """Fits the network of ``start`` to its images, with the learning rate found first if asked for; see loop.fit."""
-    index = {label: number for number, label in enumerate(data.classes)}
-    table = data.plan.table
-    batches = Batches(
-        start.images,
-        plan=table,
-        sampler=data.plan.sampler,
-        labels=np.array([index[label] for label in table["label"].astype(str)], dtype=np.int64),
-        weights=table["weight"].to_numpy(dtype=np.float32),
-        transforms=transforms,
-        batch_size=resolved.batch_size,
-        seed=seed,
-        plain_epochs=resolved.plain_epochs,
-        device=machine.device,
-    )
-    validation = None
-    if start.held_out is not None:
-        validation = Validation(
-            images=pixels.opened(start.held_out),
-            labels=np.array([index[label] for label in data.val_labels], dtype=np.int64),
-            objective=objective,
-            classes=data.classes,
-        )
-    # of the images that an epoch shows
-    weights = (table["weight"] * table["probability"]).groupby(table["label"]).sum() / table["probability"].groupby(
-        table["label"]
-    ).sum()
-    loss = losses.build(
-        data.plan.loss if recipe.loss == "auto" else recipe.loss,
-        priors=[data.plan.class_priors[label] for label in data.classes],
-        label_smoothing=recipe.label_smoothing,
-        focal_gamma=data.plan.focal_gamma,
-        adjustment_tau=data.plan.adjustment_tau,
-        weights=[weights[label] for label in data.classes],
-    )
-    # an objective that these classes or images do not define is told before anything is learnt
-    objective.check_classes(data.classes)
-    if validation is not None:
-        alike = np.full((len(validation.labels), len(data.classes)), 1 / len(data.classes))
-        score(objective, validation.labels, alike, data.classes)
-    search: list[dict[str, float]] = []
-    warnings: list[str] = []
-    if validation is None and resolved.schedule == "plateau":
-        warnings.append(
-            "train.schedule is plateau, but without validation images nothing tells when to lower the learning rate: "
-            "it stays as it is."
-        )
-    if recipe.lr == "find":
-        rate, search = checkpoints.once(
-            "lr",
-            lambda: lr_finder.search(
-                start.network,
-                batches,
-                recipe=recipe,
-                resolved=resolved,
-                loss=loss,
-                classes=len(data.classes),
-                seed=seed,
-                machine=machine,
-            ),
-        )
-        if lr_finder.is_inconclusive(search):
-            warnings.append(
-                f"train.lr is find, but up to {search[-1]['lr']:g} no rate was too high for so few images: the one of "
-                f"auto is taken, {resolved.lr:g}."
-            )
-        else:
-            resolved = replace(resolved, lr=rate)
-    fitted = loop.fit(
-        start.network,
-        batches=batches,
-        validation=validation,
-        recipe=recipe,
-        resolved=resolved,
-        loss=loss,
-        classes=len(data.classes),
-        seed=seed,
-        machine=machine,
-        checkpoints=checkpoints,
-        log=log,
-    )
-    return replace(fitted, search=search, warnings=[*warnings, *fitted.warnings])

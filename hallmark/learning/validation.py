@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 BATCH = 256
 
 
-def on_device(images: Tensor, where: torch.device) -> Tensor:
+def on_device(images: Tensor, device: torch.device) -> Tensor:
     """uint8 [b, h, w, c] on the host to float32 [b, c, h, w] in [0, 1] on the device, channels last in memory."""
-    return images.to(where, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    return images.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Validation:
     classes: Sequence[str]
 
     def judge(
-        self, network: nn.Module, where: torch.device, fabric: Any = None, replicas: Replicas | None = None
+        self, network: nn.Module, device: torch.device, fabric: Any = None, replicas: Replicas | None = None
     ) -> Validated:
         """The network's standing, in evaluation mode and ``fabric``'s precision, if given; its mode is put back.
 
@@ -68,7 +68,7 @@ class Validation:
             batch = torch.from_numpy(np.array(self.images[start : start + BATCH]))
             # what a block sets is its thread's own
             with torch.no_grad(), nullcontext() if fabric is None else fabric.autocast():
-                logits: Tensor = network(on_device(batch, where))
+                logits: Tensor = network(on_device(batch, device))
             return logits.float().cpu()
 
         starts = range(0, len(self.images), BATCH)

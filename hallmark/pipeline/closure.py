@@ -24,7 +24,7 @@ from hallmark.contracts import durable
 from hallmark.contracts.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PACKAGES = ("hallmark", "tasks")
 SUFFIX = ".sha256"
@@ -116,6 +116,13 @@ class Code:
         near = [path for path in self._data if path.is_relative_to(source.parent)]
         text = source.read_text(encoding="utf-8") if near else ""
         return [path for path in near if path.stem == source.stem or _names(text, path, source.parent)]
+
+
+def digest_of(modules: Iterable[str]) -> str:
+    """The text of the digest file of modules of hallmark together: each file that one of them runs on, once."""
+    code = Code(("hallmark",))
+    lines = {line for module in modules for line in code.digest(code.closure(module)).splitlines()}
+    return "\n".join(sorted(lines))
 
 
 def entries(text: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int
 
         return LatentMixup(train.images, train.labels)
     from hallmark.learning.checkpoints import Checkpoints, key_of
+    from hallmark.pipeline import closure
     from hallmark.synthesis import parallel, training
 
     height, width = train.images.shape[1:3]
@@ -45,7 +46,7 @@ def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int
         "seed": seed,
         **machine.facts(),
     }
-    key = f"synthesize-{key_of(values, sorted(Path(__file__).parent.glob('*.py')))}"
+    key = f"synthesize-{key_of(values, [], code=closure.digest_of(['hallmark.synthesis.training']))}"
     return training.train(
         train.images,
         train.labels,

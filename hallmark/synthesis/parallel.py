@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def machine() -> devices.Machine:
     """The device at hand, with one thread to a kernel."""
-    where = devices.device()
-    return devices.Machine(device=where, precision=devices.precision("auto", where), threads=1)
+    where = devices.select_device()
+    return devices.Machine(device=where, precision=devices.select_precision("auto", where), threads=1)
 
 
 @contextmanager

@@ -85,13 +85,13 @@ def test_images_kept_on_the_device_make_the_same_batches_without_workers(tmp_pat
     assert not data.resident
     assert same([data[(1, 2)]], [resident[(1, 2)]])
     assert resident.cost() == 0.0
-    assert workers(resident, epochs=10**6, where=torch.device("cuda")) == 0
+    assert workers(resident, epochs=10**6, device=torch.device("cuda")) == 0
 
 
 def test_what_one_by_one_costs_decides_about_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALLMARK_WORKERS", "3")
     monkeypatch.setattr(loading.Batches, "cost", lambda _: 1e-3)
     data: Any = batches(tmp_path, transforms=[EQUALIZE])
-    assert workers(data, epochs=1, where=torch.device("cpu")) == 0
-    assert workers(data, epochs=1000, where=torch.device("cpu")) == 2
-    assert workers(data, epochs=1000, where=torch.device("cuda")) == 3
+    assert workers(data, epochs=1, device=torch.device("cpu")) == 0
+    assert workers(data, epochs=1000, device=torch.device("cpu")) == 2
+    assert workers(data, epochs=1000, device=torch.device("cuda")) == 3

@@ -17,8 +17,7 @@ from hallmark.contracts.errors import InputError, MachineError
 from hallmark.learning import devices
 from hallmark.learning.batches import Batch
 from hallmark.learning.checkpoints import Checkpoints
-from hallmark.learning.distributed import ProcessGroup
-from hallmark.learning.train_step import TrainStep
+from hallmark.learning.train_step import TrainStep, shard
 from hallmark.models.build import build
 from tests.learning.training import CPU, RECIPE, batches, run, same, validation
 
@@ -94,7 +93,7 @@ def test_images_on_the_device_are_taken_there_by_every_process(tmp_path: Path) -
 def test_the_end_of_the_others_while_a_step_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    take = TrainStep.take
+    run_step = TrainStep.run
 
     def struck(self: TrainStep, group: Any, *, step: int, **rest: Any) -> Any:
         if step == 9:
@@ -103,16 +102,16 @@ def test_the_end_of_the_others_while_a_step_is_under_way(
                 os.kill(process.pid, number)
             if number == signal.SIGTERM:  # as where a service is ended
                 signal.raise_signal(number)
-        return take(self, group, step=step, **rest)
+        return run_step(self, group, step=step, **rest)
 
-    monkeypatch.setattr(TrainStep, "take", struck)
+    monkeypatch.setattr(TrainStep, "run", struck)
     kept = Checkpoints(tmp_path / "kept", "key", spare=1e9)
     if number == signal.SIGTERM:
         with pytest.raises(SystemExit, match="143"):
             run(tmp_path, SHORT, held_out=validation(), checkpoints=kept, machine=TWO)
         state = Checkpoints(tmp_path / "kept", "key").load()
         assert state is not None
-        assert state["place"]["step"] == 10
+        assert state["state"]["step"] == 10
     else:
         with pytest.raises(MachineError, match="another process of the training is gone"):
             run(tmp_path, SHORT, held_out=validation(), checkpoints=kept, machine=TWO)
@@ -137,11 +136,11 @@ def test_a_process_that_ends_at_its_start_is_told_at_once(tmp_path: Path, monkey
 
 def test_shares_make_up_the_batch() -> None:
     batch = Batch(torch.arange(7), torch.arange(7), torch.tensor([1.0, 0, 2, 1, 1, 0, 1]))
-    parts = [ProcessGroup(rank, 3).share(batch) for rank in range(3)]
+    parts = [shard(batch, rank, 3) for rank in range(3)]
     assert sorted(torch.cat([part.images for part, _ in parts]).tolist()) == list(range(7))
-    assert sum(share for _, share in parts) == pytest.approx(1)
-    assert parts[0][1] == pytest.approx(3 / 6)
-    assert ProcessGroup().share(batch) == (batch, 1.0)
+    assert sum(share for _, share in parts) == pytest.approx(3)  # DistributedDataParallel takes the mean
+    assert parts[0][1] == pytest.approx(3 * 3 / 6)
+    assert shard(batch, 0, 1) == (batch, 1.0)
 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +158,6 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(InputError, match="HALLMARK_PROCESSES is 'none'"):
         devices.machine("fp32", network, (4, 1, 2, 2))
     monkeypatch.setenv("HALLMARK_PROCESSES", "2")
-    monkeypatch.setattr(devices, "device", lambda: torch.device("mps"))
+    monkeypatch.setattr(devices, "select_device", lambda: torch.device("mps"))
     with pytest.raises(MachineError, match="each process needs a device of its own, and there are 1"):
         devices.machine("fp32", network, (4, 1, 2, 2))

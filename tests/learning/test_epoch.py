@@ -81,6 +81,14 @@ def test_a_training_says_how_fast_it_was(tmp_path: Path, monkeypatch: pytest.Mon
     assert {"loss", "lr", "gradient_norm"} <= set(log.steps[0][1])
 
 
+@pytest.mark.parametrize(("ema", "capped"), [(0.999, True), (0.3, False), ("auto", False)])
+def test_an_average_longer_than_a_twentieth_of_the_steps_is_warned_of(tmp_path: Path, ema: Any, capped: bool) -> None:
+    warnings = run(tmp_path, replace(SHORT, ema=ema)).warnings
+    message = "train.ema is 0.999, but the average reaches back over a twentieth of the steps at most: in this training"
+    assert any(f"{message} of 24 steps the decay was at most 0.5581" in warning for warning in warnings) == capped
+    assert any("train.ema" in warning for warning in warnings) == capped
+
+
 def test_curves_are_drawn_with_gaps_where_nothing_is_known(tmp_path: Path) -> None:
     fitted = run(tmp_path, SHORT)
     assert fitted.history[0]["val_loss"] is None
@@ -100,7 +108,7 @@ def test_fp32_means_fp32_and_only_within_the_training() -> None:
         assert flags() == (True, True)
     assert flags() == before
     with pytest.raises(InputError, match=r"train\.precision is tf32"):
-        devices.precision("tf32", torch.device("cpu"))
+        devices.select_precision("tf32", torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

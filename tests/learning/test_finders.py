@@ -12,11 +12,10 @@ import torch
 from torch import nn
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.learning import batch_size_finder, devices, losses, lr_finder
+from hallmark.learning import batch_size_finder, devices, lr_finder
 from hallmark.learning.checkpoints import Checkpoints
-from hallmark.learning.recipe import resolve
 from hallmark.models.build import build
-from tests.learning.training import CPU, RECIPE, batches
+from tests.learning.training import CPU, RECIPE, batches, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +26,7 @@ SMALL: dict[str, Any] = {"classes": 10, "height": 8, "width": 8, "channels": 1, 
 def searched(root: Path, network: nn.Module, optimizer: str = "adamw") -> tuple[float, list[dict[str, float]]]:
     data = batches(root)
     recipe = replace(RECIPE, optimizer=optimizer, lr="find")
-    return lr_finder.search(
-        network, data, recipe=recipe, resolved=resolve(recipe, images=data.shown, network="cnn"),
-        loss=losses.build(
-            "cross_entropy", priors=[0.1] * 10, label_smoothing=0.0, focal_gamma=2.0, adjustment_tau=1.0
-        ),
-        classes=10, seed=0, machine=CPU,
-    )  # fmt: skip
+    return lr_finder.search(network, plan(data, recipe))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

@@ -14,7 +14,7 @@ import torch
 
 from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError
-from hallmark.learning import devices, schedules
+from hallmark.learning import schedules
 from hallmark.learning.batches import Waiting, stream, workers
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.models.build import build
@@ -98,7 +98,7 @@ def test_sigterm_after_the_last_step_ends_it_with_all_kept(tmp_path: Path, monke
 
     with pytest.raises(SystemExit, match="143"):
         run(tmp_path, SHORT, held_out=validation(), checkpoints=Asked(tmp_path / "kept", "key"))
-    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.take", lambda *_, **__: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.run", lambda *_, **__: pytest.fail("a step was run"))
     assert run(tmp_path, SHORT, held_out=validation(), checkpoints=Checkpoints(tmp_path / "kept", "key")).history
 
 
@@ -119,7 +119,6 @@ def test_fp16_scales_its_losses_and_learns_as_fp32_does(
     whole = run(tmp_path, recipe, held_out=validation())
     scaler = torch.amp.GradScaler
     monkeypatch.setattr(torch.amp, "GradScaler", lambda _: scaler("cpu"))
-    monkeypatch.setattr(devices, "placing", devices.fabric)
     half = run(tmp_path / "fp16", recipe, held_out=validation(), machine=replace(CPU, precision="fp16"))
     for first, second in zip(whole.history, half.history, strict=True):
         assert second["train_loss"] == pytest.approx(first["train_loss"], rel=0.1)
@@ -128,24 +127,23 @@ def test_fp16_scales_its_losses_and_learns_as_fp32_does(
 
 
 NARROW = """
+import tempfile
+from pathlib import Path
 import torch
-from hallmark.learning import devices, losses
+from hallmark.learning import devices
 from hallmark.learning.batches import Batch
-from hallmark.learning.recipe import resolve
 from hallmark.learning.train_step import TrainStep
 from hallmark.models.build import build
-from tests.learning.training import CPU, RECIPE
+from tests.learning.training import CPU, RECIPE, batches, plan
 
 network = build(
     "resnet", classes=10, height=224, width=224, channels=1, mean=[0.3], std=[0.4], units=8, depth=1, stem="imagenet"
 )
-loss = losses.build("cross_entropy", priors=[0.1] * 10, label_smoothing=0.0, focal_gamma=2.0, adjustment_tau=1.0)
-resolved = resolve(RECIPE, images=32, network="resnet")
 batch = Batch(torch.zeros(32, 224, 224, 1, dtype=torch.uint8), torch.arange(32) % 10, torch.ones(32))
-with devices.settled(CPU, deterministic=True):
-    train_step = TrainStep(network, recipe=RECIPE, resolved=resolved, loss=loss, classes=10, seed=0, machine=CPU)
+with tempfile.TemporaryDirectory() as folder, devices.settled(CPU, deterministic=True):
+    train_step = TrainStep(network, plan(batches(Path(folder)), RECIPE, name="resnet"))
     for step in range(3):
-        train_step.take([batch], step=step, rate=0.001, momentum=0.9)
+        train_step.run([batch], step=step, lr=0.001, momentum=0.9)
 """
 
 
@@ -177,7 +175,7 @@ def test_group_norm_sees_the_image_at_any_width(tmp_path: Path) -> None:
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(tmp_path, SHORT, held_out=validation())
-    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.take", lambda *_, **__: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.run", lambda *_, **__: pytest.fail("a step was run"))
     assert same(first, run(tmp_path, SHORT, held_out=validation()))
 
 
@@ -195,9 +193,9 @@ def test_any_number_of_workers_gives_the_same_batches(tmp_path: Path) -> None:
 
 def test_workers_are_used_where_they_pay_and_change_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = batches(tmp_path, transforms=[SHIFT])
-    assert workers(batches(tmp_path), epochs=1000, where=torch.device("cpu")) == 0
+    assert workers(batches(tmp_path), epochs=1000, device=torch.device("cpu")) == 0
     monkeypatch.setenv("HALLMARK_WORKERS", "3")
-    assert workers(data, epochs=1, where=torch.device("cpu")) == 0
+    assert workers(data, epochs=1, device=torch.device("cpu")) == 0
     results = []
     for worth, expected in ((1e9, 0), (0.0, 2)):
         monkeypatch.setattr("hallmark.learning.batches.WORTH_WORKERS", worth)

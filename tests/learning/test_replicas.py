@@ -104,8 +104,8 @@ def test_lanes_make_the_batches_that_a_training_alone_makes(tmp_path: Path, monk
     assert count == 2 * data.per_epoch - 2
     monkeypatch.setattr("hallmark.learning.batches.WORTH_WORKERS", 0.0)
     monkeypatch.setenv("HALLMARK_WORKERS", "3")
-    assert workers(data, epochs=2, where=torch.device("cpu"), replicas=3) == 0
-    assert workers(data, epochs=2, where=torch.device("cpu")) == 2
+    assert workers(data, epochs=2, device=torch.device("cpu"), replicas=3) == 0
+    assert workers(data, epochs=2, device=torch.device("cpu")) == 2
 
 
 def test_a_machine_has_lanes_for_large_batches_of_networks_that_draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

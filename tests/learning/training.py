@@ -15,7 +15,8 @@ from hallmark.learning import losses
 from hallmark.learning.batches import Batches
 from hallmark.learning.checkpoints import Checkpoints
 from hallmark.learning.devices import Machine
-from hallmark.learning.loop import Fitted, fit
+from hallmark.learning.loop import fit
+from hallmark.learning.plan import TrainingPlan
 from hallmark.learning.recipe import Recipe, resolve
 from hallmark.learning.validation import Validation
 from hallmark.models.build import build
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from hallmark.learning.fitted import Fitted
 
 RECIPE = Recipe(
     scaling="auto", max_epochs="auto", patience=0, batch_size="auto", accumulate=1, optimizer="adamw", lr="auto",
@@ -76,6 +79,17 @@ def validation() -> Validation:
     )
 
 
+def plan(data: Batches, recipe: Recipe, *, name: str = "cnn", machine: Machine = CPU, seed: int = 0) -> TrainingPlan:
+    loss = losses.build(
+        "cross_entropy" if recipe.loss == "auto" else recipe.loss,
+        priors=[0.1] * 10, label_smoothing=recipe.label_smoothing, focal_gamma=2.0, adjustment_tau=1.0,
+    )  # fmt: skip
+    return TrainingPlan(
+        batches=data, recipe=recipe, resolved=resolve(recipe, images=data.shown, network=name), loss=loss, classes=10,
+        seed=seed, machine=machine,
+    )  # fmt: skip
+
+
 def run(
     root: Path,
     recipe: Recipe,
@@ -90,24 +104,15 @@ def run(
     seed: int = 0,
 ) -> Fitted:
     data = data or batches(root)
-    resolved = resolve(recipe, images=data.shown, network=name)
     arguments = {"units": 8, "depth": 2, "dropout": 0.1} if arguments is None else arguments
+    network = build(name, classes=10, height=8, width=8, channels=1, mean=[0.3], std=[0.4], seed=seed, **arguments)
     return fit(
-        build(name, classes=10, height=8, width=8, channels=1, mean=[0.3], std=[0.4], seed=seed, **arguments),
-        batches=data,
+        network,
+        plan(data, recipe, name=name, machine=machine, seed=seed),
         validation=held_out,
-        recipe=recipe,
-        resolved=resolved,
-        loss=losses.build(
-            "cross_entropy" if recipe.loss == "auto" else recipe.loss,
-            priors=[0.1] * 10, label_smoothing=recipe.label_smoothing, focal_gamma=2.0, adjustment_tau=1.0,
-        ),
-        classes=10,
-        seed=seed,
-        machine=machine,
         checkpoints=checkpoints or Checkpoints(root / "checkpoints", "key"),
         log=log or Recorded(),
-    )  # fmt: skip
+    )
 
 
 def same(first: Fitted, second: Fitted) -> bool:

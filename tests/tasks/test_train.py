@@ -123,7 +123,7 @@ def test_without_validation_images(tmp_path: Path) -> None:
 def test_an_objective_that_the_data_does_not_define_is_told_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: Objective, message: str
 ) -> None:
-    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.take", lambda *_, **__: pytest.fail("a step was run"))
+    monkeypatch.setattr("hallmark.learning.train_step.TrainStep.run", lambda *_, **__: pytest.fail("a step was run"))
     with pytest.raises(InputError, match=message):
         run(tmp_path, workspace.make(tmp_path, count=100), replace(FAST, objective=objective))
 

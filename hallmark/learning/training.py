@@ -1,0 +1,115 @@
+"""A training from end to end: batches, loss and validation of the data, the learning-rate finder, and the loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hallmark.judgement.objective import score
+from hallmark.learning import loop, losses, lr_finder, pixels
+from hallmark.learning.batches import Batches
+from hallmark.learning.plan import TrainingPlan
+from hallmark.learning.validation import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hallmark.judgement.objective import Objective
+    from hallmark.learning.checkpoints import Checkpoints
+    from hallmark.learning.devices import Machine
+    from hallmark.learning.epoch import Log
+    from hallmark.learning.fitted import Fitted
+    from hallmark.learning.losses import Loss
+    from hallmark.learning.model_setup import ModelSetup
+    from hallmark.learning.recipe import Recipe, Resolved
+    from hallmark.learning.training_data import TrainingData
+
+
+def plan(
+    data: TrainingData,
+    setup: ModelSetup,
+    *,
+    transforms: Sequence[dict[str, Any]],
+    recipe: Recipe,
+    resolved: Resolved,
+    seed: int,
+    machine: Machine,
+) -> TrainingPlan:
+    """How the network of ``setup`` is trained on its images."""
+    table = data.plan.table
+    batches = Batches(
+        setup.images,
+        plan=table,
+        sampler=data.plan.sampler,
+        labels=data.indices(table["label"].astype(str)),
+        weights=table["weight"].to_numpy(dtype=np.float32),
+        transforms=transforms,
+        batch_size=resolved.batch_size,
+        seed=seed,
+        plain_epochs=resolved.plain_epochs,
+        device=machine.device,
+    )
+    return TrainingPlan(
+        batches=batches,
+        recipe=recipe,
+        resolved=resolved,
+        loss=_loss(data, recipe),
+        classes=len(data.classes),
+        seed=seed,
+        machine=machine,
+    )
+
+
+def _loss(data: TrainingData, recipe: Recipe) -> Loss:
+    table = data.plan.table
+    # of the images that an epoch shows
+    weights = (table["weight"] * table["probability"]).groupby(table["label"]).sum() / table["probability"].groupby(
+        table["label"]
+    ).sum()
+    return losses.build(
+        data.plan.loss if recipe.loss == "auto" else recipe.loss,
+        priors=[data.plan.class_priors[label] for label in data.classes],
+        label_smoothing=recipe.label_smoothing,
+        focal_gamma=data.plan.focal_gamma,
+        adjustment_tau=data.plan.adjustment_tau,
+        weights=[weights[label] for label in data.classes],
+    )
+
+
+def validation(data: TrainingData, setup: ModelSetup, objective: Objective) -> Validation | None:
+    """The validation images as the network sees them, None where there are none.
+
+    Raises InputError where these classes or images do not define the objective.
+    """
+    objective.check_classes(data.classes)
+    if setup.held_out is None:
+        return None
+    labels = data.indices(data.val_labels)
+    score(objective, labels, np.full((len(labels), len(data.classes)), 1 / len(data.classes)), data.classes)
+    return Validation(images=pixels.opened(setup.held_out), labels=labels, objective=objective, classes=data.classes)
+
+
+def train(
+    setup: ModelSetup, plan: TrainingPlan, *, validation: Validation | None, checkpoints: Checkpoints, log: Log
+) -> Fitted:
+    """Fits the network of ``setup`` by the plan, with the learning rate found first if asked for; see loop.fit."""
+    warnings: list[str] = []
+    if validation is None and plan.resolved.schedule == "plateau":
+        warnings.append(
+            "train.schedule is plateau, but without validation images nothing tells when to lower the learning rate: "
+            "it stays as it is."
+        )
+    search: list[dict[str, float]] = []
+    if plan.recipe.lr == "find":
+        lr, search = checkpoints.once("lr", lambda: lr_finder.search(setup.network, plan))
+        if lr_finder.is_inconclusive(search):
+            warnings.append(
+                f"train.lr is find, but up to {search[-1]['lr']:g} no rate was too high for so few images: the one of "
+                f"auto is taken, {plan.resolved.lr:g}."
+            )
+        else:
+            plan = replace(plan, resolved=replace(plan.resolved, lr=lr))
+    fitted = loop.fit(setup.network, plan, validation=validation, checkpoints=checkpoints, log=log)
+    return replace(fitted, search=search, warnings=[*warnings, *fitted.warnings])
