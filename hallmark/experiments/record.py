@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts import durable
+from hallmark.contracts import digests, durable
 from hallmark.contracts.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def inputs_digest(folders: Mapping[str, Path]) -> str:
     total = hashlib.sha256()
     for name in INPUTS:
         stage, _, file = name.partition("/")
-        with (folders[stage] / file).open("rb") as stream:
-            total.update(f"{name}={hashlib.file_digest(stream, 'sha256').hexdigest()}\x1f".encode())
+        total.update(f"{name}={digests.of_file(folders[stage] / file)}\x1f".encode())
     return total.hexdigest()[:16]
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts import durable
+from hallmark.contracts import digests, durable
 from hallmark.contracts.errors import HallmarkError
 from hallmark.experiments.record import INPUTS
 
@@ -139,10 +139,7 @@ def digest(values: Mapping[str, Any], files: Sequence[Path], code: Sequence[Path
     total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     sources = [path for folder in code for path in sorted(folder.rglob("*.py"))]
     for path in [*files, *sources]:
-        with path.open("rb") as file:
-            total.update(
-                f"\x1f{path.parent.name}/{path.name}={hashlib.file_digest(file, 'sha256').hexdigest()}".encode()
-            )
+        total.update(f"\x1f{path.parent.name}/{path.name}={digests.of_file(path)}".encode())
     return total.hexdigest()
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hallmark.contracts import durable
+from hallmark.contracts import digests, durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,9 +42,7 @@ def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: str) ->
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([values, code], sort_keys=True, default=str).encode())
     for path in files:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"\x1f{path.parent.name}/{path.name}={content}".encode())
+        digest.update(f"\x1f{path.parent.name}/{path.name}={digests.of_file(path)}".encode())
     return digest.hexdigest()
 
 

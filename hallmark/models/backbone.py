@@ -6,12 +6,11 @@ Two kinds of folder are read: a package or training output of ours (``model.json
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts import require
+from hallmark.contracts import digests, require
 from hallmark.contracts.errors import InputError
 from hallmark.models.params import BACKBONE, PRETRAINED, Choice
 
@@ -62,12 +61,8 @@ def read(folder: Path, *, source: str, revision: str | None = None, where: str =
             f"{where} '{source}' has no weights in safetensors",
             remedy="save it anew with save_pretrained of a current transformers; pickled weights are not read",
         )
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     shared: dict[str, Any] = {"folder": folder, "source": source, "revision": revision, "where": where}
-    shared["digest"] = digest.hexdigest()
+    shared["digest"] = digests.of_named((path.name, digests.of_file(path)) for path in files)
     if (folder / "model.json").is_file():
         description = _json(folder / "model.json", source, where)
         seen = description["input"]

@@ -5,12 +5,12 @@ See :mod:`hallmark.serving.classifier` for the files of a package.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hallmark.contracts import digests
 from hallmark.contracts.errors import HallmarkError
 
 if TYPE_CHECKING:
@@ -26,15 +26,12 @@ _TRAINED = ("model.safetensors", "model.json")
 def digest(train: Path) -> str:
     """SHA-256 of everything an answer depends on: weights, description, and the code around the network."""
     paths = (*(train / name for name in _TRAINED), *_code())
-    return digest_of({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
+    return digest_of({path.name: digests.of_file(path) for path in paths})
 
 
 def digest_of(files: Mapping[str, str]) -> str:
     """The same digest from the SHA-256 of each file of a package, by file name."""
-    total = hashlib.sha256()
-    for name in (*_TRAINED, *(path.name for path in _code())):
-        total.update(f"{name}\0{files.get(name)}\n".encode())
-    return total.hexdigest()
+    return digests.of_named((name, files.get(name)) for name in (*_TRAINED, *(path.name for path in _code())))
 
 
 def export(train: Path, folder: Path) -> None:

@@ -44,7 +44,8 @@ def against(
             return gate.CHALLENGER, reason, None
         beside = version_files.file_of(name, champion, registry.CLUSTERS, Path(scratch))
         clusters = None if beside is None else read_table(beside, CLUSTERS)
-        rival = Judged.read(pd.read_parquet(kept), clusters, json.loads(about.read_text(encoding="utf-8"))["classes"])
+        classes = json.loads(about.read_text(encoding="utf-8"))["classes"]
+        rival = Judged.read(pd.read_parquet(kept), clusters, classes)
     comparison = gate.compare(objective, judged, rival, replicates=replicates, seed=seed)
     if comparison is None:
         reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"

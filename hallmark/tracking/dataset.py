@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hallmark.contracts import digests
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,8 +41,7 @@ def describe(files: list[Path], *, source: str, profile: Mapping[str, object], p
     """
     total = hashlib.sha256()
     for file in files:
-        with file.open("rb") as opened:
-            total.update(hashlib.file_digest(opened, "sha256").digest())
+        total.update(bytes.fromhex(digests.of_file(file)))
     name = Path(source).name or "images"
     text = json.dumps(profile, ensure_ascii=False)
     return {

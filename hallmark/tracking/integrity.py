@@ -13,6 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from hallmark.contracts.digests import of_file
 from hallmark.contracts.errors import InputError, MachineError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _BLOCK = 1 << 20
 def digests(folder: Path) -> str:
     """The value of the tag: JSON of the SHA-256 of each file below a folder, by its POSIX path there."""
     return json.dumps(
-        {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(_names(folder))},
+        {name: of_file(folder / name) for name in sorted(_names(folder))},
         separators=(",", ":"),
     )
 

@@ -7,6 +7,8 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import digests
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -34,7 +36,7 @@ def tags(root: Path) -> dict[str, str]:
         ("hallmark.data", root / "data" / "ingest" / "manifest.parquet"),
     ):
         if path.is_file():
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = digests.of_file(path)
     return found
 
 
@@ -71,13 +73,9 @@ def _dirty(root: Path) -> str:
 
 
 def _digest(root: Path, paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        if path.is_file():
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            total.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
-    return total.hexdigest()
+    return digests.of_named(
+        (path.relative_to(root).as_posix(), digests.of_file(path)) for path in paths if path.is_file()
+    )
 
 
 def _git(root: Path, *arguments: str) -> bytes | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hallmark.tracking import address, card, dataset, delivery, journal, lineage, outbox, runs, store, tracked_run
+from hallmark.contracts import digests
+from hallmark.tracking import address, card, dataset, delivery, journal, lineage, outbox, runs, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,7 +103,7 @@ def refuse(tracking: Tracking, *, weights: Path, published: Published) -> None:
     database = address.database(address.tracking_uri())
     if database is not None and not database.exists():
         return
-    made = (weights.name, tracked_run.digest(weights))
+    made = (weights.name, digests.of_file(weights))
     header = journal.Header(
         uri=address.tracking_uri(),
         experiment=tracking.experiment,

@@ -18,12 +18,12 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hallmark.contracts import telemetry
+from hallmark.contracts import digests, telemetry
 from hallmark.tracking import address, delivery, journal, lookup, outbox, process, reachability, store
 from hallmark.tracking.courier import Courier
 from hallmark.tracking.flat_params import flatten, shortened
 from hallmark.tracking.journal import Header
-from hallmark.tracking.tracked_run import TAG, TrackedRun, digest, now
+from hallmark.tracking.tracked_run import TAG, TrackedRun, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -165,7 +165,7 @@ def recover(tracking: Tracking) -> list[str]:
 
 def run_of(client: MlflowClient, experiment: str, path: Path) -> str | None:
     """The latest run that made a file of these bytes (see :meth:`TrackedRun.output`), None if no run did."""
-    return delivery.maker(client, experiment, path.name, digest(path))
+    return delivery.maker(client, experiment, path.name, digests.of_file(path))
 
 
 def _user() -> str:

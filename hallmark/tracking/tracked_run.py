@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import shutil
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from hallmark.contracts import telemetry
+from hallmark.contracts import digests, telemetry
 from hallmark.tracking.delivery import OUTPUT
 from hallmark.tracking.flat_params import shortened
 
@@ -100,7 +99,7 @@ class TrackedRun:
 
         :func:`hallmark.tracking.runs.run_of` finds the run by it.
         """
-        self.tag(f"{OUTPUT}.{path.name}", digest(path))
+        self.tag(f"{OUTPUT}.{path.name}", digests.of_file(path))
 
     @_clocked
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
@@ -148,12 +147,6 @@ class TrackedRun:
             self._journal.release()
         else:
             self._journal.remove()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def now() -> int:
