@@ -116,3 +116,11 @@ def test_objective_refuses_what_it_cannot_measure() -> None:
 
 def test_objective_is_described_in_words() -> None:
     assert describe(Objective(metric="balanced_accuracy")) == "balanced accuracy"
+
+
+def test_superiority_is_the_auc() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.integers(0, 9, 40) + 1.0, random.integers(0, 9, 30).astype(np.float64)
+    wanted = np.mean([(a > b) + (a == b) / 2 for a in one for b in other])
+    assert metrics.superiority(one, other) == pytest.approx(wanted)
+    assert metrics.superiority(one, other) + metrics.superiority(other, one) == pytest.approx(1.0)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from hallmark.statistics.neighbours import nearest
 from hallmark.synthesis import memorisation
 
 if TYPE_CHECKING:
@@ -56,16 +55,3 @@ def test_a_sharpened_copy_of_a_large_image_is_found() -> None:
     found = memorisation.measure(np.concatenate([copies, other]), train, other[:0], quantile=0.01)
     assert found.copy[:10].all()
     assert not found.copy[10:].any()
-
-
-def test_nearest_is_exact_and_leaves_out_the_query_itself() -> None:
-    random = np.random.default_rng(0)
-    base = random.normal(size=(600, 7)).astype(np.float32)
-    queries = random.normal(size=(300, 7)).astype(np.float32)
-    distance, index = nearest(queries, base, k=3)
-    gaps = np.linalg.norm(queries[:, None] - base[None], axis=2)
-    assert (index == np.argsort(gaps, axis=1)[:, :3]).all()
-    assert distance == pytest.approx(np.sort(gaps, axis=1)[:, :3], rel=1e-4)
-    own, which = nearest(base, base, k=1, but=np.arange(len(base)))
-    assert (own > 0).all()
-    assert (which[:, 0] != np.arange(len(base))).all()
