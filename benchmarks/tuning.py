@@ -36,7 +36,7 @@ import optuna
 from hallmark.contracts import runtime
 from hallmark.contracts.seeds import derive
 from hallmark.experiments import space
-from hallmark.experiments.study import _sampler, _suggest
+from hallmark.experiments.samplers import sampler, suggest
 from hallmark.learning import checkpoints, devices, model_setup, training, training_data
 from hallmark.learning.recipe import resolve
 from hallmark.models import weights
@@ -55,7 +55,7 @@ class Silent:
     def image(self, name, pixels, step): pass
 
 def objective(trial):
-    values = {each.key: _suggest(trial, each) for each in searched.dimensions}
+    values = {each.key: suggest(trial, each) for each in searched.dimensions}
     params = params_with(STAGES, document, values, package="tasks")["train"]
     made = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((data / "augment" / "policy.json").read_text())
@@ -76,7 +76,7 @@ def objective(trial):
 
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize", sampler=_sampler("random", derive(0, "tune", 0) % 2**32))
+    study = optuna.create_study(direction="maximize", sampler=sampler("random", derive(0, "tune", 0) % 2**32))
     study.optimize(objective, n_trials=int(sys.argv[1]))
     ends = [trial.datetime_complete for trial in study.trials]
     print(json.dumps({"seconds": (ends[-1] - ends[0]).total_seconds(), "values": [t.value for t in study.trials]}))

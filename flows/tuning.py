@@ -23,8 +23,10 @@ from hallmark.contracts import durable
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import space, trial
+from hallmark.experiments.pruning import Pruned
 from hallmark.experiments.results import Tuned
-from hallmark.experiments.study import Exhausted, Pruned, Study, check, default_storage
+from hallmark.experiments.study import Exhausted, Study, check
+from hallmark.experiments.study_storage import default_storage
 from hallmark.judgement.objective import describe
 from hallmark.pipeline import overrides
 from hallmark.pipeline.configuration import configure, params_with

@@ -17,32 +17,26 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from hallmark.contracts import require, servers
-from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts import require
+from hallmark.contracts.errors import InputError
 from hallmark.contracts.seeds import derive
-from hallmark.tracking import address, process
+from hallmark.experiments import pruning, samplers
+from hallmark.experiments.pruning import Follower
+from hallmark.experiments.study_storage import opened
+from hallmark.tracking import process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
-    from hallmark.experiments.space import Dimension, Space
+    from hallmark.experiments.space import Space
 
-SAMPLERS = ("tpe", "gp", "random", "grid")
-PRUNERS = ("none", "median", "hyperband")
-STARTUP = 5  # trials before the sampler models, and before the median prunes
 KILLED, PROCESS, FACTS, WHY, SPACE, REPEATED = "killed", "process", "facts", "why", "space", "repeated"
 REDRAWS = 20  # of a sampler that gives points already tried, before one is chosen for it
-UNJUDGED = 1 / 3  # share of a training's epochs after which it may be pruned
 GRACE = 5.0  # seconds from a trial's start within which it says whose it is
 
 
 class Exhausted(Exception):
     """Every point of the space was tried."""
-
-
-class Pruned(BaseException):
-    """Ends a training that has fallen behind: no fault, so no Exception."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +80,7 @@ class Study:
         if self._study.user_attrs.get(SPACE, facts) != facts:
             raise InputError(f"the study '{name}' searched another space", remedy="give another --study")
         self._study.set_user_attr(SPACE, facts)
-        self._study.sampler = _sampler(sampler, derive(seed, "tune", len(self._study.trials)) % 2**32)
+        self._study.sampler = samplers.sampler(sampler, derive(seed, "tune", len(self._study.trials)) % 2**32)
         self.name, self.pruner = name, pruner
         if sampler == "grid":
             for values in space.grid():
@@ -121,7 +115,7 @@ class Study:
             while True:
                 trial = self._study.ask()
                 trial.set_user_attr(PROCESS, process.me())
-                values = {each.key: _suggest(trial, each) for each in self.space.dimensions}
+                values = {each.key: samplers.suggest(trial, each) for each in self.space.dimensions}
                 tried = self._tried(trial.number)
                 if _point(values) not in tried:
                     return trial.number, values
@@ -153,7 +147,7 @@ class Study:
         """Adds a finished trial that the study did not ask for; False where its values are not in the space."""
         if set(values) != {each.key for each in self.space.dimensions}:
             return False
-        distributions = {each.key: _distribution(each) for each in self.space.dimensions}
+        distributions = {each.key: samplers.distribution(each) for each in self.space.dimensions}
         try:
             ended = optuna.trial.create_trial(
                 params=dict(values),
@@ -262,69 +256,15 @@ class Study:
         return Follower(storage=self.storage, name=self.name, number=number, pruner=self.pruner)
 
 
-@dataclass(kw_only=True)
-class Follower:
-    """Reports a trial's epochs to the study, from another process; raises :class:`Pruned` where it falls behind.
-
-    Not in the first third of the epochs, where the learning rate rises and says more of the objective than the trial's
-    values do, and not in the last, after which nothing is left to be saved.
-    """
-
-    storage: str
-    name: str
-    number: int
-    pruner: str
-    _trial: Any = None
-
-    def __call__(self, epoch: int, epochs: int, objective: float) -> None:
-        if self._trial is None:
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-            study = opened(self.storage, self.name, ["maximize"])
-            study.sampler, study.pruner = optuna.samplers.RandomSampler(), _pruner(self.pruner)
-            trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, self.number)
-            self._trial = optuna.trial.Trial(study, trial_id)
-        self._trial.report(objective, epoch)
-        if epochs * UNJUDGED < epoch < epochs and self._trial.should_prune():
-            raise Pruned(f"epoch {epoch}: objective {objective:.4f}")
-
-
 def check(*, sampler: str, pruner: str, latency: bool) -> None:
     """Raises InputError for settings of a study that there are not, or that do not go together."""
-    require.one_of(SAMPLERS, **{"--sampler": sampler})
-    require.one_of(PRUNERS, **{"--pruner": pruner})
+    require.one_of(samplers.SAMPLERS, **{"--sampler": sampler})
+    require.one_of(pruning.PRUNERS, **{"--pruner": pruner})
     if latency and pruner != "none":
         raise InputError(
             f"--pruner {pruner} and --latency do not go together: a training that ends early has no latency",
             remedy="leave out one of them",
         )
-
-
-def default_storage(state: Path) -> str:
-    """The database of a workspace whose private folder is ``state``."""
-    return address.sqlite_uri((state / "optuna.db").resolve())
-
-
-def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
-    """The study of that name, made if there is none. Raises MachineError where the database cannot be reached."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        if not storage.startswith("sqlite"):
-            servers.open_database(storage, limit=servers.seconds())
-        connection: Any = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {"pool_pre_ping": True}
-        engine = optuna.storages.RDBStorage(storage, engine_kwargs=connection)
-        return optuna.create_study(
-            storage=engine,
-            study_name=name,
-            directions=list(directions),  # type: ignore[arg-type]
-            load_if_exists=True,
-        )
-    except (SQLAlchemyError, ImportError, RuntimeError, servers.NoAnswer) as error:
-        raise MachineError(
-            f"--storage {servers.without_password(storage)} does not open ({str(error).splitlines()[0]})",
-            remedy="give the URL of a database that answers, such as postgresql+pg8000://user:password@host/name, with "
-            "its driver installed (hallmark[postgresql] has that one)",
-        ) from error
 
 
 def _point(values: Mapping[str, Any]) -> str:
@@ -336,40 +276,3 @@ def _is_owned(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether the process of a running trial lives, as far as can be told from here."""
     owner = trial.user_attrs.get(PROCESS)
     return owner is not None and process.alive(owner)
-
-
-def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:
-    if dimension.choices:
-        return trial.suggest_categorical(dimension.key, dimension.choices)
-    if dimension.whole:
-        step = int(dimension.step or 1)
-        return trial.suggest_int(dimension.key, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
-    # the number that params.yaml, Optuna's database and the report all show
-    return trial.suggest_float(
-        dimension.key, float(dimension.low), float(dimension.high), step=dimension.step, log=dimension.log
-    )
-
-
-def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
-    """What :func:`_suggest` draws from."""
-    if dimension.choices:
-        return optuna.distributions.CategoricalDistribution(dimension.choices)
-    if dimension.whole:
-        step = int(dimension.step or 1)
-        return optuna.distributions.IntDistribution(int(dimension.low), int(dimension.high), dimension.log, step)
-    low, high = float(dimension.low), float(dimension.high)
-    return optuna.distributions.FloatDistribution(low, high, dimension.log, dimension.step)
-
-
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
-    if name == "gp":
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP)
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _pruner(name: str) -> optuna.pruners.BasePruner:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
-    return optuna.pruners.HyperbandPruner(min_resource=2, max_resource="auto", reduction_factor=3)

@@ -11,7 +11,9 @@ import pytest
 
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.experiments import space
-from hallmark.experiments.study import PROCESS, Exhausted, Pruned, Study, default_storage
+from hallmark.experiments.pruning import Pruned
+from hallmark.experiments.study import PROCESS, Exhausted, Study
+from hallmark.experiments.study_storage import default_storage
 from hallmark.pipeline.params import Document
 from hallmark.tracking import process
 
@@ -137,7 +139,7 @@ class Stubborn(optuna.samplers.RandomSampler):
 
 
 def test_a_sampler_that_insists_on_a_point_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hallmark.experiments.study._sampler", lambda name, seed: Stubborn(seed=seed))
+    monkeypatch.setattr("hallmark.experiments.samplers.sampler", lambda name, seed: Stubborn(seed=seed))
     made = study(tmp_path)
     points = [tuple(made.ask()[1].items()) for _ in range(3)]
     assert len(set(points)) == 3
