@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hallmark.synthesis import candidates
 from hallmark.synthesis.assay import Real, assay
 from hallmark.synthesis.batch import Batch
+from hallmark.transforms import sample
 from hallmark.transforms.policy import build
-from hallmark.transforms.sample import chosen, common_shape, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +46,13 @@ def produce(
     ``transforms`` is the augmentation policy that the utility gate trains with.
     """
     names = sorted(training["label"].unique())
-    training = chosen(training, limit=max_images, seed=seed)
-    shape = height, width, channels = common_shape(reader, training, limit=2**30)
+    training = sample.chosen(training, limit=max_images, seed=seed)
+    shape = height, width, channels = sample.common_shape(reader, training, limit=2**30)
     if max(height, width) > max_side:
         return None, shape
     train, held_out = (
         Real(images=images, labels=labels)
-        for images, labels in (labelled(reader, rows, shape, names) for rows in (training, validation))
+        for images, labels in (sample.labelled(reader, rows, shape, names) for rows in (training, validation))
     )
     wanted = {names.index(want.label): want.wanted for want in wants if want.wanted}
     if external is not None:
