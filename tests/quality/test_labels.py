@@ -94,3 +94,89 @@ def test_a_class_that_does_not_occur_is_no_obstacle() -> None:
     assert labels.find_issues(label, probabilities, evidence=15).tolist() == [False, True, False, False]
     assert labels.estimated_errors(label, probabilities) >= 0
     assert labels.label_quality(np.zeros(0, np.int64), np.zeros((0, 3))).shape == (0,)
+
+
+def test_a_label_is_doubted_past_the_evidence_and_not_at_it() -> None:
+    probabilities = np.array([[0.0625, 0.9375], [0.0625, 0.93], [0.0625, 0.94], [0.9, 0.1]])
+    assert labels.find_issues(np.zeros(4, np.int64), probabilities, evidence=15).tolist() == [False, False, True, False]
+    assert labels.find_issues(np.zeros(0, np.int64), np.zeros((0, 2)), evidence=15).shape == (0,)
+
+
+def test_only_what_even_priors_would_not_doubt_is_doubted_for_rarity() -> None:
+    # fitted on 100 images of one class and 2 of the other: under even priors a probability of 0.04 counts as 0.67
+    probabilities = np.array([[0.96, 0.04], [0.9999, 0.0001], [0.5, 0.5]])
+    rare = np.ones(3, np.int64)
+    rarity = labels.doubted_for_rarity(rare, probabilities, np.array([100, 2]), evidence=15)
+    assert rarity.tolist() == [True, False, False]
+    # a class without any image counts as one of a single image
+    assert labels.doubted_for_rarity(rare, probabilities, np.array([100, 0]), evidence=15).tolist() == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_calibration_makes_probabilities_as_sure_as_they_are_right() -> None:
+    random = np.random.default_rng(0)
+    honest = random.dirichlet(np.ones(3), 4000)
+    label = np.array([random.choice(3, p=row) for row in honest])
+    sharp = honest**3 / (honest**3).sum(axis=1, keepdims=True)
+    calibrated = labels.calibrated(sharp, label)
+    assert calibrated.sum(axis=1) == pytest.approx(1)
+    assert np.abs(calibrated - honest).mean() < 0.02 < np.abs(sharp - honest).mean()
+    assert (calibrated.argmax(axis=1) == sharp.argmax(axis=1)).all()
+    sure = labels.calibrated(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([0, 1, 1]))
+    assert np.isfinite(sure).all(), "a probability of nothing has a logarithm"
+
+
+def test_the_classifier_predicts_new_images_as_it_does_its_own_and_none_as_none() -> None:
+    random = np.random.default_rng(0)
+    label = np.arange(60) % 3
+    features = (np.eye(3)[label] * 4 + random.normal(size=(60, 3))).astype(np.float32)
+    model, outside = labels.fit(features, label, np.arange(60) % 4, 3)
+    inside = model.predict(features)
+    assert inside.shape == outside.shape == (60, 3)
+    assert inside.sum(axis=1) == pytest.approx(1)
+    assert (inside.argmax(axis=1) == label).mean() > 0.9
+    assert np.log(inside[np.arange(60), label]).mean() > np.log(outside[np.arange(60), label]).mean()
+    assert model.predict(features[:0]).shape == (0, 3)
+    far = model.predict(np.full((1, 3), 1e3, np.float32))
+    assert np.log(far[0]) - np.log(far[0, 0]) == pytest.approx((model.prior - model.prior[0]) * model.temperature)
+    assert model.prior == pytest.approx([1 / 3] * 3)
+
+
+def test_an_image_s_own_label_has_no_say_in_its_out_of_fold_probability() -> None:
+    random = np.random.default_rng(1)
+    label = np.arange(40) % 2
+    features = (label[:, None] * 3 + random.normal(size=(40, 2))).astype(np.float32)
+    fold = np.arange(40) // 10
+    _, before = labels.fit(features, label, fold, 2)
+    wrong = label.copy()
+    wrong[0] = 1 - wrong[0]
+    _, after = labels.fit(features, wrong, fold, 2)
+    assert before[0].argmax() == after[0].argmax() == label[0]
+
+
+def test_folds_are_dealt_by_the_order_asked_for() -> None:
+    unit = np.arange(8)
+    label = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    order = np.array([0.4, 0.1, 0.3, 0.2, 0.8, 0.9, 0.7, 0.6])
+    assert labels.folds(unit, label, order, 4).tolist() == [3, 0, 2, 1, 2, 3, 1, 0]
+    assert labels.folds(unit, label, order, 3).tolist() == [0, 0, 2, 1, 0, 1, 2, 1]
+
+
+def test_quality_is_the_margin_between_the_label_and_the_best_other() -> None:
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3]])
+    assert labels.label_quality(np.array([0, 0]), probabilities) == pytest.approx([(0.7 + 1) / 2, (-0.3 + 1) / 2])
+
+
+def test_errors_are_counted_over_the_classes_that_occur() -> None:
+    # a confident classifier disagrees with 3 labels of 30; class 1 has no image
+    label = np.repeat([0, 2], 15)
+    guess = np.where(np.arange(30) % 10 == 0, 2 - label, label)
+    probabilities = np.full((30, 3), 0.02)
+    probabilities[np.arange(30), guess] = 0.96
+    assert labels.estimated_errors(label, probabilities) == 3
+    # all of the probability on the absent class says nothing about the others
+    probabilities[3] = [0, 1, 0]
+    assert labels.estimated_errors(label, probabilities) >= 3
