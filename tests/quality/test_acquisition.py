@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hallmark.quality import capture as acquisition
+from hallmark.quality import acquisition
 
 TOPICS = ["lighting", "framing", "resolution", "focus", "camera"]
 
