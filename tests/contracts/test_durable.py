@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hallmark.contracts import durable
-from hallmark.contracts.errors import MachineError
-from hallmark.pipeline.lock import exclusive, holder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,16 +152,3 @@ def test_a_killed_writer_leaves_one_whole_version(tmp_path: Path) -> None:
         process.wait()
         contents = {(place / name).read_text() for name in "abc"}
         assert len(contents) == 1
-
-
-def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with exclusive(tmp_path, "the first"):
-        assert "the first" in str(holder(tmp_path))
-        with (
-            pytest.raises(MachineError, match=r"another run is active.*the first, process \d+"),
-            exclusive(tmp_path, "the second"),
-        ):
-            pass
-    assert holder(tmp_path) is None
-    with exclusive(tmp_path, "the third"):
-        pass
