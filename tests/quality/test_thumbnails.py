@@ -63,5 +63,5 @@ def test_the_largest_sample_of_each_deep_image_is_read_in_the_order_asked(tmp_pa
         ("torn.png", b"\x89PNG"),
         ("2.png", png(deep(7))),
     ]
-    positions = shards.write(tmp_path, images.items())
+    positions = shards.write(tmp_path, items)
     assert sample_depth.peaks(tmp_path, [positions[n] for n in (3, 2, 1, 0)], workers=1) == [7, 0, 4095, 0]
