@@ -186,3 +186,46 @@ def test_a_doubted_label_counts_no_more_than_one_of_the_largest_class(strategy: 
     for path in ("c1/0000.png", "c1/0002.png"):
         assert found[path] > 1.1 * found["c0/0000.png"], "the others of the class lost theirs"
     assert min(plain[path] for path in doubted) > 1.1 * plain["c0/0000.png"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sampler", "loss"),
+    [
+        ("none", "sequential", "cross_entropy"),
+        ("class_weights", "sequential", "cross_entropy"),
+        ("oversample", "sequential", "cross_entropy"),
+        ("undersample", "sequential", "cross_entropy"),
+        ("weighted_sampler", "weighted", "cross_entropy"),
+        ("repeat_factor", "sequential", "cross_entropy"),
+        ("logit_adjustment", "sequential", "logit_adjusted"),
+        ("focal", "sequential", "focal"),
+    ],
+)
+def test_each_strategy_changes_its_own_part_of_the_plan(strategy: str, sampler: str, loss: str) -> None:
+    balanced = plan([30, 6], strategy=strategy, adjustment_tau=0.7, focal_gamma=1.5)
+    assert (balanced.strategy, balanced.sampler, balanced.loss) == (strategy, sampler, loss)
+    assert balanced.reason == "chosen by balance.strategy"
+    assert (balanced.adjustment_tau, balanced.focal_gamma) == (0.7, 1.5)
+    weighted = strategies.class_weights({"c0": 30, "c1": 6}, scheme="effective_number", beta=0.999)
+    assert balanced.class_weights == (weighted if strategy == "class_weights" else {"c0": 1.0, "c1": 1.0})
+    shown_equally = strategy in ("none", "class_weights", "weighted_sampler", "logit_adjustment", "focal")
+    assert (set(balanced.table["repeats"]) == {1}) == shown_equally
+
+
+def test_an_unknown_strategy_and_no_images_are_refused() -> None:
+    with pytest.raises(AssertionError, match="unknown strategy 'smote'"):
+        plan([3, 3], strategy="smote")
+    with pytest.raises(AssertionError, match="^no training images to plan for"):
+        make(images([]), **ARGUMENTS)
+
+
+def test_the_settings_are_written_in_the_order_of_their_names(tmp_path: Path) -> None:
+    plan([2, 2]).write(tmp_path)
+    text = (tmp_path / "plan.json").read_text(encoding="utf-8")
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+
+
+def test_the_images_repeated_are_the_same_in_every_release() -> None:
+    # another choice would change every training of the same params
+    repeats = strategies.repeats_to(["a"] * 8, [f"{number}.png" for number in range(8)], {"a": 12}, seed=0)
+    assert repeats.tolist() == [1, 1, 1, 2, 2, 2, 2, 1]
