@@ -215,7 +215,7 @@ def test_each_strategy_changes_its_own_part_of_the_plan(strategy: str, sampler: 
 def test_an_unknown_strategy_and_no_images_are_refused() -> None:
     with pytest.raises(AssertionError, match="unknown strategy 'smote'"):
         plan([3, 3], strategy="smote")
-    with pytest.raises(AssertionError, match="^no training images to plan for"):
+    with pytest.raises(AssertionError, match=r"^no training images to plan for"):
         make(images([]), **ARGUMENTS)
 
 

@@ -43,3 +43,89 @@ def test_a_missing_val_is_carved_out_of_train() -> None:
     assert (split[given == TEST] == TEST).all()
     assert (split == VAL).mean() == pytest.approx(0.2, abs=0.02)
     assert not (split[given == TRAIN] == TEST).any()
+
+
+def test_ten_unknown_words_are_listed_with_the_words_to_use() -> None:
+    given = pd.Series([f"w{number:02}" for number in range(12)], dtype="string")
+    with pytest.raises(InputError) as error:
+        read_given(given)
+    assert f"holds {', '.join(repr(f'w{number:02}') for number in range(10))}" in str(error.value)
+    assert "w10" not in str(error.value)
+    assert "use train, val, test, or leave it empty" in str(error.value)
+
+
+def carve(given: list[int], *, val: float = 0.2, test: float = 0.1, cover: bool = False) -> tuple[list[int], list[str]]:
+    """Each image a unit of its own, of one of two classes in turn, evenly over the positions."""
+    n = len(given)
+    position = (np.random.default_rng(0).permutation(n) + 0.5) / n
+    split, carved = honour(
+        np.array(given), np.arange(n), np.arange(n) % 2, position, val=val, test=test, cover=cover, move=False
+    )
+    return np.bincount(split, minlength=3).tolist(), carved
+
+
+def test_only_splits_that_the_source_lacks_are_carved_in_the_share_asked_for() -> None:
+    assert carve([TRAIN] * 700 + [VAL] * 200 + [TEST] * 100) == ([700, 200, 100], [])
+    shares, carved = carve([TRAIN] * 900 + [VAL] * 100)
+    assert carved == ["test"]
+    assert shares == pytest.approx([800, 100, 100], abs=8)
+    shares, carved = carve([TRAIN] * 1000)
+    assert carved == ["val", "test"]
+    assert shares == pytest.approx([700, 200, 100], abs=8)
+
+
+def test_a_split_of_no_share_is_not_carved() -> None:
+    shares, carved = carve([TRAIN] * 1000, test=0.0)
+    assert carved == ["val"]
+    assert shares[TEST] == 0
+    assert carve([TRAIN] * 100 + [VAL] * 20, test=0.0) == ([100, 20, 0], [])
+
+
+def test_at_most_half_of_train_is_carved_for_a_split() -> None:
+    shares, carved = carve([TRAIN] * 200 + [TEST] * 800, val=0.3)
+    assert carved == ["val"]
+    assert shares == pytest.approx([100, 100, 800], abs=4)
+
+
+def test_a_source_without_train_is_left_as_it_is() -> None:
+    assert carve([VAL] * 10 + [TEST] * 10) == ([0, 10, 10], [])
+
+
+def test_images_without_a_split_are_assigned_by_their_own_labels_and_not_carved_again() -> None:
+    # 400 images of two classes have none: each class of them is balanced as if alone
+    n = 1200
+    given = np.where(np.arange(n) < 400, ABSENT, np.where(np.arange(n) < 1000, TRAIN, VAL))
+    label = np.arange(n) % 2
+    position = np.concatenate([np.random.default_rng(1).random(400), np.full(800, 0.95)])
+    split, carved = honour(given, np.arange(n), label, position, val=0.2, test=0.1, cover=False, move=True)
+    for number in (0, 1):
+        shares = np.bincount(split[:400][label[:400] == number], minlength=3) / 200
+        assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.06)
+    assert carved == ["test"]
+    assert (split[1000:] == VAL).all()
+    assert (split[:400] == TEST).sum() == pytest.approx(40, abs=12)
+
+
+def test_an_image_without_a_split_takes_that_of_its_unit_and_leaves_train_with_it() -> None:
+    unit = np.array([0, 0, 1, 1, 2, 2])
+    given = np.array([TRAIN, ABSENT, VAL, ABSENT, TEST, ABSENT])
+    split, _ = honour(given, unit, np.zeros(6, np.int64), np.full(3, 0.9), val=0.2, test=0.1, cover=True, move=False)
+    assert split.tolist() == [TRAIN, TRAIN, VAL, VAL, TEST, TEST]
+
+
+def test_an_image_in_train_beside_a_held_out_one_is_not_carved() -> None:
+    # units of two: the first 50 are torn between train and test, the others are all train
+    unit = np.repeat(np.arange(550), 2)
+    given = np.where((unit < 50) & (np.arange(1100) % 2 == 0), TEST, TRAIN)
+    position = (np.random.default_rng(0).permutation(550) + 0.5) / 550
+    split, carved = honour(given, unit, np.arange(1100) % 2, position, val=0.2, test=0.1, cover=False, move=False)
+    assert carved == ["val"]
+    np.testing.assert_array_equal(split[:100], given[:100])
+    for number in range(50, 550):
+        assert len(set(split[unit == number])) == 1
+
+
+def test_leaks_do_not_count_images_without_a_split() -> None:
+    unit = np.array([1, 1, 0, 0, 2, 2, 2])
+    given = np.array([VAL, ABSENT, TRAIN, TRAIN, VAL, TEST, ABSENT])
+    assert find_leaks(given, unit, 3).tolist() == [False] * 4 + [True] * 3

@@ -85,3 +85,24 @@ def test_clusters_that_merge_take_the_most_held_out_split(seed: int, growths: in
         assert not (ever_test & (now[:before] == TRAIN)).any(), "from test into train"
         ever_test = np.concatenate([ever_test, np.zeros(len(cluster) - before, bool)]) | (now == TEST)
         assert all(len(set(now[unit == number])) == 1 for number in range(len(position))), "a cluster is torn"
+
+
+def test_positions_are_the_same_in_every_release_and_take_any_seed() -> None:
+    # another position would move images between train and test
+    assert positions(["group:g", "pixels:3"], seed=0).tolist() == [0.9230442658079354, 0.9007894054961323]
+    assert positions(["a"], seed=-1).tolist() == [0.47347404287146755]
+    assert positions([], seed=0).shape == (0,)
+
+
+def test_each_image_alone_is_a_unit_numbered_as_they_come() -> None:
+    unit, position = find_units(
+        cluster=series("c", "a", "b"), group=series(None, None, None), content=series("3", "1", "2"), seed=5
+    )
+    assert unit.tolist() == [0, 1, 2]
+    assert unit.dtype == np.int64
+    np.testing.assert_array_equal(position, positions(["pixels:3", "pixels:1", "pixels:2"], seed=5))
+
+
+def test_a_group_and_a_cluster_of_one_name_are_not_the_same() -> None:
+    unit, _ = find_units(cluster=series("a", "b"), group=series("b", None), content=series("1", "2"), seed=0)
+    assert unit[0] != unit[1]
