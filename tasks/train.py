@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
-    from hallmark.tracking.runs import TrackedRun
+    from hallmark.tracking.tracked_run import TrackedRun
 
 
 MODULES = ("hallmark.learning.training", "hallmark.learning.model_setup")  # what the weights follow from

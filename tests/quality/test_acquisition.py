@@ -106,7 +106,7 @@ def test_a_few_odd_images_are_no_variance() -> None:
 
 @pytest.mark.parametrize("column", ["format", "width"])
 def test_a_camera_per_class_is_seen_by_format_or_size(column: str) -> None:
-    values = {"format": ["PNG", "JPEG"], "width": [64, 65]}[column]
+    values: list[Any] = {"format": ["PNG", "JPEG"], "width": [64, 65]}[column]
     entry = topic("camera", images(**{column: values * 20}))
     assert not entry["even"]
     assert entry["measures"]["explained_by_source"] == 1.0

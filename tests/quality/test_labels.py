@@ -141,7 +141,7 @@ def test_the_classifier_predicts_new_images_as_it_does_its_own_and_none_as_none(
     assert np.log(inside[np.arange(60), label]).mean() > np.log(outside[np.arange(60), label]).mean()
     assert model.predict(features[:0]).shape == (0, 3)
     far = model.predict(np.full((1, 3), 1e3, np.float32))
-    assert np.log(far[0]) - np.log(far[0, 0]) == pytest.approx((model.prior - model.prior[0]) * model.temperature)
+    assert np.log(far[0]) - np.log(far[0, 0]) == pytest.approx((model.prior - model.prior[0]) * model.sharpness)
     assert model.prior == pytest.approx([1 / 3] * 3)
 
 
