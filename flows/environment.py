@@ -68,7 +68,7 @@ def recover(root: Path, console: Console) -> None:
 
     for finding in health.recover(root):
         if finding.recovered:
-            console.warn(finding.words)
+            console.warn(finding.message)
     end_abandoned(root)
 
 

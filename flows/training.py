@@ -83,7 +83,7 @@ def training(
             logger = get_run_logger()
             for finding in recover(root):
                 if finding.recovered:
-                    logger.warning("%s", finding.words)
+                    logger.warning("%s", finding.message)
             params = configure(STAGES, root, changes, package="tasks")
             rename(names.run_name(FLOW, params, root))
             reachability.check()

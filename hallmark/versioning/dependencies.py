@@ -1,12 +1,12 @@
-"""Teaches DVC to hash a data source as ingest reads it, whatever lies in it.
+"""Patches DVC to hash any data source as ingest reads it, odd files included.
 
-DVC opens every file below a dependency to hash it: a named pipe or a link to a device never ends, a broken link or a
-name that is no UTF-8 ends the run. :func:`teach` replaces three functions of DVC in this process, for dependencies of
-Hallmark's stages alone. What is no regular file, may not be read or lies outside the source is then hashed by its name
-and not opened. The hash of a folder without such files is DVC's own.
+DVC opens every file below a dependency to hash it: it hangs on a named pipe or a link to a device, and fails on a
+broken link or a name that is not UTF-8. :func:`teach` replaces three functions of DVC in this process, for the
+dependencies of Hallmark's stages only. A path that is not a regular file, is unreadable or leads outside the source is
+then hashed by name and not opened. A folder without such files keeps DVC's own hash.
 
-``hallmark run`` calls it. In every other process that imports DVC, ``hallmark_dvc.pth`` does, which is installed with
-Hallmark: so plain ``dvc`` commands work too. Decision 0007 says why there is no other way.
+``hallmark run`` calls it. In every other process that imports DVC, ``hallmark_dvc.pth`` (installed with Hallmark) does,
+so plain ``dvc`` commands work too. Decision 0007 explains why patching is necessary.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from hallmark.images.folders import FILE_ERRORS, OUTSIDE, UNREADABLE, open_regul
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# the digests of files that are not read, instead of one of their content
+# digests of the files that are not read
 _DIGESTS = {UNREADABLE: "756e7265616461626c655f66696c6530", OUTSIDE: "6f7574736964655f736f757263650000"}
 _OURS = re.compile(r"python -m (?:hallmark\.)?\w+(?:\.\w+)* ")
-# keys that DVC ignores in what it knows of a file
+# our keys in DVC's info of a file, which DVC ignores
 _UNREAD, _PATH = "hallmark_unread", "hallmark_path"
 
 
@@ -45,7 +45,7 @@ _hashing: ContextVar[_Source | None] = ContextVar("hashing", default=None)
 
 
 def teach() -> None:
-    """Changes how DVC hashes the dependencies of Hallmark's stages in this process; the second call does nothing."""
+    """Patches how DVC hashes the dependencies of Hallmark's stages in this process; idempotent."""
     from dvc.dependency.base import Dependency
     from dvc.exceptions import DvcException
     from dvc_data.hashfile import build as build_module
@@ -61,7 +61,7 @@ def teach() -> None:
     def _build(self: Any, odb: Any, path: str, fs: Any, *args: Any, **kwargs: Any) -> Any:
         if fs.protocol != "local" or not _OURS.match(f"{self.stage.cmd} "):
             return build(self, odb, path, fs, *args, **kwargs)
-        if not os.path.lexists(path):  # DVC has words of its own for what is missing
+        if not os.path.lexists(path):  # DVC reports missing paths itself
             return build(self, odb, path, fs, *args, **kwargs)
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if stat.S_ISDIR(mode):
@@ -72,8 +72,7 @@ def teach() -> None:
                 _hashing.reset(token)
         if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
             raise DvcException(
-                f"'{self}' is neither a folder nor a regular file that may be read; where params.yaml names it, set "
-                "another path"
+                f"'{self}' is neither a folder nor a readable regular file; if params.yaml names it, set another path"
             )
         return build(self, odb, path, fs, *args, **kwargs)
 
@@ -83,11 +82,11 @@ def teach() -> None:
             yield from walk_files(fs, path, ignore=ignore)
             return
         for root, folders, files in ignore.walk(fs, path) if ignore else fs.walk(path):
-            known = {_hashable(name): _info(source.boundary, f"{root}/{name}") for name in files}
+            infos = {_hashable(name): _info(source.boundary, f"{root}/{name}") for name in files}
             for name in folders:
                 if os.path.islink(f"{root}/{name}"):
-                    known.update(_linked(source, root, name))
-            yield _hashable(root), known
+                    infos.update(_linked(source, root, name))
+            yield _hashable(root), infos
 
     def _hash_file(path: str, fs: Any, name: str, **kwargs: Any) -> Any:
         info = kwargs.get("info") or {}
@@ -102,7 +101,7 @@ def teach() -> None:
                 if error.errno not in FILE_ERRORS:
                     raise
                 digest = _DIGESTS[UNREADABLE]
-                # DVC remembers digests by these, and reading may be allowed without changing them
+                # DVC caches digests by these, and a change of permissions leaves them unchanged
                 info.update(ino=0, mtime=0.0)
         return Meta.from_info(info, fs.protocol), HashInfo(name, digest)
 
@@ -112,7 +111,7 @@ def teach() -> None:
 
 
 def _boundary(dependency: Any) -> Boundary:
-    """That of ingest.source for a dependency of ingest; other stages follow every link."""
+    """The boundary of ingest.source for a dependency of ingest; other stages follow every link."""
     from hallmark.pipeline.params import read
 
     if dependency.stage.name != "ingest":
@@ -126,7 +125,7 @@ def _boundary(dependency: Any) -> Boundary:
 
 
 def _info(boundary: Boundary, path: str) -> dict[str, Any]:
-    """What DVC wants to know of a file, and the path to open, or that it is not to be read."""
+    """DVC's info of a file, with the path to open or a mark that it is not read."""
     try:
         facts = os.lstat(path)
         target: str | None = path
@@ -157,7 +156,7 @@ def _unread(path: str, why: int) -> dict[str, Any]:
 
 
 def _linked(source: _Source, root: str, name: str) -> dict[str, dict[str, Any]]:
-    """The files behind a link to a folder, which DVC does not follow and ingest does."""
+    """The files behind a link to a folder, which ingest follows and DVC does not."""
     path = f"{root}/{name}"
     target = source.boundary.target(path)
     if target is None:
@@ -169,7 +168,7 @@ def _linked(source: _Source, root: str, name: str) -> dict[str, dict[str, Any]]:
 
 
 def _hashable(name: str) -> str:
-    """A name as DVC can store it: text, and not that of DVC's own ignore file, which it refuses in a folder."""
+    """A name that DVC can store: valid text, and not ``.dvcignore``, which DVC refuses in a folder."""
     if name == ".dvcignore":
         return ".dvcignore~"
     try:

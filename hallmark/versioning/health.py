@@ -1,8 +1,8 @@
-"""Are DVC's files whole? Recovers what is safe to recover.
+"""Checks DVC's state files and recovers from killed runs.
 
-DVC rewrites dvc.lock and .dvc/tmp/rwlock in place, so that a kill can tear them (treeverse/dvc#7615). The rwlock is
-removed when torn: it only names live processes. dvc.lock is put back from Git's last commit, after keeping the torn one
-aside; stages that ran since then are found in DVC's run cache and restored.
+DVC rewrites dvc.lock and .dvc/tmp/rwlock in place, so a kill can corrupt them (treeverse/dvc#7615). A corrupt rwlock is
+removed: it only names live processes. A corrupt dvc.lock is set aside and restored from Git's last commit; stages that
+ran since then are restored from DVC's run cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. ``recovered`` says what was done about it, empty if nothing."""
+    """One check. ``recovered`` describes the recovery, empty if nothing was done."""
 
     what: str
     healthy: bool
@@ -28,20 +28,20 @@ class Finding:
     recovered: str = ""
 
     @property
-    def words(self) -> str:
-        """What was wrong and what was done, in one line."""
+    def message(self) -> str:
+        """The problem and its recovery in one line."""
         return f"{self.what}: {self.detail}; {self.recovered}"
 
 
 def recover(root: Path) -> list[Finding]:
-    """Looks at dvc.lock, DVC's rwlock and what killed runs left, and recovers them."""
+    """Checks and recovers dvc.lock, DVC's rwlock and partial outputs; one finding each."""
     return [_lock_file(root), _rwlock(root), _leftovers(root)]
 
 
 def _lock_file(root: Path) -> Finding:
     path = root / "dvc.lock"
     if not path.exists():
-        return Finding(what="dvc.lock", healthy=True, detail="not there yet: nothing has run")
+        return Finding(what="dvc.lock", healthy=True, detail="does not exist yet: nothing has run")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -53,10 +53,10 @@ def _lock_file(root: Path) -> Finding:
     committed = subprocess.run(["git", "show", "HEAD:./dvc.lock"], cwd=root, capture_output=True, check=False)
     if committed.returncode == 0:
         path.write_bytes(committed.stdout)
-        recovered = f"put back from the last commit; the torn one is {aside.name}"
+        done = f"restored from the last commit; the corrupt file is {aside.name}"
     else:
-        recovered = f"moved to {aside.name}; the next run writes a new one"
-    return Finding(what="dvc.lock", healthy=False, detail="torn: it does not parse", recovered=recovered)
+        done = f"moved to {aside.name}; the next run writes a new one"
+    return Finding(what="dvc.lock", healthy=False, detail="corrupt: it does not parse", recovered=done)
 
 
 def _rwlock(root: Path) -> Finding:
@@ -70,7 +70,7 @@ def _rwlock(root: Path) -> Finding:
         return Finding(
             what="DVC's rwlock",
             healthy=False,
-            detail="torn: it does not parse",
+            detail="corrupt: it does not parse",
             recovered="removed: it names no live process",
         )
     held = [path for kind in ("read", "write") for path in content.get(kind, {})]
@@ -80,15 +80,15 @@ def _rwlock(root: Path) -> Finding:
 def _leftovers(root: Path) -> Finding:
     from hallmark.contracts.durable import remove
 
-    found = [
+    paths = [
         path
         for folder in (root / "data", root / "reports", root / "reports" / "plots")
         if folder.is_dir()
         for path in sorted(folder.glob(".partial-*"))
     ]
-    for path in found:
+    for path in paths:
         remove(path)
-    if not found:
+    if not paths:
         return Finding(what="unfinished outputs", healthy=True, detail="none")
-    names = ", ".join(path.relative_to(root).as_posix() for path in found)
+    names = ", ".join(path.relative_to(root).as_posix() for path in paths)
     return Finding(what="unfinished outputs", healthy=False, detail=names, recovered="removed")

@@ -1,7 +1,7 @@
-"""DVC's run cache, from which a stage that ran before on the same inputs is restored, kept whole under ``dvc repro``.
+"""Completes DVC's run cache under ``dvc repro``, so that stages with earlier inputs are restored, not rerun.
 
-DVC leaves out of it, silently, every stage with an output outside its cache that is no metric and no plot. Our reports
-are such outputs: Git keeps them, and as metrics they would be hundreds of columns of ``dvc exp show``.
+DVC silently omits every stage with an uncached output that is neither a metric nor a plot. Our reports are such
+outputs: Git keeps them, and as metrics they would add hundreds of columns to ``dvc exp show``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def complete(root: Path) -> list[str]:
-    """Enters the stages that dvc.lock records, where their reports are still those of the record; the names entered.
+    """Adds the stages in dvc.lock whose reports still match it to the run cache; returns their names.
 
-    ``root`` has to be the working directory, for DVC looks there.
-    DVC's lock is not needed: nothing is changed but the cache, where entries are named by content and appear by rename.
+    ``root`` must be the working directory, where DVC looks. Needs no DVC lock: it changes only the cache, whose entries
+    are named by content and appear by rename.
     """
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     from dvc.repo import Repo

@@ -1,9 +1,9 @@
-"""DVC's knowledge of the workspace: which stages are unchanged, which can be restored, and recording what ran.
+"""A workspace through DVC: which stages are unchanged, which can be restored, and the record of what ran.
 
 Guarantees, each with its test:
-- a stage recorded here is what ``dvc repro`` would have recorded: the same dvc.lock, the same caches;
-- dvc.lock is replaced by rename: a kill leaves the old one or the new one (DVC itself rewrites it in place);
-- DVC's lock is held for moments only, never while a stage computes.
+- recording a stage here has the result of ``dvc repro``: the same dvc.lock and the same caches;
+- dvc.lock is replaced by rename: a kill leaves the old or the new file (DVC itself rewrites it in place);
+- DVC's lock is held only briefly, never while a stage computes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_HEAD = "schema: '2.0'\n"
-REPAIR = "`hallmark doctor` says what is wrong and mends what is safe to mend"
+REPAIR = "`hallmark doctor` reports what is wrong and repairs what is safe to repair"
 
 
 class Workspace:
     """A Git repository with a dvc.yaml at its root.
 
-    Raises InputError where the folder is no Git repository or has no DVC files, MachineError where DVC is locked.
+    Raises InputError if the folder is not a Git repository or has no DVC files, MachineError if DVC is locked.
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,11 +57,11 @@ class Workspace:
 
     @property
     def cache(self) -> str:
-        """The folder of DVC's cache on this machine."""
+        """The folder of DVC's local cache."""
         return str(self.repo.cache.local.path)
 
     def object(self, digest: str) -> Path:
-        """Where DVC's cache on this machine keeps, if it does, the content of that MD5."""
+        """The path of an MD5's content in DVC's local cache; it may not exist."""
         return Path(self.repo.cache.local.oid_to_path(digest))
 
     def order(self) -> list[str]:
@@ -70,7 +70,7 @@ class Workspace:
             return [stage.name for stage in self._in_order()]
 
     def changed(self) -> list[str]:
-        """Names of the stages that DVC would not skip, in order; what only follows from them is not listed."""
+        """Names of the stages that DVC would not skip, in order; without those changed only through another stage."""
         with self._locked():
             return [stage.name for stage in self._in_order() if stage.changed()]
 
@@ -84,10 +84,10 @@ class Workspace:
             ]
 
     def settle(self, name: str) -> str:
-        """What DVC can do for a stage without running it.
+        """Brings a stage up to date without running it, if possible.
 
-        ``cached``: nothing changed; ``restored``: its outputs were brought back from the run cache and recorded;
-        ``stale``: it has to run.
+        Returns ``cached`` (nothing changed), ``restored`` (outputs restored from the run cache and recorded) or
+        ``stale`` (the stage must run).
         """
         from dvc.exceptions import ConfirmRemoveError
         from dvc.stage.cache import RunCacheNotFoundError
@@ -101,9 +101,9 @@ class Workspace:
                 try:
                     self.repo.stage_cache.restore(stage)
                 except ConfirmRemoveError:
-                    # an output in no cache, as a report that Git brought: DVC's own run, too, removes outputs first
+                    # an output in no cache, such as a report from Git; DVC's own run also removes outputs first
                     stage.remove_outs(ignore_remove=False)
-                    # the stage has taken in its inputs by now: with dvc.lock's outputs it would seem to be recorded
+                    # the stage holds its new inputs by now: with dvc.lock's outputs it would look recorded
                     for out in stage.outs:
                         out.hash_info = HashInfo()
                     self.repo.stage_cache.restore(stage)
@@ -113,12 +113,12 @@ class Workspace:
             return "restored"
 
     def record(self, name: str) -> None:
-        """Saves a stage that just ran: outputs into DVC's cache, dependencies and outputs into dvc.lock."""
+        """Records a stage that just ran: outputs in DVC's cache, dependencies and outputs in dvc.lock."""
         with self._locked():
             self._record(self._stage(name))
 
     def settle_by_command(self, name: str) -> str:
-        """As :meth:`settle`, and runs the stage's own command where it is stale (with this interpreter)."""
+        """As :meth:`settle`, but runs the stage's command (with this interpreter) if it is stale."""
         outcome = self.settle(name)
         if outcome != "stale":
             return outcome
@@ -128,17 +128,18 @@ class Workspace:
         assert program == "python", f"{name} calls {program}"
         done = subprocess.run([sys.executable, *arguments], cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            said = done.stderr.strip().splitlines() or ["it said nothing"]
+            lines = done.stderr.strip().splitlines() or ["no error message"]
             for kind in (InputError, GateRefused, MachineError):
                 if done.returncode == kind.exit_code:
-                    raise kind(said[-1])
-            raise HallmarkError(f"`{command}` failed: {said[-1]}")
+                    raise kind(lines[-1])
+            raise HallmarkError(f"`{command}` failed: {lines[-1]}")
         self.record(name)
         return "ran"
 
     def _in_order(self) -> list[Any]:
-        """DVC's stages as ``dvc repro`` goes through them, read once: DVC drops its index whenever its lock is taken,
-        and reading dvc.yaml and dvc.lock anew costs more than most stages. What ``dvc add`` tracks has no command.
+        """DVC's stages in the order of ``dvc repro``, without data that ``dvc add`` tracks (it has no command).
+
+        Read once: DVC drops its index whenever its lock is taken, and rereading costs more than most stages.
         """
         if not self._stages:
             from dvc.repo.reproduce import get_active_graph, plan_repro
@@ -167,7 +168,7 @@ class Workspace:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """DVC's own lock, and its errors said as ours."""
+        """Holds DVC's lock and converts DVC's errors to ours."""
         from dvc.exceptions import DvcException
         from dvc.lock import LockError
         from dvc.repo import lock_repo
@@ -182,20 +183,20 @@ class Workspace:
                 f"another DVC command holds {self.root}", remedy="wait for it, or stop it, and run again"
             ) from error
         except (RWLockFileCorruptedError, RWLockFileFormatError, ParseError) as error:
-            raise MachineError(f"a kill tore one of DVC's files: {error}", remedy=REPAIR) from error
+            raise MachineError(f"one of DVC's files is corrupt (by a kill?): {error}", remedy=REPAIR) from error
         except DvcException as error:
             raise as_hallmark_error(error) from error
 
 
 def spliced(lock: str, name: str, entry: str) -> str:
-    """The text of dvc.lock with one stage's entry set, as DVC would have written it, the others untouched.
+    """The text of dvc.lock with one stage's entry set as DVC would write it; the other entries are unchanged.
 
     DVC parses and dumps the whole file for each stage, which takes longer than most stages.
 
     Args:
-        lock: What the file holds; empty for none.
-        name: Of the stage.
-        entry: YAML of ``{"stages": {name: ...}}`` in block style, as DVC's own dumper writes it.
+        lock: The file's text; empty if there is none.
+        name: The stage's name.
+        entry: YAML of ``{"stages": {name: ...}}`` in block style, as DVC's dumper writes it.
     """
     block = entry.removeprefix("stages:\n")
     own = re.compile(rf"^  {re.escape(name)}:\n(?:    .*\n|\n)*", re.MULTILINE)
@@ -203,12 +204,12 @@ def spliced(lock: str, name: str, entry: str) -> str:
         return own.sub(lambda _: block, lock, count=1)
     section = re.compile(r"^stages:\n(?:  .*\n|\n)*", re.MULTILINE)
     if section.search(lock):
-        return section.sub(lambda found: found[0] + block, lock, count=1)
+        return section.sub(lambda match: match[0] + block, lock, count=1)
     return f"{lock or LOCK_HEAD}stages:\n{block}"
 
 
 def as_hallmark_error(error: Exception) -> Exception:
-    """A DVC error with its causes in one message: DVC chains the part that says what is wrong."""
+    """A DVC error as ours, with its chained causes, which often hold the actual problem, in one message."""
     words = []
     cause: BaseException | None = error
     while cause is not None:
@@ -217,7 +218,7 @@ def as_hallmark_error(error: Exception) -> Exception:
         if isinstance(cause, OSError):
             return OSError(cause.errno, *cause.args[1:]) if cause.errno else cause
         cause = cause.__cause__ or cause.__context__
-    return InputError("DVC: " + "; ".join(words), remedy="mend that and run again")
+    return InputError("DVC: " + "; ".join(words), remedy="fix that and run again")
 
 
 def _inside_git(root: Path) -> bool:

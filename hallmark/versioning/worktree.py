@@ -1,9 +1,8 @@
-"""A light copy of a workspace, to run stages in with other params or inputs, over the workspace's own DVC cache.
+"""A light copy of a workspace, which runs stages with other params or inputs over the same DVC cache.
 
-It holds what DVC looks at: dvc.yaml, dvc.lock, params.yaml, the digests of the stages' code, and links to the inputs
-that do not change; the code that runs is the workspace's own. What a stage leaves there is in the shared cache under
-its inputs' digests: made once, it is restored in the next copy, after a kill too. Git is not asked, so that it works
-before the first commit.
+It holds the files that DVC reads: dvc.yaml, dvc.lock, params.yaml and the digests of the stages' code. It links to the
+inputs that do not change, and runs the workspace's own code. Stage outputs go to the shared cache under their inputs'
+digests, so the next copy restores them, even after a kill. Git is not involved: it works before the first commit.
 """
 
 from __future__ import annotations
@@ -33,37 +32,37 @@ CONFIG = """[core]
 """
 
 
-def make(root: Path, place: Path, *, params: str, stages: Sequence[Stage], links: Iterable[Path]) -> None:
-    """Makes the copy in ``place``, anew where there is one.
+def make(root: Path, copy: Path, *, params: str, stages: Sequence[Stage], links: Iterable[Path]) -> None:
+    """Creates the copy in the folder ``copy``, replacing an earlier one.
 
-    ``params`` is the text of its params.yaml, ``stages`` those that will run in it; ``links`` are places, relative to
-    the root, that it sees as they are. The workspace's DVC stage ``code`` has to be up to date.
+    ``params``: the text of its params.yaml. ``stages``: the stages that will run in it. ``links``: paths relative to
+    the root to link to. The workspace's DVC stage ``code`` must be up to date.
     """
-    durable.remove(place)
-    place.mkdir(parents=True)
+    durable.remove(copy)
+    copy.mkdir(parents=True)
     declared = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name in [*COPIED, *(digest_file(stage.name).as_posix() for stage in stages)]:
         if (root / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, place / name)
-    (place / "params.yaml").write_text(params, encoding="utf-8")
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, copy / name)
+    (copy / "params.yaml").write_text(params, encoding="utf-8")
     watched = _watched(
-        read(place / "params.yaml").values, [dep for stage in stages for dep in declared[stage.name]["deps"]]
+        read(copy / "params.yaml").values, [dep for stage in stages for dep in declared[stage.name]["deps"]]
     )
     for link in sorted({*map(Path, links), *watched}):
-        (place / link).parent.mkdir(parents=True, exist_ok=True)
-        (place / link).symlink_to((root / link).resolve(), target_is_directory=True)
-    (place / ".hallmark").mkdir(exist_ok=True)  # something watched may lie in the workspace's own
+        (copy / link).parent.mkdir(parents=True, exist_ok=True)
+        (copy / link).symlink_to((root / link).resolve(), target_is_directory=True)
+    (copy / ".hallmark").mkdir(exist_ok=True)  # a watched path may be in the workspace's own
     cache = (root / ".hallmark" / "cache").resolve()
     cache.mkdir(parents=True, exist_ok=True)
-    (place / ".hallmark" / "cache").symlink_to(cache, target_is_directory=True)
+    (copy / ".hallmark" / "cache").symlink_to(cache, target_is_directory=True)
     shared = Workspace(root).cache
-    text = CONFIG.format(site=(place / ".dvc" / "site").resolve(), cache=shared)
-    (place / ".dvc" / "config.local").write_text(text, encoding="utf-8")
+    text = CONFIG.format(site=(copy / ".dvc" / "site").resolve(), cache=shared)
+    (copy / ".dvc" / "config.local").write_text(text, encoding="utf-8")
 
 
 def _watched(values: Mapping[str, Any], deps: Iterable[str]) -> set[Path]:
-    """The dependencies that params.yaml names (``${section.key}``), those that are given relative to the root."""
+    """The dependencies that params.yaml names (``${section.key}``), if relative to the root."""
     named = (dep.removeprefix("${").removesuffix("}").split(".") for dep in deps if dep.startswith("${"))
     paths = {Path(values[section][key]) for section, key in named}
     return {path for path in paths if not path.is_absolute()}

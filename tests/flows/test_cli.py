@@ -159,7 +159,7 @@ def test_the_registered_model_is_the_trained_one(done: Clone, digits: Path) -> N
 
 
 @pytest.mark.pipeline
-def test_doctor_finds_health_and_mends(done: Clone) -> None:
+def test_doctor_reports_health_and_repairs(done: Clone) -> None:
     healthy = done.hallmark("doctor")
     assert healthy.returncode == 0, healthy.stdout + healthy.stderr
     for words in ("torch 2.13.0", "dvc.lock: parses, 13 stages recorded", "every stage is up to date", "agrees"):
@@ -168,8 +168,8 @@ def test_doctor_finds_health_and_mends(done: Clone) -> None:
     lock = done.root / "dvc.lock"
     whole = lock.read_text()
     lock.write_text(whole[: len(whole) // 2] + "\n  torn: [")
-    mended = done.hallmark("doctor")
-    assert "torn: it does not parse" in mended.stdout, mended.stdout + mended.stderr
+    repaired = done.hallmark("doctor")
+    assert "corrupt: it does not parse" in repaired.stdout, repaired.stdout + repaired.stderr
     assert (done.root / "dvc.lock.torn").exists()
     again = done.hallmark("run")
     assert again.returncode == 0, again.stdout + again.stderr

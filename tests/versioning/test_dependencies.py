@@ -1,4 +1,4 @@
-"""DVC hashes a data source whatever lies in it, sees what changes in it, and opens nothing but regular files."""
+"""DVC hashes any data source, detects changes in it, and opens only regular files."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def digest(root: Path) -> str:
 
 
 def plug(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(os.path.relpath(path))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(os.path.relpath(path))
 
 
 def linked_pipe(path: Path) -> None:
@@ -128,7 +128,7 @@ def test_content_behind_odd_names_and_links_is_watched(workspace: Path) -> None:
     assert changed(workspace)
 
 
-def test_what_lies_outside_is_watched_where_it_is_followed(workspace: Path, tmp_path: Path) -> None:
+def test_files_outside_are_watched_if_followed(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "else").mkdir()
     (tmp_path / "else/c.png").write_bytes(b"c")
     (workspace / "source/dog").symlink_to(tmp_path / "else")
@@ -143,8 +143,8 @@ def test_what_lies_outside_is_watched_where_it_is_followed(workspace: Path, tmp_
     assert changed(workspace)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root reads everything, and becomes nobody")
-def test_a_file_that_may_not_be_read_is_noticed_when_it_may(workspace: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become nobody")
+def test_a_file_that_becomes_readable_is_noticed(workspace: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from hallmark.versioning import dependencies as d; d.teach();"
         "from dvc_data.hashfile import build; os.seteuid(65534);"
@@ -155,18 +155,18 @@ def test_a_file_that_may_not_be_read_is_noticed_when_it_may(workspace: Path) -> 
     path = workspace / "source/cat/a.png"
     path.chmod(0)
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[1] == "0", "DVC would remember the digest of a file that it could not read"
+    assert done.stdout.split()[1] == "0", "DVC would cache the digest of a file that it could not read"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/nowhere", path)])
-def test_a_source_that_is_no_file_is_refused(workspace: Path, make: Callable[[str], None]) -> None:
+def test_a_source_that_is_not_a_file_is_refused(workspace: Path, make: Callable[[str], None]) -> None:
     (workspace / "source").rename(workspace / "moved")
     make("source")
-    with pytest.raises(HallmarkError, match="neither a folder nor a regular file that may be read"):
+    with pytest.raises(HallmarkError, match="neither a folder nor a readable regular file"):
         Workspace(workspace).changed()
 
 
-def test_plain_dvc_commands_go_on_too(workspace: Path) -> None:
+def test_plain_dvc_commands_work_too(workspace: Path) -> None:
     os.mkfifo(workspace / "source/cat/pipe.png")
     not_utf8(workspace / "source/cat/x")
     (workspace / "source/cat/gone.png").symlink_to("nowhere")
@@ -180,7 +180,7 @@ def test_plain_dvc_commands_go_on_too(workspace: Path) -> None:
     assert "up to date" in done.stdout, "is hallmark_dvc.pth installed? `make setup` installs it"
 
 
-def test_dependencies_of_other_stages_are_dvcs_own_affair(workspace: Path) -> None:
+def test_dependencies_of_other_stages_are_left_to_dvc(workspace: Path) -> None:
     text = (workspace / "dvc.yaml").read_text().replace("python -m tasks ingest", "cp -r source out")
     (workspace / "dvc.yaml").write_text(text)
     (workspace / "source/cat/gone.png").symlink_to("nowhere")

@@ -24,10 +24,10 @@ PLOTS = [
 DRAWN = """() => {
     const colours = [...document.querySelectorAll("canvas")].map(canvas => {
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        const found = new Set();
+        const distinct = new Set();
         for (let i = 0; i < pixels.length; i += 4)
-            if (pixels[i + 3] === 255) found.add(pixels.slice(i, i + 3).join());
-        return found.size;
+            if (pixels[i + 3] === 255) distinct.add(pixels.slice(i, i + 3).join());
+        return distinct.size;
     });
     return colours.length === 2 && Math.min(...colours) > 10;
 }"""
@@ -38,8 +38,8 @@ def page() -> Path:
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Path:
-    """The page that ``dvc plots show`` writes of two plots."""
+def plots_page(tmp_path: Path) -> Path:
+    """The page that ``dvc plots show`` writes for two plots."""
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"plots": PLOTS}))
@@ -54,26 +54,26 @@ def shown(tmp_path: Path) -> Path:
     return tmp_path / "dvc_plots" / "index.html"
 
 
-def test_the_configured_page_is_there_and_asks_no_host() -> None:
+def test_the_configured_page_exists_and_refers_to_no_host() -> None:
     text = page().read_text(encoding="utf-8")
     assert text.count("{plot_divs}") == 1
-    assert "{scripts}" not in text  # DVC would put its links to a content delivery network there
+    assert "{scripts}" not in text  # DVC would insert links to a content delivery network here
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)\s*=", text)
 
 
 @pytest.mark.pipeline
-def test_plots_are_drawn_without_a_network(shown: Path) -> None:
+def test_plots_are_drawn_without_a_network(plots_page: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     errors: list[str] = []
-    asked: list[str] = []
+    requests: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", OFFLINE])
         tab = browser.new_page()
         tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(shown.as_uri())
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.goto(plots_page.as_uri())
         tab.wait_for_function(DRAWN)
         browser.close()
     assert not errors
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

@@ -51,19 +51,19 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def back_and_forth(repository: Path) -> str:
-    """What ``dvc repro`` says after an input was changed and changed back."""
+    """The output of ``dvc repro`` after an input is changed and changed back."""
     (repository / "x").write_text("second")
     assert "Running stage 'copy'" in dvc(repository, "repro")
     (repository / "x").write_text("first")
     return dvc(repository, "repro")
 
 
-def test_dvc_alone_leaves_such_a_stage_out(repository: Path) -> None:
-    """Where this fails, DVC has changed and the module is not needed any more."""
+def test_dvc_alone_omits_such_a_stage(repository: Path) -> None:
+    """If this fails, DVC has changed and the module is no longer needed."""
     assert "Running stage 'copy'" in back_and_forth(repository)
 
 
-def test_what_was_entered_is_restored(repository: Path) -> None:
+def test_an_added_stage_is_restored(repository: Path) -> None:
     assert complete(repository) == ["copy"]
     assert complete(repository) == []
     assert "Stage 'copy' is cached" in back_and_forth(repository)
@@ -71,13 +71,13 @@ def test_what_was_entered_is_restored(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["edited", "gone"])
-def test_a_report_that_is_not_the_recorded_one_is_not_entered(repository: Path, how: str) -> None:
+def test_a_stage_with_another_report_is_not_added(repository: Path, how: str) -> None:
     (repository / "z").unlink()
     if how == "edited":
         (repository / "z").write_text("by hand")
     assert complete(repository) == []
 
 
-def test_a_stage_that_never_ran_is_not_entered(repository: Path) -> None:
+def test_a_stage_that_never_ran_is_not_added(repository: Path) -> None:
     (repository / "dvc.lock").unlink()
     assert complete(repository) == []

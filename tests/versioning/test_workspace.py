@@ -1,4 +1,4 @@
-"""dvc.lock as DVC writes it, and a workspace that holds more than our stages."""
+"""dvc.lock as DVC writes it, and a workspace with stages that are not ours."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_entry_is_set_as_dvc_sets_it(tmp_path: Path, order: list[str]) -> Non
     assert list(parse_yaml(lock, "dvc.lock")["stages"]) == list(dict.fromkeys(order))
 
 
-def test_what_follows_the_stages_stays(tmp_path: Path) -> None:
+def test_sections_after_the_stages_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "dvc.lock"
     path.write_text("schema: '2.0'\nstages:\n  one:\n    cmd: x\ndatasets:\n- name: y\n")
     lock = spliced(path.read_text(), "two", dumps_yaml({"stages": {"two": entry(1)}}))
@@ -74,7 +74,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 # pygtrie's, from inside DVC
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
-def test_data_added_to_dvc_by_hand_is_no_stage_of_ours(repository: Path) -> None:
+def test_data_added_to_dvc_by_hand_is_not_a_stage(repository: Path) -> None:
     dvc(repository, "add", "images")
     workspace = Workspace(repository)
     assert workspace.order() == ["copy"]
@@ -82,7 +82,7 @@ def test_data_added_to_dvc_by_hand_is_no_stage_of_ours(repository: Path) -> None
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
-def test_what_git_brought_gives_way_to_what_the_run_cache_holds(repository: Path) -> None:
+def test_the_run_cache_replaces_an_output_from_git(repository: Path) -> None:
     dvc(repository, "repro")
     (repository / "dvc.lock").unlink()
     (repository / "y").unlink()
@@ -107,9 +107,7 @@ stages:
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 @pytest.mark.parametrize("changed", ["y", "z", "y z"])
 @pytest.mark.parametrize("back", [True, False], ids=["other_input", "same_input"])
-def test_an_output_that_was_changed_gives_way_to_that_of_the_input_at_hand(
-    repository: Path, changed: str, back: bool
-) -> None:
+def test_the_run_cache_replaces_a_changed_output(repository: Path, changed: str, back: bool) -> None:
     (repository / "dvc.yaml").write_text(WITH_REPORT)
     dvc(repository, "repro")
     (repository / "images" / "x").write_text("later")
@@ -130,7 +128,7 @@ def test_an_output_that_was_changed_gives_way_to_that_of_the_input_at_hand(
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 @pytest.mark.parametrize("changed", ["y", "z"])
-def test_a_changed_output_is_made_anew_where_there_is_no_run_cache(repository: Path, changed: str) -> None:
+def test_a_changed_output_is_stale_without_a_run_cache(repository: Path, changed: str) -> None:
     (repository / "dvc.yaml").write_text(WITH_REPORT)
     dvc(repository, "repro")
     shutil.rmtree(repository / ".dvc" / "cache" / "runs")
@@ -142,7 +140,7 @@ def test_a_changed_output_is_made_anew_where_there_is_no_run_cache(repository: P
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 @pytest.mark.parametrize(("code", "kind"), [(1, HallmarkError), (2, InputError), (3, GateRefused), (4, MachineError)])
-def test_a_command_that_fails_fails_in_kind(repository: Path, code: int, kind: type[HallmarkError]) -> None:
+def test_a_failed_command_raises_the_matching_error(repository: Path, code: int, kind: type[HallmarkError]) -> None:
     (repository / "fail.py").write_text(f"import sys\nprint('what is wrong', file=sys.stderr)\nsys.exit({code})\n")
     (repository / "dvc.yaml").write_text("stages: {copy: {cmd: python fail.py, deps: [images/x], outs: [y]}}")
     with pytest.raises(HallmarkError, match="what is wrong") as raised:

@@ -1,4 +1,4 @@
-"""A light copy of a workspace sees what params.yaml names, wherever in the workspace it lies."""
+"""A light copy of a workspace links to every path that params.yaml names."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "place", ["predictions/out_of_fold.parquet", ".hallmark/experiments/crossval/out_of_fold.parquet"]
+    "path", ["predictions/out_of_fold.parquet", ".hallmark/experiments/crossval/out_of_fold.parquet"]
 )
-def test_a_watched_file_is_linked(clone: Callable[..., Clone], place: str) -> None:
-    root = clone("whole", f"clean.out_of_fold={place}").root
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
-    (root / place).write_text("predictions")
+def test_a_watched_file_is_linked(clone: Callable[..., Clone], path: str) -> None:
+    root = clone("whole", f"clean.out_of_fold={path}").root
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text("predictions")
     copy = root / ".hallmark" / "copy"
     worktree.make(root, copy, params=(root / "params.yaml").read_text(), stages=STAGES, links=())
-    assert (copy / place).read_text() == "predictions"
+    assert (copy / path).read_text() == "predictions"
     assert (copy / ".hallmark" / "cache").resolve() == root / ".hallmark" / "cache"
 
 
-def test_the_digests_of_code_are_copied_of_the_stages_that_run(clone: Callable[..., Clone]) -> None:
+def test_code_digests_are_copied_for_the_stages_that_run(clone: Callable[..., Clone]) -> None:
     root = clone("whole").root
     folder = root / "data" / "code"
     folder.mkdir()
