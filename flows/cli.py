@@ -205,7 +205,7 @@ def accept() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Look at installation, device, servers and workspace; repair what is safe to repair."""
+    """Check installation, device, servers and workspace; fix what is safe to fix."""
     root = root_folder()
     prepare(root)
     from flows.doctor import examine

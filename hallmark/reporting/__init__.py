@@ -1,1 +1,1 @@
-"""The HTML pages: the report, a refusal, the pages of experiments."""
+"""HTML pages: the report, gate refusals and experiments."""

@@ -1,4 +1,4 @@
-"""The page's account of the last ablation: what each step brought, with its interval, and the verdict."""
+"""The report section on the last ablation: each step's gain with its interval, and the verdict."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ if TYPE_CHECKING:
 
 
 def ablation_section(inputs: Inputs) -> dict[str, Any] | None:
-    """What templates/ablation.html shows, None where no ablation was run."""
-    found = inputs.ablation
-    if not found:
+    """The context of templates/ablation.html; None if no ablation was run."""
+    ablation = inputs.ablation
+    if not ablation:
         return None
-    rows = [{**each, "verdict": "changes nothing" if each["same"] else each["verdict"]} for each in found["findings"]]
-    known = [
+    rows = [
+        {**each, "verdict": "changes nothing" if each["same"] else each["verdict"]} for each in ablation["findings"]
+    ]
+    intervals = [
         (each["name"], each["gain"]["value"], *each["gain"]["ci95"], each["verdict"])
-        for each in found["findings"]
+        for each in ablation["findings"]
         if each["gain"]["value"] is not None
     ]
     return {
-        "objective": found["objective"],
-        "n_judged": found["n_judged"],
-        "seeds": len(found["seeds"]),
-        "caution": caution(len(found["seeds"])),
+        "objective": ablation["objective"],
+        "n_judged": ablation["n_judged"],
+        "seeds": len(ablation["seeds"]),
+        "caution": caution(len(ablation["seeds"])),
         "rows": rows,
-        "refused": found["refused"],
-        "current": found["inputs"] == inputs_digest(inputs.folders),
-        "figure": charts.intervals(known, title=f"{found['objective']}: with the step minus without it")
-        if known
+        "refused": ablation["refused"],
+        "current": ablation["inputs"] == inputs_digest(inputs.folders),
+        "figure": charts.intervals(intervals, title=f"{ablation['objective']}: with the step minus without it")
+        if intervals
         else "",
     }

@@ -1,7 +1,7 @@
-"""What to do next, as data. A gain stands in a record only where it was measured, and each record names one command.
+"""Advice on what to do next, as data: each piece names one command, and a gain only if it was measured.
 
-A measured gain comes from the learning curve of the linear baseline or from an ablation. Which advice there is,
-:mod:`data_advice` and :mod:`model_advice` say.
+A measured gain comes from the learning curve of the linear baseline or from an ablation. :mod:`data_advice` and
+:mod:`model_advice` hold the rules.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# kinds in the order in which advice without a measured gain is given; what blocks all else comes before measured gains
+# blocking problems come before measured gains; ORDER ranks the advice without a measured gain
 BLOCKING = ("weak_model", "class_left_out")
 ORDER = (
     "review_labels",
@@ -30,7 +30,7 @@ ORDER = (
     "stale_decisions",
     "ablation",
 )
-MEASURED = ("more_images", "step")  # kinds that are given with a measured gain only
+MEASURED = ("more_images", "step")  # always with a measured gain
 KINDS = (*BLOCKING, *MEASURED, *ORDER)
 
 LOSSES = ("log_loss", "cost")
@@ -38,18 +38,18 @@ LOSSES = ("log_loss", "cost")
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """``value`` of ``of`` (an objective, in its units) with its 95 % interval, and what it was measured on."""
+    """The gain of an objective ``of`` in its units, with its 95 % interval and the ``basis`` of the estimate."""
 
     of: str
     value: float
     ci95: tuple[float, float]
     basis: str
-    share: bool  # whether it is a share, shown in percentage points
+    share: bool  # a share, shown in percentage points
 
-    def words(self) -> str:
+    def text(self) -> str:
         """The gain on one line.
 
-        >>> Gain(of="macro F1", value=0.031, ci95=(0.01, 0.05), basis="", share=True).words()
+        >>> Gain(of="macro F1", value=0.031, ci95=(0.01, 0.05), basis="", share=True).text()
         '+3.1 points of macro F1 (95 % interval +1.0 to +5.0)'
         """
         scale, digits, unit = (100, 1, " points of") if self.share else (1, 4, " of")
@@ -59,7 +59,7 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """One thing to do. ``gain`` is None where none was measured; ``weight`` is what part of it the objective shows."""
+    """One thing to do. ``gain``: None if not measured; ``weight``: the share of the gain that the objective shows."""
 
     kind: str
     text: str
@@ -69,9 +69,9 @@ class Advice:
     weight: float = 1.0
 
 
-def ordered(found: Iterable[Advice]) -> list[Advice]:
-    """What blocks all else, then measured gains, the largest first, then the rest in the order of :data:`ORDER`."""
-    return sorted(found, key=_rank)
+def ordered(advice: Iterable[Advice]) -> list[Advice]:
+    """Blocking problems, then measured gains (largest first), then the rest in the order of :data:`ORDER`."""
+    return sorted(advice, key=_rank)
 
 
 def _rank(advice: Advice) -> tuple[int, float]:
@@ -83,7 +83,7 @@ def _rank(advice: Advice) -> tuple[int, float]:
 
 
 def objective_words(evaluate: Json) -> str:
-    """The objective as a reader knows it.
+    """The objective's name in text.
 
     >>> objective_words({"objective": {"metric": "macro_f1", "class_name": ""}})
     'macro F1'
@@ -95,7 +95,7 @@ def objective_words(evaluate: Json) -> str:
 
 
 def metric_words(metric: str) -> str:
-    """The name of a metric as the field writes it.
+    """A metric's name in text.
 
     >>> metric_words("auroc"), metric_words("balanced_accuracy")
     ('AUROC', 'balanced accuracy')
@@ -104,5 +104,5 @@ def metric_words(metric: str) -> str:
 
 
 def is_share(evaluate: Json) -> bool:
-    """Whether the objective is a share, of which differences are told in points."""
+    """Whether the objective is a share, whose differences are shown in percentage points."""
     return evaluate["objective"]["metric"] not in LOSSES

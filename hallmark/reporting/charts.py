@@ -1,6 +1,6 @@
-"""Charts as inline SVG: no script, no font, no network; colours are the page's CSS variables, so both themes fit.
+"""Charts as inline SVG without scripts, fonts or network; the page's CSS variables colour them for both themes.
 
-Every function gives markup that scales with its column. Numbers are rounded, so the same data give the same bytes.
+Every function returns markup that scales with its column. Numbers are rounded, so equal data give equal bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INKS = ("var(--accent)", "var(--second)", "var(--third)", "var(--muted)")
 
 
 def interval(value: float | None, low: float | None, high: float | None, *, least: float, most: float) -> Markup:
-    """A point and its interval on a bare track from ``least`` to ``most``."""
+    """A point and its interval on a track from ``least`` to ``most``, without an axis."""
     if value is None or low is None or high is None:
         return Markup('<span class="muted">undefined</span>')
     span = (most - least) or 1.0
@@ -45,11 +45,11 @@ def lines(
     mark: float | None = None,
     mark_title: str = "",
 ) -> Markup:
-    """Curves over a common x; a None breaks a curve. ``mark`` draws an upright line at one x."""
-    known = [value for values in series.values() for value in values if value is not None]
-    if not known or not x:
+    """Curves over a common x; None breaks a curve. ``mark`` draws a vertical line at one x."""
+    numbers = [value for values in series.values() for value in values if value is not None]
+    if not numbers or not x:
         return Markup('<p class="muted">Nothing was recorded.</p>')
-    low, high = _nice(min(known), max(known))
+    low, high = _nice(min(numbers), max(numbers))
     frame = _Frame(min(x), max(x), low, high)
     parts = [frame.axes(x_title, y_title, whole_x=True)]
     if mark is not None:
@@ -61,8 +61,8 @@ def lines(
             f'<text class="note" x="{frame.x(mark) + side[1]:.1f}" y="{HEIGHT / 2:g}" text-anchor="{side[0]}">'
             f"{escape(mark_title)}</text>"
         )
-    for place, values in enumerate(series.values()):
-        ink = INKS[place % len(INKS)]
+    for index, values in enumerate(series.values()):
+        ink = INKS[index % len(INKS)]
         for run in _runs(x, values):
             points = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in run)
             parts.append(f'<polyline class="curve" points="{points}" style="stroke:{ink}"/>')
@@ -93,7 +93,7 @@ def reliability(rows: Sequence[Mapping[Any, Any]]) -> Markup:
 
 
 def shares(parts: Sequence[tuple[str, int, str]]) -> Markup:
-    """One bar cut in parts ``(name, count, css class)``, with its legend underneath."""
+    """A stacked bar of parts ``(name, count, css class)``, with a legend below."""
     total = sum(count for _, count, _ in parts)
     if total == 0:
         return Markup("")
@@ -111,14 +111,14 @@ def shares(parts: Sequence[tuple[str, int, str]]) -> Markup:
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float, str]], *, title: str, about_zero: bool = True) -> Markup:
-    """A dot with its interval a row; ``rows`` hold (name, value, low, high, ``keep``, ``drop`` or anything else).
+    """One dot with its interval per row; ``rows`` hold (name, value, low, high, ``keep``, ``drop`` or another verdict).
 
-    ``about_zero``: gains, on a scale that holds zero, marked by an upright line.
+    ``about_zero``: the scale includes zero, marked by a vertical line.
     """
     ink = {"keep": "var(--good)", "drop": "var(--bad)"}
     low, high = min(each[2] for each in rows), max(each[3] for each in rows)
     low, high = _nice(min(0.0, low), max(0.0, high)) if about_zero else _nice(low, high)
-    # room for the names as narrow screens show them, and for half of the last number
+    # margins for the names on narrow screens, and for half of the last number
     left, right, row, top = 16 + 10.2 * max(len(each[0]) for each in rows), 30.0, 24.0, 8.0
     foot = top + row * len(rows)
 
@@ -132,8 +132,8 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], *, title: st
     ]
     if about_zero:
         parts.append(f'<line class="mark" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{foot:.1f}"/>')
-    for place, (name, value, least, most, verdict) in enumerate(rows):
-        y, colour = top + row * (place + 0.5), ink.get(verdict, "var(--muted)")
+    for index, (name, value, least, most, verdict) in enumerate(rows):
+        y, colour = top + row * (index + 0.5), ink.get(verdict, "var(--muted)")
         parts.append(
             f'<text x="{left - 10:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>'
             f'<line x1="{x(least):.1f}" x2="{x(most):.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" '
@@ -144,7 +144,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], *, title: st
 
 
 class _Frame:
-    """Data coordinates to the drawing's."""
+    """Maps data coordinates to SVG coordinates."""
 
     def __init__(self, x_low: float, x_high: float, y_low: float, y_high: float) -> None:
         self.x_low, self.x_high = x_low, x_high if x_high > x_low else x_low + 1
@@ -168,13 +168,13 @@ class _Frame:
             out.append(f'<text x="{self.x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>')
         out.append(
             f'<text class="note" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_title)}</text>'
-            f'<text class="note" x="{LEFT}" y="{HEIGHT - 4}">{escape(y_title)} upwards</text>'
+            f'<text class="note" x="{LEFT}" y="{HEIGHT - 4}">↑ {escape(y_title)}</text>'
         )
         return "".join(out)
 
 
 def _markup(text: str) -> Markup:
-    return Markup(text)  # noqa: S704  every word of the data in it was escaped where it was put in
+    return Markup(text)  # noqa: S704  all data in it is already escaped
 
 
 def _svg(parts: Sequence[str], title: str, *, height: float = HEIGHT) -> Markup:
@@ -186,8 +186,8 @@ def _svg(parts: Sequence[str], title: str, *, height: float = HEIGHT) -> Markup:
 
 def _legend(names: Sequence[str]) -> Markup:
     items = "".join(
-        f'<li><i style="background:{INKS[place % len(INKS)]}"></i>{escape(name)}</li>'
-        for place, name in enumerate(names)
+        f'<li><i style="background:{INKS[index % len(INKS)]}"></i>{escape(name)}</li>'
+        for index, name in enumerate(names)
     )
     return _markup(f'<ul class="legend">{items}</ul>')
 
@@ -203,7 +203,7 @@ def _runs(x: Sequence[float], values: Sequence[float | None]) -> list[list[tuple
 
 
 def _nice(low: float, high: float) -> tuple[float, float]:
-    """Round bounds around the data, some way apart where all data are one round number.
+    """Round bounds around the data, never equal.
 
     >>> _nice(0.0, 0.0)
     (-0.2, 0.2)
@@ -217,7 +217,7 @@ def _ticks(low: float, high: float) -> list[float]:
     step = _step(high - low)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(place * step, 10) for place in range(first, last + 1)]
+    return [round(index * step, 10) for index in range(first, last + 1)]
 
 
 def _step(span: float) -> float:

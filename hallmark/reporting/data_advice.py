@@ -1,4 +1,4 @@
-"""Advice about the data: classes that are left out, labels, files kept aside, balance, decisions that no longer fit."""
+"""Advice on the data: classes left out, labels, quarantined files, balance, stale decisions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from hallmark.reporting.advice import Json
 
-SKEWED = 5.0  # images of the largest class for one of the smallest
-NO_PICTURE = ("stray_file", "unlabelled", "class_too_small")  # nobody has to look at these files
+SKEWED = 5.0  # images of the largest class per image of the smallest
+NO_PICTURE = ("stray_file", "unlabelled", "class_too_small")  # files that need no look
 
 
 def class_left_out(reports: Mapping[str, Json]) -> Iterator[Advice]:
@@ -26,8 +26,7 @@ def class_left_out(reports: Mapping[str, Json]) -> Iterator[Advice]:
             kind="class_left_out",
             text=f"Add images of the classes that were left out: {named}{more}.",
             command="hallmark run",
-            evidence="The number in brackets is how many usable images there are; validate.min_images_per_class is how "
-            "many a class needs.",
+            evidence="In brackets: the usable images. validate.min_images_per_class is the least a class needs.",
         )
 
 
@@ -51,17 +50,17 @@ def review_labels(reports: Mapping[str, Json]) -> Iterator[Advice]:
     flagged = evaluate["n_test"] - evaluate["without_flagged"]["n"]
     metric = evaluate["objective"]["metric"]
     metric = metric if metric in evaluate["without_flagged"] else "accuracy"
-    held = ""
+    flagged_effect = ""
     if flagged:
-        held = (
+        flagged_effect = (
             f" {number(flagged)} of the test images are flagged; without them {metric_words(metric)} is "
             f"{number(evaluate['without_flagged'][metric]['value'])} instead of {number(evaluate[metric]['value'])}."
         )
     yield Advice(
         kind="review_labels",
-        text="Look at the suspects and decide: what you decide there beats every detector.",
+        text="Review the suspect images: your decisions override every detector.",
         command="hallmark review",
-        evidence=", ".join(parts).capitalize() + "." + held,
+        evidence=", ".join(parts).capitalize() + "." + flagged_effect,
     )
 
 
@@ -94,12 +93,12 @@ def quarantined(reports: Mapping[str, Json]) -> Iterator[Advice]:
     }
     if counts:
         most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        told = ", ".join(f"{words.REASONS[reason]}: {number(n)}" for reason, n in most[:4])
+        listed = ", ".join(f"{words.REASONS[reason]}: {number(n)}" for reason, n in most[:4])
         yield Advice(
             kind="quarantined",
-            text="Look at the files that were kept aside; what can be mended or exported again is training data.",
+            text="Look at the quarantined files: those you can repair or export again become training data.",
             command="hallmark report --save-quarantined quarantined",
-            evidence=f"{told}{', and others' if len(most) > 4 else ''}.",
+            evidence=f"{listed}{', and others' if len(most) > 4 else ''}.",
         )
 
 
@@ -108,9 +107,9 @@ def stale_decisions(reports: Mapping[str, Json]) -> Iterator[Advice]:
     if stale:
         yield Advice(
             kind="stale_decisions",
-            text="Decide again about images that have changed since you decided.",
+            text="Decide again on images that have changed since your decision.",
             command="hallmark review",
-            evidence=f"{number(stale)} decisions in data/review.csv no longer fit their file and were left aside.",
+            evidence=f"{number(stale)} decisions in data/review.csv no longer match their file and were ignored.",
         )
 
 
@@ -118,18 +117,18 @@ def imbalance(reports: Mapping[str, Json], ablation: Json, *, current: bool) -> 
     balance = reports["balance"]
     if balance["imbalance_before"] < SKEWED:
         return
-    told = f"The largest class has {number(float(balance['imbalance_before']), 1)} images for one of the smallest"
+    skew = f"The largest class has {number(float(balance['imbalance_before']), 1)} times the images of the smallest"
     if balance["strategy"] == "none":
         yield Advice(
             kind="imbalance",
-            text="Balance the classes: rare ones are learnt worst when each image counts alike.",
+            text="Balance the classes: with equal weights, rare classes are learnt worst.",
             command="hallmark run balance.strategy=auto",
-            evidence=f"{told}, and balance.strategy is none.",
+            evidence=f"{skew}, and balance.strategy is none.",
         )
     elif not (current and any(finding["name"] == "balance" for finding in ablation.get("findings", []))):
         yield Advice(
             kind="imbalance",
-            text="Ask whether balancing helps: it gains for rare classes what it may cost the common ones.",
+            text="Measure whether balancing helps: it gains on rare classes and may lose on common ones.",
             command="hallmark ablate balance",
-            evidence=f"{told}; they were balanced by {balance['strategy'].replace('_', ' ')}.",
+            evidence=f"{skew}; they were balanced by {balance['strategy'].replace('_', ' ')}.",
         )

@@ -1,4 +1,4 @@
-"""The page's account of the data: every file, its fate and why, what is left per class."""
+"""The report section on the data: every file's fate and reasons, and the images per class."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MOST_STALE = 20
 
 
 def data_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dict[str, Any]:
-    """What templates/data.html shows."""
+    """The context of templates/data.html."""
     files = inputs.files
     fates = {fate: int((files["fate"] == fate).sum()) for fate in FATES}
-    assert sum(fates.values()) == len(files), "the fates in the ledger do not add up to the files found"
+    assert sum(fates.values()) == len(files), "the fates in the ledger do not add up to the number of files"
     usable = files[files["fate"] != "quarantined"]
     in_play = usable[usable["fate"] != "removed"]
     splits = {split: int((in_play["split"] == split).sum()) for split in SPLITS}
     reasons = _reasons(files)
     classes = _classes(inputs)
     return {
-        "found": len(files),
+        "n_files": len(files),
         "fates": [(fate, count, words.FATES[fate]) for fate, count in fates.items()],
         "usable": len(usable),
         "splits": splits,
@@ -57,7 +57,7 @@ def data_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dic
 
 
 def _reasons(files: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per reason that occurs: its words and the files of each fate that carry it."""
+    """One row per reason that occurs: its description and its number of files by fate."""
     rows = []
     for reason in REASONS:
         carrying = files[(";" + files["reasons"] + ";").str.contains(f";{reason};", regex=False)]
@@ -75,12 +75,12 @@ def _reasons(files: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _classes(inputs: Inputs) -> list[dict[str, Any]]:
-    """Per class, by the label as found: files, fates, images in each split, and what an epoch shows."""
+    """Per source label: files, fates, images in each split, and images shown in an epoch."""
     files = inputs.files
     balanced = {row["label"]: row for row in inputs.reports["balance"]["classes"]}
     synthetic = inputs.synthetic["label"].value_counts()
     rows = []
-    # files without a label (stray ones, mostly) come last
+    # files without a label (mostly stray ones) come last
     for label in sorted(set(files["label"]), key=lambda name: (name == "", name)):
         mine = files[files["label"] == label]
         in_play = mine[~mine["fate"].isin(["quarantined", "removed"])]
@@ -88,10 +88,10 @@ def _classes(inputs: Inputs) -> list[dict[str, Any]]:
         rows.append(
             {
                 "label": label,
-                "found": len(mine),
+                "n_files": len(mine),
                 **{fate: int((mine["fate"] == fate).sum()) for fate in FATES},
                 **{split: int((in_play["split"] == split).sum()) for split in SPLITS},
-                "shown": plan["after"] if plan else None,
+                "per_epoch": plan["after"] if plan else None,
                 "weight": plan["weight"] if plan else None,
                 "synthetic": int(synthetic.get(label, 0)),
             }
@@ -100,22 +100,22 @@ def _classes(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def _review(inputs: Inputs) -> dict[str, Any]:
-    """What people decided, how much of it was new to the detectors, and what no longer fits its file."""
-    files, said = inputs.files, inputs.reports["clean"]["review"]
+    """The human decisions: how many were applied, rescued an image, or no longer match their file."""
+    files, review = inputs.files, inputs.reports["clean"]["review"]
     by_person = files["reasons"].str.contains("_by_review", regex=False)
     return {
-        "decisions": said["decisions"],
-        "applied": said["applied"],
+        "decisions": review["decisions"],
+        "applied": review["applied"],
         "rescued": inputs.reports["validate"]["review"]["kept"],
         "held_out": int((by_person & files["split"].isin(SPLITS[1:])).sum()),
-        "of_quarantined": said["of_quarantined"],
-        "stale": [{**row, "why": words.STALE[row["why"]]} for row in said["stale"][:MOST_STALE]],
-        "n_stale": len(said["stale"]),
+        "of_quarantined": review["of_quarantined"],
+        "stale": [{**row, "why": words.STALE[row["why"]]} for row in review["stale"][:MOST_STALE]],
+        "n_stale": len(review["stale"]),
     }
 
 
 def _expectations(inputs: Inputs) -> dict[str, Any]:
-    """Great Expectations' outcomes: how many held, and every one that did not."""
+    """Great Expectations' outcomes: the number that passed, and each failure."""
     checked = [one for one in inputs.expectations if not one["left_out"]]
     return {
         "checked": len(checked),

@@ -1,4 +1,4 @@
-"""Figures of experiments as SVG text, to stand in a page by itself: no scripts, nothing fetched, text as text."""
+"""Experiment figures as inline SVG: no scripts, nothing fetched, text as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hallmark.experiments.space import Space
 
-# colours that the page's style sheet decides, so that a figure fits both themes: matplotlib takes the placeholder
+# matplotlib draws in placeholder colours, which become the page's CSS variables, so a figure fits both themes
 COLOURS = {
     "#010101": "var(--accent)",
     "#020202": "var(--good)",
@@ -40,7 +40,7 @@ STYLE: Any = {
 
 
 def importances(shares: Mapping[str, float]) -> str:
-    """A bar a value: how much it matters for being among the best."""
+    """One bar per value: its importance for being among the best trials."""
     names = list(shares)[::-1]
     with _drawing(height=0.7 + 0.32 * len(names)) as (axes, out):
         axes.barh(names, [shares[name] for name in names], color=INK, height=0.6)
@@ -50,7 +50,7 @@ def importances(shares: Mapping[str, float]) -> str:
 
 
 def parallel(rows: Sequence[tuple[Mapping[str, Any], float]], space: Space, quality: str) -> str:
-    """A line a trial through its values, the darker the better; ``rows`` hold (values by key, quality)."""
+    """Parallel coordinates, one line per trial, darker is better; ``rows`` hold (values by key, quality)."""
     axes_names = [dimension.key for dimension in space.dimensions]
     ordered = sorted(rows, key=lambda row: row[1])
     low, high = ordered[0][1], ordered[-1][1]
@@ -90,7 +90,7 @@ def parallel(rows: Sequence[tuple[Mapping[str, Any], float]], space: Space, qual
 
 
 def history(points: Sequence[tuple[int, float]], quality: str, baseline: float | None) -> str:
-    """The quality of each trial, the best so far, and the quality of params.yaml as it is."""
+    """The quality of each trial, the best so far, and the ``baseline`` of the current params.yaml."""
     with _drawing(width=8.5, height=2.6) as (axes, out):
         best = -math.inf
         so_far = [best := max(best, value) for _, value in points]
@@ -99,7 +99,7 @@ def history(points: Sequence[tuple[int, float]], quality: str, baseline: float |
         )
         axes.step([number + 1 for number, _ in points], so_far, where="post", color=GOOD, label="best so far")
         if baseline is not None:
-            axes.axhline(baseline, color=BAD, linewidth=1, linestyle="--", label="params.yaml as it is")
+            axes.axhline(baseline, color=BAD, linewidth=1, linestyle="--", label="current params.yaml")
         axes.set_xlabel("trial")
         axes.set_ylabel(quality)
         axes.legend(frameon=False, fontsize=8)
@@ -130,7 +130,7 @@ def _height(dimension: Any, value: Any) -> float:
 
 @contextmanager
 def _drawing(*, width: float = 6.5, height: float = 3.0) -> Iterator[tuple[Any, list[str]]]:
-    """Axes to draw on; at the block's end the list holds the SVG."""
+    """Yields axes and a list; on exit the list holds the SVG."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -145,5 +145,5 @@ def _drawing(*, width: float = 6.5, height: float = 3.0) -> Iterator[tuple[Any, 
         text = stream.getvalue()
     for placeholder, colour in COLOURS.items():
         text = text.replace(placeholder, colour)
-    # matplotlib's note of itself names web addresses, which nothing needs
+    # drop matplotlib's metadata, which names web addresses
     out.append(re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL))

@@ -1,4 +1,4 @@
-"""The page of an experiment: one file, figures and tables in it."""
+"""Experiment pages: figures and tables in one HTML file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIGURE = re.compile(r"–|[-+]?[\d,.]+(?:e[-+]?\d+)?\*?(?: to [-+]?[\d,.]+)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """``figure`` is SVG text, ``drawn`` by matplotlib or one of the report's charts; ``rows`` are cells as text."""
+    """``figure`` is SVG, by matplotlib (``drawn``) or the report's charts; ``rows`` hold cells as text."""
 
     title: str
     figure: str = ""
@@ -37,20 +37,20 @@ class Section:
 
     @property
     def numeric(self) -> set[int]:
-        """The columns whose cells are figures."""
+        """The columns that hold only numbers."""
         return {
             column for column in range(1, len(self.headings)) if all(FIGURE.fullmatch(row[column]) for row in self.rows)
         }
 
 
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """The page's HTML, in the looks of the report; whatever came from data is escaped."""
+    """The page's HTML in the report's style; all data is escaped."""
     template = environment().get_template("experiment.html")
     return template.render(title=title, lead=lead, sections=sections)
 
 
 def tuning(tuned: Tuned, space: Space) -> str:
-    """The page of a study: its history, what matters, the values of the trials, all trials."""
+    """The page of a study: history, importances, values and table of the trials."""
     done = [(row, row.quality) for row in tuned.rows if row.quality is not None]
     latency = any(row.latency_ms is not None for row, _ in done)
     keys = [dimension.key for dimension in space.dimensions]
@@ -109,34 +109,34 @@ def tuning(tuned: Tuned, space: Space) -> str:
             note=(
                 f"Judged over {tuned.folds} folds of the training and validation images. "
                 if tuned.folds
-                else "Judged on the validation images, by which the epoch is chosen too. "
+                else "Judged on the validation images, which also choose the epoch. "
             )
-            + "The best of many is a little too high. The test set was not read.",
+            + "The best of many trials is biased upwards. The test set was not read.",
         )
     )
     if tuned.confirmed is not None:
         sections.insert(
             0,
             Section(
-                title=f"The best, trained anew over {len(tuned.confirmed.seeds)} other seeds",
+                title=f"The best trials, retrained over {len(tuned.confirmed.seeds)} other seeds",
                 headings=CONFIRMED_HEADINGS,
                 rows=confirmed_rows(tuned.confirmed),
-                note=f"params.yaml as it is over the same seeds: {tuned.confirmed.baseline:.4f}. Gains are paired; "
+                note=f"The current params.yaml over the same seeds: {tuned.confirmed.baseline:.4f}. Gains are paired; "
                 "keep: the whole interval is above 0. The validation images are those of the search.",
             ),
         )
-    as_it_is = "" if tuned.baseline is None else f" params.yaml as it is: {tuned.baseline:.4f}"
-    as_it_is += "" if tuned.baseline_ms is None else f", {tuned.baseline_ms:.3f} ms an image"
-    as_it_is += "." if as_it_is else ""
+    baseline = "" if tuned.baseline is None else f" Current params.yaml: {tuned.baseline:.4f}"
+    baseline += "" if tuned.baseline_ms is None else f", {tuned.baseline_ms:.3f} ms an image"
+    baseline += "." if baseline else ""
     best = f" Best: {tuned.front[0].quality:.4f}." if tuned.front else ""
-    return render(f"Tuning: {tuned.study}", f"{len(tuned.rows)} trials, {tuned.objective}.{as_it_is}{best}", sections)
+    return render(f"Tuning: {tuned.study}", f"{len(tuned.rows)} trials, {tuned.objective}.{baseline}{best}", sections)
 
 
 CONFIRMED_HEADINGS = ("trial", "quality", "gain", "95 % interval", "verdict")
 
 
 def confirmed_rows(confirmed: Confirmed) -> list[list[str]]:
-    """A row a trial that was trained anew, as the terminal and the page show it."""
+    """One row per retrained trial, for the terminal and the page."""
     return [
         [str(each.number + 1), number(each.quality), signed(each.gain["value"]), span(each.gain["ci95"]), each.verdict]
         for each in confirmed.candidates
@@ -144,7 +144,7 @@ def confirmed_rows(confirmed: Confirmed) -> list[list[str]]:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number as text, a dash where there is none.
+    """A number as text, a dash for None.
 
     >>> number(0.5), number(None)
     ('0.5000', '–')
@@ -166,7 +166,7 @@ ABLATION_HEADINGS = (
 
 
 def ablation_rows(findings: Sequence[Finding]) -> list[list[str]]:
-    """A row a step, as the terminal and the page show it."""
+    """One row per step, for the terminal and the page."""
     return [
         [
             finding.name,
@@ -184,12 +184,12 @@ def ablation_rows(findings: Sequence[Finding]) -> list[list[str]]:
 
 
 def ablation(ablated: Ablated) -> str:
-    """The page of an ablation: the gains with their intervals, the table, what a gate refused."""
-    known = [finding for finding in ablated.findings if finding.gain["value"] is not None]
-    bars = [(each.name, each.gain["value"], *each.gain["ci95"], each.verdict) for each in known]
+    """The page of an ablation: gains with intervals, the table, and the refused steps."""
+    measured = [finding for finding in ablated.findings if finding.gain["value"] is not None]
+    bars = [(each.name, each.gain["value"], *each.gain["ci95"], each.verdict) for each in measured]
     worst = [
         (each.name, each.worst_gain["value"], *each.worst_gain["ci95"], paired.verdict(each.worst_gain))
-        for each in known
+        for each in measured
         if each.worst_gain["value"] is not None
     ]
     sections = [
@@ -198,9 +198,9 @@ def ablation(ablated: Ablated) -> str:
             figure=charts.intervals(bars, title=f"{ablated.objective}: with the step minus without it") if bars else "",
             headings=ABLATION_HEADINGS,
             rows=ablation_rows(ablated.findings),
-            note="Intervals: paired t over the seeds of training, 95 % for each step by itself. They speak of other "
-            "seeds on these validation images, not of other images. Seconds: of one run, with minus without; "
-            "an asterisk: of training alone, as a stage came from the cache. The test set was not read. "
+            note="Intervals: paired t over the training seeds, 95 % for each step by itself. They cover other seeds on "
+            "these validation images, not other images. Seconds: of one run, with minus without; an asterisk: of "
+            "training alone, because a stage came from the cache. The test set was not read. "
             + caution(len(ablated.seeds)),
         )
     ]
@@ -215,7 +215,7 @@ def ablation(ablated: Ablated) -> str:
         sections.append(
             Section(
                 title="Refused",
-                headings=("step", "what the gate said"),
+                headings=("step", "the gate's message"),
                 rows=[[name, words] for name, words in ablated.refused.items()],
             )
         )
@@ -229,7 +229,7 @@ CROSSVALIDATION_HEADINGS = ("metric", "mean", "95 % interval", "spread", "lowest
 
 
 def crossvalidation_rows(metrics: Sequence[Metric]) -> list[list[str]]:
-    """A row a metric, as the terminal and the page show it."""
+    """One row per metric, for the terminal and the page."""
     rows = []
     for metric in metrics:
         low, high = metric.estimate["ci95"]
@@ -239,26 +239,26 @@ def crossvalidation_rows(metrics: Sequence[Metric]) -> list[list[str]]:
     return rows
 
 
-def crossvalidation(found: Crossvalidated) -> str:
+def crossvalidation(results: Crossvalidated) -> str:
     """The page of a cross-validation: metrics with intervals, the folds."""
-    known = [each for each in found.metrics if each.estimate["value"] is not None and each.name != "log loss"]
-    bars = [(each.name, each.estimate["value"], *each.estimate["ci95"], "") for each in known]
-    warned = " ".join(f"Note: {warning}." for warning in found.warnings)
+    measured = [each for each in results.metrics if each.estimate["value"] is not None and each.name != "log loss"]
+    bars = [(each.name, each.estimate["value"], *each.estimate["ci95"], "") for each in measured]
+    warned = " ".join(f"Note: {warning}." for warning in results.warnings)
     sections = [
         Section(
             title="Metrics over the folds",
             figure=charts.intervals(bars, title="mean and 95 % interval", about_zero=False) if bars else "",
             headings=CROSSVALIDATION_HEADINGS,
-            rows=crossvalidation_rows(found.metrics),
-            note="Intervals: Nadeau and Bengio's corrected t, as the folds train on overlapping images. Each fold's "
-            "epoch was chosen on validation images of its own, its stages from clean to train saw its own training "
-            f"part. The test set is in no fold. {warned}",
+            rows=crossvalidation_rows(results.metrics),
+            note="Intervals: Nadeau and Bengio's corrected t, because the folds train on overlapping images. Each fold "
+            "chooses its epoch on its own validation images; its stages from clean to train see only its training "
+            f"images. No fold contains a test image. {warned}",
         ),
         Section(
             title="Folds",
             headings=(
                 "fold",
-                found.objective,
+                results.objective,
                 "worst class",
                 "images judged",
                 "images to train on",
@@ -275,8 +275,8 @@ def crossvalidation(found: Crossvalidated) -> str:
                     str(outcome.epochs),
                     number(outcome.seconds, 1),
                 ]
-                for name, outcome in found.folds
+                for name, outcome in results.folds
             ],
         ),
     ]
-    return render("Cross-validation", f"{len(found.folds)} trainings, {found.objective}.", sections)
+    return render("Cross-validation", f"{len(results.folds)} trainings, {results.objective}.", sections)

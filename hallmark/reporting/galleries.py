@@ -1,4 +1,4 @@
-"""Which images the page shows, and what stands under each."""
+"""The images that the page shows, and their captions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One picture: a data URI, or None and a reason in its place; ``small`` where its pixels are to be seen."""
+    """A data URI, or None and a ``placeholder`` text; ``small``: enlarge it with visible pixels."""
 
     picture: str | None
     small: bool
@@ -30,24 +30,24 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """``total`` images there are, of which ``tiles`` are shown."""
+    """The ``tiles`` shown, out of ``total`` images."""
 
     total: int
     tiles: tuple[Tile, ...]
 
 
 def of_fate(files: pd.DataFrame, fate: str, reader: Reader, *, most: int, side: int) -> Gallery:
-    """Images of one fate, the reasons taking turns so that each is seen, the most doubtful first."""
+    """Images of one fate: round-robin over the reasons, most doubtful first."""
     chosen = files[files["fate"] == fate]
-    places = {reason: place for place, reason in enumerate(REASONS)}
-    ranked = chosen.assign(order=[places.get(joined.split(";")[0], len(REASONS)) for joined in chosen["reasons"]])
+    ranks = {reason: rank for rank, reason in enumerate(REASONS)}
+    ranked = chosen.assign(order=[ranks.get(joined.split(";")[0], len(REASONS)) for joined in chosen["reasons"]])
     ranked = ranked.sort_values(
         ["order", "label_quality", "outlier_score", "path"], ascending=[True, True, False, True], kind="stable"
     )
     turn = ranked.groupby("order").cumcount()
-    shown = ranked.assign(turn=turn).sort_values(["turn", "order"], kind="stable").head(most)
-    shown = shown.sort_values(["order", "turn"], kind="stable")
-    return Gallery(total=len(chosen), tiles=tuple(_tile(row, reader, side) for row in shown.to_dict("records")))
+    selected = ranked.assign(turn=turn).sort_values(["turn", "order"], kind="stable").head(most)
+    selected = selected.sort_values(["order", "turn"], kind="stable")
+    return Gallery(total=len(chosen), tiles=tuple(_tile(row, reader, side) for row in selected.to_dict("records")))
 
 
 def clusters(files: pd.DataFrame, reader: Reader, *, most: int, side: int) -> list[list[Tile]]:
@@ -70,22 +70,22 @@ def clusters(files: pd.DataFrame, reader: Reader, *, most: int, side: int) -> li
 def mistakes(
     files: pd.DataFrame, predictions: pd.DataFrame, columns: dict[str, str], reader: Reader, *, most: int, side: int
 ) -> Gallery:
-    """Wrong test predictions, the surest first. ``columns`` maps a class to its probability column."""
+    """Wrong test predictions, most confident first. ``columns`` maps a class to its probability column."""
     wrong = predictions[predictions["label"] != predictions["predicted"]].copy()
     if wrong.empty:
         return Gallery(total=0, tiles=())
     wrong["sure"] = [row[columns[row["predicted"]]] for row in wrong.to_dict("records")]
-    shown = wrong.sort_values(["sure", "path"], ascending=[False, True]).head(most)
-    known = files.set_index("path")
+    selected = wrong.sort_values(["sure", "path"], ascending=[False, True]).head(most)
+    by_path = files.set_index("path")
     tiles = []
-    for row in shown.to_dict("records"):
-        file = known.loc[row["path"]]
+    for row in selected.to_dict("records"):
+        file = by_path.loc[row["path"]]
         picture = pictures.stored(reader, int(file["shard"]), int(file["row"]), side)
         tiles.append(
             Tile(
-                **_shown(picture),
+                **_picture_fields(picture),
                 placeholder="",
-                title=f"{row['label']} taken for {row['predicted']}",
+                title=f"{row['label']} classified as {row['predicted']}",
                 note=f"{words.percent(row['sure'], 0)} sure"
                 + (f"; flagged: {words.reasons_in_words(file['reasons'])}" if file["reasons"] else ""),
                 path=row["path"],
@@ -108,7 +108,7 @@ def _tile(row: Mapping[Any, Any], reader: Reader, side: int) -> Tile:
     if row["split"]:
         note = f"{note or 'kept'} · {row['split']}"
     return Tile(
-        **_shown(picture),
+        **_picture_fields(picture),
         placeholder=words.reasons_in_words(row["reasons"]) or "no picture",
         title=title,
         note=note,
@@ -116,5 +116,5 @@ def _tile(row: Mapping[Any, Any], reader: Reader, side: int) -> Tile:
     )
 
 
-def _shown(picture: pictures.Picture | None) -> dict[str, Any]:
+def _picture_fields(picture: pictures.Picture | None) -> dict[str, Any]:
     return {"picture": picture.uri if picture else None, "small": picture is not None and picture.small}

@@ -1,4 +1,4 @@
-"""Everything the page tells of, read once: tables keyed by path, the reports of the other stages, where images lie."""
+"""The report's inputs, read once: tables keyed by path, the reports of all stages, and image locations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """``files`` has one row per file found: the ledger's columns, and where known shard, row, cluster, scores."""
+    """``files``: one row per source file with the ledger's columns and, if any, shard, row, cluster and scores."""
 
     folders: Mapping[str, Path]
     plots: Path
@@ -46,9 +46,9 @@ def load(folders: Mapping[str, Path], ledger: Path, reports: Path, ablation: Pat
     assert set(files["path"]) == set(manifest["path"]), "the ledger must have one row per file found"
     files = files.merge(manifest[["path", "shard", "row"]], on="path", how="left", validate="one_to_one")
     files = files.merge(split[["path", "cluster", "cluster_size", "representative"]], on="path", how="left")
-    named = decisions.rename(columns={"label": "used_label"})
+    renamed = decisions.rename(columns={"label": "used_label"})
     files = files.merge(
-        named[["path", "used_label", "outlier_score", "label_quality", "suggested_label"]], on="path", how="left"
+        renamed[["path", "used_label", "outlier_score", "label_quality", "suggested_label"]], on="path", how="left"
     )
     return Inputs(
         folders=folders,

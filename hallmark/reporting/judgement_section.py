@@ -1,4 +1,4 @@
-"""The page's account of the test set: figures with intervals, where the model fails, and how it looks when it does."""
+"""The report section on the test set: metrics with intervals, slices, robustness and worst mistakes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from hallmark.reporting.inputs import Inputs
 
 FIGURES = {
-    "accuracy": ("Accuracy", "share of test images named rightly"),
-    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes, so that rare ones count as much"),
+    "accuracy": ("Accuracy", "share of test images classified correctly"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes, so rare ones count as much"),
     "macro_f1": ("Macro F1", "mean over the classes of the harmonic mean of precision and recall"),
-    "log_loss": ("Log loss", "surprise at the true label, in nats; lower is better"),
+    "log_loss": ("Log loss", "negative log likelihood of the true label, in nats; lower is better"),
     "ece": ("Calibration error", "mean gap between confidence and accuracy; lower is better"),
 }
 MOST_MATRIX = 30
@@ -23,7 +23,7 @@ MOST_CLASSES = 60
 
 
 def judgement_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -> dict[str, Any]:
-    """What templates/judgement.html shows."""
+    """The context of templates/judgement.html."""
     report = inputs.reports["evaluate"]
     classes = list(report["per_class"])
     wrong = galleries.mistakes(
@@ -46,7 +46,7 @@ def judgement_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -
 
 
 def _growth(report: dict[str, Any]) -> dict[str, Any] | None:
-    """What templates/growth.html shows of the learning curve."""
+    """The context of templates/growth.html: the learning curve; None if not measured."""
     curve = report["learning_curve"]
     if curve is None:
         return None
@@ -101,11 +101,11 @@ def _bar(estimate: dict[str, Any], most: float = 1.0) -> Any:
 
 
 def _per_class(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The classes, or the worst by F1 where there are many."""
+    """The classes; of many, only the worst by F1."""
     rows = [{"label": label, **row, "bar": _bar(row["f1"])} for label, row in report["per_class"].items()]
     if len(rows) > MOST_CLASSES:
-        known = [row for row in rows if row["f1"]["value"] is not None]
-        rows = sorted(known, key=lambda row: (row["f1"]["value"], row["label"]))[:MOST_CLASSES]
+        scored = [row for row in rows if row["f1"]["value"] is not None]
+        rows = sorted(scored, key=lambda row: (row["f1"]["value"], row["label"]))[:MOST_CLASSES]
     return rows
 
 
@@ -138,14 +138,14 @@ def _slices(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def headline(inputs: Inputs) -> dict[str, Any]:
-    """The model, the one number and the decision."""
+    """The model, its objective and the gate's decision."""
     evaluate, register = inputs.reports["evaluate"], inputs.reports["register"]
     objective = evaluate["objective"]
     share = is_share(evaluate)
     low, high = objective["ci95"]
     decisions = {
         "promoted": "is the champion",
-        "challenger": "is a challenger: the champion keeps its place",
+        "challenger": "is a challenger: the champion stays",
         "refused": "was refused and not registered",
     }
     return {
@@ -166,7 +166,7 @@ def headline(inputs: Inputs) -> dict[str, Any]:
 
 
 def _baselines(evaluate: dict[str, Any]) -> list[dict[str, Any]]:
-    """What stands beside the headline figure: simple answers, and how much better the model is."""
+    """The baselines beside the headline figure, and the model's gain over each."""
     share = is_share(evaluate)
     show = words.percent if share else words.number
     scale, digits, unit = (100, 1, " points") if share else (1, 3, "")

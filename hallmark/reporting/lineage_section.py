@@ -1,4 +1,4 @@
-"""One line per stage: what ran and what came of it."""
+"""One line per stage: its main results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def what_ran(inputs: Inputs) -> list[tuple[str, str]]:
     removed = sum(clean["removed_from_train"].values())
     packed = f" in a {ingest['packed']}" if ingest["packed"] else ""
     outcomes = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in augment["outcomes"].items())
-    invented = f"{number(len(inputs.synthetic))} images passed the gates" if len(inputs.synthetic) else "no image"
+    passed = f"{number(len(inputs.synthetic))} images passed the gates" if len(inputs.synthetic) else "no image"
     version = f"version {register['version']} of {register['model_name']}" if register["version"] else "no version"
     return [
         ("ingest", f"{number(ingest['n_files'])} files ({ingest['kind'].replace('_', ' ')}{packed})"),
@@ -31,7 +31,7 @@ def what_ran(inputs: Inputs) -> list[tuple[str, str]]:
         ("clean", f"{number(removed)} removed from train, {number(clean['fates']['flagged'])} flagged"),
         ("balance", f"{balance['strategy'].replace('_', ' ')}, {number(balance['n_shown'])} images an epoch"),
         ("augment", f"policy {augment['policy']}: {outcomes or 'no transform'}"),
-        ("synthesize", f"{reports['synthesize']['decision'].replace('_', ' ')}: {invented}"),
+        ("synthesize", f"{reports['synthesize']['decision'].replace('_', ' ')}: {passed}"),
         ("train", f"{train['model']}, {train['epochs']} epochs, epoch {train['best_epoch']} kept"),
         ("evaluate", f"{number(evaluate['n_test'])} images, accuracy {percent(evaluate['accuracy']['value'])}"),
         ("register", f"{register['decision']}: {version}"),

@@ -1,4 +1,4 @@
-"""Advice about the model: against its baselines, from more images, from photographs, about its mistakes and steps."""
+"""Advice on the model: baselines, more images, pretraining, mistakes, cross-validation and pipeline steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hallmark.reporting.advice import Json
 
-LEAST_GAIN = 0.002  # of the objective; less is not worth a person's time
+LEAST_GAIN = 0.002  # of the objective; less is not worth the effort
 PHOTOGRAPHS = ("JPEG", "MPO", "WEBP", "HEIF", "AVIF")
 PHOTO_SIDE = 64  # pixels
 WIDE = 0.05  # of the objective's interval
@@ -30,7 +30,7 @@ def weak_model(reports: Mapping[str, Json]) -> Iterator[Advice]:
     beaten = [
         (name, each)
         for name, each in (
-            (f"the answer '{constant['class_name']}' to every image" if constant else "", constant),
+            (f"always answering '{constant['class_name']}'" if constant else "", constant),
             ("a linear model on simple features", linear),
         )
         if each is not None and each["difference"]["value"] is not None and each["difference"]["value"] <= 0
@@ -46,11 +46,11 @@ def weak_model(reports: Mapping[str, Json]) -> Iterator[Advice]:
         + (
             f"It was trained for {train['epochs']} epochs: train it longer."
             if short
-            else "Search for better values of model and training, or use a simpler model."
+            else "Tune the model and its training, or use a simpler model."
         ),
         command="hallmark run train.max_epochs=auto" if short else "hallmark tune",
         evidence=f"{objective_words(evaluate)} {number(evaluate['objective']['value'])} against "
-        f"{number(worst['objective']['value'])} on {number(worst['n_test'])} test images; the difference lies between "
+        f"{number(worst['objective']['value'])} on {number(worst['n_test'])} test images; the difference is between "
         f"{words.signed(low, 3)} and {words.signed(high, 3)}.",
     )
 
@@ -74,24 +74,23 @@ def more_images(reports: Mapping[str, Json]) -> Iterator[Advice]:
             )
             yield Advice(
                 kind="more_images",
-                text="Collect as many images again, of all classes "
-                f"({number(reports['train']['n_train'])} in training).",
+                text=f"Double the training images of all classes (now {number(reports['train']['n_train'])}).",
                 command="hallmark run",
-                evidence=_told(curve["all"], "objective", objective_words(evaluate)),
+                evidence=_evidence(curve["all"], "objective", objective_words(evaluate)),
                 gain=gain,
             )
         for name, each in curve["classes"].items():
             value = evaluate["per_class"].get(name, {"f1": {"value": None}})["f1"]["value"]
-            found = _scaled(each["doubling"], None if value is None else 1.0 - value, weight=1 / len(images))
-            if found is None:
+            scaled = _scaled(each["doubling"], None if value is None else 1.0 - value, weight=1 / len(images))
+            if scaled is None:
                 continue
             measured = True
             yield Advice(
                 kind="more_images_of_class",
-                text=f"Collect as many images of '{name}' again ({number(images[name])} in training).",
+                text=f"Double the training images of '{name}' (now {number(images[name])}).",
                 command="hallmark run",
-                evidence=_told(each, "f1", "F1"),
-                gain=Gain(of=f"F1 of '{name}'", value=found[0], ci95=found[1:], basis=basis, share=True),
+                evidence=_evidence(each, "f1", "F1"),
+                gain=Gain(of=f"F1 of '{name}'", value=scaled[0], ci95=scaled[1:], basis=basis, share=True),
                 weight=1 / len(images),
             )
     if not measured:
@@ -99,17 +98,17 @@ def more_images(reports: Mapping[str, Json]) -> Iterator[Advice]:
 
 
 def _weakest(evaluate: Json, images: Mapping[str, int]) -> Iterator[Advice]:
-    """The class with the lowest F1 among those that have fewer training images than most."""
+    """The class with the lowest F1 among those with fewer training images than the median."""
     rare = [name for name, n in images.items() if n < median(images.values())]
-    known = [
+    scores = [
         (row["f1"]["value"], name)
         for name in rare
         if (row := evaluate["per_class"].get(name)) is not None and row["f1"]["value"] is not None
     ]
     others = [row["f1"]["value"] for row in evaluate["per_class"].values() if row["f1"]["value"] is not None]
-    if not known or min(known)[0] >= sum(others) / len(others):
+    if not scores or min(scores)[0] >= sum(others) / len(others):
         return
-    value, name = min(known)
+    value, name = min(scores)
     yield Advice(
         kind="more_images_of_class",
         text=f"Collect more images of '{name}', the weakest of the classes with few images.",
@@ -120,14 +119,14 @@ def _weakest(evaluate: Json, images: Mapping[str, int]) -> Iterator[Advice]:
 
 
 def _scaled(doubling: Json, error: float | None, *, weight: float = 1.0) -> tuple[float, float, float] | None:
-    """What of the network's ``error`` a doubling removes, with its interval; None where none is sure or worth it."""
+    """The part of the network's ``error`` that doubling removes, with its interval; None if unsure or too small."""
     low, high = doubling["ci95"]
     if error is None or low is None or low <= 0 or error * doubling["value"] * weight < LEAST_GAIN:
         return None
     return error * doubling["value"], error * low, error * high
 
 
-def _told(curve: Json, key: str, name: str) -> str:
+def _evidence(curve: Json, key: str, name: str) -> str:
     steps = ", ".join(f"{number(value)} with {number(n)}" for n, value in zip(curve["n"], curve[key], strict=True))
     low, high = curve["doubling"]["ci95"]
     return (
@@ -146,12 +145,12 @@ def pretrained(reports: Mapping[str, Json]) -> Iterator[Advice]:
         return
     yield Advice(
         kind="pretrained",
-        text="Start from a network trained on photographs. It needs the extra hallmark[pretrained], a download and, to "
-        "be quick, a GPU.",
+        text="Start from a network pretrained on photographs. It needs the extra hallmark[pretrained], a download and, "
+        "for speed, a GPU.",
         command="hallmark run model=pretrained",
         evidence=f"Your images look like photographs (in colour, {sides[0]:.0f} × {sides[1]:.0f} pixels, mostly "
-        f"{max(formats, key=lambda name: (formats[name], name))}), and {number(train['n_train'])} of them trained this "
-        "network from nothing.",
+        f"{max(formats, key=lambda name: (formats[name], name))}); this network was trained from scratch on "
+        f"{number(train['n_train'])} of them.",
     )
 
 
@@ -166,11 +165,11 @@ def confusion(reports: Mapping[str, Json]) -> Iterator[Advice]:
         return
     yield Advice(
         kind="confusion",
-        text=f"Look at the images of '{worst['actual']}' that are taken for '{worst['predicted']}' (worst mistakes, "
-        "below). Add images that show the difference; if people cannot tell them apart either, make them one class.",
+        text=f"Look at the images of '{worst['actual']}' classified as '{worst['predicted']}' (worst mistakes, below). "
+        "Add images that show the difference; if people cannot tell them apart either, merge the classes.",
         command="hallmark run",
         evidence=f"{number(worst['n'])} of {number(support)} test images of '{worst['actual']}', of "
-        f"{number(mistakes)} mistakes in all.",
+        f"{number(mistakes)} mistakes in total.",
     )
 
 
@@ -182,10 +181,10 @@ def crossvalidation(reports: Mapping[str, Json]) -> Iterator[Advice]:
     judged = split["counts"]["train"] + split["counts"]["val"]
     yield Advice(
         kind="crossvalidation",
-        text="Cross-validate before you compare models: this test set is too small to tell close ones apart. That "
-        "gives a surer figure, not a better model.",
+        text="Cross-validate before you compare models: this test set is too small to tell close ones apart. This "
+        "gives a more precise estimate, not a better model.",
         command="hallmark crossval",
-        evidence=f"{number(evaluate['n_clusters'])} independent test images leave an interval of "
+        evidence=f"{number(evaluate['n_clusters'])} independent test images give an interval of "
         f"{words.fixed(100 * (high - low), 1)} points; the folds judge on the {number(judged)} others.",
     )
 
@@ -194,17 +193,17 @@ def steps(reports: Mapping[str, Json], ablation: Json, *, current: bool) -> Iter
     if not ablation or not current:
         yield Advice(
             kind="ablation",
-            text="Ask whether each step of the pipeline helps on your images.",
+            text="Measure whether each step of the pipeline helps on your images.",
             command="hallmark ablate",
-            evidence="No ablation has been run." if not ablation else "The last ablation was of other images or plans.",
+            evidence="No ablation has been run." if not ablation else "The last ablation used other images or plans.",
         )
         return
     seeds = len(ablation["seeds"])
     for finding in ablation["findings"]:
         gain = finding["gain"]
         hurts = finding["active"] and finding["verdict"] == "drop"
-        lacks = not finding["active"] and finding["verdict"] == "keep"
-        if gain["value"] is None or not (hurts or lacks):
+        missing = not finding["active"] and finding["verdict"] == "keep"
+        if gain["value"] is None or not (hurts or missing):
             continue
         low, high = gain["ci95"]
         yield Advice(

@@ -1,4 +1,4 @@
-"""What to do next, gathered from every rule, for the page and for reports/report.json."""
+"""Advice from every rule, for the page and for reports/report.json."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def next_steps(inputs: Inputs) -> list[Advice]:
 
 
 def advise(reports: Mapping[str, Json], ablation: Json, *, current: bool) -> list[Advice]:
-    """What the rules say. ``ablation`` may be empty; ``current`` says that it is of these data and plans."""
-    found = [advice for rule in RULES for advice in rule(reports)]
-    found += model_advice.steps(reports, ablation, current=current)
-    found += data_advice.imbalance(reports, ablation, current=current)
-    return ordered(found)
+    """The advice of all rules. ``ablation`` may be empty; ``current``: it used these data and plans."""
+    gathered = [advice for rule in RULES for advice in rule(reports)]
+    gathered += model_advice.steps(reports, ablation, current=current)
+    gathered += data_advice.imbalance(reports, ablation, current=current)
+    return ordered(gathered)

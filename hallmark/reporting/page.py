@@ -1,6 +1,6 @@
-"""The page a person reads: one file, no network, the same bytes for the same inputs.
+"""The report page: one file, no network, the same bytes for the same inputs.
 
-It carries a digest of itself, by which reports/run.js beside it says that it speaks of this page.
+It carries its own digest, which reports/run.js next to it repeats to show that it belongs to this page.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ UNNAMED = "0" * 16
 
 
 def render(inputs: Inputs, *, title: str, gallery: int, mistakes: int, least: int, most: int) -> str:
-    """The page.
+    """The page's HTML.
 
-    ``gallery`` and ``mistakes`` are how many pictures a gallery shows; of their sides none is longer than ``most``
-    pixels, and if there are many, ``least``.
+    ``gallery`` and ``mistakes`` limit the pictures of a gallery. Their longer side is at most ``most`` pixels, reduced
+    for many pictures, but not below ``least``.
     """
     fates = inputs.files["fate"].value_counts()
     count = sum(min(gallery, int(fates.get(fate, 0))) for fate in ("quarantined", "removed", "relabelled", "flagged"))

@@ -1,4 +1,4 @@
-"""Images as data URIs, small enough for one page: thumbnails of the data, and sheets that other stages drew."""
+"""Images as data URIs that fit in one page: thumbnails of the data, and sheets drawn by other stages."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     from hallmark.images.shards import Reader
 
-SMALL = 64  # up to this side a lossless PNG is smaller than what JPEG would spoil
+SMALL = 64  # pixels; up to this side a lossless PNG is small enough
 SHEET_BYTES = 600_000
-PAGE_BYTES = 6_000_000  # what the pictures of a page may take together, about
-BYTES_PER_PIXEL = 0.4  # of a JPEG in base64, generously
+PAGE_BYTES = 6_000_000  # approximate total for the pictures of a page
+BYTES_PER_PIXEL = 0.4  # of a JPEG in base64, an upper estimate
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A data URI; ``small`` where its pixels are to be seen as squares when it is enlarged."""
+    """A data URI; ``small``: show its pixels as squares when it is enlarged."""
 
     uri: str
     small: bool
 
 
 def side_of(count: int, *, least: int, most: int) -> int:
-    """The greatest side in pixels at which ``count`` pictures take about :data:`PAGE_BYTES` of a page.
+    """The largest side in pixels at which ``count`` pictures take about :data:`PAGE_BYTES`.
 
     >>> side_of(10, least=112, most=640), side_of(150, least=112, most=640), side_of(5_000, least=112, most=640)
     (640, 316, 112)
@@ -41,14 +41,16 @@ def side_of(count: int, *, least: int, most: int) -> int:
 
 
 def thumbnail(data: bytes, side: int, bits: int = 16) -> Picture | None:
-    """The image within ``side`` x ``side`` pixels, never enlarged; None where it cannot be decoded."""
+    """The image within ``side`` x ``side`` pixels, never enlarged; None if it cannot be decoded."""
     small = reduced(data, side, bits)
     return None if small is None else Picture(_uri(*small), small[0] == "image/png")
 
 
 def reduced(data: bytes, side: int, bits: int = 16) -> tuple[str, bytes] | None:
-    """Media type and bytes of the image within ``side`` x ``side`` pixels, never enlarged; None where it cannot be
-    decoded. ``bits`` as in :func:`hallmark.images.decoding.decode`."""
+    """Media type and bytes of the image within ``side`` x ``side`` pixels, never enlarged; None if undecodable.
+
+    ``bits`` as in :func:`hallmark.images.decoding.decode`.
+    """
     try:
         pixels = decode(data, bits=bits).pixels
     except Undecodable:
@@ -63,12 +65,12 @@ def reduced(data: bytes, side: int, bits: int = 16) -> tuple[str, bytes] | None:
 
 
 def stored(reader: Reader, shard: int, row: int, side: int) -> Picture | None:
-    """A stored image within ``side`` x ``side`` pixels; None where no bytes are stored or they cannot be decoded."""
+    """A stored image within ``side`` x ``side`` pixels; None if not stored or undecodable."""
     return thumbnail(reader.read(shard, row), side, reader.bits) if shard >= 0 else None
 
 
 def sheet(path: Path, width: int = 1400) -> str | None:
-    """A drawing of another stage, as it is where it is small, else as JPEG within ``width``; None where it has none."""
+    """A stage's drawing: unchanged if small, else a JPEG within ``width``; None if the file does not exist."""
     if not path.is_file():
         return None
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The page of a gate's refusal: what was refused, why, what to do, and every file known so far."""
+"""The page of a gate's refusal: message, remedies, details, and every file known so far."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_ROWS = 200
 
 
 def write_refusal(stage: str, refusal: GateRefused, root: Path) -> None:
-    """Keeps a gate's full story in .hallmark/refusals/<stage>/: story.json, ledger.csv where known, index.html."""
+    """Writes .hallmark/refusals/<stage>/: story.json, index.html and, if known, ledger.csv."""
     folder = state(root) / "refusals" / stage
     durable.remove(folder)
     folder.mkdir(parents=True)
@@ -41,7 +41,7 @@ def render_refusal(
 ) -> str:
     """One self-contained HTML page. ``story`` is plain JSON values; ``ledger`` has the ledger's columns."""
     stage = str(story.get("stage", ""))
-    told = {name: value for name, value in story.items() if name not in ("stage", "message", "remedies")}
+    details = {name: value for name, value in story.items() if name not in ("stage", "message", "remedies")}
     return (
         environment()
         .get_template("refusal.html")
@@ -49,14 +49,14 @@ def render_refusal(
             stage=stage,
             message=message,
             remedies=list(remedies),
-            story=[_part(name, value) for name, value in told.items()],
+            story=[_part(name, value) for name, value in details.items()],
             files=_files(ledger),
         )
     )
 
 
 def _part(name: str, value: Any) -> dict[str, Any]:
-    """A part of the story as a heading with text, a list, pairs, or a table."""
+    """A part of the story: a heading with text, a list, pairs or a table."""
     title = name.replace("_", " ")
     if isinstance(value, dict):
         return {"title": title, "kind": "pairs", "pairs": words.pairs(value)[:MOST_ROWS]}
@@ -76,7 +76,7 @@ def _files(ledger: pd.DataFrame | None) -> dict[str, Any] | None:
     joined = ";" + text["reasons"] + ";"
     marked = text[text["reasons"] != ""]
     return {
-        "found": len(text),
+        "n_files": len(text),
         "fates": [(fate, int((text["fate"] == fate).sum()), words.FATES[fate]) for fate in FATES],
         "reasons": [
             (reason, words.REASONS[reason], n)

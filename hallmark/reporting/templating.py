@@ -1,4 +1,4 @@
-"""The templates of every page: HTML escaped, style and scripts within, so that a page is one file."""
+"""The page templates: escaped HTML with embedded style and scripts, so a page is one file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @cache
 def environment(*more: Path) -> Environment:
-    """The templates of this room, and of the folders of other rooms that build on them.
+    """The templates of this room, and of the folders ``more`` of rooms that extend them.
 
-    ``style``, ``viewer`` and ``run_script`` are the style sheet and the scripts; a folder's own ``style.css`` takes the
-    place of ours. What a template names and nobody gave raises.
+    ``style``, ``viewer`` and ``run_script`` are the style sheet and scripts; a folder in ``more`` may replace them. An
+    undefined name in a template raises.
     """
     folders = (*more, TEMPLATES)
     env = Environment(
@@ -49,13 +49,13 @@ def environment(*more: Path) -> Environment:
 
 
 def _own(name: str, folders: Iterable[Path]) -> Markup:
-    """A file of ours, as it is."""
+    """The text of the first such file, unescaped."""
     path = next(folder / name for folder in folders if (folder / name).exists())
     return Markup(path.read_text(encoding="utf-8"))  # noqa: S704  our own file
 
 
 def breakable(path: str) -> Markup:
-    """A path that a narrow column breaks behind its folders.
+    """A path that may wrap after each folder.
 
     >>> str(breakable("a&b/c.png"))
     'a&amp;b/<wbr>c.png'
@@ -64,7 +64,7 @@ def breakable(path: str) -> Markup:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital and a full stop.
+    """The text with an initial capital and a full stop.
 
     >>> sentence("no champion yet")
     'No champion yet.'

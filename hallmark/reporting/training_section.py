@@ -1,4 +1,4 @@
-"""The page's account of training: what an epoch shows, how images are changed, what was invented, how it went."""
+"""The report section on training: balance, augmentation, synthetic images and learning curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def training_section(inputs: Inputs) -> dict[str, Any]:
-    """What templates/training.html shows."""
+    """The context of templates/training.html."""
     train = inputs.reports["train"]
     history = inputs.history
     scores = ["train_accuracy", "val_accuracy", "objective"]
@@ -51,7 +51,7 @@ def _curves(history: pd.DataFrame, names: list[str], title: str, best: int) -> M
 
 
 def _search(rows: list[dict[str, float]], chosen: float) -> Markup | None:
-    """The loss over the logarithm of the learning rates tried, None where the rate was not searched."""
+    """The loss over log10 of the learning rates tried; None without a search."""
     if not rows:
         return None
     x = [math.log10(row["lr"]) for row in rows]

@@ -1,4 +1,4 @@
-"""What the closed lists of words mean, said to a person."""
+"""Text for readers: descriptions of fates and reasons, and the formats of numbers."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ROUNDING = 1e-12  # smaller figures are what floats leave of a zero
+ROUNDING = 1e-12  # smaller numbers are rounding errors of zero
 
 FATES = {
-    "kept": "used as it is",
+    "kept": "used unchanged",
     "flagged": "used, but doubtful",
     "relabelled": "used under another label",
     "removed": "left out of training",
-    "quarantined": "unusable, kept aside",
+    "quarantined": "unusable, set aside",
 }
 
 REASONS = {
     "empty_file": "the file is empty",
-    "not_an_image": "not an image, whatever its name",
+    "not_an_image": "not an image, despite its name",
     "truncated": "the file ends too early",
     "corrupt": "the image data are damaged",
-    "stray_file": "no image file",
+    "stray_file": "not an image file",
     "unreadable_file": "the file cannot be read",
     "outside_source": "leads outside the source; ingest.follow_outside: true reads it",
     "multi_frame": "more than one frame; the first is used",
-    "split_leak": "a copy lies in another split",
+    "split_leak": "a copy is in another split",
     "missing_value": "a value is missing in the manifest",
     "group_capped": "its group has more images than the cap allows",
     "noisy": "noisy",
@@ -40,9 +40,9 @@ REASONS = {
     "too_bright": "too bright",
     "blurry": "blurry",
     "low_contrast": "low contrast",
-    "exact_duplicate": "the same picture as another",
-    "near_duplicate": "nearly the same picture as another",
-    "conflicting_duplicate": "a copy carries another label",
+    "exact_duplicate": "a copy of another image",
+    "near_duplicate": "a near copy of another image",
+    "conflicting_duplicate": "a copy has another label",
     "outlier": "unlike the rest of its class",
     "label_issue": "the label looks wrong",
     "unlabelled": "no label",
@@ -53,8 +53,8 @@ REASONS = {
 
 
 STALE = {
-    "path_gone": "the source has no such file any more",
-    "content_changed": "the file is another one now",
+    "path_gone": "the file is no longer in the source",
+    "content_changed": "the content has changed",
 }
 
 
@@ -62,13 +62,13 @@ def reasons_in_words(joined: str) -> str:
     """``;``-joined reasons as a phrase.
 
     >>> reasons_in_words("too_dark;exact_duplicate")
-    'too dark, the same picture as another'
+    'too dark, a copy of another image'
     """
     return ", ".join(REASONS[reason] for reason in joined.split(";") if reason)
 
 
 def fixed(value: float, digits: int, *, sign: bool = False) -> str:
-    """A number with so many digits; what rounds to zero has no sign.
+    """A number with ``digits`` decimals; zero has no sign.
 
     >>> fixed(-1.11e-17, 3), fixed(-0.25, 2), fixed(0.25, 2, sign=True), fixed(0.0, 1, sign=True)
     ('0.000', '-0.25', '+0.25', '0.0')
@@ -78,7 +78,7 @@ def fixed(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share for the eye.
+    """A share as a percentage.
 
     >>> percent(0.97345), percent(None), percent(-1.11e-17)
     ('97.3 %', '–', '0.0 %')
@@ -87,7 +87,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """A figure for the eye.
+    """A number, or a dash for None.
 
     >>> number(1234567), number(0.12345), number(None), number(-1.11e-17)
     ('1,234,567', '0.123', '–', '0.000')
@@ -98,7 +98,7 @@ def number(value: float | int | None, digits: int = 3) -> str:
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """A difference for the eye.
+    """A difference with its sign.
 
     >>> signed(0.0312), signed(-0.5, 1), signed(None), signed(-1e-9)
     ('+0.0312', '-0.5', '–', '0.0000')
@@ -107,7 +107,7 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 
 def span(edges: Sequence[float | None], digits: int = 4) -> str:
-    """The interval of a difference for the eye.
+    """The interval of a difference.
 
     >>> span([-0.01, 0.02], 2), span([None, None])
     ('-0.01 to +0.02', '–')
@@ -122,20 +122,20 @@ def pairs(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     >>> pairs({"noise_scale": {"first": 0.51234}, "gain_ci95": [0.1, 0.2]})
     [('noise scale first', '0.5123'), ('gain, 95 % interval', '0.1 to 0.2')]
     """
-    found = []
+    flat = []
     for name, inner in value.items():
         title = f"{prefix} {name}".strip().replace("_", " ")
         if isinstance(inner, dict):
-            found.extend(pairs(inner, title))
+            flat.extend(pairs(inner, title))
         elif title.endswith("ci95"):
-            found.append((f"{title.removesuffix('ci95').strip()}, 95 % interval", " to ".join(map(plain, inner))))
+            flat.append((f"{title.removesuffix('ci95').strip()}, 95 % interval", " to ".join(map(plain, inner))))
         else:
-            found.append((title, plain(inner)))
-    return found
+            flat.append((title, plain(inner)))
+    return flat
 
 
 def plain(value: Any) -> str:
-    """A JSON value as text; an entry of a list goes by its first value.
+    """A JSON value as text; an object in a list is named by its first value.
 
     >>> plain([{"label": "8", "made": 123, "passed": True}, {"label": "9", "made": 126, "passed": True}])
     '8 (made 123, passed yes), 9 (made 126, passed yes)'
@@ -155,5 +155,5 @@ def plain(value: Any) -> str:
 
 def _entry(entry: dict[str, Any]) -> str:
     first, *rest = entry
-    told = ", ".join(f"{name.replace('_', ' ')} {plain(entry[name])}" for name in rest)
-    return f"{plain(entry[first])} ({told})"
+    details = ", ".join(f"{name.replace('_', ' ')} {plain(entry[name])}" for name in rest)
+    return f"{plain(entry[first])} ({details})"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_HEAD = "schema: '2.0'\n"
-REPAIR = "`hallmark doctor` reports what is wrong and repairs what is safe to repair"
+REPAIR = "`hallmark doctor` reports problems and fixes those that are safe to fix"
 
 
 class Workspace:

@@ -87,7 +87,7 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone) -> Non
     assert set(tags) == {("[]",)}
     page = (workspace.root / "reports" / "tuning.html").read_text()
     assert page.count("<svg") == 3
-    assert "The best, trained anew over 3 other seeds" in page
+    assert "The best trials, retrained over 3 other seeds" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
     after = (workspace.root / "params.yaml").read_text()

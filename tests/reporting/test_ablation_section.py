@@ -1,4 +1,4 @@
-"""What the page says of an ablation: before the first, of these data, and of earlier ones."""
+"""The page's ablation section: before the first ablation, with a current one, and with an outdated one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def finding(name: str, value: float | None, verdict: str) -> Finding:
 
 
 def page(places: dict[str, Path]) -> str:
-    told = report.run(PARAMS, **places)
+    result = report.run(PARAMS, **places)
     text = places["page"].read_text()
-    assert told.page_bytes == len(text.encode())
+    assert result.page_bytes == len(text.encode())
     return text
 
 
@@ -54,7 +54,7 @@ def written(places: dict[str, Path]) -> None:
     )
 
 
-def test_before_the_first_the_page_says_how_to_ask(tmp_path: Path) -> None:
+def test_before_the_first_ablation_the_page_names_the_command(tmp_path: Path) -> None:
     text = page(build(tmp_path))
     assert "hallmark ablate" in text
     assert 'id="ablation"' in text
@@ -75,7 +75,7 @@ def test_gains_verdicts_and_refusals_are_shown(tmp_path: Path) -> None:
     assert "are those of this page" in section
 
 
-def test_an_ablation_of_other_data_is_told_as_such(tmp_path: Path) -> None:
+def test_an_ablation_of_other_data_is_marked(tmp_path: Path) -> None:
     places = build(tmp_path)
     written(places)
     (places["balance"] / "plan.json").write_text(json.dumps({"strategy": "focal"}))
@@ -85,7 +85,7 @@ def test_an_ablation_of_other_data_is_told_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "is no JSON"), ('{"objective": 1}', "was not written by")])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "ablation.json"
     path.write_text(content)
     with pytest.raises(InputError, match=message):

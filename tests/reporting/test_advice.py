@@ -1,4 +1,4 @@
-"""What to do next: each rule with a set that calls for it and one that does not, and commands that exist."""
+"""Advice: each rule with a set that triggers it and one that does not, and commands that exist."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def baseline(value: float, difference: float, **more: Any) -> dict[str, Any]:
     return {"objective": estimate(value), "difference": estimate(difference), "n_test": 2000, "n_train": 500, **more}
 
 
-def at_ease() -> Reports:
-    """Reports of a set at which no rule finds anything."""
+def untroubled() -> Reports:
+    """Reports to which no rule applies."""
     f1 = {name: {"support": 1000, "f1": estimate(0.98)} for name in ("cat", "dog")}
     flat = {"n": [125, 250, 500], "doubling": {"value": 0.01, "ci95": [-0.02, 0.03]}}
     return {
@@ -169,24 +169,24 @@ CASES: dict[str, tuple[str, Callable[[Reports], None], str]] = {
 
 
 def changed(case: str) -> Reports:
-    reports = at_ease()
+    reports = untroubled()
     CASES[case][1](reports)
     if reports["evaluate"]["objective"] is None:
         reports["evaluate"]["objective"] = {"metric": "macro_f1", "class_name": "", **estimate(0.9, 0.06)}
     return reports
 
 
-def test_where_all_is_well_nothing_is_said() -> None:
-    assert advise(at_ease(), ablated(finding("ema", 0.02, verdict="keep")), current=True) == []
+def test_without_problems_there_is_no_advice() -> None:
+    assert advise(untroubled(), ablated(finding("ema", 0.02, verdict="keep")), current=True) == []
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_rule_speaks_where_it_is_called_for(case: str) -> None:
+def test_each_rule_applies_to_its_case(case: str) -> None:
     kind, _, command = CASES[case]
-    (found,) = advise(changed(case), ablated(), current=True)
-    assert (found.kind, found.command) == (kind, command)
-    assert found.text
-    assert found.evidence
+    (one,) = advise(changed(case), ablated(), current=True)
+    assert (one.kind, one.command) == (kind, command)
+    assert one.text
+    assert one.evidence
 
 
 def test_every_kind_has_its_case() -> None:
@@ -194,7 +194,7 @@ def test_every_kind_has_its_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected", "gain"),
+    ("row", "expected", "gain"),
     [
         (finding("clean", -0.02, verdict="drop"), "Leave out the step clean.", 0.02),
         (finding("mixup", 0.03, active=False, verdict="keep"), "Switch on the step mixup.", 0.03),
@@ -205,40 +205,40 @@ def test_every_kind_has_its_case() -> None:
     ],
 )
 def test_an_ablation_s_verdicts_come_with_their_gain(
-    found: dict[str, Any], expected: str | None, gain: float | None
+    row: dict[str, Any], expected: str | None, gain: float | None
 ) -> None:
-    said = advise(at_ease(), ablated(found), current=True)
+    advised = advise(untroubled(), ablated(row), current=True)
     if expected is None:
-        assert said == []
+        assert advised == []
         return
-    (one,) = said
+    (one,) = advised
     assert one.text == expected
-    assert one.command == f"hallmark ablate {found['name']} --seeds 3 --apply"
+    assert one.command == f"hallmark ablate {row['name']} --seeds 3 --apply"
     assert one.gain is not None
     assert one.gain.value == gain
     assert one.gain.ci95[0] < one.gain.value < one.gain.ci95[1]
 
 
-def test_a_network_that_is_better_but_not_surely_so_is_not_in_the_way() -> None:
-    reports = at_ease()
+def test_a_network_that_may_be_better_is_not_blocking() -> None:
+    reports = untroubled()
     reports["evaluate"]["baselines"]["linear"] = {**baseline(0.97, 0.01), "difference": estimate(0.01, 0.03)}
     assert advise(reports, ablated(), current=True) == []
     reports["evaluate"]["baselines"] = {"largest_class": None, "linear": None}
     assert advise(reports, ablated(), current=True) == []
 
 
-def test_an_ablation_of_other_data_is_asked_again_and_lends_no_gain() -> None:
+def test_an_outdated_ablation_is_repeated_and_gives_no_gain() -> None:
     for ablation in ({}, ablated(finding("clean", -0.02, verdict="drop"))):
-        (one,) = advise(at_ease(), ablation, current=False)
+        (one,) = advise(untroubled(), ablation, current=False)
         assert (one.kind, one.command, one.gain) == ("ablation", "hallmark ablate", None)
 
 
-def test_a_gain_is_what_the_network_still_lacks_times_what_was_measured() -> None:
+def test_a_gain_is_the_error_of_the_network_times_the_measured_reduction() -> None:
     (one,) = advise(changed("climbing"), ablated(), current=True)
     assert one.gain is not None
     assert one.gain.value == pytest.approx(0.02 * 0.4)
     assert one.gain.ci95 == pytest.approx((0.02 * 0.2, 0.02 * 0.6))
-    assert "+0.8 points of macro F1" in one.gain.words()
+    assert "+0.8 points of macro F1" in one.gain.text()
     (one,) = advise(changed("hungry class"), ablated(), current=True)
     assert one.gain is not None
     assert one.gain.of == "F1 of 'dog'"
@@ -246,8 +246,8 @@ def test_a_gain_is_what_the_network_still_lacks_times_what_was_measured() -> Non
 
 
 @pytest.mark.parametrize("doubling", [(0.4, -0.1, 0.8), (0.02, 0.01, 0.03), (None, None, None)])
-def test_no_gain_is_claimed_that_is_not_sure_or_not_worth_it(doubling: tuple[Any, Any, Any]) -> None:
-    reports = at_ease()
+def test_unsure_or_small_gains_are_not_claimed(doubling: tuple[Any, Any, Any]) -> None:
+    reports = untroubled()
     reports["evaluate"]["learning_curve"]["all"]["doubling"] = {"value": doubling[0], "ci95": list(doubling[1:])}
     assert advise(reports, ablated(), current=True) == []
     reports["evaluate"]["learning_curve"] = None
@@ -260,13 +260,13 @@ def test_only_measured_advice_carries_a_gain() -> None:
         assert (one.gain is not None) == (case in ("climbing", "hungry class")), (case, kind)
 
 
-def test_losses_are_told_in_their_own_units() -> None:
+def test_losses_are_shown_in_their_own_units() -> None:
     reports = changed("climbing")
     reports["evaluate"]["objective"] = {"metric": "log_loss", "class_name": "", **estimate(-0.5)}
     (one,) = advise(reports, ablated(), current=True)
     assert one.gain is not None
     assert one.gain.value == pytest.approx(0.2)
-    assert one.gain.words() == "+0.2000 of log loss (95 % interval +0.1000 to +0.3000)"
+    assert one.gain.text() == "+0.2000 of log loss (95 % interval +0.1000 to +0.3000)"
 
 
 @pytest.mark.parametrize(
@@ -276,27 +276,27 @@ def test_losses_are_told_in_their_own_units() -> None:
         {"transfer": {"source": "dinov2"}},
     ],
 )
-def test_drawings_and_networks_that_did_not_start_from_nothing_need_no_backbone(change: dict[str, Any]) -> None:
-    reports = at_ease()
+def test_drawings_and_pretrained_networks_need_no_backbone(change: dict[str, Any]) -> None:
+    reports = untroubled()
     photographs(reports)
     reports["train"].update(change)
     assert advise(reports, ablated(), current=True) == []
-    reports = at_ease()
+    reports = untroubled()
     photographs(reports)
     reports["validate"]["formats"] = {"PNG": 900, "JPEG": 100}
     assert advise(reports, ablated(), current=True) == []
 
 
-def test_what_blocks_comes_first_then_the_largest_gain_then_the_rest_in_order() -> None:
-    reports = at_ease()
+def test_blocking_advice_comes_first_then_the_largest_gain_then_the_rest() -> None:
+    reports = untroubled()
     for case in ("outdone", "quarantined", "climbing", "hungry class", "labels", "photographs", "stale"):
         if case == "stale":
             reports["clean"]["review"] = {"stale": [{"path": "a"}]}
         else:
             CASES[case][1](reports)
     reports["validate"]["small_classes"] = {"owl": 4}
-    said = advise(reports, ablated(finding("clean", -0.05, verdict="drop")), current=True)
-    assert [one.kind for one in said] == [
+    advised = advise(reports, ablated(finding("clean", -0.05, verdict="drop")), current=True)
+    assert [one.kind for one in advised] == [
         "weak_model",
         "class_left_out",
         "more_images_of_class",  # 20 points of one class of two
@@ -310,20 +310,23 @@ def test_what_blocks_comes_first_then_the_largest_gain_then_the_rest_in_order() 
 
 
 def everything() -> list[Advice]:
-    found = [one for case in CASES for one in advise(changed(case), {}, current=False)]
+    advice_of_cases = [one for case in CASES for one in advise(changed(case), {}, current=False)]
     steps = ("clean", "balance", "augment", "synthesize", "ema", "mixup", "transfer")
-    return [*found, *advise(at_ease(), ablated(*(finding(n, -0.02, verdict="drop") for n in steps)), current=True)]
+    return [
+        *advice_of_cases,
+        *advise(untroubled(), ablated(*(finding(n, -0.02, verdict="drop") for n in steps)), current=True),
+    ]
 
 
 def test_every_command_exists_and_parses(tmp_path: Path) -> None:
     group: Any = typer.main.get_command(app)
-    seen = set()
+    names = set()
     for one in everything():
         program, name, *arguments = shlex.split(one.command)
         assert program == "hallmark"
         command = group.commands[name]
         parsed = command.make_context(name, list(arguments), resilient_parsing=False)
-        seen.add(name)
+        names.add(name)
         overrides = parsed.params.get("overrides")
         if overrides:
             workspace = tmp_path / "workspace"
@@ -334,7 +337,7 @@ def test_every_command_exists_and_parses(tmp_path: Path) -> None:
             (workspace / "data" / "demo").mkdir(parents=True)
             (workspace / "data" / "none").mkdir()
             configure(STAGES, workspace, list(overrides), package="tasks")
-    assert seen == {"run", "tune", "review", "crossval", "report", "ablate"}
+    assert names == {"run", "tune", "review", "crossval", "report", "ablate"}
 
 
 def test_steps_that_are_named_can_be_ablated() -> None:
@@ -347,11 +350,11 @@ def test_steps_that_are_named_can_be_ablated() -> None:
             assert words[2] in steps
 
 
-def test_it_is_data_that_json_holds() -> None:
+def test_advice_is_json_serialisable() -> None:
     import json
     from dataclasses import asdict
 
-    reports = at_ease()
+    reports = untroubled()
     before = copy.deepcopy(reports)
     json.dumps([asdict(one) for one in everything()], allow_nan=False)
     advise(reports, {}, current=False)

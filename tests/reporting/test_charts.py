@@ -28,12 +28,12 @@ def test_curves_keep_their_order_on_the_drawing() -> None:
     assert points[-1][1] <= charts.HEIGHT - charts.BOTTOM
 
 
-def test_one_epoch_is_a_dot_and_none_is_said() -> None:
+def test_one_epoch_is_a_dot_and_no_data_is_stated() -> None:
     assert drawing(charts.lines([1], {"loss": [0.5]}, x_title="e", y_title="l")).find("circle") is not None
     assert "Nothing was recorded" in charts.lines([1], {"loss": [None]}, x_title="e", y_title="l")
 
 
-def test_interval_lies_where_its_numbers_do() -> None:
+def test_an_interval_is_drawn_at_its_numbers() -> None:
     svg = drawing(charts.interval(0.5, 0.25, 0.75, least=0, most=1))
     span, point = svg.findall("rect")
     assert float(span.attrib["x"]) == pytest.approx(26)
@@ -57,14 +57,14 @@ def test_reliability_draws_every_bin() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
 @pytest.mark.parametrize("about_zero", [True, False])
-def test_values_that_are_all_one_are_drawn(value: float, about_zero: bool) -> None:
+def test_equal_values_are_drawn(value: float, about_zero: bool) -> None:
     drawing = charts.intervals(
         [("a", value, value, value, ""), ("b", value, value, value, "")], title="t", about_zero=about_zero
     )
     assert drawing.count("<circle") >= 2
 
 
-def test_gains_stand_about_a_line_at_zero_and_means_where_they_are() -> None:
+def test_gains_are_drawn_about_zero_and_means_are_not() -> None:
     rows = [("ema", 0.02, 0.01, 0.03, "keep"), ("<clean>", -0.01, -0.03, 0.01, "cannot tell")]
     svg = drawing(charts.intervals(rows, title="gain"))
     (zero,) = [line for line in svg.findall("line") if line.attrib.get("class") == "mark"]
@@ -78,4 +78,4 @@ def test_gains_stand_about_a_line_at_zero_and_means_where_they_are() -> None:
 
     means = drawing(charts.intervals([("accuracy", 0.93, 0.92, 0.94, "")], title="mean", about_zero=False))
     assert [line for line in means.findall("line") if line.attrib.get("class") == "mark"] == []
-    assert "0" not in [text.text for text in means.findall("text")], "the scale of means has no need to begin at zero"
+    assert "0" not in [text.text for text in means.findall("text")], "the scale of means need not include zero"

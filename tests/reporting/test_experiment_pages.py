@@ -1,4 +1,4 @@
-"""The pages of experiments share the report's looks: whole at every width, in both themes, without a script."""
+"""Experiment pages share the report's style: nothing cut off at any width, both themes, no scripts."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ PAGES = {"tuning": tuning, "ablation": ablation, "crossvalidation": crossvalidat
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_it_has_the_looks_of_the_report_and_no_script(name: str) -> None:
+def test_it_has_the_style_of_the_report_and_no_script(name: str) -> None:
     text = PAGES[name](HOSTILE)
     assert "<script" not in text
     assert "&lt;script&gt;" in text
@@ -134,7 +134,7 @@ def test_figures_take_the_colours_of_the_page() -> None:
     for colour in experiment_figures.COLOURS.values():
         assert colour in text
     drawn = experiment_figures.importances({"a": 1.0})
-    assert "#000000" not in drawn, "black text is not seen in the dark"
+    assert "#000000" not in drawn, "black text is invisible in the dark theme"
     assert experiment_figures.importances({"a": 1.0}) == drawn
 
 
@@ -144,7 +144,7 @@ def test_figures_are_aligned_and_verdicts_coloured() -> None:
     assert '<td class="broken">drop</td>' in text
     assert '<td class="n ">+0.0300</td>' in text
     assert '<td class="n ">+0.0200 to +0.0400</td>' in text
-    assert '<td class="n ">0.0*</td>' in text, "what rounds to zero has no sign"
+    assert '<td class="n ">0.0*</td>' in text, "zero has no sign"
     assert '<td class="n ">0.0000</td>' in crossvalidation()
 
 
@@ -163,13 +163,13 @@ def test_in_a_browser_nothing_is_cut_off(tmp_path: Path, width: int) -> None:
                 tab = browser.new_context(
                     viewport={"width": width, "height": 844}, color_scheme="dark" if scheme == "dark" else "light"
                 ).new_page()
-                said: list[str] = []
-                listen(tab, said)
+                messages: list[str] = []
+                listen(tab, messages)
                 tab.goto((tmp_path / f"{name}.html").as_uri())
                 assert overflowing(tab) == [], name
-                assert said == []
+                assert messages == []
         browser.close()
 
 
-def listen(tab: Page, said: list[str]) -> None:
-    tab.on("console", lambda message: said.append(message.text))
+def listen(tab: Page, messages: list[str]) -> None:
+    tab.on("console", lambda message: messages.append(message.text))

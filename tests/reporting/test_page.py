@@ -35,7 +35,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return places["page"]
 
 
-def test_counts_reconcile_and_nothing_is_passed_over(page: Path) -> None:
+def test_counts_reconcile_and_nothing_is_omitted(page: Path) -> None:
     text = page.read_text()
     assert "82 files were found" in text
     for phrase in (
@@ -44,16 +44,16 @@ def test_counts_reconcile_and_nothing_is_passed_over(page: Path) -> None:
         words.REASONS["exact_duplicate"],
         "Fix the light.",
         "1 of 2 expectations held",
-        "3 decisions stand in data/review.csv, and beat every detector: 1 keep, 1 drop, 0 relabel, 1 left aside.",
+        "data/review.csv holds 3 decisions, which override every detector: 1 keep, 1 drop, 0 relabel, 1 ignored.",
         "Rescued from quarantine: 1.",
         "gone &amp; lost.png",
         words.STALE["path_gone"],
-        "1 of the decisions in data/review.csv no longer fit their file",
+        "1 of the decisions in data/review.csv no longer match their file",
         "The loss swings.",
         "2 files were not read",
         "3 files of 16 bits a sample use 12 of them at most",
-        "Before it, images were shown as they are: in the first 2 epochs.",
-        "2 images are copies of images in another of the splits",
+        "The first 2 epochs used no augmentation.",
+        "2 images are copies of images in another given split",
         "still applied: HorizontalFlip",
         "Off: synthesize.target asks for no images.",
         "without differential privacy",
@@ -67,20 +67,20 @@ def test_names_from_the_data_are_escaped(page: Path) -> None:
     text = page.read_text()
     assert HOSTILE not in text
     assert "&lt;script&gt;" in text
-    # the two scripts of ours, and what the clock said beside the page
+    # our two scripts, and run.js next to the page
     assert re.findall(r"<script[^>]*>", text) == ["<script>", '<script src="run.js">', "<script>"]
 
 
-def test_nothing_is_fetched_but_what_lies_beside_the_page(page: Path) -> None:
+def test_nothing_is_fetched_but_files_next_to_the_page(page: Path) -> None:
     links = re.findall(r'(?:src|href)="([^"]*)"', page.read_text())
     assert links
-    # one page beside it, which a browser opens when asked to
+    # one page next to it, opened by a click
     assert links.count(DATA_DOCS) == links.count("run.js") == 1
     assert all(link.startswith(("data:", "#")) for link in links if link not in (DATA_DOCS, "run.js"))
     assert "url(" not in page.read_text()
 
 
-def test_the_page_names_itself_and_holds_no_digest_in_the_reading_flow(page: Path) -> None:
+def test_the_page_carries_its_digest_and_shows_no_other(page: Path) -> None:
     text = page.read_text()
     name = page_id(page)
     assert name is not None
@@ -103,12 +103,12 @@ def test_advice_and_baselines_are_shown(page: Path) -> None:
     assert re.search(r"\+\d+\.\d points", head)
 
 
-def test_figures_that_floats_leave_of_zero_are_zero(tmp_path: Path) -> None:
+def test_rounding_errors_are_shown_as_zero(tmp_path: Path) -> None:
     places = build(tmp_path, synthetic=True)
     path = places["reports"] / "synthesize.json"
-    made = json.loads(path.read_text())
-    made["gates"][0]["figures"] = {"gain": -1.11e-17, "gain_ci95": [-2.2e-16, 0.01]}
-    path.write_text(json.dumps(made))
+    synthesis = json.loads(path.read_text())
+    synthesis["gates"][0]["figures"] = {"gain": -1.11e-17, "gain_ci95": [-2.2e-16, 0.01]}
+    path.write_text(json.dumps(synthesis))
     report.run(PARAMS, **places)
     text = places["page"].read_text()
     assert "e-17" not in text
@@ -119,7 +119,7 @@ def test_figures_that_floats_leave_of_zero_are_zero(tmp_path: Path) -> None:
     assert "0 to 0.01" in folded[: folded.index("</details>")]
 
 
-def test_synthetic_images_and_privacy_are_told(tmp_path: Path) -> None:
+def test_synthetic_images_and_privacy_are_reported(tmp_path: Path) -> None:
     places = build(tmp_path, synthetic=True, privacy=True)
     report.run(PARAMS, **places)
     text = places["page"].read_text()
@@ -129,7 +129,7 @@ def test_synthetic_images_and_privacy_are_told(tmp_path: Path) -> None:
     assert "Real and synthetic images side by side" in text
     assert "epsilon" in text
     assert "without differential privacy" not in text
-    assert "as they are: in the first epoch." in text
+    assert "The first epoch used no augmentation." in text
 
 
 def test_every_word_of_the_closed_lists_is_explained() -> None:
@@ -137,7 +137,7 @@ def test_every_word_of_the_closed_lists_is_explained() -> None:
     assert set(words.FATES) == set(FATES)
 
 
-def test_a_refusal_is_told_whole() -> None:
+def test_a_refusal_page_is_complete() -> None:
     ledger = pd.DataFrame(
         {
             "path": ["a.png", "<b>.png"],
@@ -157,12 +157,12 @@ def test_a_refusal_is_told_whole() -> None:
         "rows": [{"path": "q.png", "n": None}],
         "why": "because",
     }
-    remedies = ("mend the files; or raise validate.max_quarantine_share", "add images of <b>")
+    remedies = ("repair the files; or raise validate.max_quarantine_share", "add images of <b>")
     text = render_refusal(story, ledger, "the images are refused; and so on", remedies=remedies)
     for phrase in ("the images are refused; and so on<", "too many &lt;bad&gt; files"):
         assert phrase in text
     for phrase in (
-        "<li>mend the files; or raise validate.max_quarantine_share</li>",
+        "<li>repair the files; or raise validate.max_quarantine_share</li>",
         "<li>add images of &lt;b&gt;</li>",
     ):
         assert phrase in text
@@ -183,7 +183,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def opened(browser: Browser, page: Path, width: int = 1280, *, dark: bool = False) -> Page:
-    """The page in a window of its own."""
+    """The page in a new window."""
     scheme: Literal["dark", "light"] = "dark" if dark else "light"
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     tab = context.new_page()
@@ -195,13 +195,13 @@ def opened(browser: Browser, page: Path, width: int = 1280, *, dark: bool = Fals
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_in_a_browser(page: Path, chromium: Browser, width: int, dark: bool) -> None:
-    said: list[str] = []
-    asked: list[str] = []
+    messages: list[str] = []
+    requests: list[str] = []
     scheme: Literal["dark", "light"] = "dark" if dark else "light"
     tab = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme).new_page()
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: messages.append(message.text))
+    tab.on("pageerror", lambda error: messages.append(str(error)))
+    tab.on("request", lambda request: requests.append(request.url))
     tab.goto(page.as_uri())
     pictures = tab.evaluate(
         "[...document.querySelectorAll('main img')].map(image => image.complete && image.naturalWidth > 0)"
@@ -210,10 +210,8 @@ def test_the_page_in_a_browser(page: Path, chromium: Browser, width: int, dark: 
         "[...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.hash)).length"
     )
     margin = tab.evaluate("document.querySelector('main h2').getBoundingClientRect().left")
-    assert said == ["Failed to load resource: net::ERR_FILE_NOT_FOUND"], (
-        "run.js is not there, and nothing else is amiss"
-    )
-    assert [url for url in asked if not url.startswith("data:")] == [
+    assert messages == ["Failed to load resource: net::ERR_FILE_NOT_FOUND"], "only run.js is missing"
+    assert [url for url in requests if not url.startswith("data:")] == [
         page.as_uri(),
         page.with_name("run.js").as_uri(),
     ]
@@ -226,13 +224,13 @@ def test_the_page_in_a_browser(page: Path, chromium: Browser, width: int, dark: 
     assert margin >= 16
     levels = tab.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(each => +each.tagName[1])")
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "no level of headings is left out"
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a heading level is skipped"
     assert tab.evaluate("[...document.querySelectorAll('main img')].every(image => image.alt)")
 
 
 @pytest.mark.pipeline
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_picture_is_enlarged_and_the_keyboard_leads_back(page: Path, chromium: Browser, width: int) -> None:
+def test_a_picture_is_enlarged_and_focus_returns(page: Path, chromium: Browser, width: int) -> None:
     tab = opened(chromium, page, width)
     frames = tab.locator("button.frame")
     viewer = tab.locator("dialog.viewer")
@@ -260,7 +258,7 @@ def test_a_picture_is_enlarged_and_the_keyboard_leads_back(page: Path, chromium:
 
 
 @pytest.mark.pipeline
-def test_run_js_tells_when_and_where_from_of_its_own_page_alone(page: Path, chromium: Browser, tmp_path: Path) -> None:
+def test_run_js_adds_time_and_source_to_its_own_page_only(page: Path, chromium: Browser, tmp_path: Path) -> None:
     copy = tmp_path / "index.html"
     copy.write_bytes(page.read_bytes())
     facts = {
@@ -271,25 +269,25 @@ def test_run_js_tells_when_and_where_from_of_its_own_page_alone(page: Path, chro
         "changed": True,
     }
 
-    def shown(**changes: object) -> str:
+    def run_line(**changes: object) -> str:
         copy.with_name("run.js").write_text(f"window.hallmarkRun={json.dumps(facts | changes)};")
         tab = opened(chromium, copy)
         text = tab.locator("#run").inner_text() if tab.locator("#run").is_visible() else ""
         tab.context.close()
         return text
 
-    whole = shown()
-    for words_of in ("Made on 28 November 2026 at ", "from /data/<b>birds", "commit 7b1c7b1", "uncommitted changes"):
+    whole = run_line()
+    for words_of in ("Created on 28 November 2026 at ", "from /data/<b>birds", "commit 7b1c7b1", "uncommitted changes"):
         assert words_of in whole
-    assert "uncommitted" not in shown(changed=False)
-    assert shown(made=None).startswith("From /data")
-    assert shown(commit=None, changed=False).endswith("birds.")
-    assert shown(page="0123") == "", "it speaks of another page"
+    assert "uncommitted" not in run_line(changed=False)
+    assert run_line(made=None).startswith("From /data")
+    assert run_line(commit=None, changed=False).endswith("birds.")
+    assert run_line(page="0123") == "", "it belongs to another page"
 
 
 def overflowing(tab: Page) -> list[str]:
-    """What is wider than the window or cut off, boxes that scroll apart."""
-    found: list[str] = tab.evaluate(
+    """Elements wider than the window or cut off, except scroll boxes."""
+    wide_elements: list[str] = tab.evaluate(
         """() => [...document.querySelectorAll('body *')]
             .filter(each => !each.closest('.scroll, pre, dialog'))
             .filter(each => each.getBoundingClientRect().right > innerWidth + 1
@@ -298,4 +296,4 @@ def overflowing(tab: Page) -> list[str]:
             .map(each => each.outerHTML.slice(0, 80))"""
     )
     wide = tab.evaluate("document.documentElement.scrollWidth > innerWidth")
-    return [*found, *(["the page"] if wide else [])]
+    return [*wide_elements, *(["the page"] if wide else [])]

@@ -1,4 +1,4 @@
-"""Pictures as large as the page affords: small ones as they are, photographs within the side asked for."""
+"""Pictures in the page: small ones unchanged, photographs within the requested side."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def encoded(width: int, height: int) -> bytes:
     return file.getvalue()
 
 
-def shown(picture: pictures.Picture | None) -> Image.Image:
+def opened(picture: pictures.Picture | None) -> Image.Image:
     assert picture is not None
     return Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2])))
 
 
-def test_a_small_image_is_embedded_as_it_is() -> None:
+def test_a_small_image_is_embedded_unchanged() -> None:
     data = encoded(28, 20)
     picture = pictures.thumbnail(data, 640)
-    assert shown(picture).size == (28, 20)
-    assert np.array_equal(np.asarray(shown(picture)), np.asarray(Image.open(io.BytesIO(data))))
+    assert opened(picture).size == (28, 20)
+    assert np.array_equal(np.asarray(opened(picture)), np.asarray(Image.open(io.BytesIO(data))))
     assert picture is not None
     assert picture.small
 
 
-def test_a_photograph_is_as_large_as_asked_for() -> None:
+def test_a_photograph_has_the_requested_size() -> None:
     picture = pictures.thumbnail(encoded(900, 600), 640)
-    assert shown(picture).size == (640, 427)
+    assert opened(picture).size == (640, 427)
     assert picture is not None
     assert not picture.small
 
@@ -48,8 +48,8 @@ def test_a_page_of_photographs_keeps_its_size(count: int) -> None:
     picture = pictures.thumbnail(encoded(900, 900), side)
     assert picture is not None
     assert count * len(picture.uri) < 1.3 * pictures.PAGE_BYTES
-    assert max(shown(picture).size) == side
+    assert max(opened(picture).size) == side
 
 
-def test_what_cannot_be_decoded_is_none() -> None:
+def test_an_undecodable_image_is_none() -> None:
     assert pictures.thumbnail(b"no picture", 640) is None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def test_a_refusal_is_kept_as_story_ledger_and_page(tmp_path: Path) -> None:
     ledger = pd.DataFrame({"path": ["a.png"], "fate": ["quarantined"], "reasons": ["corrupt"], "label": ["a"]})
     refusal = GateRefused(
-        "too much is broken", remedy=["mend the files", "raise the limit"], story={"share": 0.9}, ledger=ledger
+        "too much is broken", remedy=["repair the files", "raise the limit"], story={"share": 0.9}, ledger=ledger
     )
     write_refusal("validate", refusal, tmp_path)
     folder = tmp_path / ".hallmark/refusals/validate"
@@ -23,12 +23,12 @@ def test_a_refusal_is_kept_as_story_ledger_and_page(tmp_path: Path) -> None:
     assert story == {
         "stage": "validate",
         "message": "too much is broken",
-        "remedies": ["mend the files", "raise the limit"],
+        "remedies": ["repair the files", "raise the limit"],
         "share": 0.9,
     }
     assert "a.png" in (folder / "ledger.csv").read_text()
     page = (folder / "index.html").read_text()
-    assert all(text in page for text in ("too much is broken", "mend the files", "raise the limit", "a.png"))
+    assert all(text in page for text in ("too much is broken", "repair the files", "raise the limit", "a.png"))
 
 
 def test_a_later_refusal_replaces_the_earlier_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A whole workspace in small: real images, network and evaluation, and reports as the other stages write them."""
+"""A small workspace: real images, network and evaluation, and reports as the other stages write them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build(root: Path, *, hostile: str = HOSTILE, synthetic: bool = False, privac
     reports = root / "reports"
     for name in ("augment", "synthesize", "evaluate"):
         (reports / "plots" / name).mkdir(parents=True)
-    found = asdict(evaluate(folders))
+    evaluation = asdict(evaluate(folders))
     ledger = _ledger(root, classes)
     _plans(root, classes, synthetic=synthetic)
     Image.fromarray(np.arange(4800, dtype=np.uint32).astype(np.uint8).reshape(40, 120)).save(
@@ -40,7 +40,7 @@ def build(root: Path, *, hostile: str = HOSTILE, synthetic: bool = False, privac
         Image.new("L", (60, 30), 90).save(reports / "plots" / "synthesize" / "samples.png")
     for name, report in _reports(classes, ledger, synthetic=synthetic, privacy=privacy).items():
         (reports / f"{name}.json").write_text(json.dumps(report), encoding="utf-8")
-    (reports / "evaluate.json").write_text(json.dumps(found), encoding="utf-8")
+    (reports / "evaluate.json").write_text(json.dumps(evaluation), encoding="utf-8")
     ledger.to_csv(reports / "ledger.csv", index=False)
     places = {name: root / name for name in STAGES}
     (root / "ablation.json").write_text("{}")
@@ -84,11 +84,11 @@ def _ledger(root: Path, classes: list[str]) -> pd.DataFrame:
 
 
 def _plans(root: Path, classes: list[str], *, synthetic: bool) -> None:
-    made = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in tables.SYNTHETIC.items()})
+    synthetic_table = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in tables.SYNTHETIC.items()})
     if synthetic:
         row = {"path": "synthetic/dark/0.png", "label": "dark", "shard": 0, "row": 0, "origin": "flow"}
-        made = pd.DataFrame([{**row, "nearest_distance": 0.2, "agreement": 0.9}])
-    tables.write_table(made, tables.SYNTHETIC, root / "synthesize" / "manifest.parquet")
+        synthetic_table = pd.DataFrame([{**row, "nearest_distance": 0.2, "agreement": 0.9}])
+    tables.write_table(synthetic_table, tables.SYNTHETIC, root / "synthesize" / "manifest.parquet")
     (root / "balance" / "plan.json").write_text(json.dumps({"strategy": "none"}))
     (root / "validate" / "expectations.json").write_text(
         json.dumps(
@@ -215,7 +215,7 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "privacy": {"epsilon": 3.0, "delta": 1e-5, "unit": "image"} if privacy else None,
             "why": "few images",
             "transfer": None,
-            "lr_search": [{"lr": 10.0**-place, "loss": abs(place - 3.0)} for place in range(1, 6)],
+            "lr_search": [{"lr": 10.0**-exponent, "loss": abs(exponent - 3.0)} for exponent in range(1, 6)],
             "n_train": 19,
             "channels": 1,
             "n_synthetic": 0,

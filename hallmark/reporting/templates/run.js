@@ -1,14 +1,14 @@
-// What reports/run.js says of this page: nothing where it is not there, or speaks of another page.
+// Shows the facts of reports/run.js, unless it is missing or belongs to another page.
 (() => {
   const run = window.hallmarkRun;
-  const place = document.querySelector("#run");
+  const line = document.querySelector("#run");
   if (!run || run.page !== document.documentElement.dataset.page) return;
   const parts = [];
   if (run.made) {
     const time = document.createElement("time");
     time.dateTime = run.made;
     time.textContent = new Date(run.made).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
-    parts.push(["Made on ", time]);
+    parts.push(["Created on ", time]);
   }
   if (run.source) parts.push([parts.length ? " from " : "From ", code(run.source)]);
   if (run.commit) {
@@ -16,8 +16,8 @@
     if (run.changed) parts.push([" with uncommitted changes"]);
   }
   if (!parts.length) return;
-  place.replaceChildren(...parts.flat(), ".");
-  place.hidden = false;
+  line.replaceChildren(...parts.flat(), ".");
+  line.hidden = false;
 
   function code(text) {
     const element = document.createElement("code");

@@ -1,17 +1,17 @@
-// A picture that is clicked is shown as large as the window affords; arrow keys go on, Esc closes (as of any dialog).
+// A click enlarges a picture to the window; arrow keys show the next one, Esc closes (a dialog's default).
 (() => {
   const viewer = document.querySelector("dialog.viewer");
   const [image, caption] = [viewer.querySelector("img"), viewer.querySelector(".caption")];
   const buttons = [...document.querySelectorAll("button.frame")];
-  let shown = -1;
+  let current = -1;
 
   const show = (index) => {
-    shown = index;
+    current = index;
     const [button, small] = [buttons[index], buttons[index].querySelector("img")];
     image.src = small.src;
     image.alt = small.alt;
     image.className = small.className;
-    // small pictures are enlarged by whole steps, so that each of their pixels stays a square
+    // scale small pictures by whole factors, so that their pixels stay square
     const [width, height] = [small.naturalWidth, small.naturalHeight];
     const room = Math.min((innerWidth * 0.92) / width, (innerHeight * 0.78) / height);
     const scale = width <= 256 && room >= 1 ? Math.min(Math.floor(room), Math.ceil(640 / width)) : Math.min(room, 1);
@@ -25,7 +25,7 @@
   viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
   viewer.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (step && buttons[shown + step]) show(shown + step);
+    if (step && buttons[current + step]) show(current + step);
   });
-  viewer.addEventListener("close", () => buttons[shown].focus());
+  viewer.addEventListener("close", () => buttons[current].focus());
 })();
