@@ -1,1 +1,1 @@
-"""Suspects before a person's eyes: a page on this machine alone, and the decisions it writes."""
+"""Human review of suspect images: a local web page, and the decisions it writes."""

@@ -1,7 +1,7 @@
-"""data/review.csv, written one decision at a time: at once, atomically, and back again.
+"""data/review.csv: every decision is written immediately and atomically, and can be undone.
 
-The file is read anew before every change, so what was edited by hand in between stays. Rows of other paths keep their
-place and their text; of one path a single row is left, where its last one stood.
+The file is reread before every change, so edits made by hand in between are kept. Rows of other paths keep their
+position and text; a path keeps a single row, at the position of its last one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Row = list[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What a person said of one path, for the content it had then (SHA-256 of the file's bytes)."""
+    """A human decision on one path, for its content at the time (SHA-256 of the file's bytes)."""
 
     path: str
     content_hash: str
@@ -33,7 +33,7 @@ class Decision:
 
 
 class Journal:
-    """Decisions on disk. Every method raises InputError where the file is missing or faulty; threads may share it."""
+    """Decisions on disk, shared by threads. Every method raises InputError if the file is missing or invalid."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class Journal:
         return {row[0]: Decision(**dict(zip(COLUMNS, row, strict=True))) for row in read_rows(self.path)}
 
     def record(self, decision: Decision) -> Decision:
-        """Writes a decision with the time now (UTC) in place of the path's earlier ones; what was written."""
+        """Writes a decision with the current time (UTC), replacing the path's earlier ones; returns it."""
         row = [getattr(decision, name) for name in COLUMNS]
         row[COLUMNS.index("when")] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with self._lock:
@@ -53,47 +53,47 @@ class Journal:
         return Decision(**dict(zip(COLUMNS, row, strict=True)))
 
     def withdraw(self, path: str) -> bool:
-        """Takes the path's decisions out; False where it has none."""
+        """Removes the path's decisions; False if it has none."""
         with self._lock:
-            before, place = self._put(path, [])
+            before, position = self._put(path, [])
             if before:
-                self._done.append((path, before, place))
+                self._done.append((path, before, position))
         return bool(before)
 
     def undo(self) -> str | None:
-        """Takes the last change back; the path it was about, None where nothing was changed since the start."""
+        """Undoes the last change and returns its path; None without a change in this session."""
         with self._lock:
             if not self._done:
                 return None
-            path, before, place = self._done[-1]
-            self._put(path, before, place)
+            path, before, position = self._done[-1]
+            self._put(path, before, position)
             self._done.pop()
         return path
 
     @property
     def undoable(self) -> int:
-        """Changes that :meth:`undo` can take back."""
+        """The number of changes that :meth:`undo` can revert."""
         return len(self._done)
 
-    def _put(self, path: str, new: list[Row], place: int | None = None) -> tuple[list[Row], int]:
-        """Replaces the path's rows, and gives those that stood there and their place among the rows of other paths.
+    def _put(self, path: str, new: list[Row], position: int | None = None) -> tuple[list[Row], int]:
+        """Replaces the path's rows; returns the replaced ones and their position among the rows of other paths.
 
-        Without rows to replace, the new ones go to ``place``, by default the end.
+        Without rows to replace, the new ones go to ``position``, by default the end.
         """
         rows = read_rows(self.path)
         before = [row for row in rows if row[0] == path]
         others = [row for row in rows if row[0] != path]
         if before:
-            # of several rows the last one counts
+            # the last of several rows counts
             last = max(number for number, row in enumerate(rows) if row[0] == path)
-            place = last - (len(before) - 1)
-        elif place is None:
-            place = len(others)
-        lines = [COLUMNS, *others[:place], *new, *others[place:]]
+            position = last - (len(before) - 1)
+        elif position is None:
+            position = len(others)
+        lines = [COLUMNS, *others[:position], *new, *others[position:]]
         durable.write_text(self.path, "".join(",".join(map(_quoted, line)) + "\n" for line in lines))
-        return before, place
+        return before, position
 
 
 def _quoted(text: str) -> str:
-    # csv.writer leaves a lone carriage return bare, which csv.reader then takes for the end of the row
+    # csv.writer does not quote a lone carriage return, which csv.reader reads as the end of the row
     return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text

@@ -1,8 +1,7 @@
-"""Pictures to hold a suspect against: the most alike of a class, among those that nothing was found about.
+"""Nearest neighbours to compare a suspect with, among the images of a class without findings.
 
-Likeness is the distance in the features that the stage clean judges labels with, before it takes their principal
-components. Of each class at most 300 images, evenly spaced, are compared, and a class is decoded when it is first asked
-for: a page opens at once on a million images.
+The distance is Euclidean in the features with which stage clean checks labels, before their PCA. Each class is sampled
+to at most 300 evenly spaced images and decoded on first use, so a page opens at once even on a million images.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SCALED_ON = 600
 
 
 class Neighbours:
-    """Nearest pictures in ``files`` (of :class:`hallmark.reviewing.suspects.Findings`), whose bytes lie in ``shards``.
+    """Nearest images in ``files`` (of :class:`hallmark.reviewing.suspects.Findings`), stored in ``shards``.
 
     Threads may share it.
     """
@@ -38,23 +37,25 @@ class Neighbours:
         self._workers = workers
         usable = files[(files["width"] > 0) & ~files["quarantined"] & (files["label"] != "")]
         sound = usable[usable["reasons"] == ""]
-        lacking = set(usable["label"]) - set(sound["label"])
-        # a class of suspects alone is shown by them
+        all_suspect = set(usable["label"]) - set(sound["label"])
+        # a class without sound images is represented by its suspects
         self._pool = {
             str(label): rows.index.to_numpy(object)
-            for label, rows in [*sound.groupby("label"), *usable[usable["label"].isin(lacking)].groupby("label")]
+            for label, rows in [*sound.groupby("label"), *usable[usable["label"].isin(all_suspect)].groupby("label")]
         }
         self._of_class: dict[str, tuple[NDArray[np.object_], Features]] = {}
         self._scales: tuple[np.float32, ...] | None = None
         self._lock = threading.Lock()
 
     def nearest(self, path: str, label: str, *, count: int) -> list[str]:
-        """The paths of the ``count`` images of class ``label`` most like ``path``, itself left out."""
+        """The paths of the ``count`` images of class ``label`` most similar to ``path``, without itself."""
         return self._nearest(path, [label], count)
 
     def nearest_of_others(self, path: str, label: str, *, count: int) -> list[str]:
-        """The paths of the ``count`` images most like ``path`` of any class but ``label``: of at most 20 classes, those
-        with the most images."""
+        """The paths of the ``count`` images most similar to ``path`` in other classes than ``label``.
+
+        Searches the 20 classes with the most images.
+        """
         others = sorted((name for name in self._pool if name != label), key=lambda name: (-len(self._pool[name]), name))
         return self._nearest(path, others[:20], count)
 
@@ -67,7 +68,7 @@ class Neighbours:
         names = np.concatenate([paths for paths, _ in parts])
         distance = np.concatenate([np.square(features - own).sum(axis=1) for _, features in parts])
         order = np.argsort(distance, kind="stable")
-        return [str(names[place]) for place in order if names[place] != path][:count]
+        return [str(names[index]) for index in order if names[index] != path][:count]
 
     def _reference(self, label: str) -> tuple[NDArray[np.object_], Features]:
         if label not in self._of_class:
@@ -84,15 +85,15 @@ class Neighbours:
         return embedding.join(shapes * self._scales[0], looks * self._scales[1])
 
     def _small(self, paths: NDArray[np.object_]) -> NDArray[np.uint8]:
-        where = self._files.loc[list(paths), ["shard", "row"]].to_numpy(np.int64)
-        return thumbnails.load(self._shards, where, side=embedding.SIDE, workers=self._workers)
+        rows = self._files.loc[list(paths), ["shard", "row"]].to_numpy(np.int64)
+        return thumbnails.load(self._shards, rows, side=embedding.SIDE, workers=self._workers)
 
 
 def _spread(paths: NDArray[np.object_], most: int) -> NDArray[np.object_]:
-    """At most ``most`` of them, evenly spaced."""
+    """At most ``most`` of the paths, evenly spaced."""
     return paths[:: -(-len(paths) // most)]
 
 
 def _scale(features: Features) -> np.float32:
-    """What brings ``[images, features]`` to a mean squared distance of 1 from their mean."""
+    """The factor that scales features ``[images, features]`` to a mean squared distance of 1 from their mean."""
     return np.float32(1 / np.sqrt(max(float(features.var(axis=0).sum()), 1e-12)))

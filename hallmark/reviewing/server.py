@@ -1,15 +1,15 @@
-"""The review page over HTTP, on the loopback interface alone.
+"""The review page over HTTP, on the loopback interface only.
 
-GET  /            the page: one file, nothing from elsewhere
+GET  /            the page: one file, no other requests
 GET  /state       suspects, classes, decisions
 GET  /neighbours  ?path=: rows of pictures to compare with
 GET  /picture     ?path=&side=: a picture within that many pixels
 POST /decisions   {path, hash, decision: keep, drop, relabel or null, label, note}
-POST /undo        takes the last change back
+POST /undo        reverts the last change
 
-A page of another website could reach a loopback server through the reader's browser. So a request must name a loopback
-host (a rebound name of theirs is none), come from this page where it tells where it comes from, and changes must be
-JSON, which no form of another site can send unasked. A body above :data:`LIMIT` bytes gets 413.
+Another website's page could reach a loopback server through the user's browser. So a request must name a loopback host
+(which stops DNS rebinding), have this page's origin if it names one, and send changes as JSON, which a form of another
+site cannot. A body above :data:`LIMIT` bytes gets 413.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class JSONResponse(Response):
-    """JSON in ASCII: what is told of a request may hold lone surrogates, which UTF-8 cannot."""
+    """JSON in ASCII: messages may quote lone surrogates from a request, which UTF-8 cannot encode."""
 
     media_type = "application/json"
 
@@ -51,7 +51,7 @@ class JSONResponse(Response):
 
 
 class Bounded:
-    """ASGI middleware: reads the body before anything else does, and answers 413 where it is above the limit."""
+    """ASGI middleware: reads the whole body first, and answers 413 if it is above the limit."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -111,17 +111,17 @@ def create_app(root: Path) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        # without what was sent, which may be large, or nested more deeply than JSON can be written
+        # without the input, which may be large or nested too deeply to serialise
         faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         return JSONResponse({"detail": "; ".join(faults)}, 422)
 
     @app.exception_handler(InputError)
-    def told(_: Request, error: InputError) -> JSONResponse:
+    def invalid(_: Request, error: InputError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
 
     @app.exception_handler(Changed)
     def changed(_: Request, error: Changed) -> JSONResponse:
-        return JSONResponse({"detail": f"{error} is another file now; load the page again"}, 409)
+        return JSONResponse({"detail": f"the content of {error} has changed; reload the page"}, 409)
 
     @app.exception_handler(KeyError)
     def unknown(_: Request, error: KeyError) -> JSONResponse:
@@ -141,10 +141,10 @@ def create_app(root: Path) -> FastAPI:
 
     @app.get("/picture")
     def picture(path: str, side: Annotated[int, Query(ge=16, le=2048)] = 768) -> Response:
-        found = session.picture(path, side)
-        if found is None:
+        encoded = session.picture(path, side)
+        if encoded is None:
             raise HTTPException(404, f"'{path}' cannot be decoded")
-        kind, data = found
+        kind, data = encoded
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=60"})
 
     @app.post("/decisions")
@@ -161,40 +161,40 @@ def create_app(root: Path) -> FastAPI:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on 127.0.0.1, of any free port for 0. Raises MachineError where the port is taken."""
+    """A listening socket on 127.0.0.1; port 0 picks a free one. Raises MachineError if the port is in use."""
     import socket
 
-    # of its own making, so that the address told is the one that answers
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # bound here, not by uvicorn, so that the reported address is the one that answers
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(("127.0.0.1", port))
-        made.listen(128)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
     except OSError as error:
-        made.close()
+        listener.close()
         raise MachineError(f"port {port} cannot be used ({error.strerror})", remedy="give another --port") from error
-    return made
+    return listener
 
 
 def serve(root: Path, *, port: int, ready: Callable[[str], None]) -> None:
-    """Serves until interrupted; ``ready`` is told the address. Raises InputError and MachineError."""
+    """Serves until interrupted; calls ``ready`` with the address. Raises InputError and MachineError."""
     import uvicorn
 
     app = create_app(root)
-    with listen(port) as made:
-        ready(f"http://127.0.0.1:{made.getsockname()[1]}/")
-        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning")).run(sockets=[made])
+    with listen(port) as listener:
+        ready(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning")).run(sockets=[listener])
 
 
 def _refused(request: Request) -> str:
-    """Why a request is not from this page; empty if it may be."""
+    """The reason to refuse a request that is not from this page; empty to allow it."""
     host = request.headers.get("host", "")
     name = hosts.split(host)
     if name is None or name[0] not in hosts.LOOPBACK or len(request.headers.getlist("host")) != 1:
         return f"the host '{host}' is not this machine"
     if any(not hosts.same_origin(origin, host) for origin in request.headers.getlist("origin")):
         return "the request is from a page of another origin"
-    # a link to the page itself may stand anywhere
+    # any site may link to the page itself
     if request.scope["path"] != "/" and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return "the request is from another page"
     if request.method == "POST" and request.headers.get("content-type", "").split(";")[0] != "application/json":
@@ -203,17 +203,17 @@ def _refused(request: Request) -> str:
 
 
 def _page() -> tuple[str, str]:
-    """The page, and the policy that lets a browser run its own script and style and nothing else."""
+    """The page, and a content security policy that allows only its own script and style."""
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
-    made = environment(TEMPLATES)
-    page = made.get_template("page.html").render(script=Markup(script))  # noqa: S704  our own file
+    templates = environment(TEMPLATES)
+    page = templates.get_template("page.html").render(script=Markup(script))  # noqa: S704  our own file
     policy = "; ".join(
         [
             "default-src 'none'",
             "img-src 'self' data:",
             "connect-src 'self'",
             f"script-src '{_digest(script)}'",
-            f"style-src '{_digest(str(made.globals['style']))}'",
+            f"style-src '{_digest(str(templates.globals['style']))}'",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",

@@ -1,4 +1,4 @@
-"""The state behind the page: findings, decisions, pictures. Read anew when a run has changed what it was read from."""
+"""The state behind the page: findings, decisions and pictures, reloaded after a run has changed its tables."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from hallmark.reviewing.suspects import Findings, Suspect
 
 Json = dict[str, Any]
-SHOWN = 6  # neighbours of a kind
+NEIGHBOURS = 6  # per row
 COPIES = 12
 
 
 class Changed(Exception):
-    """A decision about bytes that are no longer those at the path."""
+    """A decision on content that is no longer at the path."""
 
 
 class ReviewSession:
-    """One workspace under review. Threads may share it; unknown paths raise KeyError.
+    """One workspace under review, shared by threads. Unknown paths raise KeyError.
 
-    Raises InputError where the stages have not run, or data/review.csv is missing or faulty.
+    Raises InputError if the stages have not run, or data/review.csv is missing or invalid.
     """
 
     def __init__(self, root: Path) -> None:
@@ -41,7 +41,7 @@ class ReviewSession:
         self._read()
 
     def _read(self) -> None:
-        self._seen = self._signature()
+        self._loaded_signature = self._signature()
         self._findings: Findings = suspects.load(self._root, self.journal.in_force())
         self._by_path = {one.path: one for one in self._findings.suspects}
         shards = self._root / "data" / "ingest"
@@ -49,19 +49,19 @@ class ReviewSession:
         self._reader = Reader(shards)
 
     def _signature(self) -> tuple[tuple[int, int] | None, ...]:
-        places = suspects.places(self._root).values()
-        return tuple((place.stat().st_mtime_ns, place.stat().st_ino) if place.exists() else None for place in places)
+        paths = suspects.table_paths(self._root).values()
+        return tuple((path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else None for path in paths)
 
     def refresh(self) -> None:
-        """Reads the workspace anew where a finished run has changed it; while one is active nothing changes."""
+        """Reloads the workspace after a finished run has changed it; does nothing during a run."""
         with self._lock:
-            # to ask who holds the lock is to hold it for a moment: only where there is something to read
-            if self._signature() != self._seen and lock.holder(self._root) is None:
+            # lock.holder takes the lock for a moment, so call it only after a change
+            if self._signature() != self._loaded_signature and lock.holder(self._root) is None:
                 self._reader.close()
                 self._read()
 
     def state(self) -> Json:
-        """Everything the page shows but pictures."""
+        """Everything the page shows except pictures."""
         self.refresh()
         decisions = self.journal.in_force()
         findings = self._findings
@@ -79,15 +79,15 @@ class ReviewSession:
         """One suspect as in :meth:`state`."""
         return self._item(self._by_path[path], self.journal.in_force().get(path))
 
-    def _item(self, one: Suspect, said: Decision | None) -> Json:
-        in_force = said is not None and said.content_hash == one.content_hash
-        measured: list[tuple[str, str]] = []
+    def _item(self, one: Suspect, decision: Decision | None) -> Json:
+        in_force = decision is not None and decision.content_hash == one.content_hash
+        measurements: list[tuple[str, str]] = []
         if one.label_quality is not None and one.kind == "label":
-            measured.append(("label quality", words.number(one.label_quality)))
+            measurements.append(("label quality", words.number(one.label_quality)))
         if one.outlier_score is not None and one.kind == "outlier":
-            measured.append(("distance to its neighbours", words.number(one.outlier_score)))
+            measurements.append(("distance to its neighbours", words.number(one.outlier_score)))
         if max(one.size) > 1:
-            measured.append(("size", f"{one.size[0]} × {one.size[1]} px"))
+            measurements.append(("size", f"{one.size[0]} × {one.size[1]} px"))
         return {
             "path": one.path,
             "hash": one.content_hash,
@@ -99,39 +99,43 @@ class ReviewSession:
             "fate": one.fate,
             "meaning": words.FATES[one.fate],
             "why": words.reasons_in_words(one.reasons),
-            "measured": measured,
+            "measured": measurements,
             "decision": None
-            if said is None or not in_force
-            else {"decision": said.decision, "label": said.label, "note": said.note, "when": said.when},
-            "stale": None if said is None or in_force else {"decision": said.decision, "label": said.label},
+            if decision is None or not in_force
+            else {"decision": decision.decision, "label": decision.label, "note": decision.note, "when": decision.when},
+            "stale": None if decision is None or in_force else {"decision": decision.decision, "label": decision.label},
         }
 
     def neighbours(self, path: str) -> list[Json]:
-        """Rows of pictures to compare with: its copies, the nearest of its own label, and of the one suggested (of any
-        other where none is)."""
+        """Rows of pictures to compare with: copies, nearest of the same label, nearest of the suggested label.
+
+        Without a suggestion, the last row is the nearest of all other labels.
+        """
         one = self._by_path[path]
         rows = []
         if one.copies:
             rows.append(self._row("its copies", "", list(one.copies[:COPIES])))
-        rows.append(self._row("labelled the same", one.label, self._neighbours.nearest(path, one.label, count=SHOWN)))
+        rows.append(
+            self._row("with the same label", one.label, self._neighbours.nearest(path, one.label, count=NEIGHBOURS))
+        )
         if one.suggested_label:
-            near = self._neighbours.nearest(path, one.suggested_label, count=SHOWN)
-            rows.append(self._row("labelled as suggested", one.suggested_label, near))
+            near = self._neighbours.nearest(path, one.suggested_label, count=NEIGHBOURS)
+            rows.append(self._row("with the suggested label", one.suggested_label, near))
         else:
-            near = self._neighbours.nearest_of_others(path, one.label, count=SHOWN)
-            rows.append(self._row("most alike with another label", "", near))
+            near = self._neighbours.nearest_of_others(path, one.label, count=NEIGHBOURS)
+            rows.append(self._row("most similar with another label", "", near))
         return rows
 
     def _row(self, title: str, label: str, paths: list[str]) -> Json:
-        known = self._findings.files.loc[paths]
+        files = self._findings.files.loc[paths]
         pictured = [
-            {"path": path, "label": used or found, "fate": fate}
-            for path, used, found, fate in zip(paths, known["used_label"], known["label"], known["fate"], strict=True)
+            {"path": path, "label": used or label, "fate": fate}
+            for path, used, label, fate in zip(paths, files["used_label"], files["label"], files["fate"], strict=True)
         ]
         return {"title": title, "label": label, "pictures": pictured}
 
     def picture(self, path: str, side: int) -> tuple[str, bytes] | None:
-        """Media type and bytes of the image at a path within ``side`` pixels; None where it cannot be decoded."""
+        """Media type and bytes of the image at a path within ``side`` pixels; None if it cannot be decoded."""
         shard, row, width = self._findings.files.loc[[path], ["shard", "row", "width"]].to_numpy(int)[0]
         if width == 0:
             return None
@@ -140,9 +144,9 @@ class ReviewSession:
         return pictures.reduced(data, side, bits)
 
     def decide(self, path: str, content_hash: str, decision: str | None, label: str, note: str) -> Json:
-        """Writes a decision (None withdraws it); the item as it is then.
+        """Writes a decision (None withdraws it) and returns the updated item.
 
-        Raises Changed where ``content_hash`` is not that of the path, InputError for a label that cannot be given.
+        Raises Changed if ``content_hash`` is not that of the path, InputError for an invalid label.
         """
         one = self._by_path[path]
         if content_hash != one.content_hash:
@@ -155,7 +159,7 @@ class ReviewSession:
                 f"there is no class '{label}'", remedy=f"choose one of {', '.join(self._findings.classes)}"
             )
         if decision == "relabel" and label == one.label:
-            raise InputError(f"it is labelled '{label}' already", remedy="keep it instead")
+            raise InputError(f"the image already has the label '{label}'", remedy="keep it instead")
         label = label if decision == "relabel" else ""
         self.journal.record(Decision(path=path, content_hash=content_hash, decision=decision, label=label, note=note))
         return self.item(path)

@@ -1,8 +1,8 @@
-"""What a person should look at, the worst first, from the tables that the stages left.
+"""The images to review, worst first, from the tables of the stages.
 
-A suspect is an image that can be shown and decided about: one that a finding is about, whatever became of it, and one
-that a person decided about before. Its rank is the harm the finding does if true (1 a wrong label in training, 0.1 a
-copy too many) times how sure the finding is.
+A suspect is an image with a finding, whatever its fate, or with an earlier human decision, if it can be shown and a
+decision can change something. Its severity is the harm of the finding if true (1 for a wrong label in training, 0.1 for
+a redundant copy) times its certainty.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
     from hallmark.reviewing.journal import Decision
 
-#: The kinds of suspects as the page names them.
+#: The kinds of suspects and their names on the page.
 KINDS = {
-    "stale": "changed since you decided",
+    "stale": "changed since your decision",
     "conflict": "copies with different labels",
     "label": "labels that look wrong",
-    "outlier": "unlike all others",
-    "quarantined": "kept aside",
+    "outlier": "outliers",
+    "quarantined": "quarantined",
     "flag": "doubtful pictures",
     "copy": "copies",
     "decided": "decided before",
 }
-# where no decision changes anything: there is no picture, no class to keep it in, or the class is left out whole
+# a decision changes nothing: there is no picture or no class, or the whole class is left out
 _UNDECIDABLE = {*UNDECODABLE, "stray_file", "unreadable_file", "outside_source", "unlabelled", "class_too_small"}
 _BY_PERSON = {"excluded_by_review", "relabelled_by_review"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """One image. ``reasons`` are the ledger's; ``copies`` the paths of the other members of its duplicate cluster."""
+    """One image. ``reasons``: the ledger's; ``copies``: paths of the other members of its duplicate cluster."""
 
     path: str
     content_hash: str
@@ -62,8 +62,8 @@ class Suspect:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Findings:
-    """``files``: one row per file found, by path. ``refused``: a gate refused the set, and only its ledger is known.
-    ``gone``: paths decided about that the source no longer has."""
+    """``files``: one row per source file, indexed by path. ``refused``: a gate refused the set, only its ledger exists.
+    ``gone``: paths with a decision that are no longer in the source."""
 
     files: pd.DataFrame
     suspects: tuple[Suspect, ...]
@@ -72,8 +72,8 @@ class Findings:
     gone: tuple[str, ...]
 
 
-def places(root: Path) -> dict[str, Path]:
-    """The tables that are read, by stage; ``refused`` is there only while validate refuses the set."""
+def table_paths(root: Path) -> dict[str, Path]:
+    """The tables to read, by stage; ``refused`` exists only while validate refuses the set."""
     return {
         "ingest": root / "data" / "ingest" / "manifest.parquet",
         "validate": root / "data" / "validate" / "measurements.parquet",
@@ -84,17 +84,17 @@ def places(root: Path) -> dict[str, Path]:
 
 
 def load(root: Path, decisions: Mapping[str, Decision]) -> Findings:
-    """Reads the workspace. Raises InputError where the stages up to clean have not run."""
-    where = places(root)
-    refused = where["refused"].exists()
+    """Reads the workspace. Raises InputError if the stages up to clean have not run."""
+    paths = table_paths(root)
+    refused = paths["refused"].exists()
     needed = ("ingest",) if refused else ("ingest", "validate", "split", "clean")
-    missing = [name for name in needed if not where[name].exists()]
+    missing = [name for name in needed if not paths[name].exists()]
     if missing:
         raise InputError(
             f"there is nothing to review yet: no output of {', '.join(missing)} in {root}",
             remedy="run `hallmark run` first",
         )
-    files = _refused_files(where) if refused else _files(where)
+    files = _refused_files(paths) if refused else _files(paths)
     labels = files[~files["quarantined"]]["label"] if not refused else files["label"]
     return Findings(
         files=files,
@@ -105,26 +105,26 @@ def load(root: Path, decisions: Mapping[str, Decision]) -> Findings:
     )
 
 
-def _files(where: Mapping[str, Path]) -> pd.DataFrame:
-    manifest = tables.read_table(where["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
-    measured = tables.read_table(where["validate"], tables.MEASUREMENTS)
-    split = tables.read_table(where["split"], tables.SPLIT)[["path", "cluster"]]
-    clean = tables.read_table(where["clean"], tables.DECISIONS).rename(columns={"label": "used_label"})
+def _files(paths: Mapping[str, Path]) -> pd.DataFrame:
+    manifest = tables.read_table(paths["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
+    measured = tables.read_table(paths["validate"], tables.MEASUREMENTS)
+    split = tables.read_table(paths["split"], tables.SPLIT)[["path", "cluster"]]
+    clean = tables.read_table(paths["clean"], tables.DECISIONS).rename(columns={"label": "used_label"})
     files = manifest.merge(measured[["path", "width", "height", "quarantined", "reasons"]], on="path")
     files = files.merge(split, on="path", how="left").rename(columns={"reasons": "measured_reasons"})
     files = files.merge(clean.drop(columns=["found_label", "stage", "weight"]), on="path", how="left")
-    # decided about by clean, unless kept aside
+    # clean decides on all images but the quarantined
     files["reasons"] = files["reasons"].fillna(files["measured_reasons"])
     files["fate"] = files["fate"].fillna("quarantined")
     return _filled(files)
 
 
-def _refused_files(where: Mapping[str, Path]) -> pd.DataFrame:
-    manifest = tables.read_table(where["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
-    book = books.read(where["refused"])[["path", "split", "fate", "reasons"]]
+def _refused_files(paths: Mapping[str, Path]) -> pd.DataFrame:
+    manifest = tables.read_table(paths["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
+    book = books.read(paths["refused"])[["path", "split", "fate", "reasons"]]
     files = manifest.merge(book, on="path")
     unreadable = [bool(_UNDECIDABLE - {"class_too_small"} & set(text.split(";"))) for text in files["reasons"]]
-    # not measured for good: 1 stands for any size
+    # sizes are unknown: 1 marks an image that can be shown
     side = np.where(unreadable, 0, 1)
     return _filled(
         files.assign(
@@ -148,52 +148,52 @@ def _filled(files: pd.DataFrame) -> pd.DataFrame:
 
 def _suspects(files: pd.DataFrame, decisions: Mapping[str, Decision]) -> tuple[Suspect, ...]:
     decidable = (files["width"] > 0) & (files["label"] != "")
-    seen = files[decidable & ((files["reasons"] != "") | files.index.isin(list(decisions)))]
+    candidates = files[decidable & ((files["reasons"] != "") | files.index.isin(list(decisions)))]
     clusters = files[files["cluster"] != ""].groupby("cluster").groups
-    rows: list[dict[Any, Any]] = seen.to_dict("records")
+    rows: list[dict[Any, Any]] = candidates.to_dict("records")
     limit = min((row["outlier_score"] for row in rows if "outlier" in row["reasons"].split(";")), default=1.0)
-    found = []
-    for path, row in zip(seen.index, rows, strict=True):
+    ranked = []
+    for path, row in zip(candidates.index, rows, strict=True):
         kind, severity = _rank(row, limit)
-        said = decisions.get(str(path))
-        if said is not None and said.content_hash != row["sha256"]:
+        decision = decisions.get(str(path))
+        if decision is not None and decision.content_hash != row["sha256"]:
             kind, severity = "stale", 2.0
-        elif not kind and said is not None:
+        elif not kind and decision is not None:
             kind, severity = "decided", 0.0
         if kind:
-            found.append(_suspect(str(path), row, kind, severity, clusters))
+            ranked.append(_suspect(str(path), row, kind, severity, clusters))
     cluster = files["cluster"]
-    return tuple(sorted(found, key=lambda one: (-one.severity, cluster[one.path], one.path)))
+    return tuple(sorted(ranked, key=lambda one: (-one.severity, cluster[one.path], one.path)))
 
 
 def _rank(row: Mapping[Any, Any], limit: float) -> tuple[str, float]:
-    """The kind of the worst finding and its severity; no kind where no decision would change anything."""
+    """The kind and severity of the worst finding; an empty kind if no decision can change anything."""
     reasons = set(row["reasons"].split(";")) - {""}
     if reasons & _UNDECIDABLE:
         return "", 0.0
-    found = [("", 0.0)]
+    ranks = [("", 0.0)]
     if "conflicting_duplicate" in reasons:
-        found.append(("conflict", 1.0))
+        ranks.append(("conflict", 1.0))
     if "label_issue" in reasons:
-        found.append(("label", 1.0 - row["label_quality"]))
+        ranks.append(("label", 1.0 - row["label_quality"]))
     if "outlier" in reasons:
-        # at the limit it is as sure as not
-        found.append(("outlier", 0.8 * (1.0 - 0.5 * limit / row["outlier_score"])))
+        # certainty 0.5 at the limit
+        ranks.append(("outlier", 0.8 * (1.0 - 0.5 * limit / row["outlier_score"])))
     if row["quarantined"]:
-        found.append(("quarantined", 0.35))
+        ranks.append(("quarantined", 0.35))
     if "near_duplicate" in reasons:
-        found.append(("copy", 0.2))
+        ranks.append(("copy", 0.2))
     if "exact_duplicate" in reasons:
-        found.append(("copy", 0.1))
-    if reasons - _BY_PERSON and len(found) == 1:
-        found.append(("flag", 0.3))
-    return max(found, key=lambda one: one[1])
+        ranks.append(("copy", 0.1))
+    if reasons - _BY_PERSON and len(ranks) == 1:
+        ranks.append(("flag", 0.3))
+    return max(ranks, key=lambda one: one[1])
 
 
 def _suspect(path: str, row: Mapping[Any, Any], kind: str, severity: float, clusters: Mapping[Any, Any]) -> Suspect:
     quality, score = row["label_quality"], row["outlier_score"]
-    # of a picture of something else, the classifier's best class means nothing
-    told = kind in ("conflict", "label") and row["suggested_label"] != row["label"]
+    # for an image of something else, the classifier's best class means nothing
+    suggests = kind in ("conflict", "label") and row["suggested_label"] != row["label"]
     return Suspect(
         path=path,
         content_hash=row["sha256"],
@@ -201,7 +201,7 @@ def _suspect(path: str, row: Mapping[Any, Any], kind: str, severity: float, clus
         severity=round(float(severity), 6),
         label=row["label"],
         used_label=row["used_label"],
-        suggested_label=row["suggested_label"] if told else "",
+        suggested_label=row["suggested_label"] if suggests else "",
         split=row["split"],
         fate=row["fate"],
         reasons=row["reasons"],

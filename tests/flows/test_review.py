@@ -166,7 +166,7 @@ def test_on_a_phone_by_touch(cleaned: Clone) -> None:
             " const box = button.getBoundingClientRect();"
             " return box.left < 0 || box.right > innerWidth || box.bottom > innerHeight || box.height < 40; }).length"
         )
-        tab.click("#kinds button:has-text('kept aside')")
+        tab.click("#kinds button:has-text('quarantined')")
         path = tab.inner_text("#path")
         tab.click("#relabel")
         tab.fill("#typed", "9")

@@ -1,4 +1,4 @@
-"""A small workspace as the stages up to clean leave it, one suspect of each kind in it."""
+"""A small workspace after the stages up to clean, with one suspect of each kind."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def workspace(made: Path, tmp_path: Path) -> Path:
-    """A copy of ``made`` that a test may change."""
-    return shutil.copytree(made, tmp_path / "workspace")
+def workspace(cleaned: Path, tmp_path: Path) -> Path:
+    """A copy of ``cleaned`` that a test may change."""
+    return shutil.copytree(cleaned, tmp_path / "workspace")
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 images of each of two classes, ``cat`` and ``dog & co``, and among them:
 
     ``a/conflict`` and ``b/conflict`` (one picture), ``a/copy`` (of ``a/00``), ``a/strange`` (an outlier), ``a/wrong``
@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _detect(path: Path) -> None:
-    """What the detectors would find: they stay off on so few images."""
+    """Adds findings, because the detectors stay off on so few images."""
     table = read_table(path, DECISIONS)
     for name, reason in (("strange", "outlier"), ("wrong", "label_issue"), ("doubtful", "label_issue")):
         row = table["path"] == f"a/{name}.png"

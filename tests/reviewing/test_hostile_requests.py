@@ -1,4 +1,4 @@
-"""Whatever is sent to the review page gets an answer below 500, and changes nothing unasked."""
+"""Any request to the review page gets a status below 500, and invalid ones change nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADER = st.binary(max_size=40).map(lambda data: data.replace(b"\r", b"").replac
 
 
 def send(app: ASGIApp, verb: str, path: bytes, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> int:
-    """The status of a request as a server hands it on, which any client may send so."""
+    """The status of a raw request, as any client may send it."""
     raw, _, query = path.partition(b"?")
     scope: dict[str, Any] = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": verb, "scheme": "http",
@@ -42,11 +42,11 @@ def send(app: ASGIApp, verb: str, path: bytes, headers: list[tuple[bytes, bytes]
     async def receive() -> Any:
         return parts.pop() if parts else await asyncio.Event().wait()
 
-    async def told(message: Any) -> None:
+    async def record(message: Any) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    asyncio.run(app(scope, receive, told))  # type: ignore[arg-type]
+    asyncio.run(app(scope, receive, record))  # type: ignore[arg-type]
     (status,) = statuses
     return int(status)
 
@@ -55,15 +55,15 @@ HERE = [(b"host", b"127.0.0.1:8090"), (b"content-type", b"application/json")]
 
 
 @pytest.fixture(scope="module")
-def app(made: Path) -> ASGIApp:
-    return create_app(made)
+def app(cleaned: Path) -> ASGIApp:
+    return create_app(cleaned)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written(made: Path) -> Any:
-    before = (made / "data" / "review.csv").read_bytes()
+def nothing_is_written(cleaned: Path) -> Any:
+    before = (cleaned / "data" / "review.csv").read_bytes()
     yield
-    assert (made / "data" / "review.csv").read_bytes() == before
+    assert (cleaned / "data" / "review.csv").read_bytes() == before
 
 
 @given(host=HEADER | st.sampled_from([b"[::1", b"[", b"]:1", b"127.0.0.1:", b"127.0.0.1:99999999", b"[::1]a", b"\xff"]))

@@ -17,12 +17,12 @@ HEADER = ",".join(COLUMNS)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made = tmp_path / "review.csv"
-    made.write_text(f"{HEADER}\nfirst.png,{A},keep,,by hand,\nsecond.png,{A},drop,,,2025-01-01\n")
-    return made
+    file = tmp_path / "review.csv"
+    file.write_text(f"{HEADER}\nfirst.png,{A},keep,,by hand,\nsecond.png,{A},drop,,,2025-01-01\n")
+    return file
 
 
-def test_a_decision_is_on_disk_at_once_and_undo_gives_the_same_bytes_back(path: Path) -> None:
+def test_a_decision_is_written_at_once_and_undo_restores_the_bytes(path: Path) -> None:
     before = path.read_bytes()
     journal = Journal(path)
     journal.record(Decision(path="new.png", content_hash=B, decision="relabel", label="cat", note='a "note", two'))
@@ -37,7 +37,7 @@ def test_a_decision_is_on_disk_at_once_and_undo_gives_the_same_bytes_back(path: 
     assert path.read_bytes() == before
 
 
-def test_a_withdrawn_decision_comes_back_to_its_place(path: Path) -> None:
+def test_undo_restores_a_withdrawn_decision(path: Path) -> None:
     before = path.read_bytes()
     journal = Journal(path)
     assert journal.withdraw("first.png")
@@ -48,7 +48,7 @@ def test_a_withdrawn_decision_comes_back_to_its_place(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_what_is_edited_by_hand_in_between_stays(path: Path) -> None:
+def test_edits_by_hand_in_between_are_kept(path: Path) -> None:
     journal = Journal(path)
     journal.record(Decision(path="new.png", content_hash=B, decision="drop"))
     path.write_text(path.read_text() + f"third.png,{A},keep,,,\n")
@@ -59,7 +59,7 @@ def test_what_is_edited_by_hand_in_between_stays(path: Path) -> None:
     assert list(journal.in_force()) == ["first.png", "second.png", "third.png"]
 
 
-def test_of_several_rows_of_a_path_one_is_left(path: Path) -> None:
+def test_several_rows_of_a_path_become_one(path: Path) -> None:
     path.write_text(path.read_text() + f"first.png,{B},drop,,,\n")
     journal = Journal(path)
     assert journal.in_force()["first.png"].decision == "drop"
@@ -79,7 +79,7 @@ def test_any_name_survives(path: Path, name: str) -> None:
     assert journal.in_force()[name].decision == "keep"
 
 
-def test_a_faulty_file_is_told_and_left_alone(path: Path) -> None:
+def test_an_invalid_file_is_reported_and_unchanged(path: Path) -> None:
     journal = Journal(path)
     path.write_text(f"{HEADER}\nx.png,{A},perhaps,,,\n")
     with pytest.raises(InputError, match="line 2: decision 'perhaps'"):

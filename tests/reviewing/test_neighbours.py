@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_most_alike_come_first_and_suspects_are_no_measure(workspace: Path) -> None:
-    found = suspects.load(workspace, {})
-    near = Neighbours(found.files, workspace / "data" / "ingest", workers=1)
+def test_the_most_similar_come_first_without_suspects(workspace: Path) -> None:
+    findings = suspects.load(workspace, {})
+    near = Neighbours(findings.files, workspace / "data" / "ingest", workers=1)
     same = near.nearest("a/copy.png", "cat", count=50)
     assert same[0] == "a/00.png"
     assert set(same) == {f"a/{n:02d}.png" for n in range(12)}
@@ -22,7 +22,7 @@ def test_the_most_alike_come_first_and_suspects_are_no_measure(workspace: Path) 
     assert near.nearest("a/copy.png", "no such class", count=3) == []
 
 
-def test_a_class_of_suspects_alone_is_shown_by_them(workspace: Path) -> None:
+def test_a_class_of_only_suspects_is_represented_by_them(workspace: Path) -> None:
     files = suspects.load(workspace, {}).files
     files.loc[files["label"] == "dog & co", "reasons"] = "blurry"
     near = Neighbours(files, workspace / "data" / "ingest", workers=1)

@@ -21,7 +21,7 @@ HERE = "http://127.0.0.1:8090"
 
 
 class Client:
-    """Requests to the application of a workspace, without a socket between."""
+    """Requests to the application of a workspace, without a socket."""
 
     def __init__(self, root: Path) -> None:
         self.transport = httpx.ASGITransport(create_app(root))
@@ -70,7 +70,7 @@ def test_a_decision_is_written_and_undone(client: Client, workspace: Path) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/state", "/picture?path=a/00.png", "/neighbours?path=a/wrong.png"])
-def test_a_foreign_host_gets_nothing(client: Client, path: str) -> None:
+def test_a_foreign_host_is_refused(client: Client, path: str) -> None:
     for host in ("attacker.example", "attacker.example:8090", "127.0.0.1.attacker.example", "192.168.0.7:8090", ""):
         assert client.get(path, headers={"Host": host}).status_code == 403
     for host in ("localhost:8090", "127.0.0.1:9000", "[::1]:8090"):
@@ -100,12 +100,14 @@ def test_a_form_cannot_decide(client: Client) -> None:
         assert client.post("/undo", content=b"{}", headers={"Content-Type": kind}).status_code == 403
 
 
-def test_unknown_things_are_told(client: Client, workspace: Path) -> None:
-    known = item(client, "a/wrong.png")["hash"]
+def test_unknown_paths_and_labels_are_refused(client: Client, workspace: Path) -> None:
+    content_hash = item(client, "a/wrong.png")["hash"]
     for path in ("../../etc/passwd", "/etc/passwd", "no.png"):
         assert client.get("/picture", params={"path": path}).status_code == 404
         assert client.get("/neighbours", params={"path": path}).status_code == 404
-        assert client.post("/decisions", json={"path": path, "hash": known, "decision": "drop"}).status_code == 404
+        assert (
+            client.post("/decisions", json={"path": path, "hash": content_hash, "decision": "drop"}).status_code == 404
+        )
     assert client.get("/elsewhere").status_code == 404
     answer = decide(client, "a/wrong.png", "relabel", label="horse")
     assert (answer.status_code, answer.json()["detail"]) == (
@@ -120,13 +122,13 @@ def test_unknown_things_are_told(client: Client, workspace: Path) -> None:
     assert len(read_review(workspace / "data" / "review.csv")) == 0
 
 
-def test_a_decision_about_other_bytes_is_refused(client: Client) -> None:
+def test_a_decision_on_other_content_is_refused(client: Client) -> None:
     answer = client.post("/decisions", json={"path": "a/wrong.png", "hash": "0" * 64, "decision": "drop"})
     assert answer.status_code == 409
-    assert "load the page again" in answer.json()["detail"]
+    assert "reload the page" in answer.json()["detail"]
 
 
-def test_a_stale_decision_is_shown_as_such(workspace: Path) -> None:
+def test_a_stale_decision_is_marked(workspace: Path) -> None:
     review = workspace / "data" / "review.csv"
     review.write_text(review.read_text() + f"a/07.png,{'0' * 64},drop,,,\ngone.png,{'0' * 64},keep,,,\n")
     client = Client(workspace)
@@ -138,11 +140,11 @@ def test_a_stale_decision_is_shown_as_such(workspace: Path) -> None:
     assert decide(client, "a/07.png", "keep").json()["item"]["stale"] is None
 
 
-def test_a_faulty_review_file_is_told_not_overwritten(client: Client, workspace: Path) -> None:
-    known = item(client, "a/wrong.png")["hash"]
+def test_an_invalid_review_file_is_reported_not_overwritten(client: Client, workspace: Path) -> None:
+    content_hash = item(client, "a/wrong.png")["hash"]
     review = workspace / "data" / "review.csv"
     review.write_text("path,verdict\n")
-    answer = client.post("/decisions", json={"path": "a/wrong.png", "hash": known, "decision": "drop"})
+    answer = client.post("/decisions", json={"path": "a/wrong.png", "hash": content_hash, "decision": "drop"})
     assert (answer.status_code, "line 1" in answer.json()["detail"]) == (422, True)
     assert review.read_text() == "path,verdict\n"
     with pytest.raises(InputError, match="line 1: the columns are 'path,verdict'"):
@@ -160,21 +162,21 @@ def test_pictures_are_reduced_and_neighbours_are_of_both_labels(client: Client) 
     assert [one["path"] for one in rows[0]["pictures"]] == ["b/conflict.png"]
 
 
-def test_a_finished_run_is_read_anew(client: Client, workspace: Path) -> None:
+def test_a_finished_run_is_reloaded(client: Client, workspace: Path) -> None:
     assert len(client.get("/state").json()["items"]) == 8
-    place = workspace / "data" / "clean" / "decisions.parquet"
+    table_path = workspace / "data" / "clean" / "decisions.parquet"
     import pandas as pd
 
     from hallmark.contracts.tables import DECISIONS, write_table
 
-    table = pd.read_parquet(place)
+    table = pd.read_parquet(table_path)
     table.loc[table["path"] == "a/strange.png", ["fate", "stage", "reasons"]] = ["kept", "", ""]
-    write_table(table, DECISIONS, place)
-    os.utime(place, ns=(1, 1))
+    write_table(table, DECISIONS, table_path)
+    os.utime(table_path, ns=(1, 1))
     assert len(client.get("/state").json()["items"]) == 7
 
 
-def test_the_page_stands_alone(client: Client) -> None:
+def test_the_page_is_self_contained(client: Client) -> None:
     answer = client.get("/")
     assert "http://" not in answer.text
     assert "https://" not in answer.text
@@ -182,7 +184,7 @@ def test_the_page_stands_alone(client: Client) -> None:
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

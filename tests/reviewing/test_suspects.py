@@ -19,9 +19,9 @@ def decided(path: str, content_hash: str) -> dict[str, Decision]:
     return {path: Decision(path=path, content_hash=content_hash, decision="drop")}
 
 
-def test_the_worst_come_first_and_what_cannot_be_decided_is_left_out(workspace: Path) -> None:
-    found = suspects.load(workspace, {})
-    assert [(one.kind, one.path) for one in found.suspects] == [
+def test_the_worst_come_first_without_undecidable_files(workspace: Path) -> None:
+    findings = suspects.load(workspace, {})
+    assert [(one.kind, one.path) for one in findings.suspects] == [
         ("conflict", "a/conflict.png"),
         ("conflict", "b/conflict.png"),
         ("label", "a/wrong.png"),
@@ -31,9 +31,9 @@ def test_the_worst_come_first_and_what_cannot_be_decided_is_left_out(workspace: 
         ("flag", "a/dark.png"),
         ("copy", "a/copy.png"),
     ]
-    assert found.classes == ("cat", "dog & co")
-    assert len(found.files) == 34
-    by_path = {one.path: one for one in found.suspects}
+    assert findings.classes == ("cat", "dog & co")
+    assert len(findings.files) == 34
+    by_path = {one.path: one for one in findings.suspects}
     assert by_path["a/wrong.png"].suggested_label == "dog & co"
     assert by_path["a/strange.png"].suggested_label == ""
     assert by_path["a/conflict.png"].copies == ("b/conflict.png",)
@@ -41,24 +41,24 @@ def test_the_worst_come_first_and_what_cannot_be_decided_is_left_out(workspace: 
     assert by_path["a/blank.png"].size == (9, 9)
 
 
-def test_earlier_decisions_stay_in_sight_and_stale_ones_come_first(workspace: Path) -> None:
+def test_earlier_decisions_are_listed_and_stale_ones_come_first(workspace: Path) -> None:
     sha = suspects.load(workspace, {}).files["sha256"]
     still = decided("a/05.png", sha["a/05.png"])
     stale = decided("a/06.png", "0" * 64)
     gone = decided("b/gone.png", "0" * 64)
-    found = suspects.load(workspace, still | stale | gone)
-    assert (found.suspects[0].kind, found.suspects[0].path) == ("stale", "a/06.png")
-    assert (found.suspects[-1].kind, found.suspects[-1].path) == ("decided", "a/05.png")
-    assert found.gone == ("b/gone.png",)
+    findings = suspects.load(workspace, still | stale | gone)
+    assert (findings.suspects[0].kind, findings.suspects[0].path) == ("stale", "a/06.png")
+    assert (findings.suspects[-1].kind, findings.suspects[-1].path) == ("decided", "a/05.png")
+    assert findings.gone == ("b/gone.png",)
 
 
-def test_nothing_run_is_told(workspace: Path) -> None:
+def test_a_workspace_without_runs_is_refused(workspace: Path) -> None:
     shutil.rmtree(workspace / "data" / "clean")
     with pytest.raises(InputError, match=r"nothing to review yet: no output of clean .*run `hallmark run` first"):
         suspects.load(workspace, {})
 
 
-def test_of_a_refused_set_what_was_kept_aside_can_be_looked_at(workspace: Path) -> None:
+def test_the_quarantined_files_of_a_refused_set_can_be_reviewed(workspace: Path) -> None:
     data = workspace / "data"
     manifest = pd.read_parquet(data / "ingest" / "manifest.parquet")
     measured = pd.read_parquet(data / "validate" / "measurements.parquet")
@@ -68,7 +68,10 @@ def test_of_a_refused_set_what_was_kept_aside_can_be_looked_at(workspace: Path) 
     folder = workspace / ".hallmark" / "refusals" / "validate"
     folder.mkdir(parents=True)
     book.to_csv(folder / "ledger.csv", index=False)
-    found = suspects.load(workspace, {})
-    assert found.refused
-    assert [(one.kind, one.path) for one in found.suspects] == [("quarantined", "a/blank.png"), ("flag", "a/dark.png")]
-    assert found.classes == ("cat", "dog & co")
+    findings = suspects.load(workspace, {})
+    assert findings.refused
+    assert [(one.kind, one.path) for one in findings.suspects] == [
+        ("quarantined", "a/blank.png"),
+        ("flag", "a/dark.png"),
+    ]
+    assert findings.classes == ("cat", "dog & co")

@@ -4,11 +4,11 @@ const $ = (id) => document.getElementById(id);
 const VERBS = { keep: "Kept", drop: "Dropped", relabel: "Relabelled" };
 const STRIP = 30;
 
-let state = null; // what /state answered
-let kind = ""; // the kind shown; all where empty
-let path = ""; // the suspect shown
-let finished = false; // the message that all is decided is shown
-let busy = Promise.resolve(); // decisions go out one after another
+let state = null; // the answer of /state
+let kind = ""; // the current kind; empty: all
+let path = ""; // the current suspect
+let finished = false; // whether the final message is shown
+let busy = Promise.resolve(); // decisions are sent one at a time
 const compared = new Map(); // neighbours by path
 
 async function ask(address, body) {
@@ -19,26 +19,26 @@ async function ask(address, body) {
   } catch {
     throw new Error("No answer: is `hallmark review` still running?");
   }
-  const said = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(typeof said.detail === "string" ? said.detail : JSON.stringify(said.detail)), { status: answer.status });
-  return said;
+  const content = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(typeof content.detail === "string" ? content.detail : JSON.stringify(content.detail)), { status: answer.status });
+  return content;
 }
 
 const listed = () => (kind ? state.items.filter((item) => item.kind === kind) : state.items);
 const current = () => state.items.find((item) => item.path === path);
-const picture = (where, side) => `/picture?side=${side}&path=${encodeURIComponent(where)}`;
+const picture = (path, side) => `/picture?side=${side}&path=${encodeURIComponent(path)}`;
 
 function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 }
 
-function image(where, side, label) {
-  const made = element("img", { alt: label, loading: "lazy" });
-  made.addEventListener("load", () => made.classList.toggle("small", Math.max(made.naturalWidth, made.naturalHeight) <= 64));
-  made.src = picture(where, side);
-  return made;
+function image(path, side, label) {
+  const img = element("img", { alt: label, loading: "lazy" });
+  img.addEventListener("load", () => img.classList.toggle("small", Math.max(img.naturalWidth, img.naturalHeight) <= 64));
+  img.src = picture(path, side);
+  return img;
 }
 
 async function load() {
@@ -62,13 +62,13 @@ function render() {
   renderKinds();
   renderBanner();
   const item = current();
-  const told = !item || finished;
-  $("main").hidden = $("strip").hidden = told;
-  $("message").hidden = !told;
+  const done = !item || finished;
+  $("main").hidden = $("strip").hidden = done;
+  $("message").hidden = !done;
   $("actions").hidden = !item;
-  for (const id of ["keep", "drop", "relabel"]) $(id).disabled = told;
+  for (const id of ["keep", "drop", "relabel"]) $(id).disabled = done;
   $("undo").disabled = !state.undoable;
-  if (told) return renderMessage(decided, total);
+  if (done) return renderMessage(decided, total);
   history.replaceState(null, "", `#${encodeURIComponent(path)}`);
   renderSuspect(item);
   renderStrip();
@@ -77,9 +77,9 @@ function render() {
 
 function renderKinds() {
   const counts = Object.entries(state.kinds).map(([name, words]) => [name, words, state.items.filter((item) => item.kind === name).length]);
-  const shown = [["", "all", state.items.length], ...counts].filter(([, , count]) => count);
+  const chips = [["", "all", state.items.length], ...counts].filter(([, , count]) => count);
   $("kinds").replaceChildren(
-    ...shown.map(([name, words, count]) => {
+    ...chips.map(([name, words, count]) => {
       const chip = element("button", { type: "button", onclick: () => choose(name) }, `${words} `, element("b", { textContent: count }));
       chip.setAttribute("aria-pressed", name === kind);
       return chip;
@@ -88,27 +88,27 @@ function renderKinds() {
 }
 
 function renderBanner() {
-  const said = [];
-  if (state.refused) said.push("The gate refused this set, so nothing is split or cleaned yet: keep what was kept aside by mistake, and run again.");
-  if (state.gone.length) said.push(`${state.gone.length} decisions are about files that the source no longer has: ${state.gone.slice(0, 3).join(", ")}${state.gone.length > 3 ? ", …" : ""}.`);
-  $("banner").textContent = said.join(" ");
-  $("banner").hidden = !said.length;
+  const notices = [];
+  if (state.refused) notices.push("The gate refused this set, so nothing is split or cleaned yet: keep the images that were quarantined by mistake, and run again.");
+  if (state.gone.length) notices.push(`${state.gone.length} decisions refer to files that are no longer in the source: ${state.gone.slice(0, 3).join(", ")}${state.gone.length > 3 ? ", …" : ""}.`);
+  $("banner").textContent = notices.join(" ");
+  $("banner").hidden = !notices.length;
 }
 
 function renderMessage(decided, total) {
   if (!total) {
     $("message").replaceChildren(
-      element("h1", { textContent: "Nothing is suspect" }),
-      element("p", { textContent: `No detector and no rule found anything to decide about in the ${state.found.toLocaleString("en")} files of the last run.` }),
+      element("h1", { textContent: "No suspects" }),
+      element("p", { textContent: `No detector or rule found a suspect among the ${state.found.toLocaleString("en")} files of the last run.` }),
     );
     return;
   }
   const counts = ["keep", "drop", "relabel"].map((word) => [word, state.items.filter((item) => item.decision && item.decision.decision === word).length]);
   $("message").replaceChildren(
-    element("h1", { textContent: `All ${decided} are decided` }),
-    element("p", { textContent: `${counts.map(([word, count]) => `${count} ${VERBS[word].toLowerCase()}`).join(", ")}. The decisions stand in data/review.csv.` }),
-    element("p", {}, "They count from the next ", element("code", { textContent: "hallmark run" }), " on. Commit data/review.csv with your data's history."),
-    element("p", {}, element("button", { type: "button", textContent: "Look at them again", onclick: () => step(0) })),
+    element("h1", { textContent: `All ${decided} decided` }),
+    element("p", { textContent: `${counts.map(([word, count]) => `${count} ${VERBS[word].toLowerCase()}`).join(", ")}. The decisions are in data/review.csv.` }),
+    element("p", {}, "They take effect in the next ", element("code", { textContent: "hallmark run" }), ". Commit data/review.csv: decisions are part of the data's history."),
+    element("p", {}, element("button", { type: "button", textContent: "Review them again", onclick: () => step(0) })),
   );
 }
 
@@ -116,16 +116,16 @@ function renderSuspect(item) {
   const size = item.measured.find(([name]) => name === "size");
   $("picture").src = picture(item.path, 768);
   $("picture").alt = `${item.label}: ${item.path}`;
-  $("title").replaceChildren(element("small", { textContent: "labelled " }), item.label, ...(item.suggested ? [element("small", { textContent: ", more like " }), item.suggested] : []));
-  const said = item.decision || item.stale;
-  $("verdict").hidden = !said;
-  if (said) {
-    const word = `${VERBS[said.decision]}${said.decision === "relabel" ? ` to ${said.label}` : ""}`;
-    $("verdict").className = item.stale ? "stale" : said.decision;
-    $("verdict").textContent = item.stale ? `You said “${said.decision}” of other content; the file has changed since.` : `${word} by you${said.when ? `, ${said.when.slice(0, 10)}` : ""}`;
+  $("title").replaceChildren(element("small", { textContent: "labelled " }), item.label, ...(item.suggested ? [element("small", { textContent: ", suggested " }), item.suggested] : []));
+  const verdict = item.decision || item.stale;
+  $("verdict").hidden = !verdict;
+  if (verdict) {
+    const word = `${VERBS[verdict.decision]}${verdict.decision === "relabel" ? ` to ${verdict.label}` : ""}`;
+    $("verdict").className = item.stale ? "stale" : verdict.decision;
+    $("verdict").textContent = item.stale ? `Your decision “${verdict.decision}” was for other content; the file has changed since.` : `${word} by you${verdict.when ? `, ${verdict.when.slice(0, 10)}` : ""}`;
   }
-  const where = item.split ? `${{ train: "training", val: "validation", test: "test" }[item.split]} image, ` : "";
-  $("why").textContent = `${item.why ? `${item.why[0].toUpperCase()}${item.why.slice(1)}. ` : ""}In the last run: ${where}${item.meaning}${item.used && item.used !== item.label ? ` (${item.used})` : ""}.`;
+  const split = item.split ? `${{ train: "training", val: "validation", test: "test" }[item.split]} image, ` : "";
+  $("why").textContent = `${item.why ? `${item.why[0].toUpperCase()}${item.why.slice(1)}. ` : ""}In the last run: ${split}${item.meaning}${item.used && item.used !== item.label ? ` (${item.used})` : ""}.`;
   $("measured").replaceChildren(...[...item.measured.filter((one) => one !== size), ...(size ? [size] : [])].map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value }))));
   $("path").textContent = item.path;
   $("note").value = item.decision ? item.decision.note : "";
@@ -146,43 +146,43 @@ function renderStrip() {
   if (marked) $("strip").scrollLeft = marked.offsetLeft - $("strip").clientWidth / 3;
 }
 
-function neighbours(where) {
-  if (!compared.has(where)) compared.set(where, ask(`/neighbours?path=${encodeURIComponent(where)}`));
-  return compared.get(where);
+function neighbours(path) {
+  if (!compared.has(path)) compared.set(path, ask(`/neighbours?path=${encodeURIComponent(path)}`));
+  return compared.get(path);
 }
 
-async function renderNeighbours(where) {
-  const place = $("neighbours");
-  const waiting = setTimeout(() => place.replaceChildren(element("p", { className: "none", textContent: "looking for pictures like it …" })), 150);
+async function renderNeighbours(suspect) {
+  const section = $("neighbours");
+  const waiting = setTimeout(() => section.replaceChildren(element("p", { className: "none", textContent: "searching similar images …" })), 150);
   let rows;
   try {
-    rows = await neighbours(where);
+    rows = await neighbours(suspect);
   } catch (error) {
-    compared.delete(where);
-    if (where === path) place.replaceChildren(element("p", { className: "none", textContent: error.message }));
+    compared.delete(suspect);
+    if (suspect === path) section.replaceChildren(element("p", { className: "none", textContent: error.message }));
     return;
   } finally {
     clearTimeout(waiting);
   }
-  if (where !== path) return;
-  place.replaceChildren(
+  if (suspect !== path) return;
+  section.replaceChildren(
     ...rows.map((row) => {
       const heading = element("h2", {}, row.title, ...(row.label ? [": ", element("b", { textContent: row.label })] : []));
       const tiles = row.pictures.map((one) => {
         const doubt = one.fate === "kept" ? "" : ` ${one.fate}`;
         return element("figure", { title: one.path }, element("div", { className: "frame" }, image(one.path, 192, `${one.label}: ${one.path}`)), element("figcaption", {}, element("b", { textContent: one.label }), doubt));
       });
-      return element("div", { className: "row" }, heading, tiles.length ? element("div", { className: "tiles" }, ...tiles) : element("p", { className: "none", textContent: "there is none" }));
+      return element("div", { className: "row" }, heading, tiles.length ? element("div", { className: "tiles" }, ...tiles) : element("p", { className: "none", textContent: "none" }));
     }),
   );
   const items = listed();
-  const after = items[items.findIndex((item) => item.path === where) + 1];
-  // errors of what was asked in advance are told when it is shown
+  const after = items[items.findIndex((item) => item.path === suspect) + 1];
+  // ignore errors of this prefetch: they appear when the suspect is shown
   if (after) neighbours(after.path).catch(() => compared.delete(after.path));
 }
 
-function show(where) {
-  path = where;
+function show(suspect) {
+  path = suspect;
   finished = false;
   render();
   window.scrollTo(0, 0);
@@ -200,7 +200,7 @@ function step(by) {
   if (finished) return show(path);
   const wanted = items[at + by];
   if (wanted) return show(wanted.path);
-  toast(by > 0 ? "That was the last one" : "That is the first one");
+  toast(by > 0 ? "This is the last one" : "This is the first one");
 }
 
 function open() {
@@ -209,7 +209,7 @@ function open() {
   const next = [...items.slice(at + 1), ...items.slice(0, at + 1)].find((item) => !item.decision);
   if (next) return show(next.path);
   if (kind && state.items.some((item) => !item.decision)) {
-    toast(`All ${state.kinds[kind]} are decided`);
+    toast(`Nothing left in “${state.kinds[kind]}”`);
     kind = "";
     return open();
   }
@@ -220,21 +220,21 @@ function open() {
 function first() {
   const wanted = listed().find((item) => !item.decision);
   if (wanted) show(wanted.path);
-  else toast("All are decided");
+  else toast("Nothing left to decide");
 }
 
 function toast(text, bad = false) {
-  const place = $("toast");
-  place.textContent = text;
-  place.className = bad ? "shown bad" : "shown";
+  const line = $("toast");
+  line.textContent = text;
+  line.className = bad ? "shown bad" : "shown";
   clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => (place.className = bad ? "bad" : ""), bad ? 6000 : 2500);
+  toast.timer = setTimeout(() => (line.className = bad ? "bad" : ""), bad ? 6000 : 2500);
 }
 
 function inTurn(work) {
   busy = busy.then(work).catch(async (error) => {
     toast(error.message, true);
-    // the data were run again, or the file was edited: what the page knows is old
+    // a new run or an edited file has made the page's state stale
     if (error.status === 404 || error.status === 409) await load().catch((again) => toast(again.message, true));
   });
   return busy;
@@ -270,10 +270,10 @@ let marked = 0;
 
 function matching(text) {
   const item = current();
-  const classes = state.classes.map((name, place) => ({ name, number: place + 1 })).filter((one) => one.name !== item.label);
+  const classes = state.classes.map((name, index) => ({ name, number: index + 1 })).filter((one) => one.name !== item.label);
   const wanted = text.trim().toLowerCase();
   if (!wanted) return classes.sort((one, other) => (other.name === item.suggested) - (one.name === item.suggested) || one.number - other.number);
-  // a name beats a number: classes may be called 0 to 9
+  // a name takes precedence over a number: classes may be called 0 to 9
   const rank = ({ name, number }) => [name.toLowerCase() === wanted, name.toLowerCase().startsWith(wanted), String(number) === wanted && !numeric(), name.toLowerCase().includes(wanted)].indexOf(true);
   return classes.filter((one) => rank(one) >= 0).sort((one, other) => rank(one) - rank(other) || one.number - other.number);
 }
@@ -285,10 +285,10 @@ function renderOptions() {
   options = matching($("typed").value);
   marked = Math.min(marked, Math.max(0, options.length - 1));
   $("options").replaceChildren(
-    ...options.slice(0, 200).map((one, place) => {
-      const made = element("li", { onclick: () => relabel(one.name) }, ...(numeric() ? [] : [element("i", { textContent: one.number })]), one.name, ...(one.name === item.suggested ? [element("small", { textContent: "suggested" })] : []));
-      made.setAttribute("aria-selected", place === marked);
-      return made;
+    ...options.slice(0, 200).map((one, index) => {
+      const option = element("li", { onclick: () => relabel(one.name) }, ...(numeric() ? [] : [element("i", { textContent: one.number })]), one.name, ...(one.name === item.suggested ? [element("small", { textContent: "suggested" })] : []));
+      option.setAttribute("aria-selected", index === marked);
+      return option;
     }),
     ...(options.length ? [] : [element("li", { textContent: `no class is called “${$("typed").value}”` })]),
   );
@@ -330,10 +330,10 @@ $("note").addEventListener("keydown", (event) => {
     $("note").blur();
   }
 });
-// a note written after the decision belongs to it all the same
+// a note written after the decision still belongs to it
 $("note").addEventListener("change", () => {
-  const said = current().decision;
-  if (said && said.note !== $("note").value.trim()) decide(said.decision, said.label, true);
+  const { decision } = current();
+  if (decision && decision.note !== $("note").value.trim()) decide(decision.decision, decision.label, true);
 });
 
 const COMMANDS = {
@@ -369,9 +369,9 @@ $("keys-button").onclick = () => $("keys").showModal();
 for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 for (const button of document.querySelectorAll("footer button, nav button")) button.addEventListener("mouseup", () => button.blur());
 $("picture").addEventListener("load", () => $("picture").classList.toggle("small", Math.max($("picture").naturalWidth, $("picture").naturalHeight) <= 64));
-// the page was left open over a run
+// the page may have stayed open during a run
 window.addEventListener("focus", () => state && !document.querySelector("dialog[open]") && document.activeElement !== $("note") && load().catch((error) => toast(error.message, true)));
 load().catch((error) => {
   $("message").hidden = false;
-  $("message").replaceChildren(element("h1", { textContent: "The suspects cannot be shown" }), element("p", { textContent: error.message }));
+  $("message").replaceChildren(element("h1", { textContent: "Cannot load the suspects" }), element("p", { textContent: error.message }));
 });
