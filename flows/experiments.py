@@ -30,8 +30,10 @@ from flows.environment import recover, terminable, writes_to
 from flows.training import advance, recover_flow_runs, workspace_tags
 from hallmark.contracts import progress
 from hallmark.contracts.errors import HallmarkError, MachineError
+from hallmark.contracts.names import DEMO
 from hallmark.contracts.runtime import state as private
 from hallmark.experiments import preparation, trial, workers
+from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.display import duration
 from hallmark.pipeline.failures import known
 from hallmark.pipeline.lock import exclusive
@@ -143,6 +145,7 @@ def conduct(
     require_space(*writes_to(root))
     with exclusive(root, f"hallmark {name}"), console.telling():
         recover(root, console)
+        check_sources(STAGES, params, root, made=(DEMO,))
         runs.recover(params["train"].tracking)
         folder = (private(root) / "experiments" / name).resolve()
         folder.mkdir(parents=True, exist_ok=True)

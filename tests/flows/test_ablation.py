@@ -35,7 +35,7 @@ mixup:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> Clone:
+def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path, prefect_server: str) -> Clone:
     """A bad learning rate is planted, which an ablation has to find; two wrong labels give clean something to do."""
     folder = tmp_path_factory.mktemp("ablate")
     source = folder / "source"
@@ -44,7 +44,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path
         (source / "0" / f"{number:03d}.png").rename(source / "1" / f"wrong{number}.png")
     made = make_clone(
         folder / "workspace", home, "preset=quick", f"ingest.source={source}", "train.lr=1e-6", "train.max_epochs=15"
-    )
+    ).served_by(prefect_server)
     (made.root / "conf" / "ablation" / "mine.yaml").write_text(BAD)
     return made
 

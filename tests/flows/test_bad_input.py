@@ -23,8 +23,9 @@ pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Clone:
-    return make_clone(tmp_path_factory.mktemp("bad") / "workspace", home, "preset=quick")
+def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, prefect_server: str) -> Clone:
+    made = make_clone(tmp_path_factory.mktemp("bad") / "workspace", home, "preset=quick")
+    return made.served_by(prefect_server)
 
 
 def refuse(clone: Clone, code: int, *words: str, arguments: tuple[str, ...] = (), command: str = "run") -> str:

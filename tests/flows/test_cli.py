@@ -42,10 +42,10 @@ print("imported:", sorted(name for name in {heavy!r} if name in sys.modules), "e
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> Clone:
+def done(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path, prefect_server: str) -> Clone:
     workspace = make_clone(
         tmp_path_factory.mktemp("cli") / "workspace", home, "preset=quick", f"ingest.source={digits}"
-    )
+    ).served_by(prefect_server)
     run = workspace.hallmark("run")
     assert run.returncode == 0, run.stdout + run.stderr
     return workspace

@@ -31,13 +31,14 @@ COMMAND = ("crossval", "--folds", "3", "--jobs", "2", "--register")
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path) -> Clone:
+def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path, prefect_server: str) -> Clone:
     folder = tmp_path_factory.mktemp("crossval")
     source = folder / "source"
     shutil.copytree(digits, source)
     for number in range(10, 14):  # copies, which must share their original's fold
         shutil.copy(source / "0" / f"{number:03d}.png", source / "0" / f"copy{number}.png")
-    return make_clone(folder / "workspace", home, "preset=quick", f"ingest.source={source}", "clean.duplicates=flag")
+    overrides = ("preset=quick", f"ingest.source={source}", "clean.duplicates=flag")
+    return make_clone(folder / "workspace", home, *overrides).served_by(prefect_server)
 
 
 @pytest.fixture(scope="module")

@@ -133,9 +133,9 @@ def test_doctor_finds_both_and_goes_on(workspace: Clone) -> None:
     assert "params.yaml is valid" in done.stdout
 
 
-def test_a_mistake_of_ours(clone: Callable[..., Clone], digits: Path) -> None:
+def test_a_mistake_of_ours(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
     """Under both engines: the message asks for a report and names the log, which holds the traceback."""
-    here = clone("here", "preset=quick", f"ingest.source={digits}")
+    here = clone("here", "preset=quick", f"ingest.source={digits}").served_by(prefect_server)
     stage = here.root / "tasks" / "ingest.py"
     stage.write_text(stage.read_text() + "\n\ndef run(*_, **__):\n    raise TypeError('planted')\n")
     for done in (here.call("-m", "tasks", "ingest"), here.hallmark("run")):

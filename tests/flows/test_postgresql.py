@@ -83,8 +83,9 @@ def states(database: str) -> list[str]:
         return [str(state) for (state,) in connection.execute(sqlalchemy.text("SELECT state::text FROM trials"))]
 
 
-def test_a_killed_study_goes_on(database: str, clone: Callable[..., Clone], digits: Path) -> None:
-    workspace = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
+def test_a_killed_study_goes_on(database: str, clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
+    made = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
+    workspace = made.served_by(prefect_server)
     command = ["tune", "quick", "--sampler", "random", "--trials", "3", "--no-baseline", "--storage", database]
     workspace.killed(*command, when=lambda: sorted(states(database)) == ["COMPLETE", "RUNNING"], still=True)
 

@@ -31,7 +31,9 @@ def edit(clone: Clone, name: str) -> None:
     path.write_text(path.read_text() + "\n# edited\n")
 
 
-def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable[..., Clone], digits: Path) -> None:
+def test_both_engines_make_the_same_and_neither_redoes_the_other(
+    clone: Callable[..., Clone], digits: Path, prefect_server: str
+) -> None:
     overrides = ("preset=quick", f"ingest.source={digits}")
     one, other = clone("with spaces in its name", *overrides), clone("other", *overrides)
 
@@ -40,6 +42,7 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable
     for expected in ("Stages", "accuracy", "balanced_accuracy", "version 1", "index.html", "ui --backend-store-uri"):
         assert expected in done.stdout, done.stdout
     assert set(ran(one).values()) == {"ran"}
+    one, other = one.served_by(prefect_server), other.served_by(prefect_server)
 
     repro = other.dvc("repro")
     assert repro.returncode == 0, repro.stdout + repro.stderr
@@ -94,8 +97,8 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(clone: Callable
     assert "up to date" in one.dvc("status").stdout
 
 
-def test_dvc_commands_work(clone: Callable[..., Clone], digits: Path, tmp_path: Path) -> None:
-    workspace = clone("workspace", "preset=quick", f"ingest.source={digits}")
+def test_dvc_commands_work(clone: Callable[..., Clone], digits: Path, tmp_path: Path, prefect_server: str) -> None:
+    workspace = clone("workspace", "preset=quick", f"ingest.source={digits}").served_by(prefect_server)
     assert workspace.hallmark("run").returncode == 0
     workspace.git("add", "--all")
     workspace.git("commit", "--quiet", "--message=first run")
