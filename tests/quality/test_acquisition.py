@@ -104,10 +104,9 @@ def test_a_few_odd_images_are_no_variance() -> None:
     assert all(entry["even"] for entry in acquisition.advice(images(width=odd, height=odd)))
 
 
-@pytest.mark.parametrize("column", ["format", "width"])
-def test_a_camera_per_class_is_seen_by_format_or_size(column: str) -> None:
-    values: list[Any] = {"format": ["PNG", "JPEG"], "width": [64, 65]}[column]
-    entry = topic("camera", images(**{column: values * 20}))
+@pytest.mark.parametrize("columns", [{"format": ["PNG", "JPEG"] * 20}, {"width": [64, 65] * 20}])
+def test_a_camera_per_class_is_seen_by_format_or_size(columns: dict[str, Any]) -> None:
+    entry = topic("camera", images(**columns))
     assert not entry["even"]
     assert entry["measures"]["explained_by_source"] == 1.0
     assert "100%" in entry["words"]
