@@ -64,8 +64,8 @@ class Report:
 
 def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
     """Writes plan.parquet and plan.json. Raises GateRefused where there is nothing to train on."""
+    from hallmark.contracts.reasons import having
     from hallmark.contracts.tables import DECISIONS, SPLIT, read_table
-    from hallmark.quality.flags import having
     from hallmark.sampling.plan import make
 
     table = read_table(split / "split.parquet", SPLIT)

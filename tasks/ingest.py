@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
+from hallmark.contracts.reasons import counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,9 +121,7 @@ def run(params: Params, *, ingest: Path) -> Report:
         splits=_counts(manifest["given_split"]),
         groups=int(manifest["group"].nunique()),
         metadata=[name.removeprefix("meta_") for name in manifest.columns if name.startswith("meta_")],
-        reasons=dict(
-            sorted(Counter(reason for cell in manifest["reasons"] for reason in cell.split(";") if reason).items())
-        ),
+        reasons=dict(sorted(counts(manifest["reasons"]).items())),
         depth=asdict(samples),
         unwatched=files.unwatched(params.source, params.images),
         shards=len({place.shard for place in files.stored.values()}),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require, runtime
 from hallmark.contracts.errors import GateRefused
+from hallmark.contracts.reasons import adding, having
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +123,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 
     from hallmark.contracts import progress
     from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
-    from hallmark.quality import flags, rows, set_gate, set_summary
+    from hallmark.quality import rows, set_gate, set_summary
     from hallmark.quality.acquisition import advice
     from hallmark.quality.drift import compare, read_accepted
     from hallmark.quality.expectations import check, render_data_docs
@@ -146,7 +147,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     render_data_docs(store, runtime.state() / "data_docs")
     chosen = [*params.quarantine, *(["missing_value"] if params.missing == "quarantine" else [])]
     reasons, quarantined = rows.quarantine(table["path"], reasons, checked, chosen=chosen)
-    kept_by_review = rows.endorsed(table, decisions) & quarantined & ~flags.having(reasons, rows.WITHOUT_CLASS)
+    kept_by_review = rows.endorsed(table, decisions) & quarantined & ~having(reasons, rows.WITHOUT_CLASS)
     quarantined &= ~kept_by_review
 
     gate = set_gate.judge(
@@ -159,7 +160,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
         quarantine_small=params.on_small_class == "quarantine",
         refusals=checked.refusals,
     )
-    reasons = flags.add(reasons, {"class_too_small": gate.too_small})
+    reasons = adding(reasons, {"class_too_small": gate.too_small})
     table = table.assign(reasons=reasons, quarantined=quarantined | gate.too_small)
     usable = table[~table["quarantined"]]
     report = Report(

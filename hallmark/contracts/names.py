@@ -20,51 +20,6 @@ PREDICTION = ("path", "repeat", "fold", "label", "predicted")
 
 FATES = ("kept", "flagged", "relabelled", "removed", "quarantined")
 
-REASONS = (
-    "empty_file",
-    "not_an_image",
-    "truncated",
-    "corrupt",
-    "stray_file",
-    "unreadable_file",
-    "outside_source",
-    "multi_frame",
-    "split_leak",
-    "missing_value",
-    "group_capped",
-    "noisy",
-    "decompression_bomb",
-    "unsupported_format",
-    "too_small",
-    "too_large",
-    "extreme_aspect",
-    "blank",
-    "too_dark",
-    "too_bright",
-    "blurry",
-    "low_contrast",
-    "exact_duplicate",
-    "near_duplicate",
-    "conflicting_duplicate",
-    "outlier",
-    "label_issue",
-    "unlabelled",
-    "class_too_small",
-    "excluded_by_review",
-    "relabelled_by_review",
-)
-
-
-def join_reasons(reasons: list[str] | set[str] | tuple[str, ...]) -> str:
-    """Reasons as one ``;``-joined string, each once, in the order of :data:`REASONS`.
-
-    >>> join_reasons({"blurry", "too_dark"})
-    'too_dark;blurry'
-    """
-    unknown = set(reasons) - set(REASONS)
-    assert not unknown, f"not in the closed list of reasons: {sorted(unknown)}"
-    return ";".join(reason for reason in REASONS if reason in set(reasons))
-
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
     """The column of each class: its name, or ``probability_<name>`` where a fixed column has that name.

@@ -2,7 +2,7 @@
 
 Every table is a Parquet file sorted by ``path``; ``path`` is the ledger's: relative to the source, POSIX.
 A nullable text column is dtype ``string`` with ``pd.NA``; reasons are ``;``-joined words of
-:data:`hallmark.contracts.names.REASONS`, empty if none.
+:data:`hallmark.contracts.reasons.REASONS`, empty if none.
 """
 
 from __future__ import annotations

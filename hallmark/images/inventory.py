@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hallmark.contracts.names import join_reasons
 from hallmark.contracts.progress import counted
+from hallmark.contracts.reasons import join_reasons
 from hallmark.images.depth import candidate
 from hallmark.images.labels import settled
 from hallmark.images.shards import write

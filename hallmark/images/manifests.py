@@ -199,7 +199,7 @@ def _label(value: Value) -> str | None:
 def refusal(name: str, faults: Sequence[str], remedies: Sequence[str]) -> InputError:
     """The refusal of a table with faulty rows: the first of them, and each remedy once."""
     shown = [*faults[:5], *([f"and {len(faults) - 5} more"] if len(faults) > 5 else [])]
-    return InputError(f"ingest.source: {name}: " + "; ".join(shown), remedy="; ".join(dict.fromkeys(remedies)))
+    return InputError(f"ingest.source: {name}: " + "; ".join(shown), remedy=remedies)
 
 
 def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[str, Value]]:

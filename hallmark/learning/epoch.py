@@ -59,7 +59,7 @@ class EpochRecorder:
     def __init__(self, plan: TrainingPlan, *, validation: Validation | None, log: Log) -> None:
         self._plan, self._validation, self._log = plan, validation, log
         self._every = -(-plan.resolved.epochs // PICTURED)
-        self._warned: set[str] = set()
+        self._warned: set[monitoring.Warned] = set()
 
     def close(
         self, train_step: TrainStep, sums: Sequence[float], state: TrainingState, *, lr: float
@@ -94,8 +94,8 @@ class EpochRecorder:
     def _warn(self, state: TrainingState) -> None:
         """Logs each kind of warning once."""
         plan = self._plan
-        for warning in monitoring.warnings(state.history, guessing=plan.loss.guessing, lr=plan.resolved.lr):
-            kind = warning.split(":")[0]
+        warnings = monitoring.warnings(state.history, guessing=plan.loss.guessing, lr=plan.resolved.lr)
+        for kind, warning in warnings.items():
             if kind not in self._warned:
                 self._warned.add(kind)
                 _log.warning("epoch %d: %s", len(state.history), warning)

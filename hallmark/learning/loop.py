@@ -110,7 +110,7 @@ class _Training:
     def _warnings(self) -> list[str]:
         resolved, diverged = self.plan.resolved, self.state.diverged
         warnings = [
-            *monitoring.warnings(self.state.history, guessing=self.plan.loss.guessing, lr=resolved.lr),
+            *monitoring.warnings(self.state.history, guessing=self.plan.loss.guessing, lr=resolved.lr).values(),
             *monitoring.without_effect(resolved, steps=self.total, has_muon=self.train_step.has_muon),
         ]
         return [monitoring.lost(diverged, lr=resolved.lr), *warnings] if diverged else warnings

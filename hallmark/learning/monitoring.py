@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,17 @@ VANISHING = 1e-4  # mean gradient of the first layer by that of the last
 EXPLODING = 1e3  # gradient norm
 GAP = 0.15  # accuracy
 ROSE = 1.5  # training loss by its least, or its least by that of guessing
+
+
+class Warned(StrEnum):
+    """What goes wrong in a training."""
+
+    DIVERGENCE = auto()
+    NOT_LEARNING = auto()
+    DEAD_ACTIVATIONS = auto()
+    VANISHING_GRADIENTS = auto()
+    EXPLODING_GRADIENTS = auto()
+    OVERFITTING = auto()
 
 
 @torch.no_grad()
@@ -92,52 +104,52 @@ def without_effect(resolved: Resolved, *, steps: int, has_muon: bool) -> list[st
     return warnings
 
 
-def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> list[str]:
-    """What a beginner should know of this training; each names the setting that helps.
+def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> dict[Warned, str]:
+    """What a beginner should know of this training, by kind; each names the setting that helps.
 
     ``guessing`` is the loss of the best answer that looks at no image.
     """
     if not history:
-        return []
-    messages: list[str] = []
+        return {}
+    messages: dict[Warned, str] = {}
     losses = [row["train_loss"] for row in history]
     last, least = losses[-1], min(losses)
     if last > ROSE * least and last - least > 0.1:
-        messages.append(
+        messages[Warned.DIVERGENCE] = (
             f"Divergence: the training loss rose from {least:.3g} to {last:.3g}, so the steps are too long; lower "
             f"train.lr (now {lr:g})."
         )
     elif least > ROSE * guessing:
-        messages.append(
+        messages[Warned.DIVERGENCE] = (
             f"Divergence: the training loss never came below {least:.3g}, and guessing gives {guessing:.3g}, so the "
             f"steps are too long; lower train.lr (now {lr:g})."
         )
     elif len(history) >= 5 and least > 0.95 * guessing:
-        messages.append(
+        messages[Warned.NOT_LEARNING] = (
             f"The network hardly learns: its training loss stays at {least:.3g}, and guessing gives "
             f"{guessing:.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."
         )
     stuck = [row["inactive_units"] for row in history if row["inactive_units"] is not None]
     if stuck and stuck[-1] > INACTIVE:
-        messages.append(
+        messages[Warned.DEAD_ACTIVATIONS] = (
             f"Dead activations: {stuck[-1]:.0%} of the units give the same output for every image; lower train.lr or "
             "choose model.activation gelu or silu."
         )
     balances = [row["gradient_balance"] for row in history if row["gradient_balance"] is not None]
     median = sorted(balances)[len(balances) // 2] if balances else 1.0
     if median < VANISHING:
-        messages.append(
+        messages[Warned.VANISHING_GRADIENTS] = (
             f"Vanishing gradients: the first layer's are {median:.1g} of the last layer's, so it hardly learns; "
             "choose model.norm batch, model.activation relu or gelu, or fewer layers."
         )
     norms = [row["gradient_norm"] for row in history]
     if max(norms) > EXPLODING:
-        messages.append(
+        messages[Warned.EXPLODING_GRADIENTS] = (
             f"Exploding gradients: their norm reached {max(norms):.3g}; lower train.lr or set train.clip_norm to 1."
         )
     row = history[-1]
     if row["val_accuracy"] is not None and row["train_accuracy"] - row["val_accuracy"] > GAP:
-        messages.append(
+        messages[Warned.OVERFITTING] = (
             f"Overfitting: {row['train_accuracy']:.0%} of the training images are right, but only "
             f"{row['val_accuracy']:.0%} of the validation images; more images, stronger augmentation, model.dropout or "
             "train.weight_decay help."

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hallmark.contracts.errors import InputError
-from hallmark.contracts.names import join_reasons
+from hallmark.contracts.reasons import add_reasons, having, join_reasons, split_reasons, without_reasons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,10 @@ def start(split: pd.DataFrame, measurements: pd.DataFrame, review: pd.DataFrame)
     """
     table = split.drop(columns="reasons").copy()
     seen = dict(zip(measurements["path"], measurements["reasons"], strict=True))
-    table["reasons"] = [_joined(seen[path], found) for path, found in zip(split["path"], split["reasons"], strict=True)]
+    table["reasons"] = [
+        join_reasons(split_reasons(seen[path]) + split_reasons(found))
+        for path, found in zip(split["path"], split["reasons"], strict=True)
+    ]
     table["found_label"] = table["label"]
     table["weight"] = 1.0
     table["outlier_score"] = np.nan
@@ -73,15 +76,15 @@ def remove_copies(table: pd.DataFrame) -> Mask:
     A person may have dropped the representative, or kept another member: then the survivor is the person's, or the next
     copy, which loses its reason. Clusters with conflicting labels are left to :func:`settle_conflicts`.
     """
-    conflicting = _carries(table, ["conflicting_duplicate"])
-    copy = _carries(table, COPY) & ~conflicting
+    conflicting = having(table["reasons"], ["conflicting_duplicate"])
+    copy = having(table["reasons"], COPY) & ~conflicting
     standing = table["representative"] & (table["fate"] != "removed")
     standing |= table["decided"] & (table["fate"] != "removed")
     has_survivor = standing.groupby(table["cluster"]).transform("any").to_numpy(bool)
     candidates = copy & open_in_train(table)
     heirs = table[candidates & ~has_survivor].groupby("cluster")["path"].min()
     heir = table["path"].isin(heirs).to_numpy(bool)
-    table.loc[heir, "reasons"] = [_without(text, set(COPY)) for text in table.loc[heir, "reasons"]]
+    table.loc[heir, "reasons"] = [without_reasons(text, *COPY) for text in table.loc[heir, "reasons"]]
     table.loc[heir, "fate"] = table.loc[heir, "reasons"].map(lambda text: "flagged" if text else "kept")
     removed = candidates & ~heir
     table.loc[removed, "fate"] = "removed"
@@ -95,7 +98,7 @@ def settle_conflicts(table: pd.DataFrame, label: NDArray[np.int64], probabilitie
     Without probabilities ``[images, classes]``, or where the classifier gives none of the labels, all are removed, but
     where a person decided about a member that stays: then the rest goes.
     """
-    candidates = _carries(table, ["conflicting_duplicate"]) & open_in_train(table)
+    candidates = having(table["reasons"], ["conflicting_duplicate"]) & open_in_train(table)
     by_person = (table["decided"] & (table["fate"] != "removed")).groupby(table["cluster"]).transform("any").to_numpy()
     removed = candidates.copy()
     if probabilities is not None:
@@ -147,20 +150,20 @@ def within_share(candidates: Mask, score: NDArray[np.float64], label: pd.Series,
 def name_stages(table: pd.DataFrame) -> None:
     """``stage``: clean where a person's or a detector's word or a removal decided, else who flagged first."""
     table["stage"] = [
-        _stage(fate, set(reasons.split(";"))) for fate, reasons in zip(table["fate"], table["reasons"], strict=True)
+        _stage(fate, set(split_reasons(reasons))) for fate, reasons in zip(table["fate"], table["reasons"], strict=True)
     ]
 
 
 def add(table: pd.DataFrame, rows: Mask, reason: str) -> None:
     """Adds a reason to some rows."""
-    table.loc[rows, "reasons"] = [_joined(reasons, reason) for reasons in table.loc[rows, "reasons"]]
+    table.loc[rows, "reasons"] = [add_reasons(reasons, reason) for reasons in table.loc[rows, "reasons"]]
 
 
 def suspects(table: pd.DataFrame, *, most: int) -> list[dict[str, Any]]:
     """The worst of each finding, for a person to look at: half outliers, half labels."""
     rows = []
     for reason, column, ascending in (("outlier", "outlier_score", False), ("label_issue", "label_quality", True)):
-        found = table[table["reasons"].str.split(";").map(lambda reasons, reason=reason: reason in reasons)]
+        found = table[having(table["reasons"], [reason])]
         for row in found.sort_values([column, "path"], ascending=[ascending, True]).head(most // 2).itertuples():
             suggested = row.suggested_label
             rows.append(
@@ -185,16 +188,3 @@ def _stage(fate: str, reasons: set[str]) -> str:
     if reasons - _OWN - _BY_SPLIT:
         return "validate"
     return "split" if reasons & _BY_SPLIT else "clean"
-
-
-def _carries(table: pd.DataFrame, reasons: tuple[str, ...] | list[str]) -> Mask:
-    wanted = set(reasons)
-    return np.array([bool(wanted & set(text.split(";"))) for text in table["reasons"]], bool)
-
-
-def _joined(*texts: str) -> str:
-    return join_reasons({reason for text in texts for reason in text.split(";")} - {""})
-
-
-def _without(text: str, reasons: set[str]) -> str:
-    return join_reasons(set(text.split(";")) - reasons - {""})

@@ -15,6 +15,7 @@ import pandas as pd
 
 from hallmark.contracts import progress
 from hallmark.contracts.names import NO_FOLDER, SPLITS, probability_columns
+from hallmark.contracts.reasons import having
 from hallmark.contracts.runtime import workers
 from hallmark.quality import decisions, embedding, labels, outliers, thumbnails
 from hallmark.quality.predictions import read_predictions
@@ -68,8 +69,7 @@ class _Detection:
         self.classes, self.label = np.unique(table["label"].to_numpy(object), return_inverse=True)
         train = (table["split"] == "train").to_numpy(bool)
         self.standing: Mask = train & (table["fate"] != "removed").to_numpy(bool)
-        conflicting = table["reasons"].str.contains("conflicting_duplicate").to_numpy(bool)
-        self.certain: Mask = self.standing & ~conflicting
+        self.certain: Mask = self.standing & ~having(table["reasons"], ["conflicting_duplicate"])
         self.outcome = Detected()
 
     def has_two_classes(self, rows: Mask) -> bool:

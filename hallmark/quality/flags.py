@@ -14,14 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from hallmark.contracts.names import REASONS
 from hallmark.statistics.robust import centre
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
+    import pandas as pd
     from numpy.typing import NDArray
 
 # the least robust deviation a set is taken to have: one of 256 greys, or a tenth of a factor of e
@@ -90,26 +87,3 @@ def standing(values: NDArray[np.float64], telling: NDArray[np.bool_], *, log: bo
     numbers = np.log(np.maximum(values, LEAST_VALUE_OF_LOG)) if log else values
     middle, deviation = centre(numbers[telling])
     return np.nan_to_num((numbers - middle) / max(deviation, LEAST_DEVIATION_OF_LOG if log else LEAST_DEVIATION))
-
-
-def add(reasons: pd.Series, flags: Mapping[str, NDArray[np.bool_]]) -> pd.Series:
-    """``;``-joined reasons with the flagged ones added, in the closed list's order."""
-    marks = {name: np.zeros(len(reasons), bool) for name in REASONS}
-    found = reasons.fillna("").to_numpy(object)
-    for row in np.flatnonzero(found != ""):
-        for name in found[row].split(";"):
-            marks[name][row] = True
-    for name, rows in flags.items():
-        marks[name] |= rows
-    joined = np.full(len(reasons), "", object)
-    for name in REASONS:
-        for row in np.flatnonzero(marks[name]):
-            joined[row] += f";{name}" if joined[row] else name
-    return pd.Series(joined, index=reasons.index, dtype="string")
-
-
-def having(reasons: pd.Series, wanted: Iterable[str]) -> NDArray[np.bool_]:
-    """Rows that carry any of the wanted reasons: bool [rows]."""
-    chosen = set(wanted)
-    which, texts = pd.factorize(reasons)  # of many rows there are few different texts
-    return np.array([not chosen.isdisjoint(text.split(";")) for text in texts], bool)[which]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from hallmark.contracts.names import FATES, SPLITS, join_reasons
+from hallmark.contracts.names import FATES, SPLITS
+from hallmark.contracts.reasons import join_reasons, split_reasons
 from hallmark.contracts.tables import LEDGER, conform
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
     assert rows["quarantined"].notna().all(), "a file of the manifest was not measured"
     out = rows["quarantined"].astype(bool)
     rows["reasons"] = [
-        _union(first, second) for first, second in zip(rows["found_by_ingest"], rows["reasons"], strict=True)
+        join_reasons(split_reasons(first) + split_reasons(second))
+        for first, second in zip(rows["found_by_ingest"], rows["reasons"], strict=True)
     ]
     decided = set(decisions["path"])
     assert decided == set(rows.loc[~out, "path"]), "the decisions are not those of the images left"
@@ -55,7 +57,7 @@ def reconcile(ledger: pd.DataFrame, *, found: int) -> dict[str, int]:
     assert ((ledger["stage"] == "") == kept).all(), "the deciding stage is named exactly where something was decided"
     assert ((ledger["reasons"] == "") == kept).all(), "reasons are given exactly where something was decided"
     for reasons in ledger["reasons"].unique():
-        join_reasons(set(reasons.split(";")) - {""})
+        join_reasons(split_reasons(reasons))
     return counts
 
 
@@ -69,8 +71,8 @@ def fates_by(ledger: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
 
 def fates_by_reason(ledger: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Files per reason and fate; a file counts with each of its reasons."""
-    single = ledger.assign(reason=ledger["reasons"].str.split(";")).explode("reason")
-    return fates_by(single[single["reason"] != ""], "reason")
+    single = ledger.assign(reason=ledger["reasons"].map(split_reasons)).explode("reason")
+    return fates_by(single[single["reason"].notna()], "reason")
 
 
 def write(ledger: pd.DataFrame, path: Path) -> None:
@@ -82,7 +84,3 @@ def read(path: Path) -> pd.DataFrame:
     """What :func:`write` wrote: all columns text, empty where nothing is known."""
     frame = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
     return conform(frame, LEDGER)
-
-
-def _union(*joined: str) -> str:
-    return join_reasons({reason for text in joined for reason in text.split(";")} - {""})

@@ -8,6 +8,7 @@ import pandas as pd
 
 from hallmark.contracts import tables
 from hallmark.contracts.errors import InputError
+from hallmark.contracts.reasons import split_reasons
 from hallmark.images.shards import Reader
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def save_quarantined(root: Path, folder: Path) -> tuple[int, list[str]]:
     kept = rows[rows["shard"] >= 0]
     with Reader(root / "data" / "ingest") as reader:
         for path, reasons, shard, row in kept[["path", "reasons", "shard", "row"]].itertuples(index=False, name=None):
-            target = folder / reasons.split(";")[0] / _inside(path)
+            target = folder / split_reasons(reasons)[0] / _inside(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(reader.read(int(shard), int(row)))
     return len(kept), without

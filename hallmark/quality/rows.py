@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hallmark.contracts.reasons import adding, having
 from hallmark.quality import flags
-from hallmark.quality.flags import add, having
 from hallmark.quality.missing import incomplete
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def reasons_of(table: pd.DataFrame, manifest: pd.DataFrame, *, missing: str, **l
     gaps = incomplete(manifest) & ~having(manifest["reasons"], UNUSABLE)
     marks["missing_value"] = gaps & (missing != "keep")
     marks["unlabelled"] = table["label"].isna().to_numpy() & ~having(manifest["reasons"], ["stray_file"])
-    return add(manifest["reasons"], marks)
+    return adding(manifest["reasons"], marks)
 
 
 def frames(
@@ -81,7 +81,7 @@ def quarantine(
     out = having(reasons, UNUSABLE)
     for (severity, reason), paths in checked.failing.items():
         rows = path.isin(paths).to_numpy()
-        reasons = add(reasons, {reason: rows})
+        reasons = adding(reasons, {reason: rows})
         if severity == "critical":
             out = out | rows
     return reasons, out | having(reasons, chosen)

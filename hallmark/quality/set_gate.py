@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hallmark.quality.flags import having
+from hallmark.contracts.reasons import having
 
 if TYPE_CHECKING:
     import pandas as pd

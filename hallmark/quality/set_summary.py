@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hallmark.contracts.names import REASONS
+from hallmark.contracts.reasons import REASONS, having
 from hallmark.contracts.tables import LEDGER, conform
-from hallmark.quality.flags import having
 
 MEASURES = ("brightness", "contrast", "sharpness", "noise")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
-from hallmark.contracts.names import REASONS
+from hallmark.contracts.reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.names import FATES, REASONS, SPLITS
+from hallmark.contracts.names import FATES, SPLITS
+from hallmark.contracts.reasons import REASONS, having
 from hallmark.reporting import charts, galleries, words
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _reasons(files: pd.DataFrame) -> list[dict[str, Any]]:
     """One row per reason that occurs: its description and its number of files by fate."""
     rows = []
     for reason in REASONS:
-        carrying = files[(";" + files["reasons"] + ";").str.contains(f";{reason};", regex=False)]
+        carrying = files[having(files["reasons"], [reason])]
         if len(carrying):
             fates = carrying["fate"].value_counts()
             rows.append(
@@ -102,7 +103,7 @@ def _classes(inputs: Inputs) -> list[dict[str, Any]]:
 def _review(inputs: Inputs) -> dict[str, Any]:
     """The human decisions: how many were applied, rescued an image, or no longer match their file."""
     files, review = inputs.files, inputs.reports["clean"]["review"]
-    by_person = files["reasons"].str.contains("_by_review", regex=False)
+    by_person = having(files["reasons"], ["excluded_by_review", "relabelled_by_review"])
     return {
         "decisions": review["decisions"],
         "applied": review["applied"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hallmark.contracts.names import REASONS
+from hallmark.contracts.reasons import REASONS, has_reason, having, split_reasons
 from hallmark.reporting import pictures, words
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def of_fate(files: pd.DataFrame, fate: str, reader: Reader, *, most: int, side: 
     """Images of one fate: round-robin over the reasons, most doubtful first."""
     chosen = files[files["fate"] == fate]
     ranks = {reason: rank for rank, reason in enumerate(REASONS)}
-    ranked = chosen.assign(order=[ranks.get(joined.split(";")[0], len(REASONS)) for joined in chosen["reasons"]])
+    first = [next(iter(split_reasons(text)), "") for text in chosen["reasons"]]
+    ranked = chosen.assign(order=[ranks.get(reason, len(REASONS)) for reason in first])
     ranked = ranked.sort_values(
         ["order", "label_quality", "outlier_score", "path"], ascending=[True, True, False, True], kind="stable"
     )
@@ -53,7 +54,7 @@ def of_fate(files: pd.DataFrame, fate: str, reader: Reader, *, most: int, side: 
 def clusters(files: pd.DataFrame, reader: Reader, *, most: int, side: int) -> list[list[Tile]]:
     """The largest duplicate clusters, conflicting labels first, at most six images of each."""
     several = files[files["cluster_size"].fillna(1) > 1]
-    several = several.assign(conflict=several["reasons"].str.contains("conflicting_duplicate"))
+    several = several.assign(conflict=having(several["reasons"], ["conflicting_duplicate"]))
     ranked = (
         several.groupby("cluster")
         .agg(conflict=("conflict", "any"), size=("path", "size"))
@@ -103,7 +104,7 @@ def _tile(row: Mapping[Any, Any], reader: Reader, side: int) -> Tile:
         title = f"{title} → {used}"
     note = words.reasons_in_words(row["reasons"])
     suggested = row["suggested_label"]
-    if "label_issue" in row["reasons"] and isinstance(suggested, str) and suggested:
+    if has_reason(row["reasons"], "label_issue") and isinstance(suggested, str) and suggested:
         note += f" (more like {suggested})"
     if row["split"]:
         note = f"{note or 'kept'} · {row['split']}"

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import durable
-from hallmark.contracts.names import FATES, REASONS
+from hallmark.contracts.names import FATES
+from hallmark.contracts.reasons import counts
 from hallmark.contracts.runtime import state
 from hallmark.reporting import words
 from hallmark.reporting.templating import environment
@@ -73,16 +74,11 @@ def _files(ledger: pd.DataFrame | None) -> dict[str, Any] | None:
     if ledger is None:
         return None
     text = ledger.astype("string").fillna("")
-    joined = ";" + text["reasons"] + ";"
     marked = text[text["reasons"] != ""]
     return {
         "n_files": len(text),
         "fates": [(fate, int((text["fate"] == fate).sum()), words.FATES[fate]) for fate in FATES],
-        "reasons": [
-            (reason, words.REASONS[reason], n)
-            for reason in REASONS
-            if (n := int(joined.str.contains(f";{reason};", regex=False).sum()))
-        ],
+        "reasons": [(reason, words.REASONS[reason], n) for reason, n in counts(text["reasons"]).items()],
         "marked": len(marked),
         "rows": [
             {"path": path, "label": label, "fate": fate, "why": words.reasons_in_words(reasons)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts.reasons import split_reasons
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -64,7 +66,7 @@ def reasons_in_words(joined: str) -> str:
     >>> reasons_in_words("too_dark;exact_duplicate")
     'too dark, a copy of another image'
     """
-    return ", ".join(REASONS[reason] for reason in joined.split(";") if reason)
+    return ", ".join(REASONS[reason] for reason in split_reasons(joined))
 
 
 def fixed(value: float, digits: int, *, sign: bool = False) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from hallmark.contracts import tables
 from hallmark.contracts.errors import InputError
+from hallmark.contracts.reasons import has_reason, having, split_reasons
 from hallmark.images.decoding import REASONS as UNDECODABLE
 from hallmark.quality import ledger as books
 
@@ -123,7 +124,7 @@ def _refused_files(paths: Mapping[str, Path]) -> pd.DataFrame:
     manifest = tables.read_table(paths["ingest"], tables.MANIFEST)[["path", "label", "sha256", "shard", "row"]]
     book = books.read(paths["refused"])[["path", "split", "fate", "reasons"]]
     files = manifest.merge(book, on="path")
-    unreadable = [bool(_UNDECIDABLE - {"class_too_small"} & set(text.split(";"))) for text in files["reasons"]]
+    unreadable = having(files["reasons"], _UNDECIDABLE - {"class_too_small"})
     # sizes are unknown: 1 marks an image that can be shown
     side = np.where(unreadable, 0, 1)
     return _filled(
@@ -151,7 +152,7 @@ def _suspects(files: pd.DataFrame, decisions: Mapping[str, Decision]) -> tuple[S
     candidates = files[decidable & ((files["reasons"] != "") | files.index.isin(list(decisions)))]
     clusters = files[files["cluster"] != ""].groupby("cluster").groups
     rows: list[dict[Any, Any]] = candidates.to_dict("records")
-    limit = min((row["outlier_score"] for row in rows if "outlier" in row["reasons"].split(";")), default=1.0)
+    limit = min((row["outlier_score"] for row in rows if has_reason(row["reasons"], "outlier")), default=1.0)
     ranked = []
     for path, row in zip(candidates.index, rows, strict=True):
         kind, severity = _rank(row, limit)
@@ -168,7 +169,7 @@ def _suspects(files: pd.DataFrame, decisions: Mapping[str, Decision]) -> tuple[S
 
 def _rank(row: Mapping[Any, Any], limit: float) -> tuple[str, float]:
     """The kind and severity of the worst finding; an empty kind if no decision can change anything."""
-    reasons = set(row["reasons"].split(";")) - {""}
+    reasons = set(split_reasons(row["reasons"]))
     if reasons & _UNDECIDABLE:
         return "", 0.0
     ranks = [("", 0.0)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hallmark.contracts.names import SPLITS, join_reasons
+from hallmark.contracts.names import SPLITS
+from hallmark.contracts.reasons import counts, join_reasons
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,13 +50,13 @@ def clusters(images: pd.DataFrame) -> dict[str, int]:
     several = images[images["cluster_size"] > 1]
     contents = several.groupby("cluster")["pixel_hash"].nunique()
     labels = several.groupby("cluster")["label"].nunique()
-    reasons = several["reasons"].str
+    by_reason = counts(several["reasons"])
     return {
         "exact_clusters": int((contents == 1).sum()),
         "near_clusters": int((contents > 1).sum()),
         "conflicting_clusters": int((labels > 1).sum()),
         "images": len(several),
-        "exact_duplicates": int(reasons.contains("exact_duplicate").sum()),
-        "near_duplicates": int(reasons.contains("near_duplicate").sum()),
-        "conflicting_duplicates": int(reasons.contains("conflicting_duplicate").sum()),
+        "exact_duplicates": by_reason.get("exact_duplicate", 0),
+        "near_duplicates": by_reason.get("near_duplicate", 0),
+        "conflicting_duplicates": by_reason.get("conflicting_duplicate", 0),
     }

@@ -75,8 +75,8 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             try:
                 self.classifier.probabilities([data])
             except ValueError as error:
-                # the classifier counts the images it was given: here one
-                errors[place] = str(error).removeprefix("image 0 ")
+                # the classifier counts the images it was given, here one; its cause does not
+                errors[place] = str(error.__cause__ or error)
         return self.classifier.probabilities(
             [data for data, error in zip(images, errors, strict=True) if data is not None and error is None]
         )

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from hallmark.contracts.errors import Fault, GateRefused, HallmarkError, InputError, MachineError
 
 
@@ -23,6 +25,35 @@ def test_errors_travel_between_processes_with_their_fields() -> None:
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is type(error)
         assert (str(copy), copy.message, copy.remedies) == (str(error), error.message, error.remedies)
+
+
+def test_a_fault_takes_the_name_and_the_line_of_whoever_knows_them() -> None:
+    fault = Fault("lr is 2, above 1", "give 1", field="lr").at("train.lr", "params.yaml, line 3")
+    assert str(fault) == "params.yaml, line 3: train.lr is 2, above 1; give 1"
+    assert (fault.field, fault.advice) == ("train.lr", "train.lr is 2, above 1; give 1")
+    assert str(Fault("no image").at("train.lr", "line 3")) == "line 3: no image"
+    with pytest.raises(AssertionError):
+        Fault("is 2", field="lr")
+
+
+def test_an_error_is_renamed_in_place() -> None:
+    for faults in ([Fault("a is 1", "x", "a")], [Fault("a is 1", "x", "a"), Fault("none", "y")]):
+        error = InputError.of(faults, head="f has ")
+        before = error.remedies
+        error.rename(lambda field: f"train.{field}")
+        assert "train.a is 1; x" in str(error)
+        assert "train.a is 1" in error.message
+        assert error.remedies == before
+        assert error.faults[0].field == "train.a"
+    assert str(error) == "f has 2 faults:\n  train.a is 1; x\n  none; y"
+    plain = GateRefused("refused", remedy=["p", "q"], story={"n": 1})
+    plain.rename(lambda field: f"train.{field}")
+    assert (str(plain), plain.message, plain.remedies, plain.story) == (
+        "refused; p; q",
+        "refused",
+        ("p", "q"),
+        {"n": 1},
+    )
 
 
 def test_one_fault_is_told_as_itself() -> None:

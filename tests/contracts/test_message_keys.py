@@ -63,9 +63,14 @@ def named_in_texts() -> list[Named]:
     return [
         Named(key, f"{path.relative_to(ROOT)}:{number}")
         for path in texts
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for number, line in enumerate(_without_scripts(path.read_text(encoding="utf-8")).splitlines(), 1)
         for key in KEY.findall(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", line))
     ]
+
+
+def _without_scripts(text: str) -> str:
+    """A page without its scripts, whose objects have attributes; the lines keep their numbers."""
+    return re.sub(r"<script.*?</script>", lambda script: "\n" * script[0].count("\n"), text, flags=re.DOTALL)
 
 
 def exists(key: str) -> bool:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from hallmark.contracts import names
+from hallmark.contracts import reasons
 from hallmark.images import decoding
 from hallmark.images.decoding import FORMATS, REASONS, Undecodable, decode, prepare, prepare_pixels
 
@@ -349,7 +349,7 @@ def test_anything_decodes_or_is_undecodable(data: bytes) -> None:
 
 
 def test_reasons_are_in_the_closed_list_and_errors_cross_processes() -> None:
-    assert set(REASONS) <= set(names.REASONS)
+    assert set(REASONS) <= set(reasons.REASONS)
     again = pickle.loads(pickle.dumps(Undecodable("corrupt", "why")))
     assert (again.reason, again.detail, str(again)) == ("corrupt", "why", "corrupt: why")
 

@@ -21,6 +21,7 @@ from hallmark.images import shards
 from hallmark.images.decoding import prepare
 from hallmark.learning import devices, monitoring, pixels
 from hallmark.learning.checkpoints import FILE, KEEP, Checkpoints, key_of
+from hallmark.learning.monitoring import Warned
 from hallmark.learning.pixels import Item
 from hallmark.models.build import build
 from tests.learning.workspace import png
@@ -249,24 +250,24 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("history", "words"),
+    ("history", "kind", "words"),
     [
-        ([row(), row(train_loss=1.2)], "Divergence: the training loss rose from 0.3 to 1.2"),
-        ([row(train_loss=2.3)] * 6, "hardly learns"),
-        ([row(inactive_units=0.7)], "Dead activations: 70%"),
-        ([row(gradient_balance=1e-6)] * 3, "Vanishing gradients"),
-        ([row(gradient_norm=5e4)], "Exploding gradients"),
-        ([row(train_accuracy=1.0, val_accuracy=0.6)], "Overfitting: 100% of the training images"),
+        ([row(), row(train_loss=1.2)], Warned.DIVERGENCE, "Divergence: the training loss rose from 0.3 to 1.2"),
+        ([row(train_loss=2.3)] * 6, Warned.NOT_LEARNING, "hardly learns"),
+        ([row(inactive_units=0.7)], Warned.DEAD_ACTIVATIONS, "Dead activations: 70%"),
+        ([row(gradient_balance=1e-6)] * 3, Warned.VANISHING_GRADIENTS, "Vanishing gradients"),
+        ([row(gradient_norm=5e4)], Warned.EXPLODING_GRADIENTS, "Exploding gradients"),
+        ([row(train_accuracy=1.0, val_accuracy=0.6)], Warned.OVERFITTING, "Overfitting: 100% of the training images"),
     ],
 )
-def test_each_fault_is_told_in_words(history: list[dict[str, Any]], words: str) -> None:
-    told = monitoring.warnings(history, guessing=2.303, lr=0.1)
-    assert len(told) == 1
-    assert words in told[0]
+def test_each_fault_has_a_kind_and_words(history: list[dict[str, Any]], kind: Warned, words: str) -> None:
+    ((only, warning),) = monitoring.warnings(history, guessing=2.303, lr=0.1).items()
+    assert only == kind
+    assert words in warning
 
 
 def test_a_good_training_is_not_warned_of() -> None:
-    assert monitoring.warnings([row(), row(train_loss=0.2)], guessing=2.303, lr=0.1) == []
+    assert monitoring.warnings([row(), row(train_loss=0.2)], guessing=2.303, lr=0.1) == {}
 
 
 def test_stuck_units_are_counted() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused, InputError, MachineError
 from hallmark.contracts.telemetry import note
 from hallmark.pipeline.execution import execute
@@ -56,6 +57,22 @@ def test_outputs_appear_with_their_report_and_the_clock_apart(root: Path) -> Non
     assert clock["samples_per_second"] == 5.0
     assert clock["state"] == "ran"
     assert clock["peak_memory_bytes"] > 1 << 20
+
+
+def test_a_field_of_an_error_becomes_the_key_of_the_stage_that_ran(root: Path) -> None:
+    def refuses(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        if params == "shared":
+            with require.within("model"):
+                require.in_range(1, 3, depth=4)
+        require.at_least(20, min_images=3)
+        return Report(n=0)
+
+    stage = Stage(name="clean", inputs=("split",), outputs=("clean", "ledger"), shared=("model",))
+    with pytest.raises(InputError, match=r"^clean\.min_images is 3, below 20; give 20 or more$") as caught:
+        execute(stage, module(refuses), "own", root)
+    assert caught.value.message == "clean.min_images is 3, below 20"
+    with pytest.raises(InputError, match=r"^model\.depth is 4, outside"):
+        execute(stage, module(refuses), "shared", root)
 
 
 def test_an_output_folder_left_empty_holds_a_note(root: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits
 
-from hallmark.quality.flags import add, flag, having
+from hallmark.quality.flags import flag
 from hallmark.quality.measurement import Measured
 from tests.quality.test_measurement import measured, photo
 
@@ -74,13 +74,6 @@ def test_rows_without_an_image_get_no_flag() -> None:
     assert not any(marks[0] for marks in flag(rows, **LIMITS).values())
     alone = pd.DataFrame([Measured(failure="corrupt").row()])
     assert not any(marks.any() for marks in flag(alone, **LIMITS).values())
-
-
-def test_reasons_are_joined_once_and_in_the_closed_order() -> None:
-    before = pd.Series(["blurry", "", "stray_file"], dtype="string")
-    after = add(before, {"too_dark": np.array([True, True, False]), "blurry": np.array([True, False, False])})
-    assert after.tolist() == ["too_dark;blurry", "too_dark", "stray_file"]
-    assert having(after, ["blurry", "blank"]).tolist() == [True, False, False]
 
 
 def made_rows(**changed: list[float]) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 import pytest
 
-from hallmark.contracts.names import FATES, REASONS
+from hallmark.contracts.names import FATES
+from hallmark.contracts.reasons import REASONS
 from hallmark.pipeline.provenance import page_id
 from hallmark.reporting import words
 from hallmark.reporting.page import UNNAMED

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hallmark.contracts.errors import GateRefused, InputError
-from hallmark.contracts.names import REASONS
+from hallmark.contracts.reasons import REASONS
 from hallmark.contracts.tables import LEDGER, MANIFEST, MEASUREMENTS, read_table, write_table
 from hallmark.images import shards
 from hallmark.quality import isolation
