@@ -89,7 +89,7 @@ def that(holds: bool, message: str, *, remedy: str, field: str = "") -> None:
         refuse([Fault(f"{field} {message}" if field else message, remedy, field)])
 
 
-def in_range(low: float, high: float, **values: Numbers) -> None:
+def in_range(low: float, high: float, /, **values: Numbers) -> None:
     """Each number is finite and in [low, high]."""
     for name, value in _numbers(values):
         within_range = math.isfinite(value) and low <= value <= high
@@ -103,20 +103,20 @@ def positive(**values: Numbers) -> None:
         that(above, f"is {value}, but must be above 0", remedy="give a positive value", field=name)
 
 
-def at_least(low: float, **values: Numbers) -> None:
+def at_least(low: float, /, **values: Numbers) -> None:
     """Each number is finite and >= low."""
     for name, value in _numbers(values):
         reached = math.isfinite(value) and value >= low
         that(reached, f"is {value}, below {low}", remedy=f"give {low} or more", field=name)
 
 
-def not_blank(remedy: str, **values: str) -> None:
+def not_blank(remedy: str, /, **values: str) -> None:
     """Each value has a character that is no white space."""
     for name, value in values.items():
         that(bool(value.strip()), "is empty", remedy=remedy, field=name)
 
 
-def one_of(choices: Collection[str], **values: str | Sequence[str]) -> None:
+def one_of(choices: Collection[str], /, **values: str | Sequence[str]) -> None:
     """Each value, or each of a list, is one of the choices; the nearest choice is suggested for a misspelling."""
     import difflib
 
