@@ -55,9 +55,12 @@ def test_sections_are_put_before_fields_gathered_and_raised() -> None:
 
 
 def test_an_error_that_ends_the_block_is_one_of_its_faults() -> None:
-    with require.gathered() as faults:
+    def check() -> None:
         require.positive(a=0)
         raise InputError("c does not grow", remedy="leave it out")
+
+    with require.gathered() as faults:
+        check()
     assert [str(fault) for fault in faults] == [
         "a is 0, but must be above 0; give a positive value",
         "c does not grow; leave it out",
