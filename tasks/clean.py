@@ -138,4 +138,4 @@ def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[ND
         found = backbones.named(backbone, Path(scratch), where="clean.backbone")
         images = reader.rows([(int(shard), int(row)) for shard, row in places])
         seen = features.extract(found, images, bits=reader.bits, device=devices.select_device(), workers=workers())
-        return seen, dict(found.told())
+        return seen, dict(found.summary())

@@ -214,7 +214,7 @@ def _report(params: Params, data: TrainingData, setup: ModelSetup, backbone: Bac
     transfer = None
     if backbone is not None:
         transfer = {
-            **backbone.told(),
+            **backbone.summary(),
             "head": "kept" if backbone.keeps_head(data.classes) else "new",
             "freeze": resolved.freeze,
             "layer_decay": resolved.layer_decay,

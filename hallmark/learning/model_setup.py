@@ -82,7 +82,7 @@ def prepare(
     if backbone is None:
         network = untrained(description, seed=first)
     else:
-        description["backbone"] = backbone.told()
+        description["backbone"] = backbone.summary()
         network = transfer.initial(backbone, description, seed=first)
     return ModelSetup(
         description=description,

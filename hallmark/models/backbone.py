@@ -44,7 +44,7 @@ class Backbone:
     config: dict[str, Any] | None = field(default=None)
     where: str = BACKBONE  # the param that names it
 
-    def told(self) -> dict[str, str | None]:
+    def summary(self) -> dict[str, str | None]:
         """What model.json and the report say of it."""
         return {"source": self.source, "revision": self.revision, "sha256": self.digest}
 
