@@ -73,6 +73,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
     from hallmark.transforms import audit as auditing
     from hallmark.transforms.preview import sheet
     from hallmark.transforms.sample import chosen, common_shape, labelled, pixels
+    from hallmark.transforms.verdicts import Rule, warned
 
     action = "off" if params.audit is False else str(params.audit)
     transforms = presets.resolve(params.policy, where="augment.policy")
@@ -84,7 +85,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
     train = chosen(train, limit=params.audit_train_images, seed=params.seed)
     val = chosen(val, limit=params.audit_images, seed=params.seed)
     names = sorted(train["label"].unique())
-    rule = auditing.Rule(
+    rule = Rule(
         tolerance=params.audit_tolerance,
         confidence=params.audit_confidence,
         min_images=params.audit_min_images,
@@ -107,7 +108,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
                 transforms, judge=judge, images=images, labels=labels, names=names, rule=rule, seed=params.seed
             )
     if action == "warn":
-        verdicts = [auditing.warned(verdict) for verdict in verdicts]
+        verdicts = [warned(verdict) for verdict in verdicts]
     policy = auditing.applied(verdicts, transforms)
     if judge is not None and len(val):
         right = judge(images) == labels

@@ -13,7 +13,6 @@ tolerance. Where too few images are judged rightly to begin with, nothing can be
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +20,10 @@ import pandas as pd
 
 from hallmark.contracts import progress
 from hallmark.contracts.seeds import derive
-from hallmark.transforms import catalogue
+from hallmark.transforms import catalogue, verdicts
 from hallmark.transforms.policy import build
 from hallmark.transforms.policy_schema import leaves, replaced
+from hallmark.transforms.verdicts import ALL, Rule, Verdict, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     Judging = Callable[[Images], Labels]
 
 DRAWS = 4000
-ALL = ""  # the class of the row that counts all images
 
 COLUMNS = {
     "position": "int32",  # of the transform in the policy, groups opened
@@ -55,46 +54,6 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """When a transform is held to change labels."""
-
-    tolerance: float  # retained agreement that is still well
-    confidence: float  # of the intervals, over all classes of a transform together
-    min_images: int  # rightly judged images below which a class tells nothing
-    weaker: tuple[float, ...]  # strengths tried instead, strongest first
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What becomes of one transform.
-
-    ``outcome`` is kept, weakened, dropped, cannot_tell, left_out, warned or not_audited.
-    """
-
-    transform: Transform
-    replacement: Transform | None  # None where it is dropped
-    outcome: str
-    reason: str
-    strength: float | None  # the one in the policy, None where dropped
-    retained: float | None
-    interval: tuple[float, float] | None
-    classes: tuple[dict[str, Any], ...]  # per class at the strength asked for, the worst first
-
-    def told(self, most_classes: int) -> dict[str, Any]:
-        """The verdict as plain values, with the worst ``most_classes`` classes."""
-        keys = ("label", "images", "right_before", "right_after", "retained", "low", "high", "finding")
-        return {
-            **self.transform,
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "strength": self.strength,
-            "retained": self.retained,
-            "interval": list(self.interval) if self.interval else None,
-            "classes": [{key: row[key] for key in keys} for row in self.classes[:most_classes]],
-        }
-
-
 def audit(
     transforms: list[Transform],
     *,
@@ -110,18 +69,16 @@ def audit(
     ``images`` uint8 [n, height, width, channels] are validation images, ``labels`` int64 [n] index ``names``.
     """
     if len(images) == 0:
-        blind = [
-            _unheard(leaf, "cannot_tell", "there are no validation images to judge") for leaf in leaves(transforms)
-        ]
+        blind = [unheard(leaf, "cannot_tell", "there are no validation images to judge") for leaf in leaves(transforms)]
         return blind, _frame([])
     right = judge(images) == labels
-    verdicts, rows = [], []
+    judged, rows = [], []
     every = leaves(transforms)
     for position, leaf in enumerate(progress.counted(every, "auditing transforms", len(every), unit="transforms")):
         trial = _Trial(position, leaf, judge, images, labels, names, right, rule, seed)
-        verdicts.append(trial.verdict())
+        judged.append(trial.verdict())
         rows.extend(trial.rows)
-    return verdicts, _frame(rows)
+    return judged, _frame(rows)
 
 
 def whole(
@@ -139,14 +96,7 @@ def whole(
 
 def unaudited(transforms: list[Transform], reason: str) -> tuple[list[Verdict], pd.DataFrame]:
     """The verdicts and measurements where no audit takes place: every transform stays."""
-    return [_unheard(leaf, "not_audited", reason) for leaf in leaves(transforms)], _frame([])
-
-
-def warned(verdict: Verdict) -> Verdict:
-    """The verdict where the audit may only warn: what would be weakened or dropped stays as it was asked for."""
-    if verdict.outcome not in ("weakened", "dropped"):
-        return verdict
-    return replace(verdict, replacement=verdict.transform, outcome="warned", strength=1.0)
+    return [unheard(leaf, "not_audited", reason) for leaf in leaves(transforms)], _frame([])
 
 
 def applied(verdicts: Sequence[Verdict], transforms: list[Transform]) -> list[Transform]:
@@ -196,15 +146,20 @@ class _Trial:
         finding = asked[0]["finding"]
         if finding == "keeps_label":
             return self._told(
-                1.0, "kept", f"the judge is right {_percent(asked[0])} as often as about untouched images", asked
+                1.0,
+                "kept",
+                f"the judge is right {verdicts.percent(asked[0])} as often as about untouched images",
+                asked,
             )
         if finding == "cannot_tell":
-            return self._told(1.0, "cannot_tell", _doubt(asked[0], self.rule), asked)
-        guilt = _guilt(asked, self.rule)
+            return self._told(1.0, "cannot_tell", verdicts.doubt(asked[0], self.rule), asked)
+        guilt = verdicts.guilt(asked, self.rule)
         for strength in self.rule.weaker if catalogue.has_strength(self.leaf) else ():
             weaker = self._measure(strength)
             if weaker[0]["finding"] == "keeps_label":
-                reason = f"{guilt}; at {strength:g} of its strength {_percent(weaker[0])} of the labels are kept"
+                reason = (
+                    f"{guilt}; at {strength:g} of its strength {verdicts.percent(weaker[0])} of the labels are kept"
+                )
                 return self._told(strength, "weakened", reason, asked)
         return self._told(None, "dropped", guilt, asked)
 
@@ -281,41 +236,5 @@ def _changed(transforms: list[Transform], images: Images, seed: int, use: str | 
     return np.stack([policy(image, derive(seed, "augment", "audit", use, at)) for at, image in enumerate(images)])
 
 
-def _unheard(leaf: Transform, outcome: str, reason: str) -> Verdict:
-    return Verdict(
-        transform=leaf,
-        replacement=leaf,
-        outcome=outcome,
-        reason=reason,
-        strength=1.0,
-        retained=None,
-        interval=None,
-        classes=(),
-    )
-
-
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
-
-
-def _percent(row: dict[str, Any]) -> str:
-    return f"{100 * row['retained']:.0f} % ({100 * row['low']:.0f}–{100 * row['high']:.0f} %)"
-
-
-def _guilt(rows: list[dict[str, Any]], rule: Rule) -> str:
-    guilty = [row for row in rows if row["retained"] is not None and row["high"] < rule.tolerance]
-    classes = sorted((row for row in guilty if row["label"] != ALL), key=lambda row: (row["retained"], row["label"]))
-    words = f"of the labels {_percent(rows[0])} are kept"
-    if classes:
-        named = ", ".join(f"{row['label']} {_percent(row)}" for row in classes[:3])
-        words += f"; of the classes worst: {named}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
-    return f"it changes labels: {words}, where {100 * rule.tolerance:.0f} % is asked"
-
-
-def _doubt(row: dict[str, Any], rule: Rule) -> str:
-    if row["right_before"] < rule.min_images:
-        return (
-            f"the judge is right about {row['right_before']} of {row['images']} untouched images, "
-            f"and {rule.min_images} are needed"
-        )
-    return f"{_percent(row)} of the labels are kept, which reaches across the {100 * rule.tolerance:.0f} % asked"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hallmark.transforms.audit import Verdict
     from hallmark.transforms.catalogue import Transform
+    from hallmark.transforms.verdicts import Verdict
 
     Images = NDArray[np.uint8]  # [n, height, width, channels]
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hallmark.transforms.audit import COLUMNS, Rule, Verdict, applied, audit, retained, unaudited, warned, whole
+from hallmark.transforms.audit import COLUMNS, applied, audit, retained, unaudited, whole
 from hallmark.transforms.judge import Judge
 from hallmark.transforms.presets import resolve
+from hallmark.transforms.verdicts import Rule, Verdict, warned
 
 if TYPE_CHECKING:
     from tests.transforms.conftest import Digits
