@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.names import NO_FOLDER
 from hallmark.images import layouts, listings, manifests
-from hallmark.images.archives import Tar, Zip, is_tar
 from hallmark.images.boundary import Boundary
 from hallmark.images.bounds import Bounds
 from hallmark.images.folders import Folder, walk
 from hallmark.images.found import Content, Found, Source
 from hallmark.images.snapshots import snapshot
+from hallmark.images.tars import Tar, is_tar
+from hallmark.images.zips import Zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hallmark.contracts.errors import InputError
-from hallmark.images import archives, bounds
+from hallmark.images import bounds, tars
 from hallmark.images.bounds import Bounds
 from hallmark.images.sources import open_source
 from tests.images.conftest import lay, png
@@ -116,7 +116,7 @@ def test_headers_of_a_packed_tar_are_bounded(tmp_path: Path) -> None:
     header = tarfile.TarInfo("x")
     header.size, header.type = 2**31, tarfile.XHDTYPE
     with gzip.open(tmp_path / "s.tgz", "wb") as file:
-        file.write(header.tobuf(tarfile.USTAR_FORMAT) + bytes(archives._MOST_AT_ONCE))
+        file.write(header.tobuf(tarfile.USTAR_FORMAT) + bytes(tars._MOST_AT_ONCE))
     with pytest.raises(InputError, match=r"s\.tgz cannot be read: a header of 2147483648 bytes"):
         read(tmp_path / "s.tgz")
 
