@@ -25,7 +25,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_the_mutated_rooms_are_those_of_pure_functions() -> None:
-    assert ROOMS == ["judgement", "pipeline", "quality", "sampling", "splitting"]
+    assert ROOMS == ["judgement", "pipeline", "quality", "sampling", "splitting", "statistics"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

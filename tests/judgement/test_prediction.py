@@ -6,16 +6,19 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from hallmark.contracts import progress, runtime
+from hallmark.images import shards
 from hallmark.judgement import prediction
 from hallmark.judgement.robustness import Perturbation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -106,3 +109,19 @@ def test_no_device_asked_for_is_the_accelerator_or_the_cpu(monkeypatch: pytest.M
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (logits,) = prediction.predict(Means(), [drawn(2)])
     assert logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(("shape", "value"), [({}, 16), ({"bits": 12}, 255)])
+def test_stored_images_are_predicted_in_the_order_of_the_rows(
+    tmp_path: Path, shape: dict[str, int], value: int
+) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((6, 4), 4095, dtype=np.uint16)).save(stream, "PNG")
+    shards.write(tmp_path, [("0.png", png(50)), ("1.png", png(100)), ("2.png", stream.getvalue())])
+    images = pd.DataFrame({"shard": [0, 0, 0], "row": [2, 0, 1]})
+    size = {"height": 6, "width": 4, "channels": 3}
+    change = Perturbation("brightness", 0.1, 0)
+    with shards.Reader(tmp_path) as reader:
+        plain, changed = prediction.of_stored(Means(), reader, images, size | shape, size=2, perturbations=[change])
+    assert plain[:, 0] * 255 == pytest.approx([value, 50, 100], abs=1)
+    assert changed[1:] == pytest.approx(plain[1:] + 0.1, abs=1e-5)

@@ -84,3 +84,17 @@ def test_the_name_has_a_sign_where_it_tells_up_from_down() -> None:
     assert Perturbation("brightness", 0.1, 0).name == "brightness +0.1"
     assert Perturbation("noise", 0.05, 0).name == "noise 0.05"
     assert Perturbation("blur", 0.02, 0).name == "blur 0.02"
+
+
+def test_blur_takes_the_border_for_what_lies_beyond_it() -> None:
+    batch = np.zeros((1, 40, 40, 1), dtype=np.uint8)
+    batch[0, 0] = 255
+    blurred = Perturbation("blur", 0.05, 0).apply(batch, 0)[0, :, 20, 0]
+    # half of the Gaussian, and half of its middle, whose deviation is 2 pixels; mirrored it would be 0.4
+    assert blurred[0] == pytest.approx(0.6, abs=0.01)
+
+
+def test_the_noise_of_an_image_is_the_same_in_every_release() -> None:
+    # other noise would change the figures of the same model
+    noisy = Perturbation("noise", 0.01, 0).apply(grey(128, 1, 4), 7)
+    assert noisy[0, 0, 0].tolist() == pytest.approx([0.481313, 0.512178, 0.516399], abs=1e-6)

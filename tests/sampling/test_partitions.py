@@ -1,0 +1,81 @@
+"""The images that later stages see: what was removed is in none of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, Table, write_table
+from hallmark.sampling import partitions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATHS = ["a.png", "b.png", "c.png", "d.png"]
+DEFAULTS = {"string": "", "int64": 0, "int32": 0, "bool": False, "float64": 1.0}
+
+
+def write(folder: Path, name: str, table: Table, paths: list[str], **columns: object) -> None:
+    """A table of those paths, of plain values but for the columns named."""
+    folder.mkdir(exist_ok=True)
+    plain = {column: DEFAULTS[kind] for column, kind in table.items()}
+    write_table(pd.DataFrame({**plain, "path": paths, **columns}), table, folder / name)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Four images, of which a person removed b; d is in val."""
+    write(
+        *(tmp_path / "ingest", "manifest.parquet", MANIFEST, [*PATHS, "notes.txt"]),
+        **{"shard": [0, 0, 1, 1, -1], "row": [5, 6, 7, 8, -1], "sha256": list("stuvw"), "meta_site": list("kllmm")},
+    )
+    write(tmp_path / "split", "split.parquet", SPLIT, PATHS, group=list("gghh"), cluster=PATHS, representative=True)
+    write(
+        *(tmp_path / "clean", "decisions.parquet", DECISIONS, PATHS),
+        **{
+            "label": list("xxyy"),
+            "split": ["train"] * 3 + ["val"],
+            "fate": ["kept", "removed", "relabelled", "flagged"],
+        },
+    )
+    write(
+        *(tmp_path / "balance", "plan.parquet", PLAN, ["a.png", "b.png", "c.png"]),
+        **{"label": list("xxy"), "repeats": [2, 0, 1], "probability": [0.9, 0.1, 0.0]},
+    )
+    return tmp_path
+
+
+def test_training_images_are_those_that_an_epoch_can_show(workspace: Path) -> None:
+    images = partitions.training(ingest=workspace / "ingest", balance=workspace / "balance")
+    assert images.to_dict("list") == {"path": ["a.png"], "label": ["x"], "shard": [0], "row": [5]}
+
+
+def test_what_was_removed_stands_in_no_split(workspace: Path) -> None:
+    images = partitions.standing(
+        ingest=workspace / "ingest", split=workspace / "split", clean=workspace / "clean"
+    ).set_index("path")
+    assert images.index.tolist() == ["a.png", "c.png", "d.png"]
+    assert images.loc["c.png"].to_dict() == {
+        "label": "y",
+        "split": "train",
+        "fate": "relabelled",
+        "shard": 1,
+        "row": 7,
+        "sha256": "u",
+        "group": "h",
+        "cluster": "c.png",
+        "representative": True,
+        "meta_site": "l",
+    }
+
+
+@pytest.mark.parametrize(("classes", "paths"), [(["x", "y"], ["d.png"]), (["x"], [])])
+def test_validation_images_are_those_of_the_classes_asked_for(
+    workspace: Path, classes: list[str], paths: list[str]
+) -> None:
+    folders = {name: workspace / name for name in ("ingest", "split", "clean")}
+    images = partitions.validation(**folders, classes=classes)
+    assert images["path"].tolist() == paths
+    assert images.index.tolist() == list(range(len(paths)))
