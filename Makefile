@@ -52,7 +52,7 @@ lock: setup
 campaign: setup-dev
 	$(BIN)/python -m pytest tests -m campaign -q
 
-# how many small faults, planted one at a time, the unit tests notice (docs/mutation.md); `make mutants ARGS="--sample 0"`
+# how many planted faults the unit tests notice (docs/mutation.md); options as ARGS="--sample 0"
 mutants: setup-dev
 	$(BIN)/python .ci/mutants $(ARGS)
 
