@@ -91,7 +91,7 @@ class Clone:
         while not when():
             assert process.poll() is None, "it was done before it could be killed"
             assert time.monotonic() < deadline
-            time.sleep(0.02)
+            time.sleep(0.1)
         if still:
             os.kill(process.pid, signal.SIGSTOP)
             while not when():
