@@ -132,16 +132,15 @@ def test_calibration_makes_probabilities_as_sure_as_they_are_right() -> None:
 def test_the_classifier_predicts_new_images_as_it_does_its_own_and_none_as_none() -> None:
     random = np.random.default_rng(0)
     label = np.arange(60) % 3
-    features = (np.eye(3)[label] * 4 + random.normal(size=(60, 3))).astype(np.float32)
+    features = (np.eye(3)[label] * 2 + random.normal(size=(60, 3))).astype(np.float32)
     model, outside = labels.fit(features, label, np.arange(60) % 4, 3)
     inside = model.predict(features)
     assert inside.shape == outside.shape == (60, 3)
     assert inside.sum(axis=1) == pytest.approx(1)
-    assert (inside.argmax(axis=1) == label).mean() > 0.9
+    assert (inside.argmax(axis=1) == label).mean() > 0.85
     assert np.log(inside[np.arange(60), label]).mean() > np.log(outside[np.arange(60), label]).mean()
     assert model.predict(features[:0]).shape == (0, 3)
-    far = model.predict(np.full((1, 3), 1e3, np.float32))
-    assert np.log(far[0]) - np.log(far[0, 0]) == pytest.approx((model.prior - model.prior[0]) * model.sharpness)
+    assert model.predict(np.full((1, 3), 1e3, np.float32))[0] == pytest.approx([1 / 3] * 3), "far from all: the prior"
     assert model.prior == pytest.approx([1 / 3] * 3)
 
 
