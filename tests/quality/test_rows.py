@@ -31,7 +31,7 @@ MANIFEST = pd.DataFrame(
         "reasons": pd.array(["", "", "", "stray_file", ""], dtype="string"),
     }
 )
-MEASURED = {
+MEASURED: dict[str, Any] = {
     "failure": ["", "", "", "", "truncated"],
     "width": [32, 2, 32, 0, 0],
     "height": [32, 32, 32, 0, 0],

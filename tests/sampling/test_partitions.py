@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -17,33 +17,28 @@ PATHS = ["a.png", "b.png", "c.png", "d.png"]
 DEFAULTS = {"string": "", "int64": 0, "int32": 0, "bool": False, "float64": 1.0}
 
 
-def write(folder: Path, name: str, table: Table, paths: list[str], **columns: object) -> None:
-    """A table of those paths, of plain values but for the columns named."""
+def write(folder: Path, name: str, table: Table, columns: dict[str, Any]) -> None:
+    """A table of plain values but for these columns."""
     folder.mkdir(exist_ok=True)
     plain = {column: DEFAULTS[kind] for column, kind in table.items()}
-    write_table(pd.DataFrame({**plain, "path": paths, **columns}), table, folder / name)
+    write_table(pd.DataFrame(plain | columns), table, folder / name)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """Four images, of which a person removed b; d is in val."""
-    write(
-        *(tmp_path / "ingest", "manifest.parquet", MANIFEST, [*PATHS, "notes.txt"]),
-        **{"shard": [0, 0, 1, 1, -1], "row": [5, 6, 7, 8, -1], "sha256": list("stuvw"), "meta_site": list("kllmm")},
-    )
-    write(tmp_path / "split", "split.parquet", SPLIT, PATHS, group=list("gghh"), cluster=PATHS, representative=True)
-    write(
-        *(tmp_path / "clean", "decisions.parquet", DECISIONS, PATHS),
-        **{
-            "label": list("xxyy"),
-            "split": ["train"] * 3 + ["val"],
-            "fate": ["kept", "removed", "relabelled", "flagged"],
-        },
-    )
-    write(
-        *(tmp_path / "balance", "plan.parquet", PLAN, ["a.png", "b.png", "c.png"]),
-        **{"label": list("xxy"), "repeats": [2, 0, 1], "probability": [0.9, 0.1, 0.0]},
-    )
+    stored = {"shard": [0, 0, 1, 1, -1], "row": [5, 6, 7, 8, -1], "sha256": list("stuvw"), "meta_site": list("kllmm")}
+    write(tmp_path / "ingest", "manifest.parquet", MANIFEST, {"path": [*PATHS, "notes.txt"], **stored})
+    units = {"path": PATHS, "group": list("gghh"), "cluster": PATHS, "representative": True}
+    write(tmp_path / "split", "split.parquet", SPLIT, units)
+    fates = {
+        "label": list("xxyy"),
+        "split": ["train"] * 3 + ["val"],
+        "fate": ["kept", "removed", "relabelled", "flagged"],
+    }
+    write(tmp_path / "clean", "decisions.parquet", DECISIONS, {"path": PATHS, **fates})
+    shown = {"label": list("xxy"), "repeats": [2, 0, 1], "probability": [0.9, 0.1, 0.0]}
+    write(tmp_path / "balance", "plan.parquet", PLAN, {"path": PATHS[:3], **shown})
     return tmp_path
 
 

@@ -27,7 +27,7 @@ def described(leaks: list[bool] | None = None, **columns: Any) -> pd.DataFrame:
 
 
 def representative(images: pd.DataFrame) -> list[str]:
-    return images.loc[images["representative"], "path"].tolist()
+    return [str(path) for path in images.loc[images["representative"], "path"]]
 
 
 def test_the_first_path_represents_a_cluster_and_the_others_are_its_copies() -> None:
