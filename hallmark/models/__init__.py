@@ -1,1 +1,1 @@
-"""Networks in torch and einops, each a small file with its shapes."""
+"""Networks in torch and einops: one small file each, with shapes."""

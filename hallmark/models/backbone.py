@@ -1,7 +1,7 @@
-"""A trained network to start from: where it lies, what it saw, and what it becomes for other classes.
+"""A backbone: a trained network to start from, with its preprocessing, adapted to other classes.
 
-Two kinds of folder are read: a package or training output of ours (``model.json``), and one of the transformers library
-(``config.json``). Its own preprocessing goes with it: side, channels, mean and spread of what it was trained on.
+It is read from a package or training output of ours (``model.json``) or a folder of the transformers library
+(``config.json``). Its preprocessing (side, channels, mean, std) comes with it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from hallmark.models.params import Model
 
 WEIGHTS = "*.safetensors"
-SIDE = 224  # pixels, where neither the preprocessing nor the configuration say
-#: what of a configuration says where it came from, not what the network is
+SIDE = 224  # pixels, if neither the preprocessing nor the configuration names a side
+#: keys of a configuration that record its origin and do not define the network
 _FOREIGN = ("_name_or_path", "transformers_version", "architectures", "id2label", "label2id", "dtype", "torch_dtype")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """``description`` is our model.json, or None; ``config`` transformers' config.json, or None. ``side`` in pixels,
-    ``mean`` and ``std`` per channel of pixels in [0, 1]; ``digest``: SHA-256 of its weights' files.
+    """``description``: our model.json, or None; ``config``: transformers' config.json, or None. ``side`` in pixels;
+    ``mean`` and ``std`` per channel of pixels in [0, 1]; ``digest``: SHA-256 over its weight files.
     """
 
     folder: Path
@@ -42,54 +42,54 @@ class Backbone:
     std: tuple[float, ...]
     description: dict[str, Any] | None = field(default=None)
     config: dict[str, Any] | None = field(default=None)
-    where: str = BACKBONE  # the param that names it
+    param: str = BACKBONE  # the parameter that names it
 
     def summary(self) -> dict[str, str | None]:
-        """What model.json and the report say of it."""
+        """Its source, revision and digest, for model.json and the report."""
         return {"source": self.source, "revision": self.revision, "sha256": self.digest}
 
     def keeps_head(self, classes: Sequence[str]) -> bool:
-        """Whether its last layer already answers for exactly these classes."""
+        """Whether its last layer already has exactly these classes."""
         return self.description is not None and list(self.description["classes"]) == list(classes)
 
 
-def read(folder: Path, *, source: str, revision: str | None = None, where: str = BACKBONE) -> Backbone:
-    """The backbone in a folder. Raises InputError where it holds none, or one without safetensors weights."""
+def read(folder: Path, *, source: str, revision: str | None = None, param: str = BACKBONE) -> Backbone:
+    """The backbone in a folder. Raises InputError if there is none, or its weights are not in safetensors."""
     files = sorted(folder.glob(WEIGHTS))
     if not files:
         raise InputError(
-            f"{where} '{source}' has no weights in safetensors",
-            remedy="save it anew with save_pretrained of a current transformers; pickled weights are not read",
+            f"{param} '{source}' has no weights in safetensors",
+            remedy="save it again with save_pretrained of a current transformers; pickled weights are not read",
         )
-    shared: dict[str, Any] = {"folder": folder, "source": source, "revision": revision, "where": where}
+    shared: dict[str, Any] = {"folder": folder, "source": source, "revision": revision, "param": param}
     shared["digest"] = digests.of_named((path.name, digests.of_file(path)) for path in files)
     if (folder / "model.json").is_file():
-        description = _json(folder / "model.json", source, where)
-        seen = description["input"]
+        description = _json(folder / "model.json", source, param)
+        shape = description["input"]
         return Backbone(
             **shared,
-            side=seen["height"],
-            channels=seen["channels"],
-            mean=tuple(seen["mean"]),
-            std=tuple(seen["std"]),
+            side=shape["height"],
+            channels=shape["channels"],
+            mean=tuple(shape["mean"]),
+            std=tuple(shape["std"]),
             description=description,
         )
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"{where} '{source}' holds neither config.json nor model.json",
+            f"{param} '{source}' holds neither config.json nor model.json",
             remedy="give a folder that save_pretrained wrote, a hub id, or models:/<name>@<alias>",
         )
     return _of_transformers(folder, shared)
 
 
 def _of_transformers(folder: Path, shared: dict[str, Any]) -> Backbone:
-    config = _json(folder / "config.json", shared["source"], shared["where"])
-    place = folder / "preprocessor_config.json"
-    preprocessing = _json(place, shared["source"], shared["where"]) if place.is_file() else {}
+    config = _json(folder / "config.json", shared["source"], shared["param"])
+    path = folder / "preprocessor_config.json"
+    preprocessing = _json(path, shared["source"], shared["param"]) if path.is_file() else {}
     channels = int(config.get("num_channels", 3))
     if channels not in (1, 3):
         raise InputError(
-            f"{shared['where']} '{shared['source']}' takes images of {channels} channels", remedy="choose one of 1 or 3"
+            f"{shared['param']} '{shared['source']}' takes images of {channels} channels", remedy="choose one of 1 or 3"
         )
     normalises = bool(preprocessing.get("do_normalize", "image_mean" in preprocessing))
     mean, std = preprocessing.get("image_mean"), preprocessing.get("image_std")
@@ -104,18 +104,18 @@ def _of_transformers(folder: Path, shared: dict[str, Any]) -> Backbone:
 
 
 def _side(preprocessing: dict[str, Any], config: dict[str, Any]) -> int:
-    """The crop where there is one, else the size, else what the network was built for."""
-    for found in (
+    """The crop size if any, else the resize size, else the network's image size."""
+    for size in (
         preprocessing.get("crop_size") if preprocessing.get("do_center_crop", True) else None,
         preprocessing.get("size"),
         config.get("image_size"),
     ):
-        if isinstance(found, dict):
-            found = found.get("height", found.get("shortest_edge"))
-        if isinstance(found, list | tuple):
-            found = found[0]
-        if isinstance(found, int):
-            return found
+        if isinstance(size, dict):
+            size = size.get("height", size.get("shortest_edge"))
+        if isinstance(size, list | tuple):
+            size = size[0]
+        if isinstance(size, int):
+            return size
     return SIDE
 
 
@@ -124,12 +124,12 @@ def _per_channel(values: float | Sequence[float], channels: int) -> tuple[float,
         return (float(values),) * channels
     if len(values) == channels:
         return tuple(float(value) for value in values)
-    # a grey network's preprocessing is often left at three equal channels
+    # the preprocessing of a grey network often keeps three equal channels
     return (float(values[0]),) * channels
 
 
 def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choice:
-    """The network that starts from the backbone. Raises InputError for other ``model.channels`` than it has."""
+    """The network that starts from the backbone. Raises InputError if ``model.channels`` contradicts it."""
     require.that(
         model.channels in ("auto", backbone.channels),
         f"is {model.channels}, but the backbone has {backbone.channels}",
@@ -137,18 +137,18 @@ def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choic
         field="channels",
     )
     side = backbone.side if model.image_size == "auto" else model.image_size
-    name, arguments = built(backbone, side)
+    name, arguments = architecture(backbone, side)
     head = "its head kept" if backbone.keeps_head(classes) else "its head replaced"
     why = (
         f"{name}: pretrained, starting from {backbone.source} with {head}; {side} x {side} pixels: "
-        + ("the side it was trained on" if model.image_size == "auto" else "model.image_size says so")
+        + ("the side it was trained on" if model.image_size == "auto" else "set by model.image_size")
         + f"; {'grey' if backbone.channels == 1 else 'colour'} as it was trained"
     )
     return Choice(name=name, side=side, channels=backbone.channels, arguments=arguments, why=why)
 
 
-def built(backbone: Backbone, side: int) -> tuple[str, dict[str, Any]]:
-    """The name and the arguments of ``models.build`` for the backbone's network on images of ``side`` pixels."""
+def architecture(backbone: Backbone, side: int) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of ``models.build`` for the backbone's network on images of ``side`` pixels."""
     if backbone.description is not None:
         return backbone.description["name"], backbone.description["arguments"]
     assert backbone.config is not None
@@ -156,15 +156,15 @@ def built(backbone: Backbone, side: int) -> tuple[str, dict[str, Any]]:
 
 
 def _adapted(config: dict[str, Any], side: int) -> dict[str, Any]:
-    kept = {key: value for key, value in sorted(config.items()) if key not in _FOREIGN}
-    if "image_size" in kept:
-        kept["image_size"] = side
-    return kept
+    adapted = {key: value for key, value in sorted(config.items()) if key not in _FOREIGN}
+    if "image_size" in adapted:
+        adapted["image_size"] = side
+    return adapted
 
 
-def _json(path: Path, source: str, where: str) -> dict[str, Any]:
+def _json(path: Path, source: str, param: str) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{where} '{source}': {path.name} is not JSON ({error})", remedy="save it anew") from error
+        raise InputError(f"{param} '{source}': {path.name} is not JSON ({error})", remedy="save it again") from error
     return values

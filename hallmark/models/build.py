@@ -64,17 +64,17 @@ def build(
     seed: int = 0,
     **arguments: Any,
 ) -> nn.Module:
-    """The network ``name`` with weights drawn from ``seed``; torch's own generator is left as it was.
+    """The network ``name`` with weights drawn from ``seed``; leaves torch's default generator unchanged.
 
     ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Raises InputError for an unknown name or argument.
     """
     require.one_of(MODELS, name=name)
     assert len(mean) == len(std) == channels, "mean and std need one value per channel"
-    known = inspect.signature(MODELS[name]).parameters
-    unknown = sorted(set(arguments) - set(known))
+    accepted = inspect.signature(MODELS[name]).parameters
+    unknown = sorted(set(arguments) - set(accepted))
     if unknown:
         raise InputError(
-            f"the network {name} does not take {', '.join(unknown)}", remedy=f"it takes {', '.join(sorted(known))}"
+            f"the network {name} does not take {', '.join(unknown)}", remedy=f"it takes {', '.join(sorted(accepted))}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -1,10 +1,10 @@
 """A plain convolutional network: stages of two 3x3 convolutions, each stage halving the side and doubling the channels.
 
 [batch, channels, height, width] -> [batch, units, h, w] -> [batch, 2 units, h/2, w/2] ...
--> mean over places [batch, features] -> logits [batch, classes]
+-> mean over positions [batch, features] -> logits [batch, classes]
 
-Images of 16 pixels or more are halved right after the first convolution of every stage, before its norm, as in Keller
-Jordan's airbench, which costs less than half; smaller ones between the stages alone, to have places left.
+For images of 16 pixels or more, every stage pools right after its first convolution and before the norm, as in Keller
+Jordan's airbench, at less than half the cost. For smaller images only later stages pool, to keep some resolution.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def cnn(
     norm: str = "batch",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """``depth`` stages; the side halves as long as it stays at 2 pixels or more."""
+    """``depth`` stages; the side is halved only while at least 2 pixels remain."""
     require.in_range(1, 6, depth=depth)
     require.at_least(1, width=units)
     steps: list[nn.Module] = []

@@ -1,7 +1,7 @@
-"""A modern convolutional network in the manner of ConvNeXt (Liu et al. 2022), scaled down.
+"""A small convolutional network after ConvNeXt (Liu et al. 2022).
 
 [batch, channels, height, width] -> patches [batch, units, height/p, width/p] -> three stages of blocks, the side halved
-and the channels doubled between them -> mean over places, layer norm [batch, 4 units] -> logits [batch, classes]
+and the channels doubled between them -> mean over positions, layer norm [batch, 4 units] -> logits [batch, classes]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a trained network sees in images: the input of its last layer, for comparing images rather than naming them.
+"""Image features of a trained network: the input of its last layer, for comparing images.
 
-Images are brought to the network's own side and channels, and normalised as its own preprocessing does.
+Images are resized to the network's side and channels, and normalised by its own preprocessing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from hallmark.contracts import progress
 from hallmark.images.decoding import prepare
 from hallmark.models import transfer
-from hallmark.models.backbone import built
+from hallmark.models.backbone import architecture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,27 +32,29 @@ _BATCH = 64
 def extract(
     backbone: Backbone, images: Iterable[bytes], *, bits: int = 16, device: torch.device, workers: int
 ) -> NDArray[np.float32]:
-    """float32 ``[images, features]`` of one or more encoded images, in their order.
+    """Features float32 ``[images, features]`` of one or more encoded images, in their order.
 
-    ``bits`` as in :func:`hallmark.images.decoding.decode`. Raises InputError where the backbone is broken.
+    ``bits`` as in :func:`hallmark.images.decoding.decode`. Raises InputError if the backbone is broken.
     """
     network = _network(backbone).to(device)
-    seen: list[torch.Tensor] = []
-    transfer.head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1).float().cpu()))
-    found: list[NDArray[np.float32]] = []
+    captured: list[torch.Tensor] = []
+    transfer.head(network).register_forward_pre_hook(
+        lambda _, inputs: captured.append(inputs[0].flatten(1).float().cpu())
+    )
+    batches: list[NDArray[np.float32]] = []
     done = 0
     with torch.inference_mode():
         for batch in _batches(images, backbone, bits, workers):
             network(batch.to(device).float().div_(255))
-            found.append(seen.pop().numpy())
+            batches.append(captured.pop().numpy())
             done += len(batch)
             progress.report("computing features", done)
-    return np.concatenate(found)
+    return np.concatenate(batches)
 
 
 def _network(backbone: Backbone) -> nn.Module:
     classes = backbone.description["classes"] if backbone.description is not None else ["one", "two"]
-    name, arguments = built(backbone, backbone.side)
+    name, arguments = architecture(backbone, backbone.side)
     description: dict[str, Any] = {
         "name": name,
         "classes": classes,

@@ -1,4 +1,4 @@
-"""The pieces every network is made of: input normalisation, activations, norms, stochastic depth, weight init."""
+"""Building blocks of the networks: input normalisation, activations, norms, stochastic depth, weight init."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ NORMS = ("batch", "group", "layer", "none")
 
 
 def activation(name: str) -> nn.Module:
-    """The activation of that name; shapes are kept. Raises InputError for an unknown name."""
+    """The activation of that name, which keeps shapes. Raises InputError for an unknown name."""
     require.one_of(ACTIVATIONS, activation=name)
     return ACTIVATIONS[name]()
 
 
 class ChannelLayerNorm(nn.LayerNorm):
-    """Layer norm over the channels of each place: [batch, channels, height, width] -> the same."""
+    """Layer norm over the channels at each position: [batch, channels, height, width] -> the same."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
 def check_batches(network: nn.Module, size: int) -> None:
-    """Raises InputError where batches of ``size`` images may hold a single one, which batch norm cannot take."""
+    """Raises InputError if batches of ``size`` may contain a single image and the network has batch norm."""
     normed = any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in network.modules())
     require.that(
         size >= SMALLEST_BATCH or not normed,
@@ -50,12 +50,12 @@ def check_batches(network: nn.Module, size: int) -> None:
 
 
 def norm(name: str, channels: int, *, spatial: bool) -> nn.Module:
-    """A norm for [batch, channels, height, width] (spatial) or [batch, channels]; shapes are kept."""
+    """A norm for [batch, channels, height, width] (spatial) or [batch, channels]; it keeps shapes."""
     require.one_of(NORMS, norm=name)
     if name == "batch":
         return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
     if name == "group":
-        # one value alone, with no places beside it, is its own mean
+        # a group of one channel without positions would be its own mean
         groups = 8 if spatial else max(1, min(8, channels // 8))
         return nn.GroupNorm(math.gcd(channels, groups), channels)
     if name == "layer":
@@ -64,7 +64,7 @@ def norm(name: str, channels: int, *, spatial: bool) -> nn.Module:
 
 
 class StochasticDepth(nn.Module):
-    """Drops a residual branch for whole images while training, scaling the rest up (Huang et al. 2016).
+    """Drops a residual branch for whole images during training and scales the rest up (Huang et al. 2016).
 
     [batch, ...] -> the same. Draws from torch's default generator of the tensor's device, as dropout does.
     """
@@ -77,8 +77,8 @@ class StochasticDepth(nn.Module):
     def forward(self, branch: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return branch
-        kept = torch.rand(branch.shape[0], *[1] * (branch.ndim - 1), device=branch.device) >= self.rate
-        return branch * kept.to(branch.dtype) / (1 - self.rate)
+        keep = torch.rand(branch.shape[0], *[1] * (branch.ndim - 1), device=branch.device) >= self.rate
+        return branch * keep.to(branch.dtype) / (1 - self.rate)
 
 
 def depth_rates(rate: float, blocks: int) -> list[float]:
@@ -93,7 +93,7 @@ def depth_rates(rate: float, blocks: int) -> list[float]:
 class Normalise(nn.Module):
     """(images - mean) / std per channel: [batch, channels, height, width] in [0, 1] -> the same shape.
 
-    Mean and std are buffers, saved with the weights, so that whoever runs the network normalises alike.
+    Mean and std are buffers saved with the weights, so every user of the network normalises equally.
     """
 
     mean: Tensor
@@ -109,7 +109,7 @@ class Normalise(nn.Module):
 
 
 def initialise(body: nn.Module, activation_name: str) -> None:
-    """Draws convolution and linear weights as suits the activation, from torch's default CPU generator.
+    """Draws convolution and linear weights to suit the activation, from torch's default CPU generator.
 
     Kaiming for the ReLU family (He et al. 2015), Xavier for sigmoid and tanh (Glorot & Bengio 2010); biases are zero.
     """

@@ -1,4 +1,4 @@
-"""Which network, and what it sees: the ``model`` section, and what its ``auto`` values become for a data set.
+"""The network and its input: the ``model`` section, and how its ``auto`` values resolve for a data set.
 
 >>> auto = Model(name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto",
 ...              activation="auto", norm="auto", dropout=0.0, stochastic_depth=0.0)
@@ -20,13 +20,13 @@ BACKBONE = "model.backbone"
 ACTIVATIONS = ("relu", "gelu", "silu", "sigmoid", "tanh")
 NORMS = ("batch", "group", "layer", "none")
 
-SMALLEST = 8  # pixels: below this nothing is left after one halving of the side, and little to augment
-LARGEST = 224  # pixels: what networks for photographs are made for
-SMALLEST_BATCH = 3  # images that batch norm needs: of batches of 2 one may be left over
-FEW = 20_000  # images, below which details beyond 128 pixels are learnt by heart rather than used
+SMALLEST = 8  # pixels: smaller images leave too little after one halving, and little to augment
+LARGEST = 224  # pixels: the usual input of networks for photographs
+SMALLEST_BATCH = 3  # images for batch norm: batches of 2 may leave a last batch of 1
+FEW = 20_000  # images; with fewer, details beyond 128 pixels are memorised rather than learnt
 
-# the settings that a network lacks, and the values that say so
-_LACKED: dict[str, tuple[str, ...]] = {
+# settings that a network does not support; _OWN and _NEUTRAL are the values they may still have
+_UNSUPPORTED: dict[str, tuple[str, ...]] = {
     "perceptron": ("width", "depth", "activation", "norm", "stochastic_depth"),
     "mlp": ("stochastic_depth",),
     "cnn": ("stochastic_depth",),
@@ -80,9 +80,9 @@ class Model:
         self.suits(self.name)
 
     def suits(self, name: str) -> None:
-        """Raises InputError for a setting that the network of that name lacks: it is not dropped in silence."""
+        """Raises InputError for a setting that the network ``name`` does not support, instead of ignoring it."""
         lacks = "the backbone decides that" if name == PRETRAINED else f"the network {name} has no such setting"
-        for setting in _LACKED.get(name, ()):
+        for setting in _UNSUPPORTED.get(name, ()):
             value = getattr(self, setting)
             require.that(
                 value in _OWN.get(name, _NEUTRAL),
@@ -92,7 +92,7 @@ class Model:
             )
 
     def suits_batches(self, size: int) -> None:
-        """Raises InputError for batch norm in batches that may hold a single image."""
+        """Raises InputError for batch norm with batches that may contain a single image."""
         require.that(
             self.norm != "batch" or size >= SMALLEST_BATCH,
             f"is batch, but of batches of {size} one may hold a single image",
@@ -103,7 +103,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A network for a data set: flat ``arguments`` of ``models.build``, and why."""
+    """A network for a data set: flat ``arguments`` of ``models.build``, and the reason for the choice."""
 
     name: str
     side: int
@@ -113,15 +113,15 @@ class Choice:
 
 
 def choose(model: Model, *, images: int, classes: int, side: int, grey: bool, batch_size: int) -> Choice:
-    """What ``auto`` means for ``images`` training images of ``classes`` classes, ``side`` their median shorter side."""
+    """Resolves ``auto`` for ``images`` training images of ``classes`` classes with median shorter side ``side``."""
     size, size_why = _size(model, images=images, side=side)
     channels = model.channels if model.channels != "auto" else (1 if grey else 3)
     name, name_why = _name(model, images=images, size=size)
     arguments = _arguments(model, name, images=images, size=size, batch_size=batch_size)
     colour = f"{'grey' if channels == 1 else 'colour'} " + (
-        "because model.channels says so"
+        "set by model.channels"
         if model.channels != "auto"
-        else ("because all images looked at are grey" if grey else "because some images have colour")
+        else ("because all sampled images are grey" if grey else "because some images have colour")
     )
     why = f"{name}: {name_why}; {size} x {size} pixels: {size_why}; {colour}"
     return Choice(name=name, side=size, channels=channels, arguments=arguments, why=why)
@@ -129,28 +129,28 @@ def choose(model: Model, *, images: int, classes: int, side: int, grey: bool, ba
 
 def _size(model: Model, *, images: int, side: int) -> tuple[int, str]:
     if model.image_size != "auto":
-        return model.image_size, "model.image_size says so"
+        return model.image_size, "set by model.image_size"
     if side < SMALLEST:
-        return SMALLEST, f"the median side is {side}, and convolutions need some room"
+        return SMALLEST, f"the median side is {side}, too small for convolutions"
     if side <= 64:
         return side, "the median side of the images"
     limit = 128 if images < FEW else LARGEST
     if side <= limit:
         return side // 8 * 8, f"the median side is {side}"
-    return limit, f"the median side is {side}, and {images} images do not need more to learn from"
+    return limit, f"the median side is {side}, and more pixels do not help with {images} images"
 
 
 def _name(model: Model, *, images: int, size: int) -> tuple[str, str]:
     if model.name != "auto":
-        return model.name, "model.name says so"
+        return model.name, "set by model.name"
     if size <= 40:
-        return "cnn", f"for {images} images of {size} pixels a plain convolutional network learns most in little time"
-    return "resnet", f"at {size} pixels a residual network learns from scratch more surely than the others"
+        return "cnn", f"for {images} images of {size} pixels a plain convolutional network learns fastest"
+    return "resnet", f"at {size} pixels a residual network trains most reliably from scratch"
 
 
 def _arguments(model: Model, name: str, *, images: int, size: int, batch_size: int) -> dict[str, Any]:
     """The network's own arguments."""
-    model.suits(name)  # one that was chosen
+    model.suits(name)  # the name may have been chosen automatically
     small = size <= 40
     defaults: dict[str, dict[str, Any]] = {
         "perceptron": {},
@@ -193,7 +193,7 @@ def _norm(model: Model, name: str, batch_size: int) -> str:
 
 
 def _patch(size: int) -> int:
-    """A patch side that cuts the image into about 8 x 8 to 14 x 14 tokens."""
+    """A patch side that gives about 8 x 8 to 14 x 14 tokens."""
     if size <= 12:
         return 1
     return max(2, size // 14 if size > 112 else size // 8)

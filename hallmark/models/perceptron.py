@@ -1,4 +1,4 @@
-"""A single linear layer on the pixels: the yardstick that any deeper network has to beat.
+"""A single linear layer on the pixels: the baseline for deeper networks.
 
 [batch, channels, height, width] -> logits [batch, classes]
 """
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def perceptron(*, classes: int, height: int, width: int, channels: int, dropout: float = 0.0) -> nn.Module:
-    """Pixels to logits in one step; dropout is of pixels."""
+    """Pixels to logits in one step; dropout applies to pixels."""
     return nn.Sequential(
         Rearrange("b c h w -> b (c h w)"),
         nn.Dropout(dropout),

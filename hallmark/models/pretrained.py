@@ -1,6 +1,6 @@
-"""A network of the transformers library, made from its configuration alone: no file and no network connection.
+"""A network of the transformers library, built from its configuration without files or a connection.
 
-[batch, channels, height, width], normalised as its own preprocessing does -> logits [batch, classes]
+[batch, channels, height, width], normalised by its own preprocessing -> logits [batch, classes]
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from hallmark.contracts.errors import InputError
-from hallmark.models.hub import needed
+from hallmark.models.hub import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
 class Pretrained(nn.Module):
-    """Images in, logits out, whatever else the library's network gives."""
+    """Images in, logits out: drops the other outputs of the library's network."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -31,20 +31,20 @@ class Pretrained(nn.Module):
 
     @property
     def base(self) -> str:
-        """The attribute of ``network`` that is the network without its head."""
+        """The attribute of ``network`` that holds the network without its head."""
         return str(self.network.base_model_prefix)
 
 
 def pretrained(*, classes: int, height: int, width: int, channels: int, config: Mapping[str, Any]) -> nn.Module:
-    """The image classifier of a configuration (transformers' config.json), its weights drawn anew."""
-    assert height == width, "backbones see squares"
-    assert config.get("num_channels", channels) == channels, "the configuration says how many channels there are"
-    made, settings = kind_of(config, num_labels=classes)
+    """The image classifier of a configuration (transformers' config.json), with random weights."""
+    assert height == width, "backbones need square images"
+    assert config.get("num_channels", channels) == channels, "channels must match the configuration"
+    classifier, settings = kind_of(config, num_labels=classes)
     with quiet():
-        network = made._from_config(settings)
+        network = classifier._from_config(settings)
     if not hasattr(network, network.base_model_prefix):
         raise InputError(
-            f"the backbone is of type '{config['model_type']}', whose head cannot be told from its body",
+            f"the backbone is of type '{config['model_type']}', whose head cannot be separated from its body",
             remedy="choose a backbone such as vit, deit, dinov2, swin, resnet, convnext or mobilenet_v2",
         )
     return Pretrained(network.float())
@@ -56,7 +56,7 @@ def kind_of(config: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
         with quiet():
             from transformers import CONFIG_MAPPING, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
     except ImportError as error:
-        raise needed() from error
+        raise missing_extra() from error
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind == "timm_wrapper" or kind not in CONFIG_MAPPING:
         raise InputError(
@@ -69,20 +69,20 @@ def kind_of(config: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
             f"the backbone is of type '{kind}', which classifies no images",
             remedy="choose one that does, such as vit, dinov2, resnet or convnext",
         )
-    made = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(settings)]
-    return (made[0] if isinstance(made, tuple) else made), settings
+    classifiers = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(settings)]
+    return (classifiers[0] if isinstance(classifiers, tuple) else classifiers), settings
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers tells of each layer it draws anew, and of an optional torchvision, which is not for the user."""
+    """Silences transformers, which logs each newly drawn layer and an optional torchvision."""
     logger = logging.getLogger("transformers")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        from transformers.utils import logging as told
+        from transformers.utils import logging as transformers_logging
 
-        chatter: Any = told
+        chatter: Any = transformers_logging
 
         bars = chatter.is_progress_bar_enabled()
         chatter.disable_progress_bar()

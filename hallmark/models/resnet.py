@@ -1,7 +1,7 @@
-"""A residual network of basic blocks (He et al. 2016), pre-activation-free, with the zero-initialised last norm.
+"""A residual network of basic blocks (He et al. 2016), with post-activation and a zero-initialised last norm.
 
 [batch, channels, height, width] -> stem [batch, units, h, w] -> four stages, each halving the side and doubling the
-channels -> mean over places [batch, 8 units] -> logits [batch, classes]
+channels -> mean over positions [batch, 8 units] -> logits [batch, classes]
 
 The ``cifar`` stem (3x3, stride 1) keeps the side, for images up to about 64 pixels; the ``imagenet`` stem (7x7, stride
 2, then max pooling) divides it by four. units 64 and depth 2 are ResNet-18.
@@ -87,6 +87,6 @@ def resnet(
         if isinstance(module, BasicBlock):
             last = module.branch[-1]
             if isinstance(last, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm) and last.weight is not None:
-                # each block starts as its shortcut, which lets the rate start higher (Goyal et al. 2017)
+                # each block starts as its shortcut, which allows a higher learning rate (Goyal et al. 2017)
                 nn.init.zeros_(last.weight)
     return body

@@ -37,7 +37,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a four times wider MLP, each behind a norm and beside a shortcut: [batch, tokens, units]."""
+    """Attention and a four times wider MLP, each with pre-norm and shortcut: [batch, tokens, units]."""
 
     def __init__(self, units: int, heads: int, *, activation: str, dropout: float, drop: float) -> None:
         super().__init__()

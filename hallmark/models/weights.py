@@ -1,4 +1,4 @@
-"""Trained networks on disk: model.json says what the network is, model.safetensors holds its weights. No pickle."""
+"""Trained networks on disk: model.json describes the network, model.safetensors holds its weights. No pickle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def network(description: Mapping[str, Any], *, seed: int = 0) -> nn.Module:
-    """An untrained network as described."""
+    """An untrained network of this description."""
     shape = description["input"]
     return build(
         description["name"],
@@ -46,7 +46,7 @@ def network(description: Mapping[str, Any], *, seed: int = 0) -> nn.Module:
 
 
 def save_model(folder: Path, description: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Writes both files; the same weights give the same bytes."""
+    """Writes both files; equal weights give equal bytes."""
     tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
     (folder / WEIGHTS).write_bytes(save(tensors))
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"

@@ -17,8 +17,8 @@ def named(name: str, scratch: Path, *, where: str) -> Backbone:
     """The backbone that the param ``where`` names; ``scratch`` must outlive it. Raises InputError, MachineError."""
     if name.startswith("models:"):
         folder, version = model_uri.package(name, scratch, where=where)
-        return backbones.read(folder, source=name, revision=str(version.number), where=where)
-    folder, revision = hub.fetched(name, where=where)
+        return backbones.read(folder, source=name, revision=str(version.number), param=where)
+    folder, revision = hub.fetch(name, param=where)
     # of a folder its name alone: where it lies is this machine's affair
     source = name if revision is not None else Path(name).name
-    return backbones.read(folder, source=source, revision=revision, where=where)
+    return backbones.read(folder, source=source, revision=revision, param=where)

@@ -38,16 +38,16 @@ def test_images_of_any_shape_become_logits(name: str, height: int, width: int, c
 @pytest.mark.parametrize("norm", layers.NORMS)
 def test_every_norm(name: str, norm: str) -> None:
     network = make(name, norm=norm)
-    found = {type(module) for module in network.modules()}
+    norms = {type(module) for module in network.modules()}
     kinds: dict[str, set[type[nn.Module]]] = {
         "batch": {nn.BatchNorm2d, nn.BatchNorm1d},
         "group": {nn.GroupNorm},
         "layer": {nn.LayerNorm, layers.ChannelLayerNorm},
     }
     for kind, types in kinds.items():
-        # a ConvNeXt ends in a layer norm, whatever its blocks have
+        # a ConvNeXt always ends in a layer norm
         expected = kind == norm or (name == "convnext" and kind == "layer")
-        assert bool(found & types) == expected, kind
+        assert bool(norms & types) == expected, kind
     assert network(torch.rand(2, 1, 8, 8)).shape == (2, 5)
 
 
@@ -76,7 +76,7 @@ def test_the_network_normalises_its_input_itself() -> None:
     assert {"normalise.mean", "normalise.std"} <= set(network.state_dict())
 
 
-def test_weights_follow_from_the_seed_and_leave_torchs_generator_alone() -> None:
+def test_weights_follow_from_the_seed_without_touching_torchs_generator() -> None:
     before = torch.get_rng_state()
     first, again, other = (make("cnn", seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())

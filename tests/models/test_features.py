@@ -1,4 +1,4 @@
-"""Features of a backbone: what its last layer is given."""
+"""Features of a backbone: the input of its last layer."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ IMAGES = [encoded(np.random.default_rng(seed).integers(0, 256, (16, 16), np.uint
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_the_head_makes_the_logits_of_them(tmp_path: Path, kind: str) -> None:
+def test_the_head_maps_them_to_the_logits(tmp_path: Path, kind: str) -> None:
     folder = checkpoint(tmp_path / kind, kind, preprocessing={"image_mean": [0.4], "image_std": [0.3], "size": 16})
-    found = backbone.read(folder, source="x")
-    seen = features.extract(found, IMAGES, device=torch.device("cpu"), workers=2)
-    assert len(seen) == len(IMAGES)
+    source_network = backbone.read(folder, source="x")
+    extracted = features.extract(source_network, IMAGES, device=torch.device("cpu"), workers=2)
+    assert len(extracted) == len(IMAGES)
     _, network = started(folder)
     network.eval()
     with torch.inference_mode():
         expected = network(_planes())
-        made = transfer.head(network)(torch.from_numpy(seen))
-    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
-    few = features.extract(found, IMAGES[:3], device=torch.device("cpu"), workers=1)
-    np.testing.assert_allclose(few, seen[:3], rtol=1e-4, atol=1e-5)
+        logits = transfer.head(network)(torch.from_numpy(extracted))
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    few = features.extract(source_network, IMAGES[:3], device=torch.device("cpu"), workers=1)
+    np.testing.assert_allclose(few, extracted[:3], rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_of_our_own_serves_too(tmp_path: Path) -> None:
+def test_our_own_networks_work_too(tmp_path: Path) -> None:
     description = {
         "name": "cnn",
         "classes": CLASSES,
@@ -45,16 +45,16 @@ def test_a_network_of_our_own_serves_too(tmp_path: Path) -> None:
     }
     network = weights.network(description, seed=3).eval()
     weights.save_model(tmp_path, description, network.state_dict())
-    found = backbone.read(tmp_path, source="x")
-    seen = features.extract(found, IMAGES, device=torch.device("cpu"), workers=2)
+    source_network = backbone.read(tmp_path, source="x")
+    extracted = features.extract(source_network, IMAGES, device=torch.device("cpu"), workers=2)
     with torch.inference_mode():
         expected = network(_planes())
-        torch.testing.assert_close(transfer.head(network)(torch.from_numpy(seen)), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(transfer.head(network)(torch.from_numpy(extracted)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_folder_without_weights_names_the_param(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clean\.backbone 'x' has no weights"):
-        backbone.read(tmp_path, source="x", where="clean.backbone")
+        backbone.read(tmp_path, source="x", param="clean.backbone")
 
 
 def _planes() -> torch.Tensor:

@@ -47,7 +47,7 @@ def test_the_model_follows_number_and_size() -> None:
     assert "1000 images" in chosen(side=28).why
 
 
-def test_what_is_set_is_kept() -> None:
+def test_explicit_values_are_kept() -> None:
     model = replace(AUTO, name="resnet", image_size=20, channels=3, width=7, depth=1, norm="group", activation="silu")
     choice = chosen(model)
     assert (choice.side, choice.channels) == (20, 3)
@@ -74,19 +74,19 @@ def test_small_batches_do_without_batch_norm() -> None:
         ({"name": PRETRAINED, "backbone": "x", "dropout": 0.1}, "set it to 0"),
     ],
 )
-def test_settings_a_network_lacks_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_unsupported_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(AUTO, **changes)
 
 
-def test_settings_that_the_chosen_network_lacks_are_refused() -> None:
+def test_settings_unsupported_by_the_chosen_network_are_refused() -> None:
     with pytest.raises(InputError, match=r"^stochastic_depth is 0.1, but the network cnn"):
         chosen(replace(AUTO, stochastic_depth=0.1), side=28)
     assert chosen(replace(AUTO, stochastic_depth=0.1), side=100).arguments["stochastic_depth"] == 0.1
 
 
 @pytest.mark.parametrize(("name", "norm"), [("perceptron", "none"), ("vit", "layer")])
-def test_a_setting_may_name_what_the_network_has_anyway(name: str, norm: str) -> None:
+def test_a_setting_may_name_what_the_network_always_has(name: str, norm: str) -> None:
     assert "norm" not in chosen(replace(AUTO, name=name, norm=norm)).arguments
 
 

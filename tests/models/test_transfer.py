@@ -1,4 +1,4 @@
-"""Networks that start from trained ones: real checkpoints of transformers, small, saved and loaded here."""
+"""Networks that start from trained ones: small real checkpoints of transformers, saved and loaded here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def checkpoint(folder: Path, kind: str = "vit", *, classes: int = 5, preprocessing: Any = None, **changes: Any) -> Path:
-    """A folder as save_pretrained leaves it, with weights that are not those of any fresh network."""
+    """A folder written by save_pretrained, with weights unlike any fresh network's."""
     from transformers import CONFIG_MAPPING, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
     from transformers.utils import logging
 
@@ -53,10 +53,10 @@ def checkpoint(folder: Path, kind: str = "vit", *, classes: int = 5, preprocessi
     chatter.disable_progress_bar()
     settings: Any = CONFIG_MAPPING[kind]
     config = settings(**{**KINDS[kind], **changes}, num_labels=classes)
-    made: Any = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(config)]
+    classifier: Any = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(config)]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(7)
-        network = (made[0] if isinstance(made, tuple) else made)(config)
+        network = (classifier[0] if isinstance(classifier, tuple) else classifier)(config)
         with torch.no_grad():
             for value in network.state_dict().values():
                 if value.is_floating_point():
@@ -69,22 +69,22 @@ def checkpoint(folder: Path, kind: str = "vit", *, classes: int = 5, preprocessi
 
 def started(folder: Path, model: Model = MODEL, classes: list[str] = CLASSES, seed: int = 0) -> tuple[Any, Any]:
     """(description, network) of a training that starts from the folder."""
-    found = backbone.read(folder, source="x")
-    chosen = backbone.choose(found, model, classes=classes)
+    source_network = backbone.read(folder, source="x")
+    chosen = backbone.choose(source_network, model, classes=classes)
     description = {
         "name": chosen.name,
         "classes": classes,
         "arguments": chosen.arguments,
         "input": {
             "height": chosen.side, "width": chosen.side, "channels": chosen.channels, "scaling": "backbone",
-            "mean": list(found.mean), "std": list(found.std),
+            "mean": list(source_network.mean), "std": list(source_network.std),
         },
     }  # fmt: skip
-    return description, transfer.initial(found, description, seed=seed)
+    return description, transfer.initial(source_network, description, seed=seed)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_checkpoint_is_taken_over_and_gets_a_new_head(tmp_path: Path, kind: str) -> None:
+def test_a_checkpoint_gets_a_new_head(tmp_path: Path, kind: str) -> None:
     from transformers import AutoModel
 
     folder = checkpoint(tmp_path / "there", kind)
@@ -97,7 +97,7 @@ def test_a_checkpoint_is_taken_over_and_gets_a_new_head(tmp_path: Path, kind: st
     ours = getattr(network.body.network, network.body.base)
     with torch.no_grad():
         torch.testing.assert_close(ours(images).last_hidden_state, library(images).last_hidden_state)
-    # the configuration travels in model.json: the folder is not needed any more, nor is the network
+    # model.json holds the configuration: the folder is no longer needed, nor a connection
     out = tmp_path / "out"
     out.mkdir()
     weights.save_model(out, description, network.state_dict())
@@ -125,7 +125,7 @@ def test_only_the_head_is_drawn_and_from_the_seed(tmp_path: Path) -> None:
         ({"size": 20, "crop_size": 12, "do_center_crop": False, "do_normalize": False, "image_mean": [0.5]}, 20, 0, 1),
     ],
 )
-def test_the_preprocessing_is_the_backbones(
+def test_the_preprocessing_is_that_of_the_backbone(
     tmp_path: Path, preprocessing: Any, side: int, mean: float, std: float
 ) -> None:
     folder = checkpoint(tmp_path / "vit", preprocessing=preprocessing)
@@ -158,12 +158,12 @@ def test_position_vectors_of_our_own_vit_follow_the_image_size(tmp_path: Path) -
 @pytest.mark.parametrize(("kind", "count"), [("vit", 4), ("resnet", 4), ("dinov2", 4), ("convnext", 4)])
 def test_layers_run_from_the_image_to_the_head(tmp_path: Path, kind: str, count: int) -> None:
     network = started(checkpoint(tmp_path / kind, kind))[1]
-    found = transfer.layers(network)
-    assert len(found) == count  # embeddings, two blocks or stages, head
-    assert sum(len(layer) for layer in found) == len(list(network.parameters()))
+    layers = transfer.layers(network)
+    assert len(layers) == count  # embeddings, two blocks or stages, head
+    assert sum(len(layer) for layer in layers) == len(list(network.parameters()))
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    assert all("embed" in names[id(parameter)] for parameter in found[0])
-    assert all("classifier" in names[id(parameter)] for parameter in found[-1])
+    assert all("embed" in names[id(parameter)] for parameter in layers[0])
+    assert all("classifier" in names[id(parameter)] for parameter in layers[-1])
 
 
 OURS: dict[str, Any] = {
@@ -191,8 +191,8 @@ def test_one_of_our_own_networks_keeps_its_body_and_its_head_only_for_the_same_c
     assert (description["name"], description["input"]["mean"]) == ("cnn", [0.2])
     state = network.state_dict()
     assert {name for name in source if torch.equal(state[name], source[name])} == set(source) - head
-    kept = started(folder, classes=["cat", "cow"])[1].state_dict()
-    assert all(torch.equal(kept[name], source[name]) for name in source)
+    same = started(folder, classes=["cat", "cow"])[1].state_dict()
+    assert all(torch.equal(same[name], source[name]) for name in source)
     # the same number of classes, but others
     other = started(folder, classes=["cat", "dog"])[1].state_dict()
     assert not torch.equal(other["body.15.weight"], source["body.15.weight"])
@@ -210,9 +210,9 @@ def test_a_size_our_own_network_cannot_take_is_refused(tmp_path: Path) -> None:
         started(folder, replace(MODEL, image_size=16))
 
 
-def test_what_is_no_backbone_is_told(tmp_path: Path) -> None:
+def test_an_invalid_backbone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no folder './nowhere'"):
-        hub.fetched("./nowhere")
+        hub.fetch("./nowhere")
     with pytest.raises(InputError, match="has no weights in safetensors"):
         backbone.read(tmp_path, source="x")
     folder = checkpoint(tmp_path / "vit")
@@ -230,12 +230,10 @@ def test_what_is_no_backbone_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["refused", "silent"])
-def test_a_hub_that_cannot_be_reached_is_told_soon_and_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
-) -> None:
+def test_an_unreachable_hub_is_reported_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
     from huggingface_hub import constants
 
-    # "silent" takes the connection and says nothing, as a firewall does
+    # "silent" accepts the connection and never answers, as a firewall does
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         if answer == "silent":
@@ -244,13 +242,13 @@ def test_a_hub_that_cannot_be_reached_is_told_soon_and_once(
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
         monkeypatch.setattr(hub, "PATIENCE", 1.0)
-        # where it were not given up, this would wait for ever
-        with pytest.raises(MachineError, match=r"is not on this machine, and the hub .* cannot be reached") as told:
-            hub.fetched("someone/net@main")
-    assert "hf download someone/net --revision main --local-dir" in str(told.value)
+        # without the timeout this would hang
+        with pytest.raises(MachineError, match=r"is not on this machine, and the hub .* cannot be reached") as raised:
+            hub.fetch("someone/net@main")
+    assert "hf download someone/net --revision main --local-dir" in str(raised.value)
 
 
-def test_torn_weights_are_told(tmp_path: Path) -> None:
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     for folder in (checkpoint(tmp_path / "vit"), ours(tmp_path / "mine")):
         path = folder / "model.safetensors"
         path.write_bytes(path.read_bytes()[:300])

@@ -21,7 +21,7 @@ DESCRIPTION: dict[str, Any] = {
 }
 
 
-def test_a_saved_network_comes_back_the_same(tmp_path: Path) -> None:
+def test_a_saved_network_loads_unchanged(tmp_path: Path) -> None:
     network = weights.network(DESCRIPTION, seed=3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     first, second = tmp_path / "a", tmp_path / "b"
     for folder in (first, second):
@@ -35,6 +35,6 @@ def test_a_saved_network_comes_back_the_same(tmp_path: Path) -> None:
     assert weights.describe(first) == DESCRIPTION
 
 
-def test_a_missing_model_is_told(tmp_path: Path) -> None:
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no model in"):
         weights.load(tmp_path)
