@@ -69,7 +69,7 @@ def _matches(pattern: str) -> Iterator[Named]:
     if not matches:
         yield Named(path=pattern, error="no file matches this pattern")
     for match in matches:
-        # ** matches each folder and its contents; a folder that any other pattern matches stands for its files
+        # ** matches each folder and its contents; a folder that another pattern matches means its files
         if not os.path.isdir(match):
             yield _file(match)
         elif "**" not in path.parts:
