@@ -183,7 +183,7 @@ def test_without_training_images_it_is_refused(inputs: dict[str, Path], tmp_path
         ({"audit_tolerance": 1.2}, "audit_tolerance is 1.2, outside"),
         ({"audit_confidence": 0.2}, "audit_confidence"),
         ({"audit_weaker": (0.25, 0.5)}, "audit_weaker is .* from high to low"),
-        ({"audit_weaker": (1.5,)}, "audit_weaker is 1.5"),
+        ({"audit_weaker": (1.5,)}, r"audit_weaker\[0\] is 1.5"),
         ({"audit_size": 4}, "audit_size"),
         ({"audit_images": 0}, "audit_images"),
         ({"preview_images": 0}, "preview_images"),
