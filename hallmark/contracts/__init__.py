@@ -1,1 +1,1 @@
-"""What all rooms share: names, tables, errors, checks of values, seeds, atomic writes, telemetry."""
+"""What all rooms share: names, tables, errors, value checks, seeds, atomic writes, telemetry."""

@@ -17,7 +17,7 @@ def of_file(path: Path) -> str:
 
 
 def of_named(digests: Iterable[tuple[str, str | None]]) -> str:
-    """The digest of several files: of their names and digests, in order.
+    """The digest of several files, from their names and digests in order.
 
     >>> of_named([("a", "1"), ("b", "2")])[:8]
     '1a04f75b'

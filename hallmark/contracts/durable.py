@@ -1,7 +1,7 @@
-"""Writing so that a kill leaves the old or the new, never a half.
+"""Atomic writes: a kill leaves the old file or folder or the new one, never a partial one.
 
-``replace`` renames a finished file or folder over its place; where the place is a folder already, the two are exchanged
-in one system call where the kernel can (Linux), so that there is no moment without an output.
+:func:`replace` renames a finished file or folder to its final path. On Linux an existing folder is exchanged with the
+new one in a single system call, so the path exists at every moment.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def replace(new: Path, place: Path) -> None:
-    """Moves ``new`` to ``place``, in the same file system; what stood there is removed."""
+def replace(new: Path, path: Path) -> None:
+    """Moves ``new`` to ``path`` in the same file system and removes what was there."""
     sync(new)
-    if place.is_dir() and not place.is_symlink():
-        if _exchange(new, place):
+    if path.is_dir() and not path.is_symlink():
+        if _exchange(new, path):
             remove(new)
         else:
-            old = place.with_name(f".partial-old-{place.name}")
+            old = path.with_name(f".partial-old-{path.name}")
             remove(old)
-            place.rename(old)
-            new.rename(place)
+            path.rename(old)
+            new.rename(path)
             remove(old)
     else:
-        os.replace(new, place)
-    parent = os.open(place.parent, os.O_RDONLY)
+        os.replace(new, path)
+    parent = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(parent)
     finally:
@@ -73,7 +73,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swaps two paths atomically; False where the system cannot."""
+    """Swaps two paths atomically; False if the system does not support it."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)

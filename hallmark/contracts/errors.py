@@ -1,4 +1,4 @@
-"""The errors a user can meet, and the exit code of each.
+"""The errors a user can see, and the exit code of each.
 
     Exception
     └── HallmarkError          1  our fault
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """One of several things that are wrong, and what to do about it.
+    """One of several faults, and what to do about it.
 
-    ``field`` is the value that is wrong, by the name that the code which checked it knows, empty if no single one is;
-    the message then begins with it. A caller who knows the section of params.yaml and the line adds both:
+    ``field`` names the wrong value as the check knows it, and the message begins with it; it is empty if no single
+    value is wrong. A caller that knows the section and the line of params.yaml adds both:
 
     >>> print(Fault("val is 2, above 1", "give 1 or less", field="val").at("split.val", "params.yaml, line 3"))
     params.yaml, line 3: split.val is 2, above 1; give 1 or less
@@ -46,7 +46,7 @@ class Fault:
         assert self.message.startswith(self.field), (self.field, self.message)
 
     def at(self, field: str, location: str = "") -> Fault:
-        """The same fault of a field by another name, at a location; a fault of no field gets the location alone."""
+        """The same fault with its field renamed, at a location; a fault without a field gets only the location."""
         message, name = (field + self.message.removeprefix(self.field), field) if self.field else (self.message, "")
         return Fault(message, self.remedy, name, location)
 
@@ -67,16 +67,16 @@ class Fault:
 class HallmarkError(Exception):
     """Any error with a message meant for the person at the keyboard.
 
-    ``remedy`` is one remedy or several; ``remedies`` holds them all, in the order given, each once. ``faults`` are
-    the faults that :meth:`of` was given, else the error itself as one.
+    ``remedy`` is one remedy or several; ``remedies`` holds them in order, each once. ``faults`` are those passed to
+    :meth:`of`, else the error itself as one.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, remedy: str | Sequence[str] = "") -> None:
-        given = (remedy,) if isinstance(remedy, str) else tuple(remedy)
+        remedies = (remedy,) if isinstance(remedy, str) else tuple(remedy)
         self.message = message
-        self.remedies = tuple(dict.fromkeys(each for each in given if each))
+        self.remedies = tuple(dict.fromkeys(each for each in remedies if each))
         self.faults: tuple[Fault, ...] = (Fault(message, self.remedy),)
         self._head = ""
         super().__init__("; ".join((message, *self.remedies)))
@@ -87,13 +87,13 @@ class HallmarkError(Exception):
         return "; ".join(self.remedies)
 
     def rename(self, key_of: Callable[[str], str]) -> None:
-        """Gives each fault's field the name that ``key_of`` knows it by; a fault of no field stays as it is."""
+        """Renames each fault's field to ``key_of(field)``; a fault without a field is unchanged."""
         named = self.of([fault.at(key_of(fault.field), fault.location) for fault in self.faults], head=self._head)
         self.args, self.message, self.faults = named.args, named.message, named.faults
 
     @classmethod
     def of(cls, faults: Sequence[Fault], *, head: str = "") -> Self:
-        """One error for several faults, each on a line of its text; of a single fault, that fault's own.
+        """One error for several faults, one line each; a single fault keeps its own text.
 
         >>> error = InputError.of([Fault("a is 2", "give 1"), Fault("b is 3", "give 2")], head="params.yaml has ")
         >>> print(error)
@@ -122,8 +122,8 @@ class InputError(HallmarkError, ValueError):
 class GateRefused(HallmarkError):
     """A data gate refused the set.
 
-    ``story`` is what a page needs to explain it (plain JSON values); ``ledger`` the rows known so far, in the
-    columns of :data:`hallmark.contracts.tables.LEDGER`.
+    ``story`` holds what the refusal page explains (plain JSON values); ``ledger`` holds the rows so far, in the columns
+    of :data:`hallmark.contracts.tables.LEDGER`.
     """
 
     exit_code = 3

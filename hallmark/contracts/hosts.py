@@ -1,8 +1,7 @@
-"""Which requests reach a server on this machine by the name, and from the page, that they should.
+"""Host and Origin checks of a server on this machine.
 
-A page of another website can send requests to a loopback server through the reader's browser, and can make a name of
-its own point to this machine (DNS rebinding). So a server checks the Host of every request, and the Origin of those
-that have one.
+A page of another website can send requests to a loopback server through the user's browser, and can point its own
+domain at this machine (DNS rebinding). So a server checks the Host of every request, and the Origin if there is one.
 
 >>> split("[::1]:8080"), split("LocalHost"), split("[::1"), split("a b")
 (('::1', '8080'), ('localhost', ''), None, None)
@@ -19,12 +18,12 @@ _HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]
 
 
 def split(host: str) -> tuple[str, str] | None:
-    """Name in lower case and port (may be empty) of a Host header; None where it is malformed."""
+    """Lower-case name and port (may be empty) of a Host header; None if it is malformed."""
     parts = _HOST.fullmatch(host)
     return None if parts is None else ((parts["six"] or parts["name"]).lower(), parts["port"] or "")
 
 
 def same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin header is that of a page which this server itself gave, under the name of the Host header."""
-    scheme, separator, where = origin.partition("://")
-    return bool(separator) and scheme in ("http", "https") and split(where) == split(host) is not None
+    """Whether an Origin header names a page that this server served under the name in the Host header."""
+    scheme, separator, address = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and split(address) == split(host) is not None

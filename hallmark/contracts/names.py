@@ -1,4 +1,4 @@
-"""The closed lists of words that files, reports and people share."""
+"""Closed lists of names that files, reports and users share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: The folder that stands for none where a param is a path that DVC watches; committed, and empty.
+#: The empty, committed folder that means "none" for a param whose path DVC watches.
 NO_FOLDER = "data/none"
 
 #: The built-in data, which the DVC stage ``demo`` creates.
@@ -15,14 +15,14 @@ DEMO = "data/demo"
 
 SPLITS = ("train", "val", "test")
 
-#: The columns of a table of predictions beside a probability for each class; repeat and fold are a cross-validation's.
+#: The columns of a table of predictions besides one probability per class; cross-validation adds repeat and fold.
 PREDICTION = ("path", "repeat", "fold", "label", "predicted")
 
 FATES = ("kept", "flagged", "relabelled", "removed", "quarantined")
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
-    """The column of each class: its name, or ``probability_<name>`` where a fixed column has that name.
+    """The column of each class: its name, or ``probability_<name>`` if a fixed column has that name.
 
     >>> probability_columns(["cat", "label"])
     ['cat', 'probability_label']

@@ -1,4 +1,4 @@
-"""Worker processes: spawned, deaf to Ctrl+C, and gone when the process that started them is, however that died."""
+"""Worker processes: spawned, they ignore Ctrl+C and end when their parent ends, however it dies."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-SPARE = 10  # seconds that a process outlives SIGTERM
+SPARE = 10  # seconds a process lives on after SIGTERM
 
 
 def pool(workers: int, begin: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
-    """An executor of so many processes, each of which calls ``begin`` with ``arguments`` first."""
-    # spawn: a fork would copy the locks of this process's threads in whatever state they are in
+    """An executor of ``workers`` processes, each of which first calls ``begin(*arguments)``."""
+    # spawn: a fork would copy the locks of this process's threads in their current state
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, initializer=_settle, initargs=(begin, *arguments))
 
 
 def started(target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
-    """One process that runs ``target``; a daemon, so that the end of this one does not wait for it."""
+    """Starts a daemon process that runs ``target``; this process can end without waiting for it."""
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_run, args=(target, *arguments), daemon=True)
     process.start()
@@ -32,10 +32,10 @@ def started(target: Callable[..., None], *arguments: Any) -> multiprocessing.pro
 
 
 def leave_signals_to_the_parent() -> None:
-    """In a process of one's own: the parent decides, who may need it to finish what is at hand and keep its place.
+    """In a child process: leaves Ctrl+C and SIGTERM to the parent, which may need this process to save its state.
 
-    Ctrl+C and the end of a service reach all processes at once. After SIGTERM this one lasts :data:`SPARE` more
-    seconds, for a parent that cannot close it.
+    Ctrl+C and a service stop reach all processes at once. After SIGTERM this process lives for :data:`SPARE` more
+    seconds, in case the parent cannot close it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SPARE))
@@ -43,7 +43,7 @@ def leave_signals_to_the_parent() -> None:
 
 def _settle(begin: Callable[..., None] | None, *arguments: Any) -> None:
     """In the new process."""
-    # Ctrl+C reaches the whole process group; the parent alone decides
+    # Ctrl+C reaches the whole process group; only the parent handles it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

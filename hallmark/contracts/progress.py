@@ -1,12 +1,11 @@
-"""How far a piece of work has come: rooms report it, whoever runs them listens.
+"""Progress reports: rooms send them, and the caller may listen.
 
-Nothing that a stage writes depends on it: without a listener a report is a comparison, and a process that was forked
-has none.
+No output depends on them. Without a listener a report costs one comparison; a forked process has no listener.
 
->>> heard = []
->>> with listening(heard.append):
+>>> reports = []
+>>> with listening(reports.append):
 ...     report("training", 320, 1000, figures={"epoch": "2 of 5", "objective": 0.91})
->>> heard[0].done, heard[0].total, heard[0].figures
+>>> reports[0].done, reports[0].total, reports[0].figures
 (320, 1000, {'epoch': '2 of 5', 'objective': 0.91})
 """
 
@@ -25,9 +24,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """``done`` of ``total`` units (None: nobody knows) of ``what``; ``figures`` are shown as they are.
+    """``done`` of ``total`` units (None if unknown) of ``what``; the display shows ``figures`` unchanged.
 
-    ``at_most``: the work may end before ``total``, as a training that stops early.
+    ``at_most``: the work may end before ``total``, as with early stopping.
     """
 
     what: str
@@ -43,7 +42,7 @@ _listener: Callable[[Progress], None] | None = None
 
 @contextmanager
 def listening(listener: Callable[[Progress], None]) -> Iterator[None]:
-    """Within the block ``listener`` gets every report of this process. It must be quick: rooms report every step."""
+    """Passes every report of this process to ``listener`` within the block. It must be fast: rooms report each step."""
     global _listener
     before, _listener = _listener, listener
     try:
@@ -61,13 +60,13 @@ def report(
     figures: Mapping[str, str | float] | None = None,
     at_most: bool = False,
 ) -> None:
-    """Tells the listener, if there is one. ``what`` names the work in a few words, as "reading images"."""
+    """Sends a report to the listener, if any. ``what`` names the work in a few words, such as "reading images"."""
     if _listener is not None:
         _listener(Progress(what=what, done=done, total=total, unit=unit, figures=figures or {}, at_most=at_most))
 
 
 def counted(items: Iterable[Item], what: str, total: int | None = None, *, unit: str = "images") -> Iterator[Item]:
-    """The items as they come; each is reported when it has been dealt with."""
+    """Yields the items and reports each one once the caller has processed it."""
     report(what, 0, total, unit=unit)
     for done, item in enumerate(items, start=1):
         yield item

@@ -1,6 +1,6 @@
-"""Why a file is not simply kept: the closed list of reasons, and the ``;``-joined text that tables hold.
+"""The closed list of reasons for flagging or excluding a file, and the ``;``-joined text that tables hold.
 
-A text has each reason once, in the order of :data:`REASONS`, and is empty if there is none.
+A text has each reason once, in the order of :data:`REASONS`; it is empty if there are none.
 
 >>> text = join_reasons(["blurry", "too_dark"])
 >>> text, split_reasons(text)
@@ -8,7 +8,7 @@ A text has each reason once, in the order of :data:`REASONS`, and is empty if th
 >>> add_reasons(text, "outlier", "blurry"), without_reasons(text, "blurry"), has_reason(text, "dark")
 ('too_dark;blurry;outlier', 'too_dark', False)
 
-Of a column:
+For a column:
 
 >>> import pandas as pd
 >>> column = pd.Series(["too_dark;blurry", "", "blurry"], dtype="string")
@@ -64,7 +64,7 @@ REASONS = (
 
 
 def join_reasons(reasons: Iterable[str]) -> str:
-    """The text of some reasons; asserts that they are in the closed list."""
+    """The text of the reasons; asserts that they are in the closed list."""
     distinct = set(reasons)
     unknown = distinct - set(REASONS)
     assert not unknown, f"not in the closed list of reasons: {sorted(unknown)}"
@@ -72,12 +72,12 @@ def join_reasons(reasons: Iterable[str]) -> str:
 
 
 def split_reasons(text: str) -> tuple[str, ...]:
-    """The reasons of a text, in its order."""
+    """The reasons in a text, in order."""
     return tuple(text.split(";")) if text else ()
 
 
 def add_reasons(text: str, *reasons: str) -> str:
-    """The text with these reasons too."""
+    """The text with these reasons added."""
     return join_reasons((*split_reasons(text), *reasons))
 
 
@@ -97,8 +97,8 @@ def having(column: pd.Series, reasons: Iterable[str]) -> NDArray[np.bool_]:
     import pandas as pd
 
     wanted = tuple(reasons)
-    which, texts = pd.factorize(column)  # of many rows there are few different texts
-    return np.array([*(has_reason(text, *wanted) for text in texts), False], bool)[which]
+    codes, texts = pd.factorize(column)  # many rows share few distinct texts
+    return np.array([*(has_reason(text, *wanted) for text in texts), False], bool)[codes]
 
 
 def adding(column: pd.Series, rows: Mapping[str, NDArray[np.bool_]]) -> pd.Series:
@@ -121,7 +121,7 @@ def adding(column: pd.Series, rows: Mapping[str, NDArray[np.bool_]]) -> pd.Serie
 
 
 def counts(column: pd.Series) -> dict[str, int]:
-    """Rows of each reason that occurs, in the closed order."""
+    """The number of rows with each reason that occurs, in the order of :data:`REASONS`."""
     rows = Counter[str]()
     for text, n in column.value_counts().items():
         rows.update(dict.fromkeys(split_reasons(str(text)), int(n)))

@@ -1,4 +1,4 @@
-"""Checks of values that print the name they were given.
+"""Value checks whose messages name the checked keyword argument.
 
 >>> in_range(0, 1, rate=0.5)
 >>> in_range(0, 1, rate=1.5)
@@ -6,16 +6,16 @@ Traceback (most recent call last):
     ...
 hallmark.contracts.errors.InputError: rate is 1.5, outside [0, 1]; give a value in that range
 
-A list is checked value by value, as is a section of values. A word such as ``auto`` and None pass a check of numbers:
-their type says whether they may stand there.
+Lists and sections are checked value by value. Number checks skip words such as ``auto`` and None: the field's type
+decides whether they are allowed.
 
 >>> at_least(0, limit=None, decay="auto", strengths=[0.5, -1])
 Traceback (most recent call last):
     ...
 hallmark.contracts.errors.InputError: strengths[1] is -1, below 0; give 0 or more
 
-Within :func:`gathered` nothing is raised, so that all faults are reported at once. Each fault names its field as data:
-whoever knows the section of params.yaml puts it before.
+Within :func:`gathered` nothing is raised, so all faults are reported at once. Each fault holds its field as data; the
+caller that knows the section of params.yaml prefixes it.
 
 >>> with gathered() as faults:
 ...     in_range(0, 1, warmup=1.5)
@@ -43,7 +43,7 @@ _FAULTS: ContextVar[list[Fault] | None] = ContextVar("faults", default=None)
 
 @contextmanager
 def gathered() -> Iterator[list[Fault]]:
-    """The faults that checks report within the block, in this thread; of an InputError that ends the block, its own."""
+    """Collects the faults of the checks in the block, in this thread, and those of an InputError that ends it."""
     faults: list[Fault] = []
     before = _FAULTS.set(faults)
     try:
@@ -56,7 +56,7 @@ def gathered() -> Iterator[list[Fault]]:
 
 @contextmanager
 def within(section: str) -> Iterator[None]:
-    """The fields of faults in the block, gathered or raised, are those of a section: ``rate`` is ``section.rate``.
+    """Prefixes the field of each fault in the block, gathered or raised, with a section: ``rate`` → ``section.rate``.
 
     >>> with within("model"):
     ...     in_range(1, 3, depth=4)
@@ -76,7 +76,7 @@ def within(section: str) -> Iterator[None]:
 
 
 def refuse(faults: Sequence[Fault], *, head: str = "") -> None:
-    """Raises InputError for the faults, if there are any; within :func:`gathered` they join the others."""
+    """Raises InputError if there are faults; within :func:`gathered` adds them to the others instead."""
     if (others := _FAULTS.get()) is not None:
         others.extend(faults)
     elif faults:
@@ -84,7 +84,7 @@ def refuse(faults: Sequence[Fault], *, head: str = "") -> None:
 
 
 def that(holds: bool, message: str, *, remedy: str, field: str = "") -> None:
-    """Raises InputError unless it ``holds``; the message goes on from the field's name, where one is given."""
+    """Raises InputError unless ``holds``; a field's name, if any, precedes the message."""
     if not holds:
         refuse([Fault(f"{field} {message}" if field else message, remedy, field)])
 
@@ -111,13 +111,13 @@ def at_least(low: float, /, **values: Numbers) -> None:
 
 
 def not_blank(remedy: str, /, **values: str) -> None:
-    """Each value has a character that is no white space."""
+    """Each value has a non-space character."""
     for name, value in values.items():
         that(bool(value.strip()), "is empty", remedy=remedy, field=name)
 
 
 def one_of(choices: Collection[str], /, **values: str | Sequence[str]) -> None:
-    """Each value, or each of a list, is one of the choices; the nearest choice is suggested for a misspelling."""
+    """Each value, or each item of a list, is one of the choices; a misspelling gets the closest choice suggested."""
     import difflib
 
     for name, value in _each(values):
@@ -128,7 +128,7 @@ def one_of(choices: Collection[str], /, **values: str | Sequence[str]) -> None:
 
 
 def _each(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """(name, value) of each value that is no list and no section: ``rates[0]``, ``costs.cat``."""
+    """(name, value) of each value inside lists and sections: ``rates[0]``, ``costs.cat``."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _each({f"{name}.{key}": inner for key, inner in value.items()})

@@ -1,4 +1,4 @@
-"""Randomness as an argument: every seed derives from the run's seed and the names of what draws.
+"""Randomness as an argument: every seed derives from the run's seed and the names of its use.
 
 >>> derive(0, "train", "shuffle", 3) == derive(0, "train", "shuffle", 3)
 True

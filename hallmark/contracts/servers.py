@@ -1,7 +1,7 @@
-"""Does a server answer, and as the server that it should be? Asked once, with one deadline for the whole exchange.
+"""Checks that a server answers and is of the expected kind: one request, one deadline for the whole exchange.
 
-The clients of MLflow and Prefect try a dead server again for minutes, and a timeout of a socket bounds each read alone:
-a server that sends a byte a second is read forever. Here a thread asks and the caller waits for it until the deadline.
+The MLflow and Prefect clients retry a dead server for minutes, and a socket timeout bounds each read only: a server
+that sends a byte a second is read forever. Here a thread sends the request and the caller waits until the deadline.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ T = TypeVar("T")
 
 
 class NoAnswer(Exception):
-    """Why a server gave no answer that can be used, in words for a message."""
+    """A server gave no usable answer; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A whole answer of an HTTP server."""
+    """The complete answer of an HTTP server."""
 
     status: int
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON. Raises NoAnswer where it is none, as of a server of another kind."""
+        """The body as JSON. Raises NoAnswer if it is not JSON, as from a server of another kind."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -44,21 +44,21 @@ class Answer:
 
 
 def seconds() -> float:
-    """How long a server has to answer: HALLMARK_SERVER_SECONDS, else 5."""
-    given = os.environ.get(SECONDS, "5")
+    """How long to wait for a server's answer: HALLMARK_SERVER_SECONDS, else 5."""
+    text = os.environ.get(SECONDS, "5")
     try:
-        value = float(given)
+        value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < 3600:
-        raise InputError(f"{SECONDS} is '{given}'", remedy="give a number of seconds, such as 5")
+        raise InputError(f"{SECONDS} is '{text}'", remedy="give a number of seconds, such as 5")
     return value
 
 
 def within(limit: float, work: Callable[[], T]) -> T:
-    """What ``work`` returns or raises. Raises NoAnswer where it takes longer than ``limit`` seconds.
+    """What ``work`` returns or raises. Raises NoAnswer if it takes longer than ``limit`` seconds.
 
-    The work goes on in a thread that does not keep the process: whatever it waits for, the caller does not.
+    The work continues in a daemon thread, which blocks neither the caller nor the end of the process.
     """
     result: list[T] = []
     errors: list[BaseException] = []
@@ -80,7 +80,7 @@ def within(limit: float, work: Callable[[], T]) -> T:
 
 
 def check_address(url: str) -> None:
-    """Raises NoAnswer where the text is no address of an HTTP server."""
+    """Raises NoAnswer if the text is not the address of an HTTP server."""
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
@@ -99,9 +99,9 @@ def get(
     verify: bool | str = True,
     cert: str | None = None,
 ) -> Answer:
-    """The answer to a GET of an HTTP address, redirects followed, proxies of the environment used.
+    """The answer to an HTTP GET; follows redirects and uses the environment's proxies.
 
-    ``limit`` is in seconds, for everything from the look-up of the name to the last byte. Raises NoAnswer.
+    ``limit`` is in seconds, from the name look-up to the last byte. Raises NoAnswer.
     """
     check_address(url)
     import httpx
@@ -128,7 +128,7 @@ def get(
 
 
 def accepted(answer: Answer, *, kind: str) -> Any:
-    """The JSON of an answer with status 200. Raises NoAnswer that says what another status means."""
+    """The JSON of an answer with status 200. For any other status raises NoAnswer, which says what it means."""
     if answer.status in (401, 403, 407):
         raise NoAnswer(f"the server there refuses us (status {answer.status}): it asks for other credentials")
     if answer.status >= 500:
@@ -139,7 +139,7 @@ def accepted(answer: Answer, *, kind: str) -> Any:
 
 
 def open_database(uri: str, *, limit: float) -> None:
-    """Raises NoAnswer where the database server of an SQLAlchemy address does not let us in."""
+    """Raises NoAnswer if the database of an SQLAlchemy address refuses the connection."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -155,7 +155,7 @@ def open_database(uri: str, *, limit: float) -> None:
         within(limit, ask)
     except ImportError as error:
         raise NoAnswer(
-            f"its driver is not installed ({error}); an address may name one, as postgresql+pg8000://"
+            f"its driver is not installed ({error}); an address may name one, such as postgresql+pg8000://"
         ) from error
     except (SQLAlchemyError, OSError, ValueError) as error:
         words = str(getattr(error, "orig", None) or error).strip().splitlines()
@@ -163,7 +163,7 @@ def open_database(uri: str, *, limit: float) -> None:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown: nothing before the last @, since a password may hold any sign.
+    """An address safe to show: everything before the last @ is removed, since a password may hold any character.
 
     >>> without_password("postgresql://me:secret@db/mlflow")
     'postgresql://…@db/mlflow'
@@ -173,7 +173,7 @@ def without_password(url: str) -> str:
 
 
 def _context(verify: bool | str, cert: str | None) -> Any:
-    """What httpx checks the server's certificate by, and shows as our own."""
+    """The certificates for httpx: those that verify the server, and our own."""
     if verify is True and cert is None:
         return True
     import ssl
@@ -187,7 +187,7 @@ def _context(verify: bool | str, cert: str | None) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a connection failed, in a few words: the innermost cause says it best."""
+    """Why a connection failed, in a few words from the innermost cause."""
     cause: BaseException = error
     while (cause.__cause__ or cause.__context__) is not None:
         cause = cause.__cause__ or cause.__context__ or cause

@@ -1,7 +1,7 @@
-"""What the clock and the machine had to say of a stage, kept out of its outputs.
+"""Timings and machine facts of a stage, kept out of its outputs.
 
-A stage or a room calls :func:`note`; whoever executes the stage collects the notes for reports/run.json. Outside of
-:func:`collect` a note is dropped: a room can be used as a library.
+A stage or a room calls :func:`note`; the executor of the stage collects the notes for reports/run.json. Outside
+:func:`collect` a note is dropped, so a room also works as a library.
 
 >>> with collect() as notes:
 ...     note(samples_per_second=1200.0)
@@ -24,7 +24,7 @@ _notes: ContextVar[dict[str, Fact] | None] = ContextVar("hallmark_notes", defaul
 
 
 def note(**facts: Fact) -> None:
-    """Adds facts to what the executing stage reports of its run."""
+    """Adds facts to the run record of the executing stage."""
     notes = _notes.get()
     if notes is not None:
         notes.update(facts)
@@ -32,7 +32,7 @@ def note(**facts: Fact) -> None:
 
 @contextmanager
 def collect() -> Iterator[dict[str, Fact]]:
-    """Gathers the notes of the block."""
+    """Collects the notes of the block."""
     notes: dict[str, Fact] = {}
     token = _notes.set(notes)
     try:
