@@ -160,7 +160,7 @@ class _Work:
                 params=overrides.apply(text, overrides.as_overrides(step.other), conf=root / "conf"),
                 stages=BEFORE_TRAIN[first:],
                 known=STAGES,
-                links=(*LINKS, *(stage.place(stage.name) for stage in BEFORE_TRAIN[:first])),
+                links=(*LINKS, *(stage.path(stage.name) for stage in BEFORE_TRAIN[:first])),
             )
             futures.append(unit_of_work(f"inputs {step.name}", partial(prepare, step, tree)))
         all_done(futures)

@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 from flows.environment import end_in_time
 from hallmark.contracts.errors import GateRefused, HallmarkError
 from hallmark.pipeline import execution
-from hallmark.pipeline.failures import known
+from hallmark.pipeline.failures import as_hallmark_error
 from hallmark.reporting.refusal import write_refusal
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def as_task(stage: Stage, run: Run) -> Task[[], Any]:
             outcome, seconds = settle(stage, run)
         except Exception as error:
             run.announce(stage.name, "failed", 0.0)
-            message = str(known(error, stage.name))
+            message = str(as_hallmark_error(error, stage.name))
             logger.error("%s", message)
             return Failed(message=message, data=error)
         run.outcomes[stage.name] = outcome, seconds

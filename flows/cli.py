@@ -216,14 +216,14 @@ def doctor() -> None:
 def main() -> None:
     """The entry point: every exception becomes one message and its exit code; its traceback goes to a log."""
     from hallmark.contracts.runtime import spare_collector
-    from hallmark.pipeline.failures import leave
+    from hallmark.pipeline.failures import report
 
     spare_collector()
     try:
         app(standalone_mode=True)
     except Exception as error:
         command = next((word for word in sys.argv[1:] if word.isalpha()), "hallmark")
-        sys.exit(leave(error, program="hallmark", command=command))
+        sys.exit(report(error, program="hallmark", command=command))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Console:
         if what == "running":
             names = [each.name for each in STAGES]
             place = f"[{names.index(stage) + 1}/{len(names)}]"
-            self.display.begin(stage, STAGES[names.index(stage)].does, place=place)
+            self.display.begin(stage, STAGES[names.index(stage)].does, position=place)
             return
         self.display.end()
         style = {"failed": "bold red", "cached": "dim", "restored": "cyan"}.get(what, "green")

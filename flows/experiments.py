@@ -35,7 +35,7 @@ from hallmark.contracts.runtime import state as private
 from hallmark.experiments import preparation, trial, workers
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.display import duration
-from hallmark.pipeline.failures import known
+from hallmark.pipeline.failures import as_hallmark_error
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.tracking import address, reachability, runs
@@ -145,7 +145,7 @@ def conduct(
     require_space(*writes_to(root))
     with exclusive(root, f"hallmark {name}"), console.telling():
         recover(root, console)
-        check_sources(STAGES, params, root, made=(DEMO,))
+        check_sources(STAGES, params, root, created=(DEMO,))
         runs.recover(params["train"].tracking)
         folder = (private(root) / "experiments" / name).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ def conduct(
                 return Failed(message=str(error), data=error)
             except Exception as error:
                 workers.kill(pool)  # the threads that wait for a training end with it
-                return Failed(message=str(known(error, name)), data=error)
+                return Failed(message=str(as_hallmark_error(error, name)), data=error)
             except BaseException:
                 # the threads that wait for a training end with it
                 workers.kill(pool)

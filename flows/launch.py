@@ -10,7 +10,7 @@ from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import DEMO
 from hallmark.pipeline.configuration import check_sources
 from hallmark.pipeline.dvcfile import CODE
-from hallmark.pipeline.execution import check_kept
+from hallmark.pipeline.execution import check_git_inputs
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.tracking import reachability
@@ -35,9 +35,9 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
         from hallmark.versioning.workspace import Workspace
 
         recover(root, console)
-        check_sources(STAGES, params, root, made=(DEMO,))
+        check_sources(STAGES, params, root, created=(DEMO,))
         for stage in STAGES:
-            check_kept(stage, root)
+            check_git_inputs(stage, root)
         outbox.deliver(root)
         workspace = Workspace(root)
         workspace.settle_by_command(CODE)  # an edit that no stage uses leaves nothing to do

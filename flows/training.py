@@ -32,7 +32,7 @@ from hallmark.contracts.errors import GateRefused
 from hallmark.pipeline.configuration import check_sources, configure
 from hallmark.pipeline.display import Display
 from hallmark.pipeline.dvcfile import DEMO
-from hallmark.pipeline.failures import known, tell
+from hallmark.pipeline.failures import as_hallmark_error, log_and_describe
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.pipeline.overrides import as_overrides
@@ -137,13 +137,13 @@ def _final(work: Callable[[], State[Any]], *, log_below: Path | None = None) -> 
     try:
         state = work()
     except Exception as error:
-        state = Failed(message=str(known(error, FLOW)), data=error)
+        state = Failed(message=str(as_hallmark_error(error, FLOW)), data=error)
     ended = state.data
     if log_below is None or not isinstance(ended, Exception) or isinstance(ended, GateRefused):
         return state
-    message, _ = tell(ended, command=FLOW, root=log_below)
+    message, _ = log_and_describe(ended, command=FLOW, root=log_below)
     get_run_logger().error("%s", message)
-    return Failed(message=message, data=known(ended, FLOW))
+    return Failed(message=message, data=as_hallmark_error(ended, FLOW))
 
 
 def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:

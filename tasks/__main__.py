@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from hallmark.pipeline.failures import leave
+    from hallmark.pipeline.failures import report
 
     if getattr(options, "runner", None):
         os.environ[RUNNER] = options.runner
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _explain(root, options.explain) if options.explain else _dvcfile(root, check=options.check)
         _run(options.command, root)
     except Exception as error:
-        return leave(error, program=options.command, command=options.command)
+        return report(error, program=options.command, command=options.command)
     return 0
 
 
@@ -83,7 +83,7 @@ def _run(name: str, root: Path) -> None:
             from hallmark.versioning.run_cache import complete
 
             complete(root)
-        display.begin(name, stage.does, place=place)
+        display.begin(name, stage.does, position=place)
         try:
             execute(stage, modules[name], params[name], root)
         except GateRefused as refusal:

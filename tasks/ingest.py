@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hallmark.images.depth import Depth
-    from hallmark.images.shards import Place
+    from hallmark.images.shards import ShardPosition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def run(params: Params, *, ingest: Path) -> Report:
     )
 
 
-def _depth(params: Params, folder: Path, places: Sequence[Place]) -> Depth:
+def _depth(params: Params, folder: Path, places: Sequence[ShardPosition]) -> Depth:
     """How many bits of their 16-bit samples the stored images use, left beside the shards."""
     import logging
 

@@ -65,18 +65,18 @@ def read(
     Raises InputError that lists all faults of the file, with their lines.
     """
     document = Document(path.read_text(encoding="utf-8"), name=path.name)
-    faults = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
+    faults = [f"{document.location(key)}: {key} is given twice; keep one" for key in document.doubled]
     found = []
     for name, content in document.values.items():
         if not isinstance(content, dict) or set(content) - {NEEDS} != set(SIDES):
-            faults.append(f"{document.where(name)}: {name} must hold 'off' and 'on', each a section of values")
+            faults.append(f"{document.location(name)}: {name} must hold 'off' and 'on', each a section of values")
             continue
         before = len(faults)
         needs = content.get(NEEDS)
         try:
             lacks = needs if needs is not None and _value(current, str(needs)) is None else None
         except (KeyError, TypeError):
-            where = document.where(f"{name}.{NEEDS}")
+            where = document.location(f"{name}.{NEEDS}")
             faults.append(f"{where}: {name}.{NEEDS}: params.yaml has no value {needs}")
             continue
         hindered = None if lacks is None else f"{lacks} is null; set it"
@@ -86,7 +86,7 @@ def read(
             if told and not _faults(content[side], sections, lambda values: check({**ANY_NETWORK, **values})):
                 hindered = told[0]  # right in itself, but the network that params.yaml names has no such setting
             else:
-                faults.extend(f"{document.where(f'{name}.{side}')}: {name}.{side}: {fault}" for fault in told)
+                faults.extend(f"{document.location(f'{name}.{side}')}: {name}.{side}: {fault}" for fault in told)
         if len(faults) == before:
             off, on = content["off"], content["on"]
             active = hindered is None and any(_value(current, key) != value for key, value in off.items())

@@ -157,7 +157,7 @@ def parse(
     stem: str = "space",
 ) -> Space:
     """As :func:`read`, of a file already parsed."""
-    faults = [f"{document.where(key)}: {key} is given twice; keep one" for key in document.doubled]
+    faults = [f"{document.location(key)}: {key} is given twice; keep one" for key in document.doubled]
     dimensions = []
     for key, content in document.values.items():
         found: list[str] = []

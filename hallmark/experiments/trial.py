@@ -175,7 +175,7 @@ def _isolate(job: Job) -> None:
     """
     (job.place / "data").mkdir(parents=True, exist_ok=True)
     for name in job.stage.inputs:
-        _link(job.place / job.stage.place(name), job.data / job.stage.place(name))
+        _link(job.place / job.stage.path(name), job.data / job.stage.path(name))
     (job.place / ".hallmark").mkdir(exist_ok=True)
     for name, target in (("cache", job.cache), ("tracking", job.cache.parent / "tracking")):
         target.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def _tidy(job: Job) -> None:
         durable.remove(job.place / "reports")
         return
     for name in job.stage.inputs:
-        durable.remove(job.place / job.stage.place(name))
+        durable.remove(job.place / job.stage.path(name))
 
 
 def _judge(job: Job, report: Mapping[str, Any], *, seconds: float, mlflow_run: str | None) -> Outcome:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from hallmark.images.found import Content
+    from hallmark.images.entries import Content
 
 #: Every archive or table may expand to this many bytes, whatever its own size.
 FREE_BYTES = 256 * 2**20

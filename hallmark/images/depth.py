@@ -81,9 +81,9 @@ def of(peaks: Iterable[int], *, declared: int | None = None) -> Depth:
 
     ``declared`` is the person's word on the bits. A set without such images has the depth of its files, 16.
     """
-    found = Counter(max(LEAST, peak.bit_length()) for peak in peaks if peak > 0)
-    bits = declared if declared is not None else max(found, default=MOST)
-    return Depth(bits=bits, files=found.total(), by_bits=dict(sorted(found.items())))
+    counts = Counter(max(LEAST, peak.bit_length()) for peak in peaks if peak > 0)
+    bits = declared if declared is not None else max(counts, default=MOST)
+    return Depth(bits=bits, files=counts.total(), by_bits=dict(sorted(counts.items())))
 
 
 def write(folder: Path, depth: Depth) -> None:

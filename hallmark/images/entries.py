@@ -22,7 +22,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Entry:
     """One file of a source, before its bytes are read.
 
     ``path`` is the ledger's; ``reasons`` say what its place or its row alone tells: ``stray_file``, ``unlabelled``.
@@ -73,7 +73,7 @@ class Content:
 class Source:
     """A source that was opened.
 
-    ``found`` are all its files, sorted by path, each path once. ``contents(limit)`` yields (place in ``found``,
+    ``entries`` are its files, sorted by path, each path once. ``contents(limit)`` yields (index in ``entries``,
     content) once for each, in the order that suits the storage (the same each time), reading no file of more than
     ``limit`` bytes. ``packed`` is empty, ``zip`` or ``tar``; ``expected_bytes`` is about what all contents come to.
     ``untyped``: labels and groups are cells of a table without types, where a number may be written in several ways.
@@ -81,7 +81,7 @@ class Source:
 
     kind: Kind
     packed: Literal["", "zip", "tar"]
-    found: Sequence[Found]
+    entries: Sequence[Entry]
     expected_bytes: int
     contents: Callable[[int], Iterator[tuple[int, Content]]]
 

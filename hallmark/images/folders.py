@@ -15,7 +15,7 @@ from hallmark.contracts import runtime
 from hallmark.contracts.errors import MachineError
 from hallmark.images.boundary import Boundary
 from hallmark.images.bounds import Bounds
-from hallmark.images.found import Content, printable
+from hallmark.images.entries import Content, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

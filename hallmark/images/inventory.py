@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hallmark.images.found import Content, Source
-    from hallmark.images.shards import Place
+    from hallmark.images.entries import Content, Source
+    from hallmark.images.shards import ShardPosition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,25 +34,25 @@ class Inventory:
 
     source: Source
     contents: list[Content]
-    stored: dict[str, Place]
-    deep: list[Place]
+    stored: dict[str, ShardPosition]
+    deep: list[ShardPosition]
 
     def unwatched(self, path: str, images: str) -> int:
         """How many files a manifest at ``path`` names outside the watched folder ``images``."""
         source = self.source
         if source.packed or source.kind not in ("csv_manifest", "parquet_manifest"):
             return 0
-        read = zip(source.found, self.contents, strict=True)
+        read = zip(source.entries, self.contents, strict=True)
         followed = [file.path for file, content in read if content.reason != "outside_source"]
         return len(unwatched(followed, path, images))
 
     def manifest(self) -> pd.DataFrame:
         """The columns of MANIFEST, metadata as ``meta_<name>`` after them."""
-        found = self.source.found
-        classes = settled((file.label for file in found), numbers=self.source.untyped)
-        groups = settled((file.group for file in found), numbers=self.source.untyped)
+        entries = self.source.entries
+        classes = settled((file.label for file in entries), numbers=self.source.untyped)
+        groups = settled((file.group for file in entries), numbers=self.source.untyped)
         rows = []
-        for file, content in zip(found, self.contents, strict=True):
+        for file, content in zip(entries, self.contents, strict=True):
             shard, row = self.stored.get(content.sha256, (-1, -1))
             rows.append(
                 {
@@ -69,8 +69,8 @@ class Inventory:
                 }
             )
         metadata = {
-            f"meta_{name}": _column([file.metadata.get(name) for file in found])
-            for name in dict.fromkeys(name for file in found for name in file.metadata)
+            f"meta_{name}": _column([file.metadata.get(name) for file in entries])
+            for name in dict.fromkeys(name for file in entries for name in file.metadata)
         }
         # at once: a frame that grows by a column is copied each time
         return pd.concat([pd.DataFrame(rows), pd.DataFrame(metadata, index=range(len(rows)))], axis=1)
@@ -86,22 +86,22 @@ class _Reading:
 
     def items(self, source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
         """Path and bytes of the first file of each content."""
-        files = counted(source.contents(limit), "reading files", len(source.found), unit="files")
+        files = counted(source.contents(limit), "reading files", len(source.entries), unit="files")
         for index, content in files:
             self.contents[index] = replace(content, data=None)
             if content.data is not None and content.sha256 not in self.digests:
                 if candidate(content.data):
                     self.deep.append(len(self.digests))
                 self.digests[content.sha256] = None
-                yield source.found[index].path, content.data
+                yield source.entries[index].path, content.data
 
 
 def store(source: Source, folder: Path, *, max_file_bytes: int) -> Inventory:
     """Reads every file of the source and writes the shards; no file of more than ``max_file_bytes`` is read."""
-    reading = _Reading(contents=[None] * len(source.found))
+    reading = _Reading(contents=[None] * len(source.entries))
     places = write(folder, reading.items(source, max_file_bytes), expected_bytes=source.expected_bytes)
     contents = [content for content in reading.contents if content is not None]
-    assert len(contents) == len(source.found), "a file was listed, but never read"
+    assert len(contents) == len(source.entries), "a file was listed, but never read"
     return Inventory(
         source=source,
         contents=contents,

@@ -70,9 +70,9 @@ def classes(counts: Mapping[str, int], *, numbers: bool = False) -> dict[str, st
     return {label: names[_same(trimmed(label), numbers)] for label in counts}
 
 
-def settled(found: Iterable[str | None], *, numbers: bool) -> dict[str | None, str]:
+def settled(texts: Iterable[str | None], *, numbers: bool) -> dict[str | None, str]:
     """The class of each text that occurs, by :func:`classes`."""
-    counts = Counter(text for text in found if text is not None)
+    counts = Counter(text for text in texts if text is not None)
     names: dict[str | None, str] = {}
     names.update(classes(counts, numbers=numbers))
     return names
@@ -92,16 +92,16 @@ def account(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     ``merged``: the classes found in several spellings, as :func:`shown` has them; ``similar``: the groups of
     :func:`similar`.
     """
-    found: dict[str, Counter[str]] = {}
+    spellings: dict[str, Counter[str]] = {}
     for name, label in pairs:
-        found.setdefault(name, Counter())[label] += 1
+        spellings.setdefault(name, Counter())[label] += 1
     return {
         "merged": {
             name: {shown(label): counts[label] for label in sorted(counts)}
-            for name, counts in sorted(found.items())
+            for name, counts in sorted(spellings.items())
             if len(counts) > 1
         },
-        "similar": similar({name: counts.total() for name, counts in found.items()}),
+        "similar": similar({name: counts.total() for name, counts in spellings.items()}),
     }
 
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import InputError
-from hallmark.images.found import Found
+from hallmark.images.entries import Entry
 from hallmark.images.splits import split_of, split_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hallmark.images.found import Kind
+    from hallmark.images.entries import Kind
 
 LAYOUTS = ("auto", "class_folders")
 _LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
@@ -51,7 +51,7 @@ class _Top:
             self.folders.setdefault(parts[0], _Top()).add(parts[1:])
 
 
-def arrange(names: Iterable[str], *, unwrap: bool = False, layout: str = "auto") -> tuple[Kind, list[Found]]:
+def arrange(names: Iterable[str], *, unwrap: bool = False, layout: str = "auto") -> tuple[Kind, list[Entry]]:
     """The kind of the layout, and each file with its label and split, sorted by path.
 
     ``unwrap``: one folder around all is no class, as archives have it, even if it holds other files or one class alone.
@@ -71,11 +71,11 @@ def arrange(names: Iterable[str], *, unwrap: bool = False, layout: str = "auto")
     around = images[0][:depth] if images else []
     # what lies outside the folders around all images lies in no class folder
     below = [parts[depth:] if parts[:depth] == around else parts[-1:] for parts in split]
-    found = [
+    entries = [
         _split_file(path, parts, by_top, depths, unlabelled) if by_top else _class_file(path, parts)
         for path, parts in zip(paths, below, strict=True)
     ]
-    return ("split_folders" if by_top else "class_folders"), found
+    return ("split_folders" if by_top else "class_folders"), entries
 
 
 def is_stray(parts: Sequence[str]) -> bool:
@@ -223,23 +223,23 @@ def _without_labels(tree: _Top, by_top: dict[str, str], depths: dict[str, int]) 
     }
 
 
-def _class_file(path: str, below: Sequence[str]) -> Found:
+def _class_file(path: str, below: Sequence[str]) -> Entry:
     labelled = len(below) > 1 and not is_stray(below[:1])
     stray = not labelled or is_stray(path.split("/"))
-    return Found(path=path, label=below[0] if labelled else None, reasons=("stray_file",) if stray else ())
+    return Entry(path=path, label=below[0] if labelled else None, reasons=("stray_file",) if stray else ())
 
 
 def _split_file(
     path: str, below: Sequence[str], by_top: dict[str, str], depths: dict[str, int], unlabelled: set[str]
-) -> Found:
+) -> Entry:
     given = by_top.get(below[0]) if len(below) > 1 else None
     hidden = is_stray(path.split("/"))
     if given is not None and below[0] in unlabelled:
         stray = hidden or is_document(path)
-        return Found(path=path, label=None, given_split=given, reasons=("stray_file",) if stray else ("unlabelled",))
+        return Entry(path=path, label=None, given_split=given, reasons=("stray_file",) if stray else ("unlabelled",))
     folders = below[1 + depths.get(below[0], 0) : -1] if given is not None else []
     labelled = bool(folders) and not is_stray(folders[:1])
-    return Found(
+    return Entry(
         path=path,
         label=folders[0] if labelled else None,
         given_split=given,

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, layouts, manifests, splits
-from hallmark.images.found import Found
+from hallmark.images.entries import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
-    from hallmark.images.found import Value
+    from hallmark.images.entries import Value
 
 FILES = (
     *("file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "image_file", "image_name"),
@@ -46,7 +46,7 @@ class _Table:
     rows: list[dict[str, Value]]
 
 
-def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[Found] | None:
+def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[Entry] | None:
     """The files of a source with the labels that tables beside them give, sorted by path; None where there are none.
 
     ``names`` are the source's, ``open_file`` opens one. Raises InputError for a table that gives labels to these images
@@ -61,23 +61,23 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[F
     common = [part for part in posixpath.commonpath(["/" + "/".join(file[:-1]) for file in images]).split("/") if part]
     by_top = splits.split_of_each({file[depth] for file in images if len(file) > depth + 1})
     paths = {"/".join(file): by_top.get(file[depth]) if len(file) > depth + 1 else None for file in images}
-    rows: dict[str, Found] = {}
+    rows: dict[str, Entry] = {}
     for name in sorted(names):
         if not _beside(name, common, base, by_top):
             continue
         table = _read(name, open_file)
-        found = _matched(table, paths, base, by_top) if table is not None else {}
-        if not found:
+        matched = _matched(table, paths, base, by_top) if table is not None else {}
+        if not matched:
             continue
         assert table is not None
-        twice = sorted(set(found) & set(rows))
+        twice = sorted(set(matched) & set(rows))
         if twice:
             raise InputError(
                 f"ingest.source: {name} and another table both give a label to '{twice[0]}'",
                 remedy="keep one table of labels for each folder",
             )
-        labels.refuse_lists(Counter(row.label for row in found.values() if row.label is not None), name)
-        rows |= found
+        labels.refuse_lists(Counter(row.label for row in matched.values() if row.label is not None), name)
+        rows |= matched
     if not rows:
         return None
     _refuse_folders(paths, rows, base)
@@ -170,7 +170,7 @@ def _one_of(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
 
 def _matched(
     table: _Table, paths: dict[str, str | None], base: Sequence[str], by_top: dict[str, str]
-) -> dict[str, Found]:
+) -> dict[str, Entry]:
     """The images that the rows of a table name; empty where they name none. Raises InputError for faulty rows."""
     folder = posixpath.dirname(table.name)
     prefix = f"{folder}/" if folder else ""
@@ -181,7 +181,7 @@ def _matched(
     own = {table.file: "path", table.label: "label"} | {
         column: column.casefold() for column in table.columns if column.casefold() in _OPTIONAL
     }
-    found: dict[str, Found] = {}
+    entries: dict[str, Entry] = {}
     first: dict[str, int] = {}
     faults: list[str] = []
     remedies: list[str] = []
@@ -196,24 +196,24 @@ def _matched(
                 place = posixpath.normpath(prefix + path)
             else:
                 known += 1
-            if place in found:
-                raise _twice(table.name, path, found[place], row["label"], number, first[place])
+            if place in entries:
+                raise _twice(table.name, path, entries[place], row["label"], number, first[place])
             described = manifests.describe(row, place)
         except manifests.Fault as fault:
             faults.append(f"row {number}: {fault}")
             remedies.append(fault.remedy)
             continue
         split = described.given_split or paths.get(place) or table.split
-        found[place], first[place] = dataclasses.replace(described, given_split=split), number
+        entries[place], first[place] = dataclasses.replace(described, given_split=split), number
     # a table of other things, such as the names of classes by their number
     if 2 * known < len(table.rows):
         return {}
     if faults:
         raise manifests.refusal(table.name, faults, remedies)
-    return found
+    return entries
 
 
-def _twice(name: str, path: str, before: Found, label: Value, number: int, first: int) -> Exception:
+def _twice(name: str, path: str, before: Entry, label: Value, number: int, first: int) -> Exception:
     if manifests.as_text(label) != manifests.as_text(before.label):
         return InputError(
             f"ingest.source: {name} is multi-label: rows {first} and {number} give '{path}' the labels "
@@ -240,13 +240,13 @@ class _Index:
 
 
 def _unique(pairs: Any) -> dict[str, str]:
-    found: dict[str, str | None] = {}
+    by_key: dict[str, str | None] = {}
     for key, path in pairs:
-        found[key] = None if key in found else path
-    return {key: path for key, path in found.items() if path is not None}
+        by_key[key] = None if key in by_key else path
+    return {key: path for key, path in by_key.items() if path is not None}
 
 
-def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Found], base: Sequence[str]) -> None:
+def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Entry], base: Sequence[str]) -> None:
     """Raises InputError where a split folder of which no table names an image seems to hold class folders."""
     folders: dict[str, set[str]] = {}
     for path, split in paths.items():
@@ -263,7 +263,7 @@ def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Found], base: 
             )
 
 
-def _unlisted(path: str, paths: dict[str, str | None]) -> Found:
+def _unlisted(path: str, paths: dict[str, str | None]) -> Entry:
     if path not in paths:
-        return Found(path=path, label=None, reasons=("stray_file",))
-    return Found(path=path, label=None, given_split=paths[path], reasons=("unlabelled",))
+        return Entry(path=path, label=None, reasons=("stray_file",))
+    return Entry(path=path, label=None, given_split=paths[path], reasons=("unlabelled",))

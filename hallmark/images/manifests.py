@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, splits
-from hallmark.images.found import Found
+from hallmark.images.entries import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from hallmark.images.found import Value
+    from hallmark.images.entries import Value
 
 NEEDED = ("path", "label")
 _OWN = (*NEEDED, "group", "split")
@@ -39,11 +39,11 @@ class Fault(ValueError):
         self.remedy = remedy
 
 
-def read_csv(file: BinaryIO, name: str) -> list[Found]:
+def read_csv(file: BinaryIO, name: str) -> list[Entry]:
     """The rows of a CSV manifest, sorted by path. Raises InputError."""
     with csv_table(file, name) as (header, rows):
         check_columns(header, name)
-        return found_of(rows, name, lambda number: f"row {number}")
+        return entries_of(rows, name, lambda number: f"row {number}")
 
 
 @contextlib.contextmanager
@@ -97,23 +97,23 @@ def check_twice(columns: Sequence[str], name: str) -> None:
         raise InputError(f"ingest.source: {name} has the column '{twice[0]}' twice", remedy="rename one of them")
 
 
-def found_of(rows: Iterable[Mapping[str, Value]], name: str, spot: Callable[[int], str]) -> list[Found]:
+def entries_of(rows: Iterable[Mapping[str, Value]], name: str, spot: Callable[[int], str]) -> list[Entry]:
     """Rows of any table with the columns of a manifest, sorted by path; ``spot(number)`` names a row from 1 on.
 
     Raises InputError that lists the first faults, and for labels that are lists.
     """
-    found: dict[str, Found] = {}
+    entries: dict[str, Entry] = {}
     lines: dict[str, int] = {}
     faults: list[str] = []
     remedies: list[str] = []
     for number, row in enumerate(rows, start=1):
         try:
             path = path_of(row["path"])
-            if path in found:
+            if path in entries:
                 raise Fault(
                     f"path '{path}' was given in {spot(lines[path])} already", remedy="give each path in one row"
                 )
-            found[path] = describe(row, path)
+            entries[path] = describe(row, path)
         except Fault as fault:
             faults.append(f"{spot(number)}: {fault}")
             remedies.append(fault.remedy)
@@ -121,13 +121,13 @@ def found_of(rows: Iterable[Mapping[str, Value]], name: str, spot: Callable[[int
         lines[path] = number
     if faults:
         raise refusal(name, faults, remedies)
-    if not found:
+    if not entries:
         raise InputError(f"ingest.source: {name} lists no file", remedy="give a manifest with one row per image")
-    labels.refuse_lists(Counter(row.label for row in found.values() if row.label is not None), name)
-    return [found[path] for path in sorted(found)]
+    labels.refuse_lists(Counter(row.label for row in entries.values() if row.label is not None), name)
+    return [entries[path] for path in sorted(entries)]
 
 
-def describe(row: Mapping[str, Value], path: str) -> Found:
+def describe(row: Mapping[str, Value], path: str) -> Entry:
     """What a row says of the image at ``path``. Raises Fault where its split has no known name."""
     label, split = _label(row.get("label")), as_text(row.get("split"))
     given = None
@@ -138,7 +138,7 @@ def describe(row: Mapping[str, Value], path: str) -> Found:
                 f"split '{split}' is none of train, val, test",
                 remedy=f"write {splits.ALLOWED} in the column 'split', or leave the cell empty",
             )
-    return Found(
+    return Entry(
         path=path,
         label=label,
         group=as_text(row.get("group")),

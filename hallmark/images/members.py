@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from hallmark.contracts.errors import InputError
 from hallmark.images.boundary import leads_out
-from hallmark.images.found import Content
+from hallmark.images.entries import Content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence, Set

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, manifests
 from hallmark.images.bounds import batch_rows, is_text
-from hallmark.images.found import Content, Found
+from hallmark.images.entries import Content, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
-    from hallmark.images.found import Value
+    from hallmark.images.entries import Value
 
 LABELS = ("label", "labels", "class", "target", "fine_label")
 _ROWS = 64
@@ -44,7 +44,7 @@ class Table:
         self._features = _features(self._schema)
         self.image = self._image_column()
 
-    def found(self) -> list[Found]:
+    def entries(self) -> list[Entry]:
         """The rows sorted by path: those of a manifest, or ``row:N``. Raises InputError."""
         if self.image is None:
             manifests.check_columns(self.columns, self.name)
@@ -55,14 +55,14 @@ class Table:
                     raise InputError(
                         f"ingest.source: {self.name} holds {kind} in its column '{name}'", remedy="write it as text"
                     )
-            return manifests.found_of(self.rows("label"), self.name, lambda number: f"row {number}")
+            return manifests.entries_of(self.rows("label"), self.name, lambda number: f"row {number}")
         rows = self.images()
         if not rows:
             raise InputError(f"ingest.source: {self.name} has no row", remedy="give a table with one row per image")
         labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), self.name)
         return sorted(rows, key=lambda row: row.path)
 
-    def images(self, *, prefix: str = "", split: str | None = None) -> list[Found]:
+    def images(self, *, prefix: str = "", split: str | None = None) -> list[Entry]:
         """The rows of a table of images as they lie, called ``<prefix>row:N``; ``split`` is that of rows without one.
 
         Raises InputError.

@@ -8,7 +8,7 @@ row reads its row group alone.
 >>> import tempfile
 >>> folder = Path(tempfile.mkdtemp())
 >>> write(folder, [("a.png", b"first"), ("b.png", b"second")])
-[Place(shard=0, row=0), Place(shard=0, row=1)]
+[ShardPosition(shard=0, row=0), ShardPosition(shard=0, row=1)]
 >>> with Reader(folder) as reader:
 ...     reader.read(0, 1), list(reader.rows([(0, 1), (0, 0)]))
 (b'second', [b'second', b'first'])
@@ -44,7 +44,7 @@ _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 SCHEMA = pa.schema([("image", _IMAGE)], metadata={"huggingface": json.dumps(_FEATURES)})
 
 
-class Place(NamedTuple):
+class ShardPosition(NamedTuple):
     """Where the bytes of an image lie: the number of the shard, and the row in it."""
 
     shard: int
@@ -56,14 +56,14 @@ def name_of(shard: int) -> str:
     return f"images-{shard:05d}.parquet"
 
 
-def write(folder: Path, items: Iterable[tuple[str, bytes]], *, expected_bytes: int = 0) -> list[Place]:
+def write(folder: Path, items: Iterable[tuple[str, bytes]], *, expected_bytes: int = 0) -> list[ShardPosition]:
     """Writes (path, bytes) items in their order and tells the place of each; no items, no shard.
 
     ``expected_bytes``, where known beforehand, makes the shards of large sets equal in size: a shard takes the eighth
     part of it, or 256 MiB where that is more, and the last shard what is left.
     """
     limit = max(SHARD_BYTES, -(-expected_bytes // MOST_SHARDS))
-    places: list[Place] = []
+    places: list[ShardPosition] = []
     stream = iter(items)
     for shard in range(MOST_SHARDS):
         first = next(stream, None)
@@ -71,7 +71,7 @@ def write(folder: Path, items: Iterable[tuple[str, bytes]], *, expected_bytes: i
             break
         with _Writer(folder / name_of(shard)) as writer:
             for path, data in itertools.chain([first], stream):
-                places.append(Place(shard, writer.add(path, data)))
+                places.append(ShardPosition(shard, writer.add(path, data)))
                 if writer.size >= limit and shard < MOST_SHARDS - 1:
                     break
     return places

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from hallmark.contracts.errors import InputError
 from hallmark.images import labels, layouts, splits
 from hallmark.images.boundary import leads_out
-from hallmark.images.found import Content, Found, Source
+from hallmark.images.entries import Content, Entry, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,13 +50,13 @@ def snapshot(files: Files, source: str, packed: Literal["", "zip", "tar"]) -> So
     by_shard = _splits(shards)
     rows = _rows(files, shards, by_shard)
     others = sorted(set(files.sizes) - set(shards))
-    found = [*rows, *(Found(path=name, label=None, reasons=("stray_file",)) for name in others)]
-    found.sort(key=lambda row: row.path)
-    place_of = {row.path: place for place, row in enumerate(found)}
+    entries = [*rows, *(Entry(path=name, label=None, reasons=("stray_file",)) for name in others)]
+    entries.sort(key=lambda row: row.path)
+    place_of = {row.path: place for place, row in enumerate(entries)}
     return Source(
         kind="parquet_shards",
         packed=packed,
-        found=found,
+        entries=entries,
         expected_bytes=sum(files.sizes[name] for name in shards),
         contents=lambda limit: _contents(files, shards, others, place_of, limit),
     )
@@ -95,20 +95,20 @@ def _splits(shards: Sequence[str]) -> dict[str, str | None]:
             stem = next((folder for folder in reversed(folders) if splits.split_of(folder)), "")
         by_stem[name] = stem
     known = splits.split_of_each(set(by_stem.values()))
-    found = {name: known.get(stem) or splits.parse(stem)[0] for name, stem in by_stem.items()}
-    without = [name for name, split in found.items() if split is None]
-    if without and len(without) < len(found):
+    by_name = {name: known.get(stem) or splits.parse(stem)[0] for name, stem in by_stem.items()}
+    without = [name for name, split in by_name.items() if split is None]
+    if without and len(without) < len(by_name):
         raise InputError(
             f"ingest.source: no split is told by the name of {', '.join(without[:5])}, but by those of other shards",
             remedy="rename it after its split (train-00000-of-00001.parquet), or move it out of the source",
         )
-    return found
+    return by_name
 
 
-def _rows(files: Files, shards: Sequence[str], by_shard: Mapping[str, str | None]) -> list[Found]:
+def _rows(files: Files, shards: Sequence[str], by_shard: Mapping[str, str | None]) -> list[Entry]:
     from hallmark.images.parquets import Table
 
-    rows: list[Found] = []
+    rows: list[Entry] = []
     names: list[str] | None = None
     unnamed: list[str] = []
     for name in shards:

@@ -20,8 +20,8 @@ from hallmark.contracts.names import NO_FOLDER
 from hallmark.images import layouts, listings, manifests
 from hallmark.images.boundary import Boundary
 from hallmark.images.bounds import Bounds
+from hallmark.images.entries import Content, Entry, Source
 from hallmark.images.folders import Folder, walk
-from hallmark.images.found import Content, Found, Source
 from hallmark.images.snapshots import snapshot
 from hallmark.images.tars import Tar, is_tar
 from hallmark.images.zips import Zip
@@ -29,7 +29,7 @@ from hallmark.images.zips import Zip
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hallmark.images.found import Kind
+    from hallmark.images.entries import Kind
 
 _KINDS = "a folder of class folders, a CSV or Parquet manifest, a Parquet table of images, or a .zip or .tar of one"
 
@@ -135,8 +135,8 @@ def _arranged(files: Folder | Zip | Tar, layout: str, *, unwrap: bool) -> Source
 
 def _csv(path: Path, boundary: Boundary, bounds: Bounds) -> Source:
     with path.open("rb") as file:
-        found = manifests.read_csv(bounds.lines(file, path.name), path.name)
-    return _stored("csv_manifest", *_beside(path.parent, found, boundary))
+        entries = manifests.read_csv(bounds.lines(file, path.name), path.name)
+    return _stored("csv_manifest", *_beside(path.parent, entries, boundary))
 
 
 def _parquet(path: Path, boundary: Boundary, bounds: Bounds) -> Source:
@@ -145,9 +145,9 @@ def _parquet(path: Path, boundary: Boundary, bounds: Bounds) -> Source:
     size = path.stat().st_size
     bounds.parquet(path, size, path.name)
     table = Table(path, path.name)
-    found = table.found()
+    entries = table.entries()
     if table.image is None:
-        return _stored("parquet_manifest", *_beside(path.parent, found, boundary))
+        return _stored("parquet_manifest", *_beside(path.parent, entries, boundary))
 
     def elsewhere(name: str, limit: int) -> Content:
         return next(content for _, content in Folder.listed(path.parent, [name], boundary).read([name], limit))
@@ -155,28 +155,28 @@ def _parquet(path: Path, boundary: Boundary, bounds: Bounds) -> Source:
     source = Source(
         kind="parquet_images",
         packed="",
-        found=found,
+        entries=entries,
         expected_bytes=size,
-        contents=lambda limit: _in_order(found, table.contents(limit, elsewhere)),
+        contents=lambda limit: _in_order(entries, table.contents(limit, elsewhere)),
     )
     return _bounded(source, bounds, size, path.name)
 
 
-def _beside(folder: Path, found: list[Found], boundary: Boundary) -> tuple[list[Found], Folder]:
+def _beside(folder: Path, entries: list[Entry], boundary: Boundary) -> tuple[list[Entry], Folder]:
     """The files a manifest names; a path written with backslashes is read as the path it stands for."""
-    files = Folder.listed(folder, [row.path for row in found], boundary)
-    if not any("\\" in row.path and files.sizes[row.path] < 0 for row in found):
-        return found, files
+    files = Folder.listed(folder, [row.path for row in entries], boundary)
+    if not any("\\" in row.path and files.sizes[row.path] < 0 for row in entries):
+        return entries, files
     names = {
         row.path: posixpath.normpath(row.path.replace("\\", "/")) if files.sizes[row.path] < 0 else row.path
-        for row in found
+        for row in entries
     }
-    return _renamed(found, names), Folder.listed(folder, list(names.values()), boundary)
+    return _renamed(entries, names), Folder.listed(folder, list(names.values()), boundary)
 
 
-def _renamed(found: Sequence[Found], names: dict[str, str]) -> list[Found]:
-    renamed = {names[row.path]: dataclasses.replace(row, path=names[row.path]) for row in found}
-    if len(renamed) < len(found):
+def _renamed(entries: Sequence[Entry], names: dict[str, str]) -> list[Entry]:
+    renamed = {names[row.path]: dataclasses.replace(row, path=names[row.path]) for row in entries}
+    if len(renamed) < len(entries):
         raise InputError(
             "ingest.source: the manifest gives a path twice, with slashes and backslashes", remedy="keep one of them"
         )
@@ -224,24 +224,24 @@ def _from_table(archive: Zip | Tar, name: str, names: Sequence[str]) -> Source:
     with archive.spool(name) as file:
         if name.casefold().endswith(".csv"):
             kind: Kind = "csv_manifest"
-            found = manifests.read_csv(file, name)
+            entries = manifests.read_csv(file, name)
         else:
             kind = "parquet_manifest"
             table = Table(file, name)
-            found = table.found()
+            entries = table.entries()
             if table.image is not None:
-                return _images_in(archive, name, found)
+                return _images_in(archive, name, entries)
     members = {}
-    for row in found:
+    for row in entries:
         member = posixpath.normpath(posixpath.join(folder, row.path))
         members[row.path] = member if member in archive.sizes else member.replace("\\", "/")
-    rows = _renamed(found, members)
+    rows = _renamed(entries, members)
     unlisted = sorted(set(names) - {row.path for row in rows} - {name})
-    rows += [Found(path=path, label=None, reasons=("stray_file",)) for path in unlisted]
+    rows += [Entry(path=path, label=None, reasons=("stray_file",)) for path in unlisted]
     return _stored(kind, sorted(rows, key=lambda row: row.path), archive)
 
 
-def _images_in(archive: Zip | Tar, name: str, found: list[Found]) -> Source:
+def _images_in(archive: Zip | Tar, name: str, entries: list[Entry]) -> Source:
     from hallmark.images.parquets import Table
 
     def elsewhere(path: str, limit: int) -> Content:
@@ -250,25 +250,27 @@ def _images_in(archive: Zip | Tar, name: str, found: list[Found]) -> Source:
 
     def contents(limit: int) -> Iterator[tuple[int, Content]]:
         with archive.spool(name) as file:
-            yield from _in_order(found, Table(file, name).contents(limit, elsewhere))
+            yield from _in_order(entries, Table(file, name).contents(limit, elsewhere))
 
     size = archive.path.stat().st_size
-    source = Source(kind="parquet_images", packed=archive.packed, found=found, expected_bytes=size, contents=contents)
+    source = Source(
+        kind="parquet_images", packed=archive.packed, entries=entries, expected_bytes=size, contents=contents
+    )
     return _bounded(source, archive.bounds, size, archive.path.name)
 
 
-def _in_order(found: Sequence[Found], contents: Iterator[Content]) -> Iterator[tuple[int, Content]]:
-    """The contents of a table's rows with their places in ``found``."""
-    places = {row.path: place for place, row in enumerate(found)}
+def _in_order(entries: Sequence[Entry], contents: Iterator[Content]) -> Iterator[tuple[int, Content]]:
+    """The contents of a table's rows with their indices in ``entries``."""
+    places = {row.path: place for place, row in enumerate(entries)}
     return ((places[f"row:{number}"], content) for number, content in enumerate(contents))
 
 
-def _stored(kind: Kind, found: Sequence[Found], files: Folder | Zip | Tar) -> Source:
-    names = [row.path for row in found]
+def _stored(kind: Kind, entries: Sequence[Entry], files: Folder | Zip | Tar) -> Source:
+    names = [row.path for row in entries]
     return Source(
         kind=kind,
         packed="" if isinstance(files, Folder) else files.packed,
-        found=found,
+        entries=entries,
         expected_bytes=sum(max(files.sizes.get(name, 0), 0) for name in names),
         contents=functools.partial(_contents, files, names),
     )

@@ -91,7 +91,7 @@ def split_of_each(names: Iterable[str]) -> dict[str, str]:
     >>> split_of_each(["train", "eval", "test"])
     {'train': 'train', 'eval': 'val', 'test': 'test'}
     """
-    found: dict[str, str] = {}
+    assigned: dict[str, str] = {}
     stems: dict[frozenset[str], dict[str, str]] = {}
     for name in names:
         split, others = parse(name)
@@ -99,12 +99,12 @@ def split_of_each(names: Iterable[str]) -> dict[str, str]:
             stems.setdefault(others, {})[name] = split
     for others, members in stems.items():
         if not others or len(set(members.values())) > 1:
-            found |= members
-    judged = [name for name in found if _EVAL.intersection(_words(name))]
-    tested = any(found[name] == "test" for name in found if name not in judged)
-    if tested and "val" not in found.values():
-        found |= dict.fromkeys(judged, "val")
-    return found
+            assigned |= members
+    judged = [name for name in assigned if _EVAL.intersection(_words(name))]
+    tested = any(assigned[name] == "test" for name in assigned if name not in judged)
+    if tested and "val" not in assigned.values():
+        assigned |= dict.fromkeys(judged, "val")
+    return assigned
 
 
 def _words(name: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from hallmark.contracts.errors import InputError
 from hallmark.images.bounds import Bounds, read_chunks
-from hallmark.images.found import Content, printable
+from hallmark.images.entries import Content, printable
 from hallmark.images.members import OUTSIDE, follow, member_name, spooled, unreadable, without
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Tar:
         self._names = printable(list(last))
         targets = follow(links, {name for name in last if name in links or sizes[name] >= 0})
         self._outside = {text for text, name in self._names.items() if targets.get(name) == OUTSIDE}
-        found = {text: target for text, name in self._names.items() if (target := targets.get(name)) in last}
-        self._numbers = {text: last[target] for text, target in found.items()}
-        self.sizes = {text: max(sizes[found[text]], 0) if text in found else 0 for text in self._names}
+        resolved = {text: target for text, name in self._names.items() if (target := targets.get(name)) in last}
+        self._numbers = {text: last[target] for text, target in resolved.items()}
+        self.sizes = {text: max(sizes[resolved[text]], 0) if text in resolved else 0 for text in self._names}
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
         """(place, content) of each name, in the order they lie in the archive; InputError where they expand too far."""

@@ -68,7 +68,7 @@ def _named(path: Path, bounds: Bounds) -> list[str]:
         from hallmark.images.manifests import read_csv
 
         with path.open("rb") as file:
-            found = read_csv(bounds.lines(file, path.name), path.name)
+            entries = read_csv(bounds.lines(file, path.name), path.name)
     else:
         from hallmark.images.parquets import Table
 
@@ -76,8 +76,8 @@ def _named(path: Path, bounds: Bounds) -> list[str]:
         table = Table(path, path.name)
         if table.image is not None:
             return []
-        found = table.found()
-    return [row.path.replace("\\", "/") for row in found]
+        entries = table.entries()
+    return [row.path.replace("\\", "/") for row in entries]
 
 
 def _crowded(folder: Path, most: int) -> bool:

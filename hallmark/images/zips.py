@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from hallmark.contracts.errors import InputError
 from hallmark.images.bounds import Bounds, read_chunks
-from hallmark.images.found import Content, printable
+from hallmark.images.entries import Content, printable
 from hallmark.images.members import OUTSIDE, follow, member_name, spooled, unreadable, without
 
 if TYPE_CHECKING:

@@ -1,14 +1,14 @@
-"""The code that each stage runs on: one digest file a stage, over the stage's module and all it imports.
+"""The code of each stage: one digest file per stage, over its module and everything the module imports.
 
-A digest file lists the files of an import closure, one ``<SHA-256>  <path>`` a line, sorted by path, as ``sha256sum``
-writes it. DVC depends on that file alone, so an edit re-runs the stages that use the edited file and no others.
+A digest file lists an import closure, one ``<SHA-256>  <path>`` a line, sorted by path, in the format of ``sha256sum``.
+A DVC stage depends on its digest file only, so an edit re-runs exactly the stages that use the edited file.
 
 Guarantees, each with its test:
-- the digest follows from paths and bytes: line endings, file modes, times and the place of the code do not matter;
-- a module is in the closure if the stage imports it, directly or not, wherever in the code the import stands; imports
-  for type checkers do not count, and a package counts only where something is imported from its ``__init__.py``;
-- a file that is no Python, such as a template, belongs to the modules of its package that name it, or its folder, and
-  to a module of its own stem.
+- the digest depends on paths and bytes only, not on line endings, file modes, times or the location of the code;
+- a module is in the closure if the stage imports it, directly or not, from anywhere in the code. Imports for type
+  checkers do not count, and a package counts only if something is imported from its ``__init__.py``;
+- a non-Python file, such as a template, belongs to the modules of its package that name it or its folder, and to a
+  module with the same stem.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ BYTECODE = (".pyc", ".pyo", ".so")
 class Closure:
     """The files that ``module`` runs on.
 
-    ``why`` gives, for each file relative to the folder of the packages (POSIX), the chain of imports that leads to it,
-    the module itself first; for a file that is no Python, to the module that reads it.
+    ``why`` maps each file, relative to the folder of the packages (POSIX), to the chain of imports that leads from the
+    module to it, or for a non-Python file to the module that reads it.
     """
 
     module: str
@@ -45,7 +45,7 @@ class Closure:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What differs between two digest files, each a sorted list of paths."""
+    """The differences between two digest files, each a sorted list of paths."""
 
     edited: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
@@ -56,9 +56,9 @@ class Changes:
 
 
 class Code:
-    """The import graph of ``packages``, which lie side by side in the folder ``base``.
+    """The import graph of ``packages``, all in the folder ``base``.
 
-    Raises InputError where a file does not parse.
+    Raises InputError if a file does not parse.
     """
 
     def __init__(self, packages: tuple[str, ...] = PACKAGES) -> None:
@@ -82,7 +82,7 @@ class Code:
         self._digests: dict[str, str] = {}
 
     def closure(self, module: str) -> Closure:
-        """The files that a module and all it imports, directly or not, consist of."""
+        """The files of a module and of everything it imports, directly or not."""
         why: dict[str, tuple[str, ...]] = {}
         for name in sorted({module, *self._graph.find_upstream_modules(module)}):
             chain = (module,) if name == module else tuple(self._graph.find_shortest_chain(module, name))
@@ -97,7 +97,7 @@ class Code:
         return "".join(f"{self._sha256(path)}  {path}\n" for path in sorted(closure.why))
 
     def unused(self) -> list[str]:
-        """Files in the packages that are no Python and that no module reads."""
+        """Non-Python files in the packages that no module reads."""
         modules = [self._source(name) for name in self._graph.modules]
         used = {path for source in modules for path in self._data_of(source)}
         return [path.relative_to(self.base).as_posix() for path in self._data if path not in used]
@@ -119,19 +119,19 @@ class Code:
 
 
 def digest_of(modules: Iterable[str]) -> str:
-    """The text of the digest file of modules of hallmark together: each file that one of them runs on, once."""
+    """The text of one digest file for several modules of hallmark: each file of their closures once."""
     code = Code(("hallmark",))
     lines = {line for module in modules for line in code.digest(code.closure(module)).splitlines()}
     return "\n".join(sorted(lines))
 
 
 def entries(text: str) -> dict[str, str]:
-    """Digest by path, of the text of a digest file."""
+    """The digest of each path in the text of a digest file."""
     return {path: value for value, _, path in (line.partition("  ") for line in text.splitlines())}
 
 
 def changes(before: str, after: str) -> Changes:
-    """What differs between the texts of two digest files."""
+    """The differences between the texts of two digest files."""
     old, new = entries(before), entries(after)
     return Changes(
         edited=[path for path in sorted(old.keys() & new.keys()) if old[path] != new[path]],
@@ -141,7 +141,7 @@ def changes(before: str, after: str) -> Changes:
 
 
 def write(modules: Mapping[str, str], folder: Path) -> None:
-    """Writes ``folder`` anew: the digest file ``<name>.sha256`` of each module, given by name."""
+    """Replaces ``folder`` by one with the digest file ``<name>.sha256`` of each module in ``modules``."""
     code = Code()
     texts = {name: code.digest(code.closure(module)) for name, module in modules.items()}
     partial = folder.with_name(f".partial-{folder.name}")
@@ -169,6 +169,6 @@ def _is_data(path: Path) -> bool:
 
 
 def _names(text: str, path: Path, folder: Path) -> bool:
-    """Whether a module's text, in ``folder``, names a file or one of the folders between."""
+    """Whether the text of a module in ``folder`` names a file or one of the folders between."""
     parts = path.relative_to(folder).parts
     return any(re.search(rf"(?<![\w.-]){re.escape(part)}(?![\w-])", text) for part in parts)

@@ -1,4 +1,4 @@
-"""params.yaml before a run: overrides applied, the whole checked, and only then written."""
+"""params.yaml before a run: applies overrides, checks the whole file, and only then writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REMEDIES = {
 
 
 def stage_params(stages: Sequence[Stage], root: Path, *, package: str) -> dict[str, Any]:
-    """The Params of every stage from params.yaml; InputError lists all faults."""
+    """The Params of every stage from params.yaml. Raises InputError that lists all faults."""
     return _build(read(root / "params.yaml"), stages, package)
 
 
@@ -44,9 +44,9 @@ def configure(
 ) -> dict[str, Any]:
     """Applies Hydra overrides to params.yaml and returns the Params of every stage.
 
-    The file is written only where there are overrides, the result is valid and it differs; every path that the
-    overrides change has to exist (data/demo apart, which a stage creates). ``all_sources`` checks the other paths too.
-    Raises InputError, MachineError; the file is then as it was.
+    The file is written only if the result is valid and differs. Every path that an override changes must exist, except
+    data/demo, which a stage creates; ``all_sources`` checks the other paths too. Raises InputError or MachineError and
+    then leaves the file unchanged.
     """
     path = root / "params.yaml"
     if not overrides:
@@ -56,11 +56,11 @@ def configure(
     hydra.refuse(hydra.misspelt(document.values, overrides, conf=root / "conf"))
     plain = hydra.plain_values(overrides, conf=root / "conf")
     if plain is not None:
-        params_with(stages, document, plain, package=package)  # a fault is told before Hydra is imported
+        params_with(stages, document, plain, package=package)  # reports faults before the slow import of Hydra
     old = path.read_text(encoding="utf-8")
     new = hydra.apply(old, overrides, conf=root / "conf")
     params = _build(Document(new, name=path.name), stages, package)
-    check_sources(stages, params, root, made=(DEMO,), unless=None if all_sources else before)
+    check_sources(stages, params, root, created=(DEMO,), unless=None if all_sources else before)
     watch = _folder_to_watch(params, overrides, root)
     if watch is not None:
         new = hydra.apply(new, [watch], conf=root / "conf")
@@ -73,9 +73,9 @@ def configure(
 def params_with(
     stages: Sequence[Stage], document: Document, values: Mapping[str, Any], *, package: str
 ) -> dict[str, Any]:
-    """The Params of every stage with the values of some dotted keys changed; nothing is written.
+    """The Params of every stage with the values of some dotted keys changed; writes nothing.
 
-    Raises InputError that lists all faults, a key that params.yaml does not have among them.
+    Raises InputError that lists all faults, including keys that params.yaml does not have.
     """
     changed = copy.copy(document)
     changed.values = copy.deepcopy(document.values)
@@ -84,7 +84,7 @@ def params_with(
 
 
 def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: Path) -> str | None:
-    """The override of ingest.images that goes with one of ingest.source; None where that is not set, or it is."""
+    """The override of ingest.images to match a new ingest.source; None if none is needed or both are set."""
     set_here = {override.partition("=")[0] for override in overrides}
     if "ingest.source" not in set_here or "ingest.images" in set_here:
         return None
@@ -103,19 +103,19 @@ def check_sources(
     params: Mapping[str, Any],
     root: Path,
     *,
-    made: Collection[str] = (),
+    created: Collection[str] = (),
     unless: Mapping[str, Any] | None = None,
 ) -> None:
-    """Raises InputError where a path in params.yaml is missing or holds outputs, or the source is empty.
+    """Raises InputError if a path in params.yaml is missing or holds outputs, or if the source is empty.
 
-    DVC's own message for a missing dependency names no parameter. ``made`` are paths that a stage creates; a path that
-    has the same value in ``unless``, the parsed params.yaml before a change, is not checked.
+    DVC's message for a missing dependency names no parameter. Not checked are ``created``, paths that a stage creates,
+    and paths with the same value in ``unless``, the parsed params.yaml before a change.
     """
     for number, stage in enumerate(stages):
         for name in stage.sources:
             section, _, key = name.partition(".")
             value = getattr(params[section], key)
-            if value in made or (unless is not None and unless.get(section, {}).get(key) == value):
+            if value in created or (unless is not None and unless.get(section, {}).get(key) == value):
                 continue
             try:
                 _check_path(name, value, root)
@@ -125,14 +125,14 @@ def check_sources(
             except PermissionError as error:
                 raise MachineError(
                     f"{name}: no permission to read '{value}'",
-                    remedy="ask its owner, or copy it to where you may read",
+                    remedy="ask its owner for access, or copy it to a folder you may read",
                 ) from error
 
 
 def _check_path(name: str, value: str, root: Path) -> None:
     path = root / value
     if path.is_symlink() and not path.exists():
-        raise InputError(f"{name}: '{value}' is a broken link", remedy="mend the link or give another path")
+        raise InputError(f"{name}: '{value}' is a broken link", remedy="repair the link or give another path")
     remedy = _REMEDIES.get(name, _NONE) if value != NO_FOLDER else f"git restore {NO_FOLDER} brings it back"
     if not path.exists():
         raise InputError(f"{name}: there is no '{value}' (looked at {path})", remedy=remedy)
@@ -142,14 +142,14 @@ def _check_path(name: str, value: str, root: Path) -> None:
 
 
 def _check_apart(name: str, value: str, root: Path, stages: Sequence[Stage]) -> None:
-    """Raises InputError for a path around, at or below an output that is written after it is read."""
-    place = os.path.realpath(root / value)
+    """Raises InputError for a path that holds, is or lies in an output of its stage or a later one."""
+    path = os.path.realpath(root / value)
     for stage in stages:
-        for output in (*map(stage.place, stage.outputs), stage.report):
+        for output in (*map(stage.path, stage.outputs), stage.report):
             written = os.path.realpath(root / output)
-            shared = os.path.commonpath([place, written])
-            if shared in (place, written):
-                how = "is" if place == written else "holds" if shared == place else "lies in"
+            shared = os.path.commonpath([path, written])
+            if shared in (path, written):
+                how = "is" if path == written else "holds" if shared == path else "is inside"
                 raise InputError(
                     f"{name}: '{value}' {how} {output}, which the stage {stage.name} writes",
                     remedy="give a folder or file outside the pipeline's outputs",

@@ -1,6 +1,6 @@
-"""What a person sees while a stage runs: which stage, what it does, how far it is, how fast, and the time left.
+"""The progress display of a running stage: its name, work, progress, rate and time left.
 
-On a terminal one line that is written anew; elsewhere (a log, CI) a plain line when a stage starts and now and then.
+On a terminal one line is updated in place; elsewhere (a log, CI) plain lines appear at the start and every 30 seconds.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ if TYPE_CHECKING:
     from hallmark.contracts.progress import Progress
 
 EVERY = 30.0  # seconds between two plain lines
-FIRST = 1.0  # seconds before the first one: of a stage that is done by then its end says enough
-TICK = 0.2  # seconds between two looks at the work
-WINDOW = 30.0  # seconds over which a rate is measured, or longer: at least LEAST changes
+FIRST = 1.0  # seconds before the first one: a stage that ends sooner needs none
+TICK = 0.2  # seconds between two updates
+WINDOW = 30.0  # seconds over which a rate is measured; longer if there are fewer than LEAST changes
 LEAST = 5
 CLEAR = "\r\x1b[K"
 
 
 @dataclass(kw_only=True)
 class Pace:
-    """How fast the work at hand goes, from the moments at which ``done`` had changed."""
+    """The rate of the current work; ``changes`` holds (seconds, units done) at each change of ``done``."""
 
     what: str
-    seen: deque[tuple[float, int]] = field(default_factory=deque)
+    changes: deque[tuple[float, int]] = field(default_factory=deque)
 
     def note(self, now: float, done: int) -> None:
-        """Notes that ``done`` units are done; forgets what lies too far back."""
-        if self.seen and self.seen[-1][1] == done:
+        """Records that ``done`` units are done, and drops changes before the window."""
+        if self.changes and self.changes[-1][1] == done:
             return
-        if self.seen and done < self.seen[-1][1]:
-            self.seen.clear()  # it began anew
-        self.seen.append((now, done))
-        while len(self.seen) > LEAST and now - self.seen[0][0] > WINDOW:
-            self.seen.popleft()
+        if self.changes and done < self.changes[-1][1]:
+            self.changes.clear()  # the work restarted
+        self.changes.append((now, done))
+        while len(self.changes) > LEAST and now - self.changes[0][0] > WINDOW:
+            self.changes.popleft()
 
     def rate(self) -> float | None:
-        """Units a second; None before there are two moments to compare."""
-        if len(self.seen) < 2 or self.seen[-1][0] <= self.seen[0][0]:
+        """Units per second; None until there are two changes to compare."""
+        if len(self.changes) < 2 or self.changes[-1][0] <= self.changes[0][0]:
             return None
-        return (self.seen[-1][1] - self.seen[0][1]) / (self.seen[-1][0] - self.seen[0][0])
+        return (self.changes[-1][1] - self.changes[0][1]) / (self.changes[-1][0] - self.changes[0][0])
 
     def left(self, now: float, total: int) -> float | None:
-        """Seconds until ``total``."""
+        """Estimated seconds until ``total``; None without a rate."""
         rate = self.rate()
         if rate is None:
             return None
-        last, done = self.seen[-1]
+        last, done = self.changes[-1]
         return max(0.0, (total - done) / rate - (now - last))
 
 
 class Display:
-    """Listens to the rooms of this process while it is :meth:`running`, and shows the latest.
+    """Shows the latest progress report of this process while it is :meth:`running`.
 
-    ``live``: one line written anew; its default is whether ``stream`` is a terminal. ``write`` takes plain lines where
-    they do not go to the stream, as to a log.
+    ``live`` updates one line in place; by default it is on if ``stream`` is a terminal. ``write`` receives the plain
+    lines instead of the stream, for example for a log.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Display:
         self._latest: Progress | None = None
         self._pace = Pace(what="")
 
-    def begin(self, stage: str, does: str = "", *, place: str = "") -> None:
-        """A stage starts; ``does`` says in a few words what it does, ``place`` which of how many it is."""
+    def begin(self, stage: str, does: str = "", *, position: str = "") -> None:
+        """Starts a stage; ``does`` describes its work in a few words, ``position`` its number: ``[8/11]``."""
         with self._lock:
-            self._stage = f"{place} {stage}".strip()
+            self._stage = f"{position} {stage}".strip()
             self._does, self._begun = does or "started", self._clock()
             self._due = self._begun + FIRST
             self._latest, self._pace = None, Pace(what="")
@@ -98,17 +98,17 @@ class Display:
                 self._draw()
 
     def end(self) -> None:
-        """The stage is over: nothing is shown until the next begins."""
+        """Ends the stage; nothing is shown until the next one begins."""
         with self._lock:
             self._clear()
             self._stage, self._latest = "", None
 
     def heard(self, report: Progress) -> None:
-        """Takes a report, which is shown at the next tick."""
+        """Receives a report, which the next tick shows."""
         self._latest = report
 
     def tick(self) -> None:
-        """Shows how it stands: at once on a terminal, elsewhere where :data:`EVERY` seconds have passed."""
+        """Shows the progress: at once on a terminal, else every :data:`EVERY` seconds."""
         with self._lock:
             now, latest = self._clock(), self._latest
             if latest is not None:
@@ -125,7 +125,7 @@ class Display:
                 self._write(f"  {self._stage}: {self._does}" if first else f"  {self.words()}")
 
     def words(self) -> str:
-        """The stage, and how it stands."""
+        """The stage and its progress, as one line."""
         now, latest = self._clock(), self._latest
         if latest is None:
             return f"{self._stage}: {self._does}, {duration(now - self._begun)} so far"
@@ -147,14 +147,14 @@ class Display:
 
     @contextmanager
     def above(self) -> Iterator[None]:
-        """Within the block something else may be written: the live line is out of the way."""
+        """Clears the live line, so that the block can write something else."""
         with self._lock:
             self._clear()
             yield
 
     @contextmanager
     def running(self) -> Iterator[Display]:
-        """Within the block the reports of this process are heard and shown."""
+        """Shows the progress reports of this process within the block."""
         over = threading.Event()
 
         def look() -> None:
@@ -187,7 +187,7 @@ class Display:
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any.
+    """Minutes and seconds, with hours if there are any.
 
     >>> duration(42.4), duration(754), duration(7384)
     ('0:42', '12:34', '2:03:04')

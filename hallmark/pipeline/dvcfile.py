@@ -1,8 +1,7 @@
 """dvc.yaml from the list of stages.
 
-Besides the stages it holds two of its own, which ``hallmark run`` brings up to date as DVC does: ``code`` writes one
-digest file a stage over the stage's import closure (:mod:`hallmark.pipeline.closure`), ``demo`` makes the built-in
-data.
+It holds two further stages, which ``hallmark run`` updates as DVC does: ``code`` writes one digest file per stage over
+the stage's import closure (:mod:`hallmark.pipeline.closure`), and ``demo`` writes the built-in data.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ DEMO_MODULE = "hallmark.images.demo"
 
 
 def modules(stages: Sequence[Stage]) -> dict[str, str]:
-    """The module each digest file is about, by the name of the DVC stage that depends on it."""
+    """The module of each digest file, by the name of the DVC stage that depends on it."""
     return {DEMO: DEMO_MODULE, **{stage.name: f"tasks.{stage.name}" for stage in stages}}
 
 
@@ -78,16 +77,16 @@ def render(stages: Sequence[Stage]) -> str:
 
 
 def _stage(stage: Stage, stages: Sequence[Stage]) -> dict[str, Any]:
-    """A stage's entry: its report is in Git and no metric, for DVC shows each value of a metrics file as a column."""
+    """A stage's entry. Its report is no DVC metric, since DVC shows each value of a metrics file as a column."""
     deps = [f"${{{source}}}" for source in stage.sources]
     for keyword in stage.inputs:
         if keyword == "reports":
             earlier = [other for other in stages if other.name != stage.name]
             deps.extend(other.report.as_posix() for other in earlier)
-            deps.extend(other.place("plots").as_posix() for other in earlier if "plots" in other.outputs)
+            deps.extend(other.path("plots").as_posix() for other in earlier if "plots" in other.outputs)
         else:
-            deps.append(stage.place(keyword).as_posix())
-    cached = [stage.place(keyword).as_posix() for keyword in stage.outputs if keyword != "metrics"]
+            deps.append(stage.path(keyword).as_posix())
+    cached = [stage.path(keyword).as_posix() for keyword in stage.outputs if keyword != "metrics"]
     entry = {
         "cmd": f"python -m tasks {stage.name}",
         "deps": [*deps, digest_file(stage.name).as_posix()],
@@ -95,5 +94,5 @@ def _stage(stage: Stage, stages: Sequence[Stage]) -> dict[str, Any]:
         "outs": [*cached, {stage.report.as_posix(): {"cache": False}}],
     }
     if "metrics" in stage.outputs:
-        entry["metrics"] = [{stage.place("metrics").as_posix(): {"cache": False}}]
+        entry["metrics"] = [{stage.path("metrics").as_posix(): {"cache": False}}]
     return entry

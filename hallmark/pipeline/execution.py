@@ -1,7 +1,7 @@
-"""Runs one stage: gives it empty places to write in, and puts them in place when it is done.
+"""Runs one stage: it writes to empty partial paths, which replace the outputs when it ends.
 
-Outputs appear by rename, after all was written and synced: a kill leaves the old outputs or the new ones. What the
-clock and the machine had to say goes to reports/run.json, the only output that may differ between two equal runs.
+Outputs are renamed after all of them are written and synced, so a kill leaves the old outputs or the new ones. Timings
+and machine facts go to reports/run.json, the only output that may differ between two equal runs.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ if TYPE_CHECKING:
 
     from hallmark.pipeline.stage import Stage
 
-NOTHING = "nothing.txt"  # the only file of an output folder left empty: DVC warns of empty folders
+NOTHING = "nothing.txt"  # placed in an empty output folder, since DVC warns about those
 
 
 def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[str, Any]:
-    """Runs the stage and puts its outputs in place; the Report as plain values.
+    """Runs the stage, replaces its outputs and returns its Report as plain values.
 
-    Raises InputError, GateRefused, MachineError, and whatever else went wrong. The caller writes a refusal's page.
+    Raises InputError, GateRefused, MachineError and any other exception of the stage. The caller writes the page of a
+    refusal.
     """
     missing = [str(path) for path in _inputs(stage) if not (root / path).exists()]
     if missing:
-        check_kept(stage, root)
+        check_git_inputs(stage, root)
         raise InputError(f"{stage.name}: {', '.join(missing)} not there", remedy="run the stages before it first")
-    partials = {keyword: _partial(root / stage.place(keyword)) for keyword in stage.outputs}
+    partials = {keyword: _partial(root / stage.path(keyword)) for keyword in stage.outputs}
     started = time.perf_counter()
     with collect() as notes:
         try:
@@ -48,23 +49,23 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
                 partial.parent.mkdir(parents=True, exist_ok=True)
                 if stage.makes_folder(keyword):
                     partial.mkdir()
-            paths = {keyword: root / stage.place(keyword) for keyword in stage.inputs} | partials
+            paths = {keyword: root / stage.path(keyword) for keyword in stage.inputs} | partials
             report = dataclasses.asdict(module.run(params, **paths))
             text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             for keyword, partial in partials.items():
                 assert partial.exists(), f"{stage.name} wrote no {keyword}"
                 if partial.is_dir() and not any(partial.iterdir()):
                     (partial / NOTHING).write_text(f"The stage {stage.name} had nothing to put here.\n")
-                durable.replace(partial, root / stage.place(keyword))
+                durable.replace(partial, root / stage.path(keyword))
             durable.write_text(root / stage.report, text)
         except HallmarkError as error:
             error.rename(stage.key)
             raise
         except Exception as error:
-            in_the_way = as_machine_error(error, stage.name)
-            if in_the_way is None:
+            machine_error = as_machine_error(error, stage.name)
+            if machine_error is None:
                 raise
-            raise in_the_way from error
+            raise machine_error from error
         finally:
             clear_partials(stage, root)
     durable.remove(state(root) / "refusals" / stage.name)
@@ -81,33 +82,33 @@ def execute(stage: Stage, module: ModuleType, params: Any, root: Path) -> dict[s
 
 
 def record_run(stage: str, facts: dict[str, Any], root: Path) -> None:
-    """Sets one stage's entry of reports/run.json, and what the page's reports/run.js says of a run."""
+    """Sets one stage's entry in reports/run.json and updates the page's reports/run.js."""
     path = root / "reports" / "run.json"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
-        entries = {}  # it holds nothing that a run depends on: start anew
+        entries = {}  # no run depends on its content, so start over
     entries[stage] = facts
     durable.write_text(path, json.dumps(entries, indent=2) + "\n")
     provenance.note(stage, facts["state"], root)
 
 
 def clear_partials(stage: Stage, root: Path) -> None:
-    """Removes what a killed run of this stage left half-written."""
+    """Removes the partial outputs of a killed run of this stage."""
     for keyword in stage.outputs:
-        place = root / stage.place(keyword)
-        durable.remove(_partial(place))
-        durable.remove(place.with_name(f".partial-old-{place.name}"))
+        path = root / stage.path(keyword)
+        durable.remove(_partial(path))
+        durable.remove(path.with_name(f".partial-old-{path.name}"))
     durable.remove(_partial(root / stage.report))
 
 
-def _partial(place: Path) -> Path:
-    return place.with_name(f".partial-{place.name}")
+def _partial(path: Path) -> Path:
+    return path.with_name(f".partial-{path.name}")
 
 
-def check_kept(stage: Stage, root: Path) -> None:
-    """Raises InputError where an input that no stage makes is missing."""
-    missing = [str(path) for path in stage.kept if not (root / path).exists()]
+def check_git_inputs(stage: Stage, root: Path) -> None:
+    """Raises InputError if an input that comes from Git is missing."""
+    missing = [str(path) for path in stage.git_inputs if not (root / path).exists()]
     if missing:
         paths = " ".join(missing)
         raise InputError(
@@ -116,4 +117,4 @@ def check_kept(stage: Stage, root: Path) -> None:
 
 
 def _inputs(stage: Stage) -> Iterator[Path]:
-    return (stage.place(keyword) for keyword in stage.inputs)
+    return (stage.path(keyword) for keyword in stage.inputs)

@@ -1,4 +1,4 @@
-"""Why a stage depends on a file of code, and which of its files changed since it last ran: text for a person."""
+"""Explains, as text, why a stage depends on each code file and which of them changed since it last ran."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
 
 
 def explain(name: str, closure: Closure, now: str, recorded: str | None, *, why_unknown: str = "") -> str:
-    """Lists a stage's files with the chain of imports behind each, those that changed first.
+    """Lists a stage's files with the chain of imports that leads to each, changed files first.
 
     Args:
-        name: Of the stage.
-        closure: Its files as they are.
+        name: The stage.
+        closure: Its current files.
         now: The text of the closure's digest file.
-        recorded: That of the digest file the stage last ran on, None where it is not known.
-        why_unknown: Why it is not known.
+        recorded: The text of the digest file the stage last ran on, None if unknown.
+        why_unknown: Why it is unknown.
     """
     digest = hashlib.sha256(now.encode()).hexdigest()[:12]
     lines = [f"{name} runs on {len(closure.why)} files (digest {digest})."]
     marks: dict[str, str] = {}
     removed: list[str] = []
     if recorded is None:
-        lines.append(f"Changes are not known: {why_unknown}")
+        lines.append(f"Changes are unknown: {why_unknown}")
     else:
-        found = changes(recorded, now)
-        marks = dict.fromkeys(found.edited, "edited") | dict.fromkeys(found.added, "added")
-        removed = found.removed
+        changed = changes(recorded, now)
+        marks = dict.fromkeys(changed.edited, "edited") | dict.fromkeys(changed.added, "added")
+        removed = changed.removed
         lines.append(
-            f"Changed since dvc.lock: {len(found.edited)} edited, {len(found.added)} added, {len(removed)} removed."
-            if found
+            f"Changed since dvc.lock: {len(changed.edited)} edited, {len(changed.added)} added, {len(removed)} removed."
+            if changed
             else "None changed since dvc.lock."
         )
     lines.append("")
-    shown = sorted(entries(now), key=lambda path: (path not in marks, path))
-    width = max(len(path) for path in [*shown, *removed])
+    paths = sorted(entries(now), key=lambda path: (path not in marks, path))
+    width = max(len(path) for path in [*paths, *removed])
     lines += [f"  removed   {path}" for path in removed]
-    for path in shown:
+    for path in paths:
         chain = " > ".join(closure.why[path])
         reason = f"imported: {chain}" if path.endswith(".py") else f"read by: {chain}"
         if chain == closure.module and path.endswith(".py"):

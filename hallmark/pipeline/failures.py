@@ -31,7 +31,7 @@ _PASSWORD = re.compile(r"(://)[^@\s'\"]*@")
 _LIBRARIES = ("dvc", "dvc_data", "dvc_objects", "mlflow", "prefect", "sqlalchemy", "great_expectations", "lightning")
 
 
-def known(error: BaseException, where: str = "") -> HallmarkError:
+def as_hallmark_error(error: BaseException, where: str = "") -> HallmarkError:
     """The error of ours that an exception amounts to: itself, one that a library wrapped, or one that says what it is.
 
     ``where`` (a stage, a command) begins the message of an error of the machine.
@@ -50,18 +50,18 @@ def known(error: BaseException, where: str = "") -> HallmarkError:
     return HallmarkError(f"unexpected {type(error).__name__}" + (f": {said[0]}" if said else ""))
 
 
-def tell(error: BaseException, *, command: str, root: Path) -> tuple[str, int]:
+def log_and_describe(error: BaseException, *, command: str, root: Path) -> tuple[str, int]:
     """The message for a person, and the exit code; the traceback goes to a log that the message names.
 
     Wrong input and a gate's refusal say all there is to say: of them no log is kept, unless a library's exception is
     behind it.
     """
-    found = known(error, command)
+    found = as_hallmark_error(error, command)
     if found.exit_code in (InputError.exit_code, GateRefused.exit_code) and not _has_library(error):
         return str(found), found.exit_code
     log: Path | None = None
     try:
-        log = keep(error, command=command, root=root)
+        log = write_log(error, command=command, root=root)
         place = f"{_shown(log, root)} has the traceback"
     except OSError as second:
         place = f"no log of it could be written ({second.strerror})"
@@ -70,13 +70,13 @@ def tell(error: BaseException, *, command: str, root: Path) -> tuple[str, int]:
     return f"{found}; {place}", found.exit_code
 
 
-def leave(error: Exception, *, program: str, command: str) -> int:
+def report(error: Exception, *, program: str, command: str) -> int:
     """Tells an exception on standard error, at the top of a program; its exit code."""
     try:
         root = Path.cwd()
     except FileNotFoundError:  # the folder was removed under the program
         root = Path(tempfile.gettempdir())
-    message, code = tell(error, command=command, root=root)
+    message, code = log_and_describe(error, command=command, root=root)
     with suppress(OSError):  # standard error is closed, or on the full disk itself: the exit code is left
         sys.stderr.write(f"{program}: {message.removeprefix(f'{program}: ')}\n")
         sys.stderr.flush()
@@ -88,7 +88,7 @@ def leave(error: Exception, *, program: str, command: str) -> int:
     return code
 
 
-def keep(error: BaseException, *, command: str, root: Path) -> Path:
+def write_log(error: BaseException, *, command: str, root: Path) -> Path:
     """Writes the traceback to a new file of the workspace's logs, or, if that cannot be, of the system's folder for
     temporary files; the file. The newest :data:`KEEP` logs are left. Passwords in addresses are left out."""
     now = datetime.now(UTC)

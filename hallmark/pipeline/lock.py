@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def exclusive(root: Path, purpose: str) -> Iterator[None]:
-    """Holds the workspace for the block. Raises MachineError, naming the holder, where another run has it."""
+    """Locks the workspace for the block. Raises MachineError that names the holder if another run has locked it."""
     with (state(root) / "lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +35,7 @@ def exclusive(root: Path, purpose: str) -> Iterator[None]:
 
 
 def holder(root: Path) -> str | None:
-    """Who holds the workspace now, or None."""
+    """The purpose and process that hold the lock, or None."""
     path = state(root) / "lock"
     if not path.exists():
         return None

@@ -75,7 +75,7 @@ class Document:
             self.lines[dotted] = key.start_mark.line + 1
             self._walk(value, dotted)
 
-    def where(self, dotted: str) -> str:
+    def location(self, dotted: str) -> str:
         """``params.yaml, line 12`` of a key, or of the nearest section that holds it."""
         dotted = dotted.partition("[")[0]
         while dotted and dotted not in self.lines:
@@ -84,7 +84,7 @@ class Document:
 
     def fault(self, key: str, message: str, remedy: str = "") -> Fault:
         """What is wrong with a key, and its line; the message goes on from the key."""
-        return Fault(f"{key} {message}", remedy, key, self.where(key))
+        return Fault(f"{key} {message}", remedy, key, self.location(key))
 
 
 def read(path: Path) -> Document:
@@ -144,7 +144,7 @@ def _unknown(document: Document, prefix: str, values: Mapping[str, Any], known: 
             dotted = f"{prefix}.{key}" if prefix else str(key)
             near = difflib.get_close_matches(str(key), sorted(known), n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
-            faults.append(Fault(f"unknown key {dotted}", hint, location=document.where(dotted)))
+            faults.append(Fault(f"unknown key {dotted}", hint, location=document.location(dotted)))
 
 
 def _build(
@@ -184,7 +184,7 @@ def _build(
     for fault in refused:
         name = re.match(r"\w*", fault.field)[0]  # type: ignore[index]  # it matches every text
         key = given.get(name, f"{prefix}.{name}" if name else prefix) + fault.field.removeprefix(name)
-        faults.append(fault.at(key, document.where(key)))
+        faults.append(fault.at(key, document.location(key)))
     return params
 
 

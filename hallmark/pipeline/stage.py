@@ -1,7 +1,7 @@
-"""A stage as data: its name, what it reads and writes, which params it sees.
+"""A stage as data: its name, its inputs and outputs, and the params it sees.
 
-Keyword arguments of a stage's ``run`` are names of places. A place is a path below the workspace's root; the place of a
-stage's name is its folder ``data/<stage>``.
+Each path argument of a stage's ``run`` stands for a path below the workspace's root; a stage's name stands for its
+folder ``data/<stage>``.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT = ("review", "accepted", "ablation")
+GIT_INPUTS = ("review", "accepted", "ablation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One step of the pipeline.
 
-    ``does`` says so in a few words, for whoever watches it run.
-    ``inputs`` and ``outputs`` are place names in the order of the signature of ``run``; ``shared`` names the top-level
-    values of params.yaml the stage sees besides its own section; ``sources`` names params whose value is a path it
-    reads.
+    ``inputs`` and ``outputs`` are path arguments in the order of ``run``'s signature; ``shared`` names the top-level
+    values of params.yaml that the stage sees besides its section; ``sources`` names params whose value is a path that
+    it reads; ``does`` describes its work in a few words for the progress display.
     """
 
     name: str
@@ -30,12 +29,12 @@ class Stage:
     does: str = ""
 
     @property
-    def kept(self) -> list[Path]:
-        """The inputs that no stage makes: Git keeps them."""
-        return [self.place(keyword) for keyword in self.inputs if keyword in KEPT]
+    def git_inputs(self) -> list[Path]:
+        """The inputs that no stage writes and that come from Git."""
+        return [self.path(keyword) for keyword in self.inputs if keyword in GIT_INPUTS]
 
-    def place(self, keyword: str) -> Path:
-        """The path, relative to the root, that a keyword of this stage's ``run`` stands for."""
+    def path(self, keyword: str) -> Path:
+        """The path, relative to the root, of a path argument of this stage's ``run``."""
         match keyword:
             case "review":
                 return Path("data/review.csv")
@@ -57,12 +56,12 @@ class Stage:
                 return Path("data") / keyword
 
     def key(self, field: str) -> str:
-        """The key of params.yaml of a field of this stage's Params: ``lr`` is ``train.lr``, ``model.name`` itself."""
+        """The params.yaml key of a field of this stage's Params: ``lr`` → ``train.lr``, ``model.name`` unchanged."""
         return field if field.partition(".")[0] in self.shared else f"{self.name}.{field}"
 
     @property
     def report(self) -> Path:
-        """Where the stage's Report is written."""
+        """The path of the stage's Report."""
         return Path("reports") / f"{self.name}.json"
 
     def makes_folder(self, keyword: str) -> bool:

@@ -13,7 +13,7 @@ from hallmark.synthesis import gallery
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hallmark.images.shards import Place
+    from hallmark.images.shards import ShardPosition
     from hallmark.synthesis.assay import Assay, Real
     from hallmark.synthesis.generator import Images, Labels
     from hallmark.synthesis.target import Want
@@ -46,7 +46,7 @@ class Batch:
         for path, at in zip(self._paths(), self.assay.kept, strict=True):
             yield path, gallery.png(self.images[at])
 
-    def table(self, places: Sequence[Place], *, origin: str) -> pd.DataFrame:
+    def table(self, places: Sequence[ShardPosition], *, origin: str) -> pd.DataFrame:
         """The columns of SYNTHETIC for the images kept."""
         kept = self.assay.kept
         return pd.DataFrame(

@@ -21,10 +21,10 @@ ONE, TWO, SECRET = png(1), png(2), b"a secret of this machine"
 def reasons(source: Path, **options: object) -> dict[str, str]:
     """path → why there are no bytes, and that no secret is among those there are."""
     opened = open_source(str(source), **options)  # type: ignore[arg-type]
-    found = {opened.found[place].path: content for place, content in opened.contents(2**20)}
+    by_path = {opened.entries[place].path: content for place, content in opened.contents(2**20)}
     if "follow_outside" not in options:
-        assert SECRET not in [content.data for content in found.values()]
-    return {path: content.reason for path, content in found.items()}
+        assert SECRET not in [content.data for content in by_path.values()]
+    return {path: content.reason for path, content in by_path.items()}
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_paths_of_a_manifest(tmp_path: Path, secret: Path, kind: str) -> None:
     else:
         frame.to_parquet(folder / "m.parquet")
     expected["pics/link/other.png"] = expected.pop("pics\\link\\other.png")
-    found = reasons(folder / f"m.{kind}")
-    assert found == expected
+    outcome = reasons(folder / f"m.{kind}")
+    assert outcome == expected
 
 
 def test_the_folder_that_a_person_names_for_the_images_is_inside(tmp_path: Path, secret: Path) -> None:
@@ -92,9 +92,9 @@ def test_the_folder_that_a_person_names_for_the_images_is_inside(tmp_path: Path,
     rows = f"../else/pics/a.png,a\n{tmp_path}/else/pics/a.png,b\n{secret},c\n"
     (tmp_path / "set/m.csv").write_text(f"path,label\n{rows}")
     assert set(reasons(tmp_path / "set/m.csv").values()) == {"outside_source"}
-    found = reasons(tmp_path / "set/m.csv", images=str(tmp_path / "else"))
-    assert found.pop(str(secret)) == "outside_source"
-    assert set(found.values()) == {""}
+    outcome = reasons(tmp_path / "set/m.csv", images=str(tmp_path / "else"))
+    assert outcome.pop(str(secret)) == "outside_source"
+    assert set(outcome.values()) == {""}
 
 
 def test_a_parquet_of_images_reads_no_path_outside(tmp_path: Path, secret: Path) -> None:

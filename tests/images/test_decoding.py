@@ -356,13 +356,13 @@ def test_reasons_are_in_the_closed_list_and_errors_cross_processes() -> None:
 
 def test_the_file_stands_alone() -> None:
     tree = ast.parse(Path(decoding.__file__).read_text(encoding="utf-8"))
-    found = set()
+    imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").partition(".")[0])
-    assert found - set(sys.stdlib_module_names) == {"PIL", "numpy"}
+            imported.add((node.module or "").partition(".")[0])
+    assert imported - set(sys.stdlib_module_names) == {"PIL", "numpy"}
 
 
 def test_threads_decode_alike() -> None:
@@ -439,9 +439,9 @@ def test_16_bit_samples_are_scaled_by_the_bits_their_set_uses(bits: int) -> None
         },
     }
     for name, (data, samples) in files.items():
-        found = decode(data, bits=bits)
-        assert (found.pixels == levels(samples, bits)).all(), name
-        assert found.peak == samples.max(), name
+        decoded = decode(data, bits=bits)
+        assert (decoded.pixels == levels(samples, bits)).all(), name
+        assert decoded.peak == samples.max(), name
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
@@ -452,9 +452,9 @@ def test_16_bit_tiffs_however_packed(shape: tuple[int, ...], compression: str | 
     samples = RANDOM.integers(0, 4096, shape, dtype=np.uint16)
     codes = {None: 1, "tiff_lzw": 5, "tiff_adobe_deflate": 8, "packbits": 32773}
     _, data = cv2.imencode(".tif", samples[..., ::-1] if len(shape) == 3 else samples, [259, codes[compression]])
-    found = decode(data.tobytes(), bits=12)
-    assert (found.pixels == levels(samples.reshape(9, 14, -1), 12)).all()
-    assert found.peak == samples.max()
+    decoded = decode(data.tobytes(), bits=12)
+    assert (decoded.pixels == levels(samples.reshape(9, 14, -1), 12)).all()
+    assert decoded.peak == samples.max()
 
 
 def test_alpha_fills_its_16_bits_whatever_the_colours_use() -> None:
@@ -479,9 +479,9 @@ def test_a_range_that_the_file_declares_beats_the_sets() -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[281] = 1023
     Image.fromarray(samples).save(file, "TIFF", tiffinfo=tags)
-    found = decode(file.getvalue(), bits=16)
-    assert (found.pixels == expected).all()
-    assert (pgm.peak, found.peak) == (0, 0)
+    decoded = decode(file.getvalue(), bits=16)
+    assert (decoded.pixels == expected).all()
+    assert (pgm.peak, decoded.peak) == (0, 0)
 
 
 @pytest.mark.parametrize("form", list(FORMATS))

@@ -82,16 +82,16 @@ def test_broken_files_are_broken_as_told_and_no_other(folder: Path, truth: pd.Da
     source = open_source(str(folder))
     faults = truth.set_index("path")["fault"]
     for place, content in source.contents(2**20):
-        found = source.found[place]
-        fault = faults[found.path]
-        assert found.reasons == (("stray_file",) if fault == "stray" else ())
+        entry = source.entries[place]
+        fault = faults[entry.path]
+        assert entry.reasons == (("stray_file",) if fault == "stray" else ())
         try:
             decode(content.data or b"")
             reason = ""
         except Undecodable as error:
             reason = error.reason
         if fault != "stray":
-            assert reason == expected.get(fault, ""), found.path
+            assert reason == expected.get(fault, ""), entry.path
     quarantined = faults.isin([*expected, "stray", "blank"]).mean()
     assert quarantined < 0.05
 

@@ -28,10 +28,10 @@ def encoded(pixels: NDArray[Any], form: str) -> bytes:
 
 @given(st.lists(st.integers(0, 65535)))
 def test_no_sample_lies_above_the_range_and_the_largest_fills_half_of_it(peaks: list[int]) -> None:
-    found = depth.of(peaks)
-    assert found.files == sum(peak > 0 for peak in peaks)
-    assert max(peaks, default=0) < 2**found.bits
-    assert found.bits in (depth.LEAST, depth.MOST) or max(peaks) >= 2 ** (found.bits - 1)
+    result = depth.of(peaks)
+    assert result.files == sum(peak > 0 for peak in peaks)
+    assert max(peaks, default=0) < 2**result.bits
+    assert result.bits in (depth.LEAST, depth.MOST) or max(peaks) >= 2 ** (result.bits - 1)
 
 
 def test_the_persons_word_beats_what_is_found() -> None:

@@ -85,11 +85,11 @@ def test_other_names_are_not_called_near(names: tuple[str, ...]) -> None:
 
 @given(st.dictionaries(st.text(max_size=6), st.integers(1, 5), max_size=8), st.booleans())
 def test_a_class_is_one_of_its_spellings_and_settles(counts: dict[str, int], numbers: bool) -> None:
-    found = labels.classes(counts, numbers=numbers)
-    assert set(found) == set(counts)
-    assert all(unicodedata.is_normalized("NFC", name) for name in found.values())
-    assert set(found.values()) <= {labels.trimmed(label) for label in counts}
-    again = labels.classes(Counter(found.values()), numbers=numbers)
+    classes = labels.classes(counts, numbers=numbers)
+    assert set(classes) == set(counts)
+    assert all(unicodedata.is_normalized("NFC", name) for name in classes.values())
+    assert set(classes.values()) <= {labels.trimmed(label) for label in counts}
+    again = labels.classes(Counter(classes.values()), numbers=numbers)
     assert all(again[name] == name for name in again)
 
 

@@ -11,8 +11,8 @@ from hallmark.images import layouts, splits
 def told(*names: str, layout: str = "auto", unwrap: bool = False) -> dict[str, tuple[str | None, ...]]:
     """path → (label, split, reasons...); names without a suffix are images."""
     names = tuple(name if "." in name.rpartition("/")[2] else f"{name}.png" for name in names)
-    _, found = layouts.arrange(names, layout=layout, unwrap=unwrap)
-    return {file.path: (file.label, file.given_split, *file.reasons) for file in found}
+    _, entries = layouts.arrange(names, layout=layout, unwrap=unwrap)
+    return {file.path: (file.label, file.given_split, *file.reasons) for file in entries}
 
 
 @pytest.mark.parametrize(

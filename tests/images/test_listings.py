@@ -48,7 +48,7 @@ def test_hugging_faces_imagefolder_with_metadata(store: Callable[[Mapping[str, b
         "train/3.png": (None, "train", "unlabelled"),
         "train/metadata.csv": (None, None, "stray_file"),
     }
-    assert {file.path: file.metadata.get("age") for file in open_source(source).found}["train/2.png"] == "4"
+    assert {file.path: file.metadata.get("age") for file in open_source(source).entries}["train/2.png"] == "4"
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_table_called_by_its_split(tmp_path: Path) -> None:
     """Kaggle's: labels of train alone, and files without a suffix."""
     table = b"image_id,label\n" + b"".join(b"%d,%d\n" % (number, number % 2) for number in range(4))
     source = files(*(f"train/{number}.png" for number in range(4)), *(f"test/{number}.png" for number in range(2)))
-    found = rows(str(lay(tmp_path, source | {"train.csv": table, "test.csv": b"image_id\n0\n1\n"})))
-    assert found["train/1.png"] == ("1", "train", "")
-    assert found["test/1.png"] == (None, "test", "unlabelled")
+    entries = rows(str(lay(tmp_path, source | {"train.csv": table, "test.csv": b"image_id\n0\n1\n"})))
+    assert entries["train/1.png"] == ("1", "train", "")
+    assert entries["test/1.png"] == (None, "test", "unlabelled")
 
 
 def test_a_parquet_table_and_numbers(tmp_path: Path) -> None:
@@ -94,10 +94,10 @@ def test_a_parquet_table_and_numbers(tmp_path: Path) -> None:
 
 def test_a_file_that_a_table_names_and_that_is_not_there(store: Callable[[Mapping[str, bytes]], str]) -> None:
     table = b"file_name,label\n1.png,a\n2.png,b\n../../../etc/passwd,b\n"
-    found = rows(store(files("data/1.png", "data/2.png") | {"data/metadata.csv": table}))
-    assert found["data/1.png"] == ("a", None, "")
+    entries = rows(store(files("data/1.png", "data/2.png") | {"data/metadata.csv": table}))
+    assert entries["data/1.png"] == ("a", None, "")
     # below a temporary folder there is no such file; out of an archive nothing leads, whatever is there
-    (row,) = [row for path, row in found.items() if "passwd" in path]
+    (row,) = [row for path, row in entries.items() if "passwd" in path]
     assert row in (("b", None, "unreadable_file"), ("b", None, "outside_source"))
 
 

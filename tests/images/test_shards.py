@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hallmark.contracts.errors import InputError
 from hallmark.images import shards
-from hallmark.images.shards import Place, Reader, write
+from hallmark.images.shards import Reader, ShardPosition, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def test_missing_rows_and_shards_are_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match=r"images-00000\.parquet cannot be read"):
         Reader(tmp_path).read(0, 0)
-    assert write(tmp_path, [("a", b"")]) == [Place(0, 0)]
+    assert write(tmp_path, [("a", b"")]) == [ShardPosition(0, 0)]
     with Reader(tmp_path) as reader:
         assert reader.read(0, 0) == b""
         for row in (-1, 1):

@@ -41,16 +41,16 @@ def test_a_snapshot_of_the_hub(tmp_path: Path, packed: str) -> None:
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         source = str(pack(tmp_path / f"set{packed}", files))
     assert open_source(source).kind == "parquet_shards"
-    found = told(source)
-    assert {path: row for path, row in found.items() if "test-" not in path} == {
+    entries = told(source)
+    assert {path: row for path, row in entries.items() if "test-" not in path} == {
         ".gitattributes": (None, None, "stray_file", b""),
         "README.md": (None, None, "stray_file", b"# set"),
         "data/train-00000-of-00002.parquet/row:0": ("cat", "train", "", png(0)),
         "data/train-00000-of-00002.parquet/row:1": ("dog", "train", "", png(1)),
         "data/train-00001-of-00002.parquet/row:0": ("dog", "train", "", png(5)),
     }
-    assert {row[:3] for path, row in found.items() if "test-" in path} == {(None, "test", "unlabelled")}
-    assert found["data/test-00000-of-00001.parquet/row:10"][3] == png(19)
+    assert {row[:3] for path, row in entries.items() if "test-" in path} == {(None, "test", "unlabelled")}
+    assert entries["data/test-00000-of-00001.parquet/row:10"][3] == png(19)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_snapshot_of_the_hub(tmp_path: Path, packed: str) -> None:
 def test_the_split_of_a_shard(tmp_path: Path, names: list[str], wanted: list[str | None]) -> None:
     for name in names:
         shard(tmp_path / name, [0])
-    found = told(str(tmp_path))
-    assert [(path, row[1]) for path, row in found.items()] == [
+    entries = told(str(tmp_path))
+    assert [(path, row[1]) for path, row in entries.items()] == [
         (f"{name}/row:0", split) for name, split in zip(names, wanted, strict=True)
     ]
 

@@ -21,17 +21,17 @@ from tests.images.conftest import lay, pack, png
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hallmark.images.found import Content, Found, Source
+    from hallmark.images.entries import Content, Entry, Source
 
 LIMIT = 2**20
 ONE, TWO, THREE = png(1), png(2), png(3)
 
 
-def read(source: Source) -> dict[str, tuple[Found, Content]]:
+def read(source: Source) -> dict[str, tuple[Entry, Content]]:
     contents = list(source.contents(LIMIT))
-    assert sorted(place for place, _ in contents) == list(range(len(source.found)))
-    assert [file.path for file in source.found] == sorted(file.path for file in source.found)
-    return {source.found[place].path: (source.found[place], content) for place, content in contents}
+    assert sorted(place for place, _ in contents) == list(range(len(source.entries)))
+    assert [file.path for file in source.entries] == sorted(file.path for file in source.entries)
+    return {source.entries[place].path: (source.entries[place], content) for place, content in contents}
 
 
 def told(source: str) -> dict[str, tuple[str | None, str | None, str, bytes | None]]:
@@ -257,7 +257,7 @@ def test_contents_come_in_order_for_any_worker_count(
     source = open_source(str(tmp_path))
     contents = list(source.contents(LIMIT))
     assert [place for place, _ in contents] == list(range(150))
-    assert [content.data for _, content in contents] == [bytes([int(file.path[2:])]) for file in source.found]
+    assert [content.data for _, content in contents] == [bytes([int(file.path[2:])]) for file in source.entries]
 
 
 MANIFEST = """path,label,group,split,age,code,note
@@ -281,11 +281,11 @@ def check_manifest(source: str, kind: str, stray: set[str] | None = None) -> Non
         f"{prefix}img/gone.png": ("cat", "val", "unreadable_file", None),
         f"{prefix}img/c.png": (None, None, "unlabelled", THREE),
     }
-    found = {file.path: file for file in opened.found}
-    assert [found[f"{prefix}img/{name}.png"].group for name in "abc"] == ["p1", None, "p2"]
-    assert set(found[f"{prefix}img/a.png"].metadata) == {"age", "code", "note"}
-    assert found[f"{prefix}img/a.png"].metadata["note"] == "a, b"
-    assert found[f"{prefix}img/b.png"].metadata["note"] is None
+    entries = {file.path: file for file in opened.entries}
+    assert [entries[f"{prefix}img/{name}.png"].group for name in "abc"] == ["p1", None, "p2"]
+    assert set(entries[f"{prefix}img/a.png"].metadata) == {"age", "code", "note"}
+    assert entries[f"{prefix}img/a.png"].metadata["note"] == "a, b"
+    assert entries[f"{prefix}img/b.png"].metadata["note"] is None
 
 
 IMAGES = {"img/a.png": ONE, "img/b.png": TWO, "img/c.png": THREE}
@@ -336,7 +336,7 @@ def test_manifest_with_backslashes_and_an_index_column(tmp_path: Path) -> None:
     rows = told(str(tmp_path / "list.csv"))
     assert {path: row[0] for path, row in rows.items()} == {"img/a.png": "1", "img/b.png": "01"}
     assert rows["img/a.png"][3] == ONE
-    assert not open_source(str(tmp_path / "list.csv")).found[0].metadata
+    assert not open_source(str(tmp_path / "list.csv")).entries[0].metadata
 
 
 @pytest.mark.parametrize(
@@ -384,9 +384,10 @@ def test_cells_with_space_and_invisible_characters(tmp_path: Path) -> None:
     lay(tmp_path, {"a.png": ONE, "b.png": TWO})
     text = "path\u200b, label ,group,split\n a.png ,dog ,p1\u00a0,\ufeff Train \n\u200bb.png,\u00a0,p1,VAL2\n"
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
-    found = {file.path: file for file in open_source(str(tmp_path / "list.csv")).found}
-    assert (found["a.png"].label, found["a.png"].group, found["a.png"].given_split) == ("dog ", "p1", "train")
-    assert (found["b.png"].label, found["b.png"].reasons, found["b.png"].given_split) == (None, ("unlabelled",), "val")
+    entries = {file.path: file for file in open_source(str(tmp_path / "list.csv")).entries}
+    one, two = entries["a.png"], entries["b.png"]
+    assert (one.label, one.group, one.given_split) == ("dog ", "p1", "train")
+    assert (two.label, two.reasons, two.given_split) == (None, ("unlabelled",), "val")
 
 
 def test_a_parquet_manifest_of_lists_is_multi_label(tmp_path: Path) -> None:
@@ -443,7 +444,7 @@ def test_parquet_of_images(tmp_path: Path, where: str) -> None:
         "row:4": ("cat", None, "unreadable_file", None),
         "row:5": ("cat", None, "unreadable_file", None),
     }
-    assert [file.metadata["age"] for file in open_source(source).found] == [1, 2, 3, 4, 5, None]
+    assert [file.metadata["age"] for file in open_source(source).entries] == [1, 2, 3, 4, 5, None]
 
 
 def test_parquet_of_images_without_names_and_more_than_ten_rows(tmp_path: Path) -> None:
@@ -485,7 +486,7 @@ def test_text_of_a_parquet_row_is_bounded_in_every_layout(tmp_path: Path, kind: 
             with pytest.raises(InputError, match=r"ingest\.max_line_bytes"):
                 open_source(str(tmp_path / "set.parquet"))
         else:
-            assert open_source(str(tmp_path / "set.parquet")).found[0].metadata == {"note": "x" * length}
+            assert open_source(str(tmp_path / "set.parquet")).entries[0].metadata == {"note": "x" * length}
 
 
 def test_lists_records_and_bytes_in_a_parquet_are_no_metadata(tmp_path: Path) -> None:
@@ -499,7 +500,7 @@ def test_lists_records_and_bytes_in_a_parquet_are_no_metadata(tmp_path: Path) ->
         "key": pa.array([b"12", b"34"], pa.binary(2)),
     }
     pq.write_table(pa.table(columns), tmp_path / "set.parquet")
-    assert [row.metadata for row in open_source(str(tmp_path / "set.parquet")).found] == [{"age": 3}, {"age": 4}]
+    assert [row.metadata for row in open_source(str(tmp_path / "set.parquet")).entries] == [{"age": 3}, {"age": 4}]
     pq.write_table(pa.table({"path": [b"1.png"], "label": ["a"]}), tmp_path / "set.parquet")
     with pytest.raises(InputError, match="holds binary in its column 'path'"):
         open_source(str(tmp_path / "set.parquet"))

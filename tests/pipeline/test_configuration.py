@@ -110,7 +110,7 @@ def test_a_wrong_override_says_what_to_write(workspace: Path, override: str, mes
         (("ingest.source=data",), "'data' holds data/ingest"),
         (("ingest.source=/",), "'/' holds data/ingest"),
         (("ingest.source=data/validate",), "'data/validate' is data/validate, which the stage validate writes"),
-        (("ingest.source={root}/outputs",), "/outputs' lies in data/validate"),
+        (("ingest.source={root}/outputs",), "/outputs' is inside data/validate"),
         (("synthesize.external=data/synthesize",), "synthesize.external: 'data/synthesize' is data/synthesize"),
         (("synthesize.external=/nope",), r"synthesize.external: there is no '/nope'"),
         (("validate.suites=/nope",), r"validate.suites: there is no '/nope'"),

@@ -40,7 +40,7 @@ class Shown:
 
 def test_a_log_gets_a_line_at_the_start_and_one_every_half_minute() -> None:
     shown = Shown()
-    shown.display.begin("train", "training the network", place="[8/11]")
+    shown.display.begin("train", "training the network", position="[8/11]")
     done = 0
 
     def step() -> None:
@@ -112,6 +112,6 @@ def test_a_terminal_has_one_line_that_other_lines_push_aside() -> None:
 def test_a_line_never_fills_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     shown = Shown(live=True)
-    shown.display.begin("train", place="[8/11]")
+    shown.display.begin("train", position="[8/11]")
     shown.wait(3, lambda: progress.report("a piece of work with a long name, longer than any line " * 3, 1, 10))
     assert max(len(part) for part in shown.stream.getvalue().split(CLEAR)) < int(columns)

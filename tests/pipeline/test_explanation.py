@@ -36,4 +36,4 @@ def test_what_changed_comes_first() -> None:
 
 def test_where_nothing_is_recorded_that_is_told() -> None:
     lines = explain("split", CLOSURE, NOW, None, why_unknown="it never ran.").splitlines()
-    assert lines[1] == "Changes are not known: it never ran."
+    assert lines[1] == "Changes are unknown: it never ran."

@@ -47,7 +47,7 @@ def while_handling(first: BaseException, second: BaseException) -> BaseException
 
 @pytest.mark.parametrize("number", MACHINE)
 def test_every_error_number_of_the_machine(number: int) -> None:
-    found = failures.known(OSError(number, "words", "/a/file"), "train")
+    found = failures.as_hallmark_error(OSError(number, "words", "/a/file"), "train")
     assert isinstance(found, MachineError)
     assert str(found).startswith(f"train: {MACHINE[number]} (/a/file); ")
 
@@ -70,16 +70,16 @@ def test_every_error_number_of_the_machine(number: int) -> None:
     ],
 )
 def test_a_full_disk_in_the_clothes_of_libraries(error: BaseException) -> None:
-    found = failures.known(error)
+    found = failures.as_hallmark_error(error)
     assert isinstance(found, MachineError), found
     assert found.remedies[0].startswith("free some space and run again")
 
 
 def test_an_error_of_ours_that_hides_a_full_disk_is_the_disks() -> None:
     hiding = raised(InputError("DVC: it cannot write", remedy="mend that"), OSError(errno.ENOSPC, "x"))
-    assert isinstance(failures.known(hiding), MachineError)
+    assert isinstance(failures.as_hallmark_error(hiding), MachineError)
     denied = raised(InputError("a.csv cannot be read", remedy="mend that"), OSError(errno.EACCES, "x"))
-    assert failures.known(denied) is denied
+    assert failures.as_hallmark_error(denied) is denied
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_error_of_ours_that_hides_a_full_disk_is_the_disks() -> None:
     ],
 )
 def test_other_ways_in_which_the_machine_is_in_the_way(error: BaseException) -> None:
-    assert isinstance(failures.known(error), MachineError)
+    assert isinstance(failures.as_hallmark_error(error), MachineError)
 
 
 def test_clients_whose_server_went_away() -> None:
@@ -103,34 +103,34 @@ def test_clients_whose_server_went_away() -> None:
     request = httpx.Request("GET", "http://me:secret@127.0.0.1:9/api/flows")
     gone = httpx.ConnectError("Connection refused", request=request)
     assert "http://127.0.0.1:9 does not answer" in str(
-        failures.known(raised(RuntimeError("Failed to reach API"), gone))
+        failures.as_hallmark_error(raised(RuntimeError("Failed to reach API"), gone))
     )
     unwell = httpx.HTTPStatusError("x", request=request, response=httpx.Response(503, request=request))
-    assert "answers with status 503" in str(failures.known(unwell))
+    assert "answers with status 503" in str(failures.as_hallmark_error(unwell))
     wrong = httpx.HTTPStatusError("x", request=request, response=httpx.Response(422, request=request))
-    assert failures.known(wrong).exit_code == 1
+    assert failures.as_hallmark_error(wrong).exit_code == 1
     lost = requests.exceptions.ConnectionError("refused", request=requests.Request("GET", "http://h:1/x").prepare())
-    assert "http://h:1 does not answer" in str(failures.known(lost))
+    assert "http://h:1 does not answer" in str(failures.as_hallmark_error(lost))
 
 
 def test_what_was_only_being_handled_does_not_excuse_a_mistake() -> None:
-    assert failures.known(while_handling(PermissionError(errno.EACCES, "x"), TypeError("ours"))).exit_code == 1
-    assert failures.known(while_handling(InputError("x"), TypeError("ours"))).exit_code == 1
+    for handled in (PermissionError(errno.EACCES, "x"), InputError("x")):
+        assert failures.as_hallmark_error(while_handling(handled, TypeError("ours"))).exit_code == 1
 
 
 def test_an_error_of_ours_within_a_librarys_is_told() -> None:
     inner = InputError("a is 2", remedy="give 1")
-    assert failures.known(raised(RuntimeError("in a worker"), inner)) is inner
+    assert failures.as_hallmark_error(raised(RuntimeError("in a worker"), inner)) is inner
 
 
 def test_wrong_input_and_refusals_need_no_log(tmp_path: Path) -> None:
     for error in (InputError("a is 2", remedy="give 1"), GateRefused("refused", remedy="mend")):
-        assert failures.tell(error, command="run", root=tmp_path) == (str(error), error.exit_code)
+        assert failures.log_and_describe(error, command="run", root=tmp_path) == (str(error), error.exit_code)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mistake_of_ours_names_the_log_that_holds_the_traceback(tmp_path: Path) -> None:
-    message, code = failures.tell(raised(TypeError("first\nsecond")), command="run", root=tmp_path)
+    message, code = failures.log_and_describe(raised(TypeError("first\nsecond")), command="run", root=tmp_path)
     [log] = (tmp_path / ".hallmark" / "logs").iterdir()
     assert code == 1
     assert message == (
@@ -142,20 +142,20 @@ def test_a_mistake_of_ours_names_the_log_that_holds_the_traceback(tmp_path: Path
 
 def test_an_error_of_the_machine_names_its_log_below_the_workspace(tmp_path: Path) -> None:
     error = raised(MachineError("no", remedy="do"), OSError("why"))
-    message, code = failures.tell(error, command="run", root=tmp_path)
+    message, code = failures.log_and_describe(error, command="run", root=tmp_path)
     [log] = (tmp_path / ".hallmark" / "logs").iterdir()
     assert (message, code) == (f"no; do; .hallmark/logs/{log.name} has the traceback", 4)
     assert "OSError: why" in log.read_text()
 
 
 def test_a_log_shows_no_password(tmp_path: Path) -> None:
-    log = failures.keep(raised(TypeError("at postgresql://me:sec/ret@db/x")), command="run", root=tmp_path)
+    log = failures.write_log(raised(TypeError("at postgresql://me:sec/ret@db/x")), command="run", root=tmp_path)
     assert "ret" not in log.read_text().split("TypeError")[1].split("@")[0]
     assert "://…@db/x" in log.read_text()
 
 
 def test_the_newest_logs_are_kept(tmp_path: Path) -> None:
-    logs = [failures.keep(TypeError("x"), command="run", root=tmp_path) for _ in range(failures.KEEP + 3)]
+    logs = [failures.write_log(TypeError("x"), command="run", root=tmp_path) for _ in range(failures.KEEP + 3)]
     assert sorted((tmp_path / ".hallmark" / "logs").iterdir()) == logs[3:]
 
 
@@ -166,7 +166,7 @@ def test_a_log_that_fits_nowhere_is_told_and_leaves_nothing(tmp_path: Path, monk
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    message, code = failures.tell(raised(OSError(errno.ENOSPC, "x")), command="run", root=tmp_path)
+    message, code = failures.log_and_describe(raised(OSError(errno.ENOSPC, "x")), command="run", root=tmp_path)
     assert code == 4
     assert "the disk is full" in message
     assert "no log of it could be written (No space left on device)" in message
@@ -176,7 +176,7 @@ def test_a_log_that_fits_nowhere_is_told_and_leaves_nothing(tmp_path: Path, monk
 @given(st.text(), st.text())
 def test_whatever_the_text_there_is_a_message_without_a_traceback(text: str, name: str) -> None:
     kind = type("E" + "".join(sign for sign in name if sign.isalnum()), (Exception,), {})
-    found = failures.known(kind(text))
+    found = failures.as_hallmark_error(kind(text))
     assert isinstance(found, HallmarkError)
     assert "Traceback" not in str(found) or "Traceback" in text
 
