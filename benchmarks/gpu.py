@@ -135,7 +135,7 @@ def side_by_side(
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
     labels = generator.integers(0, CLASSES, images)
-    transforms = presets.resolve("standard", where="preset")
+    transforms = presets.resolve("standard", field="preset")
     arguments = {**NETWORKS[name], **({"units": 8, "depth": 1} if tiny else {})}
     if name == "resnet":
         arguments["stem"] = "cifar" if side <= 64 else "imagenet"
@@ -185,7 +185,7 @@ def side_by_side(
             order = np.random.default_rng(0).permutation(images)
             for chosen in np.array_split(order, made.per_epoch):
                 index = torch.from_numpy(chosen).to(device, non_blocking=True)
-                batch_images = augment(inputs[index], draws.keys(seed=0, rows=chosen, places=chosen))
+                batch_images = augment(inputs[index], draws.keys(seed=0, rows=chosen, positions=chosen))
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                     logits = network(batch_images.permute(0, 3, 1, 2).float().div_(255))
                     value = functional.cross_entropy(logits.float(), answers[index], label_smoothing=0.05)
@@ -229,7 +229,7 @@ def to_accuracy(data: Path, *, device: torch.device, images: int, epochs: int | 
         np.save(path, train)
         made = Batches(
             path, plan=Plan(images), sampler="sequential", labels=labels,  # type: ignore[arg-type]
-            weights=np.ones(images, np.float32), transforms=presets.resolve("standard", where="preset"),
+            weights=np.ones(images, np.float32), transforms=presets.resolve("standard", field="preset"),
             batch_size=resolved.batch_size, seed=0, plain_epochs=resolved.plain_epochs, device=device,
         )  # fmt: skip
         fit(

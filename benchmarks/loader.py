@@ -42,12 +42,12 @@ def rate(work: Callable[[], None], images: int, seconds: float) -> float:
 
 def compared(preset: str, side: int, channels: int, *, rounds: int, seconds: float) -> tuple[float, float, float]:
     """Images a second batched and one by one (medians), and the median ratio within a round."""
-    transforms = resolve(preset, where="preset")
+    transforms = resolve(preset, field="preset")
     together = batched.build(transforms, height=side, width=side, channels=channels)
     single = policy.build(transforms, height=side, width=side, channels=channels)
     count = max(8, min(512, (1 << 20) // (side * side * channels)))
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, side, side, channels), dtype=np.uint8))
-    marks = keys(seed=0, rows=np.arange(count), places=np.arange(count))
+    marks = keys(seed=0, rows=np.arange(count), positions=np.arange(count))
 
     def at_once() -> None:
         together(images, marks)
@@ -79,7 +79,7 @@ def main() -> None:
         for side, channels in SHAPES:
             first, second, ratio = compared(preset, side, channels, rounds=options.rounds, seconds=options.seconds)
             takes = batched.executor(
-                resolve(preset, where="preset"), height=side, width=side, channels=channels, device="cpu"
+                resolve(preset, field="preset"), height=side, width=side, channels=channels, device="cpu"
             )
             size = f"{side}x{side}x{channels}"
             print(f"{preset:<10} {size:>9} {first:10.0f} {second:13.0f} {ratio:6.1f}   {takes}", flush=True)

@@ -116,7 +116,7 @@ def prepared(
         sampler="sequential",
         labels=labels.astype(np.int64),
         weights=np.ones(count, np.float32),
-        transforms=presets.resolve(preset, where="preset"),
+        transforms=presets.resolve(preset, field="preset"),
         batch_size=resolved.batch_size,
         seed=0,
         plain_epochs=resolved.plain_epochs,

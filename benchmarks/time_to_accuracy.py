@@ -125,7 +125,7 @@ def folders(root: Path, data: Path, images: int) -> None:
     from hallmark.transforms import presets
 
     made = fashion_mnist.stages(
-        root / "data", data, images=images, transforms=presets.resolve("standard", where="preset")
+        root / "data", data, images=images, transforms=presets.resolve("standard", field="preset")
     )
     made |= {"train": root / "data/train", "plots": root / "plots"}
     for name in ("train", "plots"):

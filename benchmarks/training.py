@@ -62,7 +62,7 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
     labels = ready.batches._labels
     plan = ready.batches._plan
     height, width, channels = images.shape[1:]
-    augment = batched.build(presets.resolve("standard", where="preset"), height=height, width=width, channels=channels)
+    augment = batched.build(presets.resolve("standard", field="preset"), height=height, width=width, channels=channels)
     network = ready.network.to(memory_format=torch.channels_last).train()
     average = [value.detach().clone() for value in network.state_dict().values() if value.is_floating_point()]
     live = [value for value in network.state_dict().values() if value.is_floating_point()]
@@ -81,7 +81,7 @@ def by_hand(ready: Prepared) -> tuple[float, float]:
     for epoch in range(resolved.epochs):
         order = epoch_order(plan, seed=0, epoch=epoch, sampler="sequential")
         for chosen in np.array_split(order, per_epoch):
-            batch = augment(images[torch.from_numpy(chosen)], draws.keys(seed=epoch, rows=chosen, places=chosen))
+            batch = augment(images[torch.from_numpy(chosen)], draws.keys(seed=epoch, rows=chosen, positions=chosen))
             targets = labels[torch.from_numpy(chosen)]
             inputs = batch.permute(0, 3, 1, 2).float().div_(255)
             with torch.autocast("cpu", torch.bfloat16, enabled=machine.precision == "bf16"):
@@ -130,7 +130,7 @@ def first_step(data: Path, *, images: int) -> tuple[tuple[float, float], tuple[f
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         folders = fashion_mnist.stages(
-            root / "data", data, images=images, transforms=presets.resolve("standard", where="preset")
+            root / "data", data, images=images, transforms=presets.resolve("standard", field="preset")
         )
         folders |= {"train": root / "data/train", "plots": root / "plots"}
         for name in ("train", "plots"):

@@ -135,7 +135,7 @@ def _fitted(
         sampler="sequential",
         labels=labels,
         weights=np.ones(count, np.float32),
-        transforms=presets.resolve("standard", where="benchmark"),
+        transforms=presets.resolve("standard", field="benchmark"),
         batch_size=resolved.batch_size,
         seed=seed,
     )

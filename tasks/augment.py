@@ -34,7 +34,7 @@ class Params:
     preview_images: int
 
     def __post_init__(self) -> None:
-        presets.resolve(self.policy, where="policy")
+        presets.resolve(self.policy, field="policy")
         if self.audit is not False:
             require.one_of(AUDITS, audit=str(self.audit))
         require.in_range(0.0, 1.0, audit_tolerance=self.audit_tolerance)
@@ -76,7 +76,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
     from hallmark.transforms.verdicts import Rule, warned
 
     action = "off" if params.audit is False else str(params.audit)
-    transforms = presets.resolve(params.policy, where="augment.policy")
+    transforms = presets.resolve(params.policy, field="augment.policy")
     train = partitions.training(ingest=ingest, balance=balance)
     if train.empty:
         raise GateRefused("augment: no training image is left", remedy="loosen the sections clean and balance")
@@ -125,7 +125,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         audit=action,
         asked=len(verdicts),
         outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},
-        transforms=[verdict.told(CLASSES_TOLD) for verdict in verdicts],
+        transforms=[verdict.summary(CLASSES_TOLD) for verdict in verdicts],
         judge=known,
         whole=whole,
         image=dict(zip(("height", "width", "channels"), shape, strict=True)),

@@ -152,7 +152,7 @@ class Batches(Dataset[Batch]):
             images = torch.from_numpy(self.pixels[chosen])
         if self._transforms and not plain:
             marks = [
-                draws.keys(seed=seed, rows=each, places=position)
+                draws.keys(seed=seed, rows=each, positions=position)
                 for seed, each, position in zip(seeds, rows, positions, strict=True)
             ]
             images = self._augmented(images, np.concatenate(marks))

@@ -23,7 +23,7 @@ from hallmark.contracts.seeds import derive
 from hallmark.transforms import catalogue, verdicts
 from hallmark.transforms.policy import build
 from hallmark.transforms.policy_schema import leaves, replaced
-from hallmark.transforms.verdicts import ALL, Rule, Verdict, unheard
+from hallmark.transforms.verdicts import ALL, Rule, Verdict, unjudged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ def audit(
     ``images`` uint8 [n, height, width, channels] are validation images, ``labels`` int64 [n] index ``names``.
     """
     if len(images) == 0:
-        blind = [unheard(leaf, "cannot_tell", "there are no validation images to judge") for leaf in leaves(transforms)]
+        blind = [unjudged(leaf, "cannot_tell", "there are no validation images to judge") for leaf in leaves(transforms)]
         return blind, _frame([])
     right = judge(images) == labels
     judged, rows = [], []
@@ -96,7 +96,7 @@ def whole(
 
 def unaudited(transforms: list[Transform], reason: str) -> tuple[list[Verdict], pd.DataFrame]:
     """The verdicts and measurements where no audit takes place: every transform stays."""
-    return [unheard(leaf, "not_audited", reason) for leaf in leaves(transforms)], _frame([])
+    return [unjudged(leaf, "not_audited", reason) for leaf in leaves(transforms)], _frame([])
 
 
 def applied(verdicts: Sequence[Verdict], transforms: list[Transform]) -> list[Transform]:

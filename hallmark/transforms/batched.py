@@ -7,7 +7,7 @@ equivalent here is done by albumentations, image by image, on those images alone
 >>> policy = build([{"name": "HorizontalFlip", "p": 1.0}], height=2, width=2, channels=1)
 >>> from hallmark.transforms.draws import keys
 >>> image = torch.tensor([[[[1], [2]], [[3], [4]]]], dtype=torch.uint8)
->>> policy(image, keys(seed=0, rows=np.array([0]), places=np.array([0])))[0, :, :, 0].tolist()
+>>> policy(image, keys(seed=0, rows=np.array([0]), positions=np.array([0])))[0, :, :, 0].tolist()
 [[2, 1], [4, 3]]
 """
 
@@ -102,7 +102,7 @@ def build(
     """
     if not known_good:
         policy.build(transforms, height=height, width=width, channels=channels)
-    checked = check(transforms, where="policy")
+    checked = check(transforms, field="policy")
     made = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
     return Batched([step for step in made if step], height=height, width=width, channels=channels)
 
@@ -113,7 +113,7 @@ def executor(transforms: list[dict[str, Any]], *, height: int, width: int, chann
     On a GPU a batch is worth it where no image has to leave it; on a CPU up to :data:`LARGEST` pixels a side, where at
     least one transform is done by the batch.
     """
-    checked = check(transforms, where="policy")
+    checked = check(transforms, field="policy")
     made = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
     steps = [step for step in made if step]
     if device != "cpu":

@@ -4,8 +4,8 @@ A key stands for (seed, epoch, image); a slot for one quantity of one transform.
 (Steele, Lea & Flood 2014) taken as a counter-based generator: no state, so that neither the order nor the company in
 which an image is drawn for can change what is drawn.
 
->>> drawn = Draws(keys(seed=7, rows=np.array([3, 4]), places=np.array([0, 1])))
->>> alone = Draws(keys(seed=7, rows=np.array([4]), places=np.array([1])))
+>>> drawn = Draws(keys(seed=7, rows=np.array([3, 4]), positions=np.array([0, 1])))
+>>> alone = Draws(keys(seed=7, rows=np.array([4]), positions=np.array([1])))
 >>> bool(drawn.uniform(0)[1] == alone.uniform(0)[0])
 True
 """
@@ -32,10 +32,10 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(31))
 
 
-def keys(*, seed: int, rows: NDArray[np.int64], places: NDArray[np.int64]) -> Keys:
+def keys(*, seed: int, rows: NDArray[np.int64], positions: NDArray[np.int64]) -> Keys:
     """uint64 [n]: a key for each image, ``rows``, at its place in the epoch; ``seed`` stands for (seed, epoch)."""
     base = np.uint64(seed) + np.uint64(_GAMMA) * rows.astype(np.uint64)
-    return _mixed(_mixed(base) + np.uint64(_GAMMA) * places.astype(np.uint64))
+    return _mixed(_mixed(base) + np.uint64(_GAMMA) * positions.astype(np.uint64))
 
 
 @final

@@ -71,12 +71,12 @@ def build(transforms: list[dict[str, Any]], *, height: int, width: int, channels
     argument that is not in the catalogue, or a value that albumentations refuses.
     """
     assert channels in (1, 3), f"{channels} channels; images have 1 or 3"
-    checked = check(transforms, where="policy")
+    checked = check(transforms, field="policy")
     made = (_step(each, height, width, channels, f"policy[{at}]") for at, each in enumerate(checked))
     return Policy([step for step in made if step is not None], height=height, width=width, channels=channels)
 
 
-def _step(transform: Transform, height: int, width: int, channels: int, where: str) -> Any:
+def _step(transform: Transform, height: int, width: int, channels: int, field: str) -> Any:
     """One albumentations object, or None where nothing is left of it on one channel."""
     # the package asks the index for a newer version of itself at import
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -84,7 +84,7 @@ def _step(transform: Transform, height: int, width: int, channels: int, where: s
 
     name, arguments = transform["name"], dict(transform["arguments"])
     if name in GROUPS:
-        members = [_step(each, height, width, channels, where) for each in arguments.pop("transforms")]
+        members = [_step(each, height, width, channels, field) for each in arguments.pop("transforms")]
         members = [member for member in members if member is not None]
         if not members:
             return None
@@ -107,7 +107,7 @@ def _step(transform: Transform, height: int, width: int, channels: int, where: s
             return getattr(albumentations, name)(**arguments, p=transform["p"])
     except (ValueError, TypeError, UserWarning) as error:
         words_of_it = " ".join(str(error).split("For further information")[0].split())
-        raise InputError(f"{where}: {name} refuses its arguments {arguments}: {words_of_it}") from error
+        raise InputError(f"{field}: {name} refuses its arguments {arguments}: {words_of_it}") from error
 
 
 def _resized(image: Image, shape: tuple[int, int, int]) -> Image:

@@ -4,9 +4,9 @@
 ``n`` applies so many, in a random order. Groups do not nest. The transforms themselves, without groups, are the leaves.
 
 >>> group = {"name": "OneOf", "p": 1, "arguments": {"transforms": [{"name": "D4", "p": 1}]}}
->>> leaves(check([group], where="augment.policy"))
+>>> leaves(check([group], field="augment.policy"))
 [{'name': 'D4', 'p': 1, 'arguments': {}}]
->>> check([{"name": "Rotat", "p": 1}], where="augment.policy")
+>>> check([{"name": "Rotat", "p": 1}], field="augment.policy")
 Traceback (most recent call last):
     ...
 hallmark.contracts.errors.InputError: augment.policy[0].name is 'Rotat'; did you mean 'Rotate'?
@@ -29,103 +29,103 @@ GROUPS = ("OneOf", "SomeOf")
 LARGEST_GROUP = 62  # transforms, each of which draws its own quantities
 
 
-def check(transforms: Any, *, where: str) -> list[Transform]:
+def check(transforms: Any, *, field: str) -> list[Transform]:
     """The transforms with every amount made explicit. Raises one InputError that lists all faults of the policy."""
     faults: list[str] = []
-    made = _check_list(transforms, where, faults, inside=None)
-    require.refuse([Fault(fault, field=where) for fault in faults], head=f"{where} has ")
+    made = _check_list(transforms, field, faults, inside=None)
+    require.refuse([Fault(fault, field=field) for fault in faults], head=f"{field} has ")
     return made
 
 
-def _check_list(transforms: Any, where: str, faults: list[str], *, inside: str | None) -> list[Transform]:
+def _check_list(transforms: Any, field: str, faults: list[str], *, inside: str | None) -> list[Transform]:
     if not isinstance(transforms, list | tuple):
-        faults.append(f"{where} is {transforms!r}, but must be a list of {{name, p, arguments}}")
+        faults.append(f"{field} is {transforms!r}, but must be a list of {{name, p, arguments}}")
         return []
     made = []
     for position, transform in enumerate(transforms):
         before = len(faults)
-        checked = _check_one(transform, f"{where}[{position}]", faults, inside=inside)
+        checked = _check_one(transform, f"{field}[{position}]", faults, inside=inside)
         if len(faults) == before:
             made.append(checked)
     return made
 
 
-def _check_one(transform: Any, where: str, faults: list[str], *, inside: str | None) -> Transform:
+def _check_one(transform: Any, field: str, faults: list[str], *, inside: str | None) -> Transform:
     if not isinstance(transform, dict) or not isinstance(transform.get("name"), str):
-        faults.append(f"{where} is {transform!r}, but must be {{name, p, arguments}}")
+        faults.append(f"{field} is {transform!r}, but must be {{name, p, arguments}}")
         return {}
     name, arguments = transform["name"], transform.get("arguments") or {}
     for key in sorted(set(transform) - {"name", "p", "arguments"}, key=str):
-        faults.append(f"{where}.{key} is unknown; a transform has name, p and arguments")
+        faults.append(f"{field}.{key} is unknown; a transform has name, p and arguments")
     probability = transform.get("p")
     if not isinstance(probability, int | float) or not _is_number(probability) or not 0 <= probability <= 1:
-        faults.append(f"{where}.p is {probability!r}; give the probability in [0, 1] that {name} is applied with")
+        faults.append(f"{field}.p is {probability!r}; give the probability in [0, 1] that {name} is applied with")
     if not isinstance(arguments, dict):
-        faults.append(f"{where}.arguments is {arguments!r}, but must be a section of keys")
+        faults.append(f"{field}.arguments is {arguments!r}, but must be a section of keys")
         return {}
     if name in GROUPS:
-        return _check_group(name, probability, arguments, where, faults, inside=inside)
+        return _check_group(name, probability, arguments, field, faults, inside=inside)
     if name not in CATALOGUE:
-        faults.append(f"{where}.name is '{name}'; {_nearest(name, [*CATALOGUE, *GROUPS])}")
+        faults.append(f"{field}.name is '{name}'; {_nearest(name, [*CATALOGUE, *GROUPS])}")
         return {}
     entry = CATALOGUE[name]
     known = [*entry.amounts, *entry.others]
     for key in arguments:
         if key not in known:
-            faults.append(f"{where}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
+            faults.append(f"{field}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
     made: dict[str, Any] = {
         key: amount.default
         for key, amount in entry.amounts.items()
         if key not in arguments and amount.default is not None
     }
     for key, value in arguments.items():
-        _check_value(key, value, entry, f"{where}.arguments.{key}", faults)
+        _check_value(key, value, entry, f"{field}.arguments.{key}", faults)
         made[key] = list(value) if isinstance(value, tuple) else value
     return {"name": name, "p": probability, "arguments": dict(sorted(made.items()))}
 
 
 def _check_group(
-    name: str, probability: Any, arguments: dict[str, Any], where: str, faults: list[str], *, inside: str | None
+    name: str, probability: Any, arguments: dict[str, Any], field: str, faults: list[str], *, inside: str | None
 ) -> Transform:
     if inside:
-        faults.append(f"{where}: {name} inside {inside}; groups do not nest")
+        faults.append(f"{field}: {name} inside {inside}; groups do not nest")
         return {}
     known = ("transforms",) if name == "OneOf" else ("n", "transforms")
     for key in arguments:
         if key not in known:
-            faults.append(f"{where}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
-    members = _check_list(arguments.get("transforms"), f"{where}.arguments.transforms", faults, inside=name)
+            faults.append(f"{field}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
+    members = _check_list(arguments.get("transforms"), f"{field}.arguments.transforms", faults, inside=name)
     made: dict[str, Any] = {"transforms": members}
     if len(members) > LARGEST_GROUP:
-        faults.append(f"{where}.arguments.transforms holds {len(members)} transforms; give {LARGEST_GROUP} or fewer")
+        faults.append(f"{field}.arguments.transforms holds {len(members)} transforms; give {LARGEST_GROUP} or fewer")
     if name == "OneOf" and members and not any(member.get("p", 1.0) for member in members):
-        faults.append(f"{where}.arguments.transforms: each has p 0, so none can be drawn; raise p of one")
+        faults.append(f"{field}.arguments.transforms: each has p 0, so none can be drawn; raise p of one")
     if name == "SomeOf":
         made["n"] = arguments.get("n")
         if not isinstance(made["n"], int) or isinstance(made["n"], bool) or made["n"] < 1:
             faults.append(
-                f"{where}.arguments.n is {made['n']!r}; give how many of the transforms are applied, 1 or more"
+                f"{field}.arguments.n is {made['n']!r}; give how many of the transforms are applied, 1 or more"
             )
     return {"name": name, "p": probability, "arguments": dict(sorted(made.items()))}
 
 
-def _check_value(key: str, value: Any, entry: Entry, where: str, faults: list[str]) -> None:
+def _check_value(key: str, value: Any, entry: Entry, field: str, faults: list[str]) -> None:
     words = {"interpolation": INTERPOLATIONS, "border_mode": BORDERS}.get(key)
     if words is not None:
         if value not in words:
-            faults.append(f"{where} is {value!r}; {_nearest(str(value), list(words))}")
+            faults.append(f"{field} is {value!r}; {_nearest(str(value), list(words))}")
         return
     amount = entry.amounts.get(key)
     if amount is None:
         return
     pair = isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(each) for each in value)
     if not pair and (amount.pair or not _is_number(value)):
-        faults.append(f"{where} is {value!r}, but must be [low, high]" + ("" if amount.pair else " or a number"))
+        faults.append(f"{field} is {value!r}, but must be [low, high]" + ("" if amount.pair else " or a number"))
         return
     for each in value if pair else [value]:
         if not amount.low <= each <= amount.high:
             faults.append(
-                f"{where} holds {each:g}, outside [{amount.low:g}, {amount.high:g}]; give a value in that range"
+                f"{field} holds {each:g}, outside [{amount.low:g}, {amount.high:g}]; give a value in that range"
             )
 
 

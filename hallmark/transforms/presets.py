@@ -174,10 +174,10 @@ PRESETS: dict[str, list[Transform]] = {
 }
 
 
-def resolve(policy: str | list[dict[str, Any]], *, where: str) -> list[Transform]:
-    """The checked transforms of a preset's name or of a list. Raises InputError, naming ``where``, for faults."""
+def resolve(policy: str | list[dict[str, Any]], *, field: str) -> list[Transform]:
+    """The checked transforms of a preset's name or of a list. Raises InputError, naming ``field``, for faults."""
     if isinstance(policy, str):
         remedy = f"give a preset ({', '.join(PRESETS)}) or a list of {{name, p, arguments}}"
-        require.that(policy in PRESETS, f"is '{policy}'", remedy=remedy, field=where)
+        require.that(policy in PRESETS, f"is '{policy}'", remedy=remedy, field=field)
         policy = PRESETS.get(policy, [])
-    return policy_schema.check(policy, where=where)
+    return policy_schema.check(policy, field=field)

@@ -37,7 +37,7 @@ class Verdict:
     interval: tuple[float, float] | None
     classes: tuple[dict[str, Any], ...]  # per class at the strength asked for, the worst first
 
-    def told(self, most_classes: int) -> dict[str, Any]:
+    def summary(self, most_classes: int) -> dict[str, Any]:
         """The verdict as plain values, with the worst ``most_classes`` classes."""
         keys = ("label", "images", "right_before", "right_after", "retained", "low", "high", "finding")
         return {
@@ -51,7 +51,7 @@ class Verdict:
         }
 
 
-def unheard(leaf: Transform, outcome: str, reason: str) -> Verdict:
+def unjudged(leaf: Transform, outcome: str, reason: str) -> Verdict:
     """The verdict on a transform that no judge saw: it stays."""
     return Verdict(
         transform=leaf,

@@ -51,7 +51,7 @@ def test_lanes_give_the_weights_of_a_whole_batch_where_no_norm_sees_it(tmp_path:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_lanes_give_the_same_weights_again_also_after_a_kill(tmp_path: Path, optimizer: str) -> None:
     """Which thread is sooner changes nothing, and running statistics are the network's own."""
-    recipe, policy = replace(SHORT, optimizer=optimizer, max_epochs=3), presets.resolve("standard", where="preset")
+    recipe, policy = replace(SHORT, optimizer=optimizer, max_epochs=3), presets.resolve("standard", field="preset")
 
     def train(name: str, log: Recorded | None = None, machine: devices.Machine = TWO) -> Any:
         return run(
@@ -92,7 +92,7 @@ def test_batch_norms_of_all_lanes_count() -> None:
 
 
 def test_lanes_make_the_batches_that_a_training_alone_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = batches(tmp_path, transforms=presets.resolve("light", where="preset"))
+    data = batches(tmp_path, transforms=presets.resolve("light", field="preset"))
     monkeypatch.setattr("hallmark.learning.batches.TOGETHER", 2048)
     alone = stream(data, start=(0, 2), epochs=2, processes=0, waiting=Waiting())
     replicas = Replicas(torch.nn.Linear(1, 1), 3, threads=3)

@@ -31,7 +31,7 @@ def judge(digits: Digits) -> Judge:
 def audited(
     policy: str | list[dict[str, Any]], judge: Judge, digits: Digits, *, limit: int = 1000, rule: Rule = RULE
 ) -> tuple[dict[str, Verdict], pd.DataFrame, list[dict[str, Any]]]:
-    transforms = resolve(policy, where="policy")
+    transforms = resolve(policy, field="policy")
     images, labels = digits.val[:limit], digits.val_labels[:limit]
     verdicts, table = audit(transforms, judge=judge, images=images, labels=labels, names=NAMES, rule=rule, seed=0)
     named = {verdict.transform["name"]: verdict for verdict in verdicts}
@@ -43,7 +43,7 @@ def step(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def test_flips_of_digits_are_dropped_and_small_changes_kept(judge: Judge, digits: Digits) -> None:
-    policy = [step("HorizontalFlip"), step("VerticalFlip"), *resolve("standard", where="x")[1:]]
+    policy = [step("HorizontalFlip"), step("VerticalFlip"), *resolve("standard", field="x")[1:]]
     verdicts, table, left = audited(policy, judge, digits)
     assert verdicts["HorizontalFlip"].outcome == verdicts["VerticalFlip"].outcome == "dropped"
     assert "it changes labels" in verdicts["VerticalFlip"].reason
@@ -63,8 +63,8 @@ def test_flips_of_digits_are_dropped_and_small_changes_kept(judge: Judge, digits
 
 def test_a_policy_left_after_the_audit_keeps_the_labels(judge: Judge, digits: Digits) -> None:
     images, labels = digits.val, digits.val_labels
-    bad = resolve([{"name": "VerticalFlip", "p": 1.0}], where="x")
-    kept = resolve([step("Affine", rotate=[-8, 8])], where="x")
+    bad = resolve([{"name": "VerticalFlip", "p": 1.0}], field="x")
+    kept = resolve([step("Affine", rotate=[-8, 8])], field="x")
     told = [whole(each, judge=judge, images=images, labels=labels, rule=RULE, seed=0) for each in (bad, kept)]
     assert told[0] is not None
     assert told[0]["value"] < 0.6
@@ -102,7 +102,7 @@ def test_few_images_do_not_condemn(judge: Judge, digits: Digits) -> None:
 
 
 def test_warn_and_off_keep_the_policy(judge: Judge, digits: Digits) -> None:
-    transforms = resolve([step("VerticalFlip"), step("NoOp")], where="x")
+    transforms = resolve([step("VerticalFlip"), step("NoOp")], field="x")
     verdicts, _, _ = audited(transforms, judge, digits)
     kept = [warned(verdict) for verdict in verdicts.values()]
     assert [verdict.outcome for verdict in kept] == ["warned", "kept"]
@@ -124,7 +124,7 @@ def test_a_class_that_alone_is_changed_is_enough() -> None:
         mean, spread = given.mean(axis=(1, 2, 3)), given.std(axis=(1, 2, 3))
         return np.where(spread > 50, 2, (mean > 127).astype(np.int64))
 
-    transforms = resolve([step("InvertImg")], where="x")
+    transforms = resolve([step("InvertImg")], field="x")
     verdicts, table = audit(
         transforms, judge=judging, images=images, labels=labels, names=["dark", "light", "stripes"], rule=RULE, seed=0
     )

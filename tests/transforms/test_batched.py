@@ -51,7 +51,7 @@ def pixels(images: torch.Tensor) -> NDArray[np.int64]:
 
 
 def made(count: int, seed: int = 0) -> NDArray[np.uint64]:
-    return keys(seed=seed, rows=np.arange(count), places=np.arange(count))
+    return keys(seed=seed, rows=np.arange(count), positions=np.arange(count))
 
 
 def albumentations_of(transform: dict[str, Any], shape: tuple[int, int, int]) -> Any:
@@ -121,8 +121,8 @@ def test_draws_are_uniform_and_independent_of_each_other_and_of_company() -> Non
 
 def test_every_part_of_a_key_counts() -> None:
     rows = np.array([3, 3, 4, 3])
-    made_keys = keys(seed=1, rows=rows, places=np.array([0, 1, 0, 0]))
-    other = keys(seed=2, rows=rows, places=np.array([0, 1, 0, 0]))
+    made_keys = keys(seed=1, rows=rows, positions=np.array([0, 1, 0, 0]))
+    other = keys(seed=2, rows=rows, positions=np.array([0, 1, 0, 0]))
     assert made_keys[0] == made_keys[3]
     assert len({*made_keys[:3].tolist(), *other[:3].tolist()}) == 6
 
@@ -313,7 +313,7 @@ def test_a_whole_policy_changes_images_alike(preset: str) -> None:
     """Per image: its mean, spread, where its weight lies, and how far it moved from the original."""
     shape, count = (16, 16, 3), 1500
     image = photos(1, *shape, seed=3)[0]
-    transforms = resolve(preset, where="x")
+    transforms = resolve(preset, field="x")
     one = policy.build(transforms, height=16, width=16, channels=3)
     ready = build(transforms, height=16, width=16, channels=3)
     theirs = np.stack([one(image, seed) for seed in range(count)]).astype(float)
@@ -346,7 +346,7 @@ def test_an_image_depends_on_its_key_alone(preset: str, monkeypatch: pytest.Monk
     """Not on the batch around it, the size of the chunks, or the number of threads."""
     for shape in ((12, 12, 1), (20, 14, 3)):
         images = torch.from_numpy(photos(37, *shape))
-        ready = build(resolve(preset, where="x"), height=shape[0], width=shape[1], channels=shape[2])
+        ready = build(resolve(preset, field="x"), height=shape[0], width=shape[1], channels=shape[2])
         whole = ready(images, made(37))
         assert whole.dtype == torch.uint8
         order = np.random.default_rng(0).permutation(37)
@@ -371,7 +371,7 @@ def test_probability_is_kept_and_chances_are_independent() -> None:
 
 def test_the_executor_follows_size_device_and_transforms() -> None:
     shape = {"height": 28, "width": 28, "channels": 1}
-    standard, strong = resolve("standard", where="x"), resolve("strong", where="x")
+    standard, strong = resolve("standard", field="x"), resolve("strong", where="x")
     assert executor(standard, **shape, device="cpu") == "batched"
     assert executor(standard, **{**shape, "width": 224}, device="cpu") == "per_image"
     assert executor(standard, **{**shape, "width": 224}, device="cuda") == "batched"

@@ -40,7 +40,7 @@ def test_arguments_are_those_of_the_library(name: str) -> None:
 @pytest.mark.parametrize("name", list(CATALOGUE))
 def test_every_transform_runs_at_every_strength_on_small_grey_and_colour_images(name: str) -> None:
     generator = np.random.default_rng(0)
-    made = check([step(name, **GIVEN.get(name, {}))], where="policy")[0]
+    made = check([step(name, **GIVEN.get(name, {}))], field="policy")[0]
     for height, width, channels in ((8, 8, 1), (8, 8, 3), (24, 31, 1), (24, 31, 3)):
         image = generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
         before = image.copy()
@@ -86,16 +86,16 @@ def test_colour_is_left_out_on_one_channel(name: str) -> None:
 )
 def test_a_wrong_transform_is_refused_by_place(transform: Any, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
-        check([transform], where="policy")
+        check([transform], field="policy")
 
 
 def test_all_faults_of_a_policy_are_told_at_once() -> None:
     with pytest.raises(InputError, match=r"policy has 3 faults:\s.*\[0\]\.name.*\s.*\[1\]\.p.*\s.*\[2\]\.arguments\.x"):
-        check([step("Rotat"), step("Rotate", p=-1), step("Rotate", x=1)], where="policy")
+        check([step("Rotat"), step("Rotate", p=-1), step("Rotate", x=1)], field="policy")
 
 
 def test_amounts_left_out_become_explicit() -> None:
-    assert check([step("Rotate")], where="policy") == [step("Rotate", limit=[-90, 90])]
+    assert check([step("Rotate")], field="policy") == [step("Rotate", limit=[-90, 90])]
 
 
 @settings(max_examples=30)

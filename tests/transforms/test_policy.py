@@ -27,7 +27,7 @@ def images(shape: tuple[int, int, int], count: int = 6) -> Any:
 def test_a_preset_depends_on_image_and_seed_alone(preset: str, shape: tuple[int, int, int]) -> None:
     height, width, channels = shape
     batch = images(shape)
-    made = resolve(preset, where="augment.policy")
+    made = resolve(preset, field="augment.policy")
     policy = build(made, height=height, width=width, channels=channels)
     outs = [policy(image, seed) for seed, image in enumerate(batch)]
     assert all(out.shape == shape and out.dtype == np.uint8 for out in outs)
@@ -41,7 +41,7 @@ def test_a_preset_depends_on_image_and_seed_alone(preset: str, shape: tuple[int,
 
 def test_seeds_give_different_draws_and_two_transforms_do_not_draw_alike() -> None:
     image = images((16, 16, 1), 1)[0]
-    policy = build(resolve("standard", where="x"), height=16, width=16, channels=1)
+    policy = build(resolve("standard", field="x"), height=16, width=16, channels=1)
     assert len({policy(image, seed).tobytes() for seed in range(50)}) > 30
     flips = [{"name": "HorizontalFlip", "p": 0.5}, {"name": "VerticalFlip", "p": 0.5}]
     both = build(flips, height=16, width=16, channels=1)
@@ -67,7 +67,7 @@ def test_a_value_the_library_refuses_is_told_in_its_words() -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(InputError, match=r"augment.policy is 'standrd'; give a preset \(none, light, standard"):
-        resolve("standrd", where="augment.policy")
+        resolve("standrd", field="augment.policy")
 
 
 def test_params_cost_no_heavy_import_and_the_library_is_kept_from_the_network() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def drawn(policy: str, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
-    transforms = resolve(policy, where="x")
+    transforms = resolve(policy, field="x")
     return preview.sheet(unaudited(transforms, "")[0], transforms, images, seed=0)
 
 
