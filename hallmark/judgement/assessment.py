@@ -1,7 +1,6 @@
-"""The published numbers of a test set, each with its interval.
+"""The published metrics of a test set, each with its interval.
 
-Every function takes a :class:`hallmark.judgement.judged.Judged`: what the model said of each image, and which images
-are one piece of evidence.
+Every function takes a :class:`hallmark.judgement.judged.Judged`: labels, predictions and duplicate clusters.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def overall(judged: Judged, *, replicates: int, seed: int) -> dict[str, Estimate]:
-    """``accuracy, balanced_accuracy, macro_f1, log_loss, ece`` of all images; undefined where there is none."""
+    """``accuracy, balanced_accuracy, macro_f1, log_loss, ece`` of all images; undefined without images."""
     names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
     if len(judged.labels) == 0:
         return {name: intervals.undefined() for name in names}
@@ -64,7 +63,7 @@ def per_class(judged: Judged, *, replicates: int, seed: int) -> dict[str, dict[s
     """``support`` and ``precision, recall, f1`` with intervals, by class; None where undefined."""
     k = len(judged.classes)
     counts = metrics.Counts.of(judged.labels, judged.predicted, k)
-    found = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f1()}
+    values_by_metric = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f1()}
 
     def statistic(weights: Floats) -> dict[str, Floats]:
         drawn = metrics.Counts.of(judged.labels, judged.predicted, k, weights)
@@ -74,7 +73,7 @@ def per_class(judged: Judged, *, replicates: int, seed: int) -> dict[str, dict[s
     drawn = (
         intervals.bootstrap(statistic, judged.labels, judged.clusters, replicates=replicates, seed=seed)
         if n
-        else {name: np.empty((0, k)) for name in found}
+        else {name: np.empty((0, k)) for name in values_by_metric}
     )
     evidence = {
         "precision": _clusters_per_class(judged, judged.predicted),
@@ -84,7 +83,7 @@ def per_class(judged: Judged, *, replicates: int, seed: int) -> dict[str, dict[s
     out: dict[str, dict[str, Any]] = {}
     for index, name in enumerate(judged.classes):
         out[name] = {"support": int(counts.actual[index])}
-        for metric, values in found.items():
+        for metric, values in values_by_metric.items():
             out[name][metric] = intervals.proportion(
                 float(values[index]), drawn[metric][:, index], float(evidence[metric][index])
             )
@@ -92,7 +91,7 @@ def per_class(judged: Judged, *, replicates: int, seed: int) -> dict[str, dict[s
 
 
 def weakest_first(classes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of the classes of :func:`per_class`, the lowest F1 first; those of which nothing is known last.
+    """The classes of :func:`per_class` by rising F1; classes with undefined F1 come last.
 
     >>> weakest_first({"cat": {"f1": {"value": 0.9}}, "dog": {"f1": {"value": 0.2}}, "owl": {"f1": {"value": None}}})
     ['dog', 'cat', 'owl']
@@ -106,7 +105,7 @@ def weakest_first(classes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def accuracy(judged: Judged, *, replicates: int, seed: int) -> Estimate:
-    """Accuracy alone, for slices and changed images."""
+    """Accuracy alone, for slices and perturbed images."""
     if len(judged.labels) == 0:
         return intervals.undefined()
     right = judged.right.astype(np.float64)
@@ -121,7 +120,7 @@ def accuracy(judged: Judged, *, replicates: int, seed: int) -> Estimate:
 
 
 def accuracy_change(before: Judged, after: Judged, *, replicates: int, seed: int) -> Estimate:
-    """Accuracy after minus before, over the same images: paired, so what both get right cancels."""
+    """The paired difference in accuracy, after minus before, on the same images."""
     change = after.right.astype(np.float64) - before.right
     drawn = intervals.bootstrap(
         lambda weights: {"change": weights @ change / weights.sum(axis=1)},
@@ -134,7 +133,7 @@ def accuracy_change(before: Judged, after: Judged, *, replicates: int, seed: int
 
 
 def objective_estimate(objective: Objective, judged: Judged, *, replicates: int, seed: int) -> Estimate:
-    """The objective with its interval; undefined where the images do not define it."""
+    """The objective with its interval; undefined if the images do not define it."""
     from hallmark.contracts.errors import InputError
     from hallmark.judgement.objective import score
 
@@ -154,7 +153,7 @@ def objective_estimate(objective: Objective, judged: Judged, *, replicates: int,
 
 
 def objective_replicates(objective: Objective, judged: Judged, *, replicates: int, seed: int) -> Floats:
-    """The objective of each resample, [replicates]; the same resamples for the same labels, clusters and seed."""
+    """The objective of each resample, [replicates]; equal labels, clusters and seed give the same resamples."""
     from hallmark.judgement.objective import cost_matrix
 
     k = len(judged.classes)
@@ -184,12 +183,12 @@ def objective_replicates(objective: Objective, judged: Judged, *, replicates: in
 
 
 def top_confusions(judged: Judged, limit: int = 10) -> list[dict[str, Any]]:
-    """The most frequent mistakes: ``actual, predicted, n``, most first."""
+    """The most frequent mistakes, ``actual, predicted, n``, in falling order."""
     matrix = metrics.confusion(judged.labels, judged.predicted, len(judged.classes))
     np.fill_diagonal(matrix, 0)
     order = np.argsort(-matrix, axis=None, kind="stable")[:limit]
     names: Sequence[str] = judged.classes
-    cells = [divmod(int(place), len(names)) for place in order]
+    cells = [divmod(int(cell), len(names)) for cell in order]
     return [
         {"actual": names[actual], "predicted": names[predicted], "n": int(matrix[actual, predicted])}
         for actual, predicted in cells
@@ -198,6 +197,6 @@ def top_confusions(judged: Judged, limit: int = 10) -> list[dict[str, Any]]:
 
 
 def _clusters_per_class(judged: Judged, index: NDArray[np.int64] | None = None) -> Floats:
-    """Number of clusters with an image whose ``index`` (the label unless given) is the class, [classes]."""
+    """Number of clusters with an image whose ``index`` (default: the label) is the class, [classes]."""
     pairs = np.unique(np.stack([judged.labels if index is None else index, judged.clusters]), axis=1)
     return np.bincount(pairs[0], minlength=len(judged.classes)).astype(np.float64)

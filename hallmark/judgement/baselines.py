@@ -1,8 +1,8 @@
-"""Is a network worth its training? Its objective against two simple answers, on the same test images.
+"""Is a network worth its training? Its objective against two simple baselines on the same test images.
 
-``largest_class`` always answers with the shares of the classes in training, hence with the largest class; ``linear`` is
-:mod:`hallmark.judgement.linear`. A difference is the network's objective minus the baseline's with a paired 95 %
-interval: both are judged on the same resamples of duplicate clusters.
+``largest_class`` always predicts the class shares of the training set; ``linear`` is :mod:`hallmark.judgement.linear`.
+A difference is the network's objective minus the baseline's, with a paired 95 % interval: both are evaluated on the
+same resamples of duplicate clusters.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-DIGITS = 6  # what is beyond depends on the number of threads of the linear algebra
-EVEN = ("balanced_accuracy", "recall")  # objectives to which rare classes matter as much as common ones
+DIGITS = 6  # further digits depend on the number of linear-algebra threads
+EVEN = ("balanced_accuracy", "recall")  # objectives that weight all classes equally
 
 
 def largest_class(objective: Objective, judged: Judged, train_label: Integers, **draw: int) -> dict[str, Any]:
-    """The answer that looks at no image; ``train_label`` indexes ``judged.classes``."""
+    """The constant baseline; ``train_label`` indexes ``judged.classes``."""
     count = np.bincount(train_label, minlength=len(judged.classes)).astype(np.float64)
     constant = judged.answered(np.tile(count / count.sum(), (len(judged.labels), 1)))
     return {"class_name": judged.classes[int(count.argmax())], **_compared(objective, judged, constant, **draw)}
@@ -43,7 +43,7 @@ def linear(
 ) -> dict[str, Any]:
     """The linear classifier fitted on ``train`` [images, d]; ``test`` [n, d] are the images of ``judged``."""
     classes = int(train_label.max()) + 1
-    images = [train[train_label == place] for place in range(classes)]
+    images = [train[train_label == index] for index in range(classes)]
     within = sum((scatter(each) for each in images), np.zeros((train.shape[1],) * 2))
     shrink = shrinkage(train, train_label, classes)
     fitted = Linear.fit([Moments.of(each) for each in images], within, shrink=shrink, even=objective.metric in EVEN)
@@ -52,7 +52,7 @@ def linear(
 
 
 def rounded(estimate: Estimate) -> Estimate:
-    """The estimate to :data:`DIGITS` digits.
+    """The estimate rounded to :data:`DIGITS` digits.
 
     >>> rounded({"value": 1 / 3, "ci95": [None, 0.5]})
     {'value': 0.333333, 'ci95': [None, 0.5]}
@@ -76,8 +76,8 @@ def _compared(objective: Objective, judged: Judged, other: Judged, **draw: int) 
 def difference(objective: Objective, one: Judged, other: Judged, *, replicates: int, seed: int) -> Estimate:
     """The objective of ``one`` minus that of ``other`` on the same images, with its paired interval.
 
-    Where all resamples agree, as for two models without a mistake, they have nothing to say: the interval is then put
-    together from those of the two (Zou and Donner, Statistics in Medicine 2008), which never have no width.
+    If all resamples agree, for example for two models without mistakes, the interval combines those of the two models
+    (Zou and Donner, Statistics in Medicine 2008), whose width is never 0.
     """
     try:
         value = score(objective, one.labels, one.probabilities, one.classes) - score(

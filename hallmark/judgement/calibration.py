@@ -1,4 +1,4 @@
-"""Whether a probability of 0.8 means 8 in 10: the reliability table and temperature scaling."""
+"""Calibration: the reliability table and temperature scaling."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = metrics.BINS) -> pd.DataFrame:
-    """One row per equal-mass bin of confidence: ``bin, n, lowest, highest, confidence, accuracy, low, high``.
+    """One row per equal-mass confidence bin: ``bin, n, lowest, highest, confidence, accuracy, low, high``.
 
-    ``confidence`` is the mean of the highest probability, ``low`` and ``high`` the Wilson interval of the accuracy.
+    ``confidence`` is the mean highest probability; ``low`` and ``high`` are the Wilson interval of the accuracy.
     """
-    frame = pd.DataFrame({"found": metrics.bins_of(confidence, bins), "confidence": confidence, "right": right})
+    frame = pd.DataFrame({"mass_bin": metrics.bins_of(confidence, bins), "confidence": confidence, "right": right})
     table = (
-        frame.groupby("found", sort=True)
+        frame.groupby("mass_bin", sort=True)
         .agg(
             n=("right", "size"),
             lowest=("confidence", "min"),
@@ -40,9 +40,9 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins:
 
 
 def temperature(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> float | None:
-    """The temperature with the least log loss on held-out logits [n, classes] (Guo et al. 2017), in [0.05, 20].
+    """The temperature in [0.05, 20] with the least log loss on held-out logits [n, classes] (Guo et al. 2017).
 
-    None where there is nothing to fit to: no image, or no mistake (the best temperature is then 0).
+    None without images or without mistakes (the best temperature is then 0).
     """
     if len(labels) == 0 or bool((logits.argmax(axis=1) == labels).all()):
         return None

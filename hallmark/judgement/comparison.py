@@ -1,7 +1,7 @@
-"""What a network is held against: baselines on the test images, and a learning curve on the validation images.
+"""Baselines on the test images and a learning curve on the validation images, to compare a network with.
 
-Both see thumbnails of so few images and pixels that it takes seconds, whatever the size of the set: of more, an evenly
-drawn part of each class is taken, and the numbers of images in the result say so.
+Both use thumbnails and take seconds for any size of set: beyond fixed limits of images and pixels, an equal share of
+each class is sampled. The result reports the numbers of images.
 """
 
 from __future__ import annotations
@@ -39,53 +39,55 @@ def compare(
     replicates: int,
     seed: int,
 ) -> dict[str, Any]:
-    """``baselines`` and ``learning_curve`` of the evaluation's report.
+    """``baselines`` and ``learning_curve`` of the evaluation report.
 
     Args:
         images: ``path label split cluster shard row width height`` of all images that were not removed.
-        judged: What the network answered of the test images, in the order of ``images``.
-        folder: Where the shards lie.
-        objective: What is judged.
-        weakest: The classes, those with the most to gain first.
-        replicates: Resamples behind each interval of a baseline.
-        seed: For which images are taken, and for the resamples.
+        judged: The network's predictions on the test images, in the order of ``images``.
+        folder: The folder of the shards.
+        objective: The metric to compare.
+        weakest: The classes, weakest first.
+        replicates: Resamples for each baseline interval.
+        seed: Seed of the samples and resamples.
     """
-    place = {name: index for index, name in enumerate(judged.classes)}
+    index_of = {name: index for index, name in enumerate(judged.classes)}
     draw = {"replicates": replicates, "seed": seed}
     test = np.flatnonzero((images["split"] == "test").to_numpy())
     train = images[(images["split"] == "train") & images["label"].isin(judged.classes)]
     val = images[(images["split"] == "val") & images["label"].isin(judged.classes)]
-    label = np.asarray(train["label"].map(place), dtype=np.int64)
+    label = np.asarray(train["label"].map(index_of), dtype=np.int64)
     if not len(train):
         return {"baselines": {"largest_class": None, "linear": None}, "learning_curve": None}
-    found: dict[str, Any] = {"largest_class": baselines.largest_class(objective, judged, label, **draw)}
+    baseline: dict[str, Any] = {"largest_class": baselines.largest_class(objective, judged, label, **draw)}
     if len(np.unique(label)) < 2:
-        return {"baselines": {**found, "linear": None}, "learning_curve": None}
+        return {"baselines": {**baseline, "linear": None}, "learning_curve": None}
     of_train, of_val, of_test = (
-        taken(frame, name, seed=seed) for frame, name in ((train, "train"), (val, "val"), (images.iloc[test], "test"))
+        sampled(frame, name, seed=seed) for frame, name in ((train, "train"), (val, "val"), (images.iloc[test], "test"))
     )
-    some = judged.rows(of_test)
-    small = [
+    test_judged = judged.rows(of_test)
+    thumbnails_by_split = [
         _thumbnails(folder, frame.iloc[rows])
         for frame, rows in ((train, of_train), (val, of_val), (images.iloc[test], of_test))
     ]
-    seen, seen_val, seen_test = linear.features(*small)
-    found["linear"] = baselines.linear(objective, some, seen, label[of_train], seen_test, **draw)
+    train_features, val_features, test_features = linear.features(*thumbnails_by_split)
+    baseline["linear"] = baselines.linear(
+        objective, test_judged, train_features, label[of_train], test_features, **draw
+    )
     held_out = val.iloc[of_val]
     curve = growth.curves(
         objective,
-        seen,
+        train_features,
         label[of_train],
-        seen_val,
+        val_features,
         Judged.of(held_out, np.zeros((len(held_out), len(judged.classes))), judged.classes),
         weakest=weakest,
         seed=seed,
     )
-    return {"baselines": found, "learning_curve": curve}
+    return {"baselines": baseline, "learning_curve": curve}
 
 
-def taken(images: pd.DataFrame, split: str, *, seed: int) -> NDArray[np.int64]:
-    """Rows of the images that are looked at, ascending: all, or an even part of each class."""
+def sampled(images: pd.DataFrame, split: str, *, seed: int) -> NDArray[np.int64]:
+    """Rows of the sampled images, ascending: all, or an equal share of each class."""
     n = len(images)
     pixels = float(images["width"].astype(float).mul(images["height"]).sum())
     share = min(1.0, MOST[split] / max(n, 1), PIXELS[split] / max(pixels, 1.0))
@@ -93,8 +95,8 @@ def taken(images: pd.DataFrame, split: str, *, seed: int) -> NDArray[np.int64]:
         return np.arange(n)
     order = np.random.default_rng(derive(seed, "comparison", split)).permutation(n)
     names = images["label"].to_numpy(object)[order]
-    kept = [order[names == name] for name in sorted(set(names))]
-    return np.sort(np.concatenate([rows[: int(np.ceil(share * len(rows)))] for rows in kept]))
+    by_class = [order[names == name] for name in sorted(set(names))]
+    return np.sort(np.concatenate([rows[: int(np.ceil(share * len(rows)))] for rows in by_class]))
 
 
 def _thumbnails(folder: Path, images: pd.DataFrame) -> NDArray[np.uint8]:

@@ -1,13 +1,12 @@
-"""Whether a model may be registered, and whether it takes the champion's place.
+"""The registration gate: whether a model may be registered, and whether it replaces the champion.
 
 The rule, in order:
 
-1. *Gate.* The objective beats the best constant answer for sure (the lower bound of its interval is above it), reaches
-   ``objective`` and no class has a recall below ``worst_recall``; else the model is ``refused``.
+1. *Gate.* The lower bound of the objective is above the best constant prediction, the objective reaches ``objective``,
+   and no class has a recall below ``worst_recall``; else the model is ``refused``.
 2. *No champion*: ``promoted``.
-3. *Champion with comparable predictions* (the same classes, and at least half of the test images in common): both are
-   judged on the images they share; the gain is bootstrapped in pairs, so that what is hard for both cancels out. Else,
-   with the same classes: each is resampled on its own test set.
+3. *Champion with the same classes*: if at least half of the test images are shared, both models are evaluated on the
+   shared images and the gain is bootstrapped in pairs. Else each model is resampled on its own test set.
 4. ``promoted`` if the gain is above ``min_gain`` and the share of resamples with a gain above 0 is at least
    ``confidence``; else ``challenger``.
 
@@ -29,12 +28,12 @@ if TYPE_CHECKING:
     from hallmark.judgement.judged import Judged
 
 PROMOTED, CHALLENGER, REFUSED = "promoted", "challenger", "refused"
-SHARED = 0.5  # of the test images, for a comparison in pairs
+SHARED = 0.5  # least share of common test images for a paired comparison
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What every registered model has to reach; None asks nothing."""
+    """The requirements for registration; None means no requirement."""
 
     beat_constant: bool
     objective: float | None
@@ -48,7 +47,7 @@ class Gate:
 def assess(
     gate: Gate, objective: Objective, judged: Judged, *, confidence: float, replicates: int, seed: int
 ) -> tuple[float, list[str]]:
-    """The objective's value and why the model is refused (nothing if it passes)."""
+    """The objective's value and the reasons for refusal (empty if the model passes)."""
     import numpy as np
 
     from hallmark.judgement.assessment import objective_replicates
@@ -61,18 +60,18 @@ def assess(
     constant = _constant(objective, judged)
     if gate.beat_constant and constant is not None:
         drawn = objective_replicates(objective, judged, replicates=replicates, seed=seed)
-        # a resample without the class that the objective needs says nothing; where none says anything, nothing is sure
-        known = drawn[np.isfinite(drawn)]
-        low = float(np.quantile(known, 1 - confidence)) if len(known) else -np.inf
+        # a resample without the class that the objective needs is undefined; without any defined one, the gate fails
+        finite = drawn[np.isfinite(drawn)]
+        low = float(np.quantile(finite, 1 - confidence)) if len(finite) else -np.inf
         if not low > constant:
             reasons.append(
                 f"{name} is {value:.4g} (at least {low:.4g} with confidence {confidence:g}), "
-                f"not above {constant:.4g}, which a constant answer reaches"
+                f"not above {constant:.4g}, the score of the best constant prediction"
             )
     predicted = judged.probabilities.argmax(axis=1)
-    for place, label in enumerate(judged.classes):
-        mine = judged.labels == place
-        if mine.any() and (recall := float((predicted[mine] == place).mean())) < gate.worst_recall:
+    for index, label in enumerate(judged.classes):
+        mine = judged.labels == index
+        if mine.any() and (recall := float((predicted[mine] == index).mean())) < gate.worst_recall:
             reasons.append(
                 f"recall of '{label}' is {recall:.4g}, below register.gate.worst_recall {gate.worst_recall:.4g}"
             )
@@ -81,7 +80,7 @@ def assess(
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A model against the champion: gain in the objective, share of resamples with a gain, on how many images."""
+    """A model against the champion: gain in the objective, share of resamples with a gain, number of images."""
 
     gain: float
     share: float
@@ -90,7 +89,7 @@ class Comparison:
 
 
 def compare(objective: Objective, new: Judged, champion: Judged, *, replicates: int, seed: int) -> Comparison | None:
-    """None where the two do not know the same classes."""
+    """The model against the champion; None if their classes differ."""
     from hallmark.judgement.assessment import objective_replicates
 
     if set(new.classes) != set(champion.classes):
@@ -99,7 +98,7 @@ def compare(objective: Objective, new: Judged, champion: Judged, *, replicates: 
     shared = _shared(new, champion)
     paired = shared.shape[1] >= SHARED * max(len(new.labels), len(champion.labels))
     if paired:
-        # the newer data know best which images are copies
+        # the clusters of the newer data are the more complete
         new, champion = new.rows(shared[0]), replace(champion.rows(shared[1]), clusters=new.clusters[shared[0]])
     # in pairs, the same clusters are drawn for both
     draws = [
@@ -115,7 +114,7 @@ def compare(objective: Objective, new: Judged, champion: Judged, *, replicates: 
 
 
 def _shared(new: Judged, champion: Judged) -> NDArray[np.int64]:
-    """The rows of both that are of one image with one label, [2, images]."""
+    """The rows of both with the same path and label, [2, images]."""
     import numpy as np
 
     assert new.paths is not None, "images are matched by their paths"
@@ -129,13 +128,13 @@ def _shared(new: Judged, champion: Judged) -> NDArray[np.int64]:
 def decide(comparison: Comparison, *, version: int, min_gain: float, confidence: float) -> tuple[str, str]:
     """The decision and its reason."""
     how = "in pairs" if comparison.paired else "each on its own test set"
-    said = (
+    result = (
         f"against champion version {version}, {how} on {comparison.images} images: gain {comparison.gain:+.4g}, "
         f"above 0 in {comparison.share:.1%} of resamples"
     )
     if comparison.gain > min_gain and comparison.share >= confidence:
-        return PROMOTED, said
-    return CHALLENGER, f"{said}; needed: gain above {min_gain:g} and {confidence:.1%} of resamples"
+        return PROMOTED, result
+    return CHALLENGER, f"{result}; needed: gain above {min_gain:g} and {confidence:.1%} of resamples"
 
 
 def _score(objective: Objective, judged: Judged) -> float:
@@ -143,7 +142,7 @@ def _score(objective: Objective, judged: Judged) -> float:
 
 
 def _constant(objective: Objective, judged: Judged) -> float | None:
-    """The best that one answer for every image reaches; None for a recall, which one answer makes perfect."""
+    """The best score of a constant prediction; None for recall, which a constant prediction makes perfect."""
     import numpy as np
 
     if objective.metric == "recall":

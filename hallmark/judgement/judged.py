@@ -1,4 +1,4 @@
-"""What a model says of images whose labels are known, and which of the images are one piece of evidence."""
+"""Predictions on labelled images, with the duplicate clusters that make images dependent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Judged:
     """``labels`` (indices of ``classes``) and ``clusters`` are integers [n], ``probabilities`` [n, classes].
 
-    ``paths`` [n] name the images, where they are matched with those of another set.
+    ``paths`` [n] name the images; matching them with another set needs them.
     """
 
     labels: Integers
@@ -32,9 +32,9 @@ class Judged:
 
     @staticmethod
     def of(images: pd.DataFrame, probabilities: Floats, classes: Sequence[str]) -> Judged:
-        """The images with columns ``path``, ``label`` and ``cluster``, judged by ``probabilities`` [n, classes].
+        """Images (columns ``path``, ``label``, ``cluster``) with their ``probabilities`` [n, classes].
 
-        A label the model does not know becomes a class of probability 0, after the others: it cannot be got right.
+        A label that the model does not know is appended as a class of probability 0: each image of it is a mistake.
         """
         everything = (*classes, *sorted(set(images["label"].astype(str)) - set(classes)))
         index = {name: position for position, name in enumerate(everything)}
@@ -49,9 +49,9 @@ class Judged:
 
     @staticmethod
     def read(predictions: pd.DataFrame, clusters: pd.DataFrame | None, classes: Sequence[str]) -> Judged:
-        """From a table of predictions (``path label predicted`` and a column per class) and one of CLUSTERS.
+        """From a prediction table (``path label predicted`` and a column per class) and a CLUSTERS table.
 
-        Without the latter, as of a model registered before it was written, each image is evidence of its own.
+        Without clusters (models registered before they were written) each image is its own cluster.
         """
         images = predictions[["path", "label"]]
         if clusters is None:
@@ -66,12 +66,12 @@ class Judged:
 
     @property
     def predicted(self) -> Integers:
-        """The most probable class of each image, [n]; the first of equals."""
+        """The most probable class of each image, [n]; ties go to the first."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether the most probable class is the label, [n]."""
+        """Whether the prediction is correct, [n]."""
         return np.asarray(self.predicted == self.labels)
 
     @property
@@ -80,22 +80,22 @@ class Judged:
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
 
     def rows(self, keep: NDArray[np.bool_] | Integers) -> Judged:
-        """Some of the images: where a mask holds, or by their numbers."""
+        """The images selected by a mask or by row numbers."""
         paths = None if self.paths is None else self.paths[keep]
         return Judged(self.labels[keep], self.probabilities[keep], self.clusters[keep], self.classes, paths)
 
     def answered(self, probabilities: Floats) -> Judged:
-        """The same images with other answers; classes beyond those answered have probability 0."""
+        """The same images with other predictions; missing trailing classes get probability 0."""
         return replace(self, probabilities=_padded(probabilities, len(self.classes)))
 
     def reordered(self, classes: Sequence[str]) -> Judged:
-        """The same with the classes in another order."""
+        """The same predictions with the classes in another order."""
         order = [self.classes.index(name) for name in classes]
         labels = np.argsort(order)[self.labels]
         return replace(self, labels=labels, probabilities=self.probabilities[:, order], classes=tuple(classes))
 
     def n_clusters(self) -> int:
-        """How many independent pieces of evidence the images are."""
+        """The number of independent observations."""
         return len(np.unique(self.clusters))
 
 

@@ -1,8 +1,8 @@
-"""A linear classifier on simple features, as a yardstick: what an image needs no network for.
+"""The linear baseline: a classifier on simple features that shows what needs no network.
 
-Linear discriminant analysis (Fisher 1936) with the pooled covariance shrunk after Ledoit and Wolf (2004): closed form,
-no parameter to choose, the same answer on every run. Features are oriented gradients and colours of 32-pixel
-thumbnails, each brought to at most 96 principal components of the training images.
+Linear discriminant analysis (Fisher 1936) with Ledoit-Wolf shrinkage of the pooled covariance (2004): closed form,
+without hyperparameters, deterministic. Features are oriented gradients and colours of 32-pixel thumbnails, each
+projected on at most 96 principal components of the training images.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _JITTER = 1e-9
 
 
 def features(fitted_on: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[Floats]:
-    """Features ``[images, dimensions]`` of thumbnails uint8 ``[images, 32, 32, 3]``, components of the first set."""
+    """Features ``[images, dimensions]`` of thumbnails uint8 ``[images, 32, 32, 3]``; components fitted on the first."""
     parts: list[list[NDArray[np.float32]]] = [[] for _ in range(1 + len(others))]
     for kind in (embedding.gradients, embedding.colours):
         raw = [kind(thumbnails) for thumbnails in (fitted_on, *others)]
         components = Components.fit(raw[0])
-        for place, each in enumerate(raw):
-            parts[place].append(components.of(each))
+        for position, each in enumerate(raw):
+            parts[position].append(components.of(each))
     return [np.concatenate(kinds, axis=1).astype(np.float64) for kinds in parts]
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What the classifier needs of the images of one class: their number and their sum ``[d]``."""
+    """The sufficient statistics of one class for the mean: number of images and their sum ``[d]``."""
 
     n: int
     total: Floats
@@ -52,13 +52,13 @@ class Moments:
 
 
 def scatter(images: Floats) -> Floats:
-    """Sum of outer products of ``[images, d]`` about their mean, ``[d, d]``."""
+    """The scatter matrix ``[d, d]`` of ``[images, d]`` about their mean."""
     centred = images - images.mean(axis=0) if len(images) else images
     return np.asarray(centred.T @ centred)
 
 
 def shrinkage(images: Floats, label: Integers, classes: int) -> float:
-    """How far the pooled covariance of ``[images, d]`` should be drawn to a sphere, in [0, 1]."""
+    """The Ledoit-Wolf shrinkage of the pooled covariance of ``[images, d]`` towards a sphere, in [0, 1]."""
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     count = np.maximum(np.bincount(label, minlength=classes), 1)
@@ -75,10 +75,10 @@ class Linear:
 
     @staticmethod
     def fit(moments: list[Moments], within: Floats, *, shrink: float, even: bool) -> Linear:
-        """Of the moments of each class and ``within``, the sum of their scatters.
+        """Fits on the moments of each class and ``within``, the sum of their scatter matrices.
 
-        ``even`` gives every class the same prior, else its share of the images. A class without images is never
-        predicted.
+        ``even`` gives every class the same prior, else the prior is its share of the images. A class without images is
+        never predicted.
         """
         count = np.array([each.n for each in moments], dtype=np.float64)
         means = np.stack([each.total / max(each.n, 1) for each in moments])

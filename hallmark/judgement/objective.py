@@ -1,4 +1,4 @@
-"""The one number a model is chosen by: training, tuning, the gate and the page all follow it.
+"""The objective: the one metric that training, tuning, the registration gate and the report use to rank models.
 
 >>> import numpy as np
 >>> labels, probabilities = np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-GROUPS = 20  # of the images a standard error is told by
+GROUPS = 20  # jackknife groups of a standard error
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "log_loss", "cost")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What is judged: ``recall`` is of ``class_name``; ``cost`` is of ``costs``.
+    """A metric: ``recall`` is that of ``class_name``; ``cost`` uses ``costs``.
 
-    ``costs`` maps the actual class to the predicted class to the cost of that mistake; a mistake it does not name
-    costs 1, a right answer nothing.
+    ``costs`` maps the actual class to the predicted class to the cost of that mistake; other mistakes cost 1, correct
+    predictions 0.
     """
 
     metric: str
@@ -53,13 +53,13 @@ class Objective:
         for name, row in self.costs.items():
             require.that(
                 not row.get(name),
-                f"is {row.get(name, 0):g}, but a right answer costs nothing",
-                remedy="name mistakes alone",
+                f"is {row.get(name, 0):g}, but a correct prediction costs nothing",
+                remedy="name mistakes only",
                 field=f"costs.{name}.{name}",
             )
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Raises InputError for a class that it names and ``classes`` lacks."""
+        """Raises InputError if it names a class that is not in ``classes``."""
         named = {self.class_name} if self.metric == "recall" else set()
         if self.metric == "cost":
             named |= set(self.costs) | {name for row in self.costs.values() for name in row}
@@ -78,8 +78,8 @@ def score(
 ) -> float:
     """The objective on ``labels`` [n] (indices into classes) and ``probabilities`` [n, classes]; higher is better.
 
-    Log loss and cost are given with a minus sign. Raises InputError where the rows do not define the objective: none
-    at all, none of the class whose recall counts, or a single class for AUROC.
+    Log loss and cost are negated. Raises InputError if the rows do not define the objective: no rows, none of the
+    class whose recall counts, or a single class for AUROC.
     """
     import numpy as np
 
@@ -107,7 +107,7 @@ def score(
         index = list(classes).index(objective.class_name)
         if counts.actual[index] == 0:
             raise InputError(
-                f"objective.class_name is '{objective.class_name}', but no image of it is here to measure its recall",
+                f"objective.class_name is '{objective.class_name}', but there is no image of it to measure its recall",
                 remedy="add images of that class or choose another objective",
             )
         return float(counts.hits[index] / counts.actual[index])
@@ -115,7 +115,7 @@ def score(
 
 
 def gain_bounds(objective: Objective) -> tuple[float, float] | None:
-    """The ends of what a difference of two scores can be; None where scores have no lower end."""
+    """The bounds of a difference of two scores; None if scores have no lower bound."""
     return None if objective.metric in ("log_loss", "cost") else (-1.0, 1.0)
 
 
@@ -128,9 +128,9 @@ def difference_error(
 ) -> float:
     """The standard error of ``score(one) - score(other)``, both [n, classes] on the same ``labels`` [n].
 
-    By the jackknife that leaves out one group of images at a time (Efron & Tibshirani 1993, ch. 11), GROUPS of them or,
-    of fewer images, single ones; no group holds two neighbours in a class, so that rare classes are in nearly all that
-    is left. Infinite where what is left does not define the objective, as it is of one image.
+    A delete-group jackknife (Efron & Tibshirani 1993, ch. 11) with GROUPS groups, or single images if there are fewer.
+    Each class is spread over the groups, so that rare classes remain in nearly every rest. Infinite if a rest does not
+    define the objective, as with one image.
     """
     import numpy as np
 
@@ -139,17 +139,17 @@ def difference_error(
         return math.inf
     group = np.empty(len(labels), np.int64)
     group[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % count
-    found = []
+    differences = []
     for left_out in range(count):
         rest = group != left_out
         try:
-            found.append(
+            differences.append(
                 score(objective, labels[rest], one[rest], classes)
                 - score(objective, labels[rest], other[rest], classes)
             )
-        except InputError:  # the only images of a class that must be there
+        except InputError:  # the group holds all images of a class that the objective needs
             return math.inf
-    return float(np.std(found) * math.sqrt(count - 1))
+    return float(np.std(differences) * math.sqrt(count - 1))
 
 
 def cost_matrix(objective: Objective, classes: Sequence[str]) -> NDArray[np.float64]:

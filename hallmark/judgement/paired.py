@@ -1,8 +1,8 @@
-"""Is a change a gain? Differences of runs that share everything but the change, and figures of cross-validation.
+"""Is a change a gain? Paired differences of runs that differ in one change, and intervals of cross-validation.
 
-Differences that share a seed are compared in pairs by the t interval (Student 1908). The folds of a cross-validation
-train on overlapping images, so that the spread over folds is too small: its variance is corrected after Nadeau and
-Bengio (2003), J being folds x repeats: (1/J + n_test/n_train) s^2, with J - 1 degrees of freedom.
+Runs with the same seed are compared in pairs by the t interval (Student 1908). Cross-validation folds train on
+overlapping images, so the spread over folds is too small; the variance is corrected after Nadeau and Bengio (2003):
+(1/J + n_test/n_train) s^2 with J - 1 degrees of freedom, J = folds x repeats.
 
 >>> interval([0.01, 0.02, 0.03])["value"]
 0.02
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from hallmark.statistics.intervals import Estimate
 
 KEEP, DROP, CANNOT_TELL = "keep", "drop", "cannot tell"
-OF_SHARES = (-1.0, 1.0)  # what a difference of two shares can be
-DIGITS = 12  # of a difference: what is beyond is the rounding of floats
+OF_SHARES = (-1.0, 1.0)  # bounds of a difference of two shares
+DIGITS = 12  # of a difference: further digits are float rounding
 
 
 def interval(
     values: Sequence[float | None], *, overlap: float = 0.0, bounds: tuple[float, float] | None = None
 ) -> Estimate:
-    """The mean with its 95 % t interval; undefined with fewer than two values or one that is None.
+    """The mean with its 95 % t interval; undefined with fewer than two values or with a None.
 
-    ``overlap`` is n_test / n_train of a cross-validation, 0 for independent repeats. ``bounds`` are the ends of what
-    the mean can be: the interval is cut there.
+    ``overlap`` is n_test / n_train of a cross-validation, 0 for independent repeats. The interval is clipped to
+    ``bounds``.
 
     >>> interval([0.5, 0.1], bounds=(-1.0, 1.0))
     {'value': 0.3, 'ci95': [-1.0, 1.0]}
@@ -50,12 +50,12 @@ def interval(
 
 
 def differences(one: Sequence[float | None], other: Sequence[float | None]) -> list[float | None]:
-    """``one`` minus ``other``, pair by pair; None where either is."""
+    """``one`` minus ``other``, pair by pair; None where either is None."""
     return [a - b if a is not None and b is not None else None for a, b in zip(one, other, strict=True)]
 
 
 def verdict(gain: dict[str, Any]) -> str:
-    """``keep`` where the whole interval of a gain is above 0, ``drop`` where it is below, else ``cannot tell``."""
+    """``keep`` if the interval of a gain is entirely above 0, ``drop`` if entirely below, else ``cannot tell``."""
     low, high = gain["ci95"]
     if low is None or high is None:
         return CANNOT_TELL

@@ -1,4 +1,4 @@
-"""What a network says of images: the only prediction loop of evaluation, over batches as they are decoded."""
+"""Prediction: the only inference loop of evaluation, over batches as they are decoded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def of_stored(
     size: int,
     perturbations: Sequence[Perturbation] = (),
 ) -> list[NDArray[np.float64]]:
-    """:func:`predict` of the images at ``shard`` and ``row``, ``size`` at a time.
+    """:func:`predict` on the images stored at ``shard`` and ``row``, ``size`` at a time.
 
     ``shape`` is the network's input: ``height width channels``, and ``bits`` if the images have fewer than 16.
     """
@@ -62,23 +62,23 @@ def predict(
     images: Iterable[NDArray[np.uint8]],
     perturbations: Sequence[Perturbation] = (),
 ) -> list[NDArray[np.float64]]:
-    """Logits [n, classes] of the images as they are, then of the images under each perturbation.
+    """Logits [n, classes] of the original images, then of the images under each perturbation.
 
-    Each batch is decoded once. Full precision and deterministic kernels, whatever the device.
+    Decodes each batch once. Uses full precision and deterministic kernels on every device.
     """
     device = _device()
     network = network.to(device).eval()
-    said: list[list[NDArray[np.float64]]] = [[] for _ in range(1 + len(perturbations))]
-    seen = 0
+    logits: list[list[NDArray[np.float64]]] = [[] for _ in range(1 + len(perturbations))]
+    done = 0
     deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), deterministic:
         for batch in images:
-            said[0].append(_logits(network, np.divide(batch, 255, dtype=np.float32), device))
-            for place, perturbation in enumerate(perturbations, start=1):
-                said[place].append(_logits(network, perturbation.apply(batch, seen), device))
-            seen += len(batch)
-            progress.report("predicting", seen)
-    return [np.concatenate(parts) for parts in said]
+            logits[0].append(_logits(network, np.divide(batch, 255, dtype=np.float32), device))
+            for position, perturbation in enumerate(perturbations, start=1):
+                logits[position].append(_logits(network, perturbation.apply(batch, done), device))
+            done += len(batch)
+            progress.report("predicting", done)
+    return [np.concatenate(parts) for parts in logits]
 
 
 def _logits(network: torch.nn.Module, batch: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ def _logits(network: torch.nn.Module, batch: NDArray[np.float32], device: torch.
 
 
 def _device() -> torch.device:
-    asked = runtime.device()
-    if asked != "auto":
-        return torch.device(asked)
+    name = runtime.device()
+    if name != "auto":
+        return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""What evaluation publishes: the table of predictions, the confusion pairs, and warnings in words."""
+"""The published results of evaluation: prediction table, confusion pairs, and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hallmark.judgement.judged import Judged
 
 SMALL_SUPPORT = 10
-FIGURES = "figures.json"  # what goes with the model into the registry
+FIGURES = "figures.json"  # registered with the model
 
 
 def prediction_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
@@ -28,13 +28,13 @@ def prediction_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
         "label": images["label"].astype("string"),
         "predicted": pd.Series(names[judged.predicted], dtype="string"),
     }
-    for place, column in enumerate(probability_columns(judged.classes)):
-        columns[column] = pd.Series(judged.probabilities[:, place])
+    for index, column in enumerate(probability_columns(judged.classes)):
+        columns[column] = pd.Series(judged.probabilities[:, index])
     return pd.DataFrame(columns)
 
 
 def confusion_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
-    """``actual, predicted``, one row per image: what DVC's confusion template counts."""
+    """``actual, predicted``, one row per image, as DVC's confusion template expects."""
     table = prediction_table(images, judged)
     return pd.DataFrame({"actual": table["label"], "predicted": table["predicted"]})
 
@@ -48,9 +48,9 @@ def headline(
     n_test: int,
     epochs: int,
 ) -> dict[str, float | None]:
-    """The figures of reports/metrics.json: flat, and few enough for one row of ``dvc exp show``.
+    """The flat figures of reports/metrics.json, few enough for one row of ``dvc exp show``.
 
-    None where the test set does not define a figure; DVC leaves that cell empty.
+    None if the test set does not define a figure; DVC leaves that cell empty.
     """
     recalls = [row["recall"]["value"] for row in per_class.values() if row["support"]]
     return {
@@ -73,44 +73,46 @@ def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
 
 def warnings_of(
     judged: Judged,
-    known: Sequence[str],
+    known_classes: Sequence[str],
     per_class: Mapping[str, Mapping[str, Any]],
     slices: Mapping[str, Mapping[str, Mapping[str, Any]]],
     figures: Mapping[str, Mapping[str, Any]],
     objective: Mapping[str, Any],
 ) -> list[str]:
-    """What a reader of the numbers has to know before trusting them, in plain words."""
-    said = [
+    """Warnings about the test set and the model that limit how far the figures can be trusted."""
+    warnings = [
         f"The test set has images of '{name}', a class the model was not trained on: each counts as a mistake."
-        for name in judged.classes[len(known) :]
+        for name in judged.classes[len(known_classes) :]
     ]
     if objective["value"] is None:
-        said.append("The test set does not define the objective: no image of the class it names, or one class only.")
+        warnings.append(
+            "The test set does not define the objective: no image of the class it names, or one class only."
+        )
     absent = [name for name, row in per_class.items() if row["support"] == 0]
     if absent:
-        said.append(f"No test image of {_list(absent)}: nothing is known of how well the model does there.")
+        warnings.append(f"No test image of {_list(absent)}: the model's accuracy on it is unknown.")
     small = [name for name, row in per_class.items() if 0 < row["support"] < SMALL_SUPPORT]
     if small:
-        said.append(f"Fewer than {SMALL_SUPPORT} test images of {_list(small)}: those figures are rough.")
+        warnings.append(f"Fewer than {SMALL_SUPPORT} test images of {_list(small)}: those figures are rough.")
     never = [name for name, row in per_class.items() if row["support"] and row["precision"]["value"] is None]
     if len(set(judged.predicted.tolist())) == 1:
-        said.append(f"The model calls every image '{judged.classes[int(judged.predicted[0])]}'.")
+        warnings.append(f"The model calls every image '{judged.classes[int(judged.predicted[0])]}'.")
     elif never:
-        said.append(f"The model never predicts {_list(never)}.")
+        warnings.append(f"The model never predicts {_list(never)}.")
     accuracy = figures["accuracy"]["ci95"]
     for dimension, parts in slices.items():
-        if dimension == "flagged":  # told beside every figure, and no surprise
+        if dimension == "flagged":  # reported beside every figure
             continue
         for part, row in parts.items():
             high = row["accuracy"]["ci95"][1]
             if row["n"] >= SMALL_SUPPORT and high is not None and high < accuracy[0]:
-                said.append(
+                warnings.append(
                     f"Accuracy is lower where {dimension} is '{part}': {row['accuracy']['value']:.1%} "
                     f"of {row['n']} images against {figures['accuracy']['value']:.1%} overall."
                 )
-    return said
+    return warnings
 
 
 def _list(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    listed = ", ".join(f"'{name}'" for name in names[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed

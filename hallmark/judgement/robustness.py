@@ -1,6 +1,6 @@
-"""Small changes a camera makes, applied to prepared images: noise, blur, a shift of brightness.
+"""Robustness: perturbations that a camera causes (noise, blur, brightness), applied to prepared images.
 
-A change takes a batch uint8 [b, height, width, channels] and gives float32 in [0, 1] of the same shape.
+A perturbation maps a batch uint8 [b, height, width, channels] to float32 in [0, 1] of the same shape.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ KINDS = ("noise", "blur", "brightness")
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One change at one strength.
+    """One kind of change at one strength.
 
     ``noise``: standard deviation of Gaussian noise, in [0, 1] of the range. ``blur``: standard deviation of the
-    Gaussian as a share of the shorter side. ``brightness``: what is added, in [-1, 1]. Noise derives from the seed and
-    the image's place in the set, so it is the same for every batch size.
+    Gaussian as a share of the shorter side. ``brightness``: an offset in [-1, 1]. Noise derives from the seed and the
+    image's index in the set, so it does not depend on the batch size.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Perturbation:
 
     @property
     def name(self) -> str:
-        """How reports call it.
+        """Its name in reports.
 
         >>> Perturbation("brightness", -0.1, 0).name
         'brightness -0.1'
@@ -42,10 +42,10 @@ class Perturbation:
         return f"{self.kind} {self.strength:+g}" if self.kind == "brightness" else f"{self.kind} {self.strength:g}"
 
     def apply(self, batch: NDArray[np.uint8], first: int) -> NDArray[np.float32]:
-        """The changed batch; ``first`` is the place of its first image in the set."""
+        """The perturbed batch; ``first`` is the index of its first image in the set."""
         images = batch.astype(np.float32) / 255
         if self.kind == "noise":
-            drawn = np.stack([self._noise(first + place, images.shape[1:]) for place in range(len(images))])
+            drawn = np.stack([self._noise(first + offset, images.shape[1:]) for offset in range(len(images))])
             images = images + self.strength * drawn
         elif self.kind == "blur":
             sigma = self.strength * min(images.shape[1:3])
@@ -54,6 +54,6 @@ class Perturbation:
             images = images + np.float32(self.strength)
         return np.asarray(np.clip(images, 0, 1), dtype=np.float32)
 
-    def _noise(self, place: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        generator = np.random.default_rng(derive(self.seed, "robustness", self.kind, place))
+    def _noise(self, position: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        generator = np.random.default_rng(derive(self.seed, "robustness", self.kind, position))
         return generator.standard_normal(shape, dtype=np.float32)

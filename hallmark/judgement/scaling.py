@@ -1,4 +1,4 @@
-"""Temperature scaling of a model: fitted on validation images, and what it does to the test set."""
+"""Temperature scaling of a model: fitted on validation images, evaluated on the test set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scaled(
     test_logits: NDArray[np.float64],
     classes: Sequence[str],
 ) -> dict[str, float | None]:
-    """``temperature``, and ``log_loss_scaled`` and ``ece_scaled`` of the test set; None where it cannot be fitted.
+    """``temperature``, and ``log_loss_scaled`` and ``ece_scaled`` of the test set; None if it cannot be fitted.
 
     ``val`` and ``test`` have the columns ``label`` and ``cluster``; validation labels are among ``classes``. Logits are
     [n, classes].

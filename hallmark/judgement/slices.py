@@ -1,4 +1,4 @@
-"""Parts of the test set by what is known of each image: metadata, group, brightness, size, whether it was flagged."""
+"""Slices of the test set by metadata, group, brightness, size, and whether the image is flagged."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     from hallmark.judgement.judged import Judged
 
-LEAST_THIRD = 0.1  # of the images; below, nearly all have one value
+LEAST_THIRD = 0.1  # least share of the images in a third; below, nearly all have one value
 THIRDS = ("lower third", "middle third", "upper third")
 
 
 def divide(frame: pd.DataFrame, *, most: int) -> dict[str, pd.Series[str]]:
-    """The parts each image belongs to, by dimension: each a text column over ``frame``'s rows, NA where unknown.
+    """The slice of each image by dimension: a text column over ``frame``'s rows, NA where unknown.
 
-    ``frame`` has ``brightness, width, height, group, fate`` and any metadata in columns ``meta_<name>``. A dimension
-    with one part, or with more than ``most``, tells nothing and is left out; numbers of many values are cut in thirds.
+    ``frame`` has ``brightness, width, height, group, fate`` and metadata columns ``meta_<name>``. Dimensions with one
+    slice or more than ``most`` are left out; numbers with many values are cut into thirds.
     """
-    found: dict[str, pd.Series[str]] = {
+    dimensions: dict[str, pd.Series[str]] = {
         "flagged": frame["fate"].eq("flagged").map({True: "flagged", False: "not flagged"}).astype("string"),
         "brightness": _thirds(frame["brightness"]),
         "size": _thirds(frame["width"].astype("float64") * frame["height"]),
@@ -34,16 +34,16 @@ def divide(frame: pd.DataFrame, *, most: int) -> dict[str, pd.Series[str]]:
         values = frame[column]
         numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
         if numeric and values.nunique() > most:
-            found[column.removeprefix("meta_")] = _thirds(values.astype("float64"))
+            dimensions[column.removeprefix("meta_")] = _thirds(values.astype("float64"))
         else:
-            found[column.removeprefix("meta_")] = values.astype("string")
-    return {name: parts for name, parts in found.items() if 2 <= parts.nunique() <= most}
+            dimensions[column.removeprefix("meta_")] = values.astype("string")
+    return {name: parts for name, parts in dimensions.items() if 2 <= parts.nunique() <= most}
 
 
 def judge(
     judged: Judged, parts: dict[str, pd.Series[str]], *, replicates: int, seed: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """``n`` and ``accuracy`` with its interval, by dimension and part."""
+    """``n`` and ``accuracy`` with its interval, by dimension and slice."""
     out: dict[str, dict[str, dict[str, Any]]] = {}
     for name, part in parts.items():
         out[name] = {}
@@ -57,10 +57,10 @@ def judge(
 
 
 def _thirds(values: pd.Series[float]) -> pd.Series[str]:
-    """Cut at the terciles; all unknown where equal values, which stay together, leave no real thirds."""
+    """Thirds, cut at the terciles; all NA if ties leave a third nearly empty."""
     first, second = (
         np.nanquantile(values.to_numpy(dtype=np.float64), [1 / 3, 2 / 3]) if values.notna().any() else (0, 0)
     )
-    place = (values > first).astype("int64") + (values > second).astype("int64")
-    even = np.bincount(place[values.notna()], minlength=3).min() >= values.notna().sum() * LEAST_THIRD
-    return place.map(dict(enumerate(THIRDS))).astype("string").where(values.notna() & even)
+    third = (values > first).astype("int64") + (values > second).astype("int64")
+    even = np.bincount(third[values.notna()], minlength=3).min() >= values.notna().sum() * LEAST_THIRD
+    return third.map(dict(enumerate(THIRDS))).astype("string").where(values.notna() & even)

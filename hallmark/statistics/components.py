@@ -1,7 +1,7 @@
-"""Principal components of features: scikit-learn's for a pipeline, and our own where float32 features are stored.
+"""Principal components: scikit-learn's PCA for pipelines, and :class:`Components` where float32 features are stored.
 
-:class:`Components` works in float64 and keeps float32, whose last bits scikit-learn's would change, and with them what
-the stages clean and evaluate write.
+:class:`Components` computes in float64 and stores float32. scikit-learn's PCA differs in the last bits, which would
+change the output of the stages clean and evaluate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIT_ON = 20_000  # images whose covariance gives the components
 
 
 def principal(features: NDArray[Any], most: int, *, whiten: bool = False) -> Any:
-    """scikit-learn's PCA, not yet fitted, for ``features`` [n, d]: ``most`` components, or as many as there can be."""
+    """An unfitted scikit-learn PCA for ``features`` [n, d] with min(``most``, n, d) components."""
     from sklearn.decomposition import PCA
 
     return PCA(n_components=min(most, *features.shape), whiten=whiten, svd_solver="covariance_eigh")
@@ -37,7 +37,7 @@ class Components:
 
     @classmethod
     def fit(cls, features: Features) -> Components:
-        """Fitted on ``[images, features]``; of more than 20 000 images, evenly spaced ones."""
+        """Fits on ``[images, features]``; beyond 20 000 images, on evenly spaced rows."""
         chosen = features[:: -(-len(features) // _FIT_ON)].astype(np.float64)
         mean = chosen.mean(axis=0)
         centred = chosen - mean
@@ -51,5 +51,5 @@ class Components:
         )
 
     def of(self, features: Features) -> Features:
-        """float32 ``[images, dimensions]``."""
+        """The features projected and scaled: float32 ``[images, dimensions]``."""
         return np.asarray(((features - self.mean) @ self.axes) * self.scale, np.float32)

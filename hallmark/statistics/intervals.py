@@ -1,10 +1,9 @@
 """95 % intervals by the bootstrap: whole duplicate clusters are drawn with replacement, within classes.
 
-Images of one duplicate cluster are one piece of evidence, so they are drawn together; drawing within classes keeps the
-test set's class counts. Percentile intervals (Efron & Tibshirani 1993); where every replicate agrees, as when there is
-no mistake at all, the bootstrap has nothing to say and the Wilson score interval (Wilson 1927) stands in. The
-calibration error is never negative, hence too large in resamples of a calibrated model: its interval is the basic
-(reflected) one, cut at 0.
+Images of one duplicate cluster count as one observation, so they are drawn together; drawing within classes keeps the
+test set's class counts. Percentile intervals (Efron & Tibshirani 1993); where all replicates agree, for example when
+the model makes no mistake, the Wilson score interval (Wilson 1927) replaces them. The calibration error is never
+negative, so resampling biases it upwards for a calibrated model: its interval is the basic (reflected) one, cut at 0.
 
 >>> labels, clusters = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])  # the first two images are one cluster
 >>> bootstrap(lambda weights: {"first": weights[:, 0]}, labels, clusters, replicates=3, seed=0)["first"].tolist()
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
-CHUNK = 20_000_000  # weights held at once: 160 MB
+CHUNK = 20_000_000  # weights in memory at once: 160 MB
 
 Estimate = dict[str, Any]
 
@@ -37,8 +36,8 @@ def bootstrap(
 ) -> dict[str, Floats]:
     """Each statistic of every replicate, [replicates, ...].
 
-    ``statistic`` takes how often each image is drawn, [some replicates, n]. A cluster belongs to the stratum of its
-    first image.
+    ``statistic`` takes draw counts per image, [chunk of replicates, n]. A cluster belongs to the stratum of its first
+    image.
     """
     generator = np.random.default_rng(seed)
     layout = _layout(strata, clusters)
@@ -50,11 +49,11 @@ def bootstrap(
 
 
 def proportion(value: float, replicates: Floats, n: float) -> Estimate:
-    """A share in [0, 1] with its interval; ``n`` is the number of independent pieces of evidence behind it."""
-    found = replicates[np.isfinite(replicates)]
-    if not math.isfinite(value) or len(found) == 0:
+    """A share in [0, 1] with its interval; ``n`` is the number of independent observations behind it."""
+    finite = replicates[np.isfinite(replicates)]
+    if not math.isfinite(value) or len(finite) == 0:
         return undefined()
-    low, high = (float(edge) for edge in np.quantile(found, [0.025, 0.975]))
+    low, high = (float(edge) for edge in np.quantile(finite, [0.025, 0.975]))
     if low == high:
         low, high = wilson(value, n)
     return {"value": float(value), "ci95": [min(low, float(value)), max(high, float(value))]}
@@ -62,10 +61,10 @@ def proportion(value: float, replicates: Floats, n: float) -> Estimate:
 
 def percentile(value: float, replicates: Floats) -> Estimate:
     """Any other quantity with its percentile interval."""
-    found = replicates[np.isfinite(replicates)]
-    if not math.isfinite(value) or len(found) == 0:
+    finite = replicates[np.isfinite(replicates)]
+    if not math.isfinite(value) or len(finite) == 0:
         return undefined()
-    low, high = (float(edge) for edge in np.quantile(found, [0.025, 0.975]))
+    low, high = (float(edge) for edge in np.quantile(finite, [0.025, 0.975]))
     return {"value": float(value), "ci95": [min(low, float(value)), max(high, float(value))]}
 
 
@@ -79,7 +78,7 @@ def basic(value: float, replicates: Floats) -> Estimate:
 
 
 def student(values: Sequence[float] | Floats, *, overlap: float = 0.0) -> float:
-    """Half the 95 % t interval of the mean of two values or more (Student 1908).
+    """Half the width of the 95 % t interval of the mean of at least two values (Student 1908).
 
     ``overlap`` is n_test / n_train of a cross-validation, whose folds train on overlapping images, and 0 for
     independent repeats (Nadeau and Bengio 2003).
@@ -91,12 +90,12 @@ def student(values: Sequence[float] | Floats, *, overlap: float = 0.0) -> float:
 
 
 def undefined() -> Estimate:
-    """What stands where the images at hand do not define a quantity."""
+    """The estimate of a quantity that the images do not define: all None."""
     return {"value": None, "ci95": [None, None]}
 
 
 def wilson(value: float, n: float) -> tuple[float, float]:
-    """The Wilson score interval of a share seen in ``n`` trials.
+    """The Wilson score interval of a share observed in ``n`` trials.
 
     >>> [round(edge, 3) for edge in wilson(1.0, 10)]
     [0.722, 1.0]
@@ -109,7 +108,7 @@ def wilson(value: float, n: float) -> tuple[float, float]:
 
 
 def effective(sizes: Floats) -> float:
-    """The size of the plain sample whose accuracy varies as much as the mean of shares over samples of ``sizes``."""
+    """The sample size whose accuracy has the same variance as the mean of shares over samples of ``sizes``."""
     sizes = sizes[sizes > 0]
     return float(len(sizes) ** 2 / (1 / sizes).sum()) if len(sizes) else 0.0
 

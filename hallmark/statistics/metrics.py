@@ -1,4 +1,4 @@
-"""Metrics of a classifier, computed from weighted counts so that one formula serves a set and its resamples.
+"""Classifier metrics from weighted counts: one formula serves a set and its resamples.
 
 Shapes: ``labels`` and ``predicted`` are class indices [n], ``probabilities`` [n, classes]. A leading axis of ``Counts``
 is the replicate: [replicates, classes].
@@ -43,7 +43,7 @@ class Counts:
                 return np.bincount(index[keep], minlength=classes).astype(np.float64)
             rows = np.flatnonzero(keep)
             indicator = sparse.csr_array((np.ones(len(rows)), (rows, index[rows])), shape=(len(index), classes))
-            # the product with the sparse matrix on the left is the one SciPy does without a dense copy
+            # SciPy makes no dense copy when the sparse matrix is on the left of the product
             return np.asarray((indicator.T @ weights.T).T, dtype=np.float64)
 
         everything = np.ones(len(labels), dtype=bool)
@@ -75,15 +75,15 @@ class Counts:
 
 
 def log_losses(labels: Indices, probabilities: NDArray[np.floating[Any]]) -> Floats:
-    """Minus the log of the probability given to the right class, in nats, [n]."""
-    given = np.asarray(probabilities, dtype=np.float64)[np.arange(len(labels)), labels]
-    return np.asarray(-np.log(np.clip(given, np.finfo(np.float64).eps, 1.0)), dtype=np.float64)
+    """Negative log probability of the true class, in nats, [n]."""
+    chosen = np.asarray(probabilities, dtype=np.float64)[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.clip(chosen, np.finfo(np.float64).eps, 1.0)), dtype=np.float64)
 
 
 def auroc(labels: Indices, probabilities: NDArray[np.floating[Any]]) -> float | None:
-    """Area under the ROC curve, each class against the rest, averaged over the classes that have both sides.
+    """One-vs-rest area under the ROC curve, averaged over the classes with positive and negative images.
 
-    None where no class has. Ties count half (Mann-Whitney).
+    None if there is no such class. Ties count half (Mann-Whitney).
     """
     values = []
     for index in range(probabilities.shape[1]):
@@ -94,7 +94,7 @@ def auroc(labels: Indices, probabilities: NDArray[np.floating[Any]]) -> float | 
 
 
 def superiority(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> float:
-    """The probability that a value of ``one`` lies above one of ``other``, ties half (Mann and Whitney 1947).
+    """The probability that a value of ``one`` exceeds one of ``other``; ties count half (Mann and Whitney 1947).
 
     >>> superiority(np.array([1.0, 3.0]), np.array([1.0, 2.0]))
     0.625
@@ -105,7 +105,7 @@ def superiority(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]
 
 
 def weighted_auroc(labels: Indices, probabilities: NDArray[np.floating[Any]], weights: Floats) -> Floats:
-    """:func:`auroc` of every replicate of ``weights`` [replicates, n]; NaN where no class has both sides."""
+    """:func:`auroc` of every replicate of ``weights`` [replicates, n]; NaN where it is None."""
     values = []
     for index in range(probabilities.shape[1]):
         levels, level = np.unique(probabilities[:, index], return_inverse=True)
@@ -121,13 +121,13 @@ def weighted_auroc(labels: Indices, probabilities: NDArray[np.floating[Any]], we
 
 
 def confusion(labels: Indices, predicted: Indices, classes: int) -> NDArray[np.int64]:
-    """Numbers of images, [actual, predicted]."""
+    """The confusion matrix: image counts [actual, predicted]."""
     flat = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes).astype(np.int64)
 
 
 def bins_of(confidence: NDArray[np.floating[Any]], bins: int = BINS) -> NDArray[np.int64]:
-    """The equal-mass bin of each image by its rank in confidence, [n]; equal confidences share a bin."""
+    """The equal-mass bin of each image by rank of confidence, [n]; equal confidences share a bin."""
     n = len(confidence)
     ranks = stats.rankdata(confidence, method="min") - 1
     return np.asarray(ranks * min(bins, max(n, 1)) // max(n, 1), dtype=np.int64)
@@ -139,7 +139,7 @@ def ece(
     bins: NDArray[np.int64],
     weights: Floats | None = None,
 ) -> Floats:
-    """Expected calibration error: mean gap of confidence and accuracy over bins, weighted by mass (Naeini et al. 2015).
+    """Expected calibration error: mass-weighted mean gap of confidence and accuracy per bin (Naeini et al. 2015).
 
     One value, or one per replicate of ``weights`` [replicates, n].
     """

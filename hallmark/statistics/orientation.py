@@ -1,4 +1,4 @@
-"""Gradients by orientation, of which histograms of oriented gradients are made (Dalal and Triggs, CVPR 2005)."""
+"""Gradient magnitude by orientation, the basis of HOG features (Dalal and Triggs, CVPR 2005)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 
 def planes(length: Pictures, turn: Pictures, orientations: int) -> Iterator[Pictures]:
-    """For each orientation the lengths [n, height, width] that fall to it; each falls to the two nearest in parts.
+    """The gradient lengths [n, height, width] of each orientation; each is split linearly between the nearest two.
 
-    ``turn`` is the direction in units of an orientation, from 0 to ``orientations``, where it comes full circle; the
-    parts have its precision.
+    ``turn`` is the direction in bins, from 0 to ``orientations`` (a full turn); the shares have its dtype.
 
     >>> quarter = planes(np.ones((1, 1, 1)), np.full((1, 1, 1), 3.25), 4)
     >>> [float(plane[0, 0, 0]) for plane in quarter]

@@ -1,4 +1,4 @@
-"""Where values lie and how far they spread, whatever a few outliers say."""
+"""Robust location and scale: insensitive to a few outliers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NORMAL = 1.4826  # of a normal distribution, the standard deviation over the median absolute one
+_NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 
 
 def centre(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Median and robust standard deviation of ``values`` [n], n at least 1.
+    """Median and robust standard deviation of ``values`` [n], n >= 1.
 
     >>> centre(np.array([1.0, 2.0, 3.0, 4.0, 100.0]))
     (3.0, 1.4826)

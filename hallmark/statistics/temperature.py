@@ -1,4 +1,4 @@
-"""How sure probabilities are: the softmax of scores, and the one scale that brings it to the labels.
+"""Softmax and temperature scaling: the one scale that calibrates scores to labels.
 
 >>> import numpy as np
 >>> rescaled(np.array([0.9, 0.1]), 2.0).round(3).tolist()
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Probabilities [..., classes] of the logits over the temperature."""
-    from scipy import special  # takes half a second: a server starts without it
+    """Probabilities [..., classes] of the logits divided by the temperature."""
+    from scipy import special  # the import takes half a second, which a server's start avoids
 
     return np.asarray(special.softmax(logits / temperature, axis=-1), dtype=np.float64)
 
 
 def rescaled(probabilities: Floats, temperature: float) -> Floats:
-    """The softmax [..., classes] of the logits over the temperature, from the softmax of the logits."""
+    """:func:`softmax` at a temperature, [..., classes], computed from the probabilities at temperature 1."""
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
         return softmax(np.log(probabilities), temperature)
 
@@ -35,8 +35,8 @@ def fit(
 ) -> tuple[float, float]:
     """The scale of scores [n, classes] with the least mean log loss (Guo et al. 2017), and that loss.
 
-    ``bounds`` are those of its logarithm. With ``divide`` it is a temperature, which divides the scores; else a factor.
-    Either is found to about five digits, and one is the other's inverse only to those.
+    ``bounds`` limit the scale's logarithm. With ``divide`` the scale divides the scores (a temperature), else it
+    multiplies them. The search is accurate to about five digits, so the two are inverses only to that precision.
     """
     from scipy import optimize
 

@@ -69,8 +69,8 @@ def audit(
     ``images`` uint8 [n, height, width, channels] are validation images, ``labels`` int64 [n] index ``names``.
     """
     if len(images) == 0:
-        blind = [unjudged(leaf, "cannot_tell", "there are no validation images to judge") for leaf in leaves(transforms)]
-        return blind, _frame([])
+        reason = "there are no validation images to judge"
+        return [unjudged(leaf, "cannot_tell", reason) for leaf in leaves(transforms)], _frame([])
     right = judge(images) == labels
     judged, rows = [], []
     every = leaves(transforms)

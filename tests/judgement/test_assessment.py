@@ -93,10 +93,10 @@ def test_undefined_is_said_not_guessed() -> None:
     figures = assessment.overall(judged, **DRAW)
     objective = assessment.objective_estimate(Objective(metric="recall", class_name="c"), judged, **DRAW)
     assert objective == intervals.undefined()
-    said = warnings_of(judged, judged.classes, rows, {}, figures, objective)
-    assert any("calls every image 'a'" in line for line in said)
-    assert any("No test image of 'c'" in line for line in said)
-    assert any("does not define the objective" in line for line in said)
+    warnings = warnings_of(judged, judged.classes, rows, {}, figures, objective)
+    assert any("calls every image 'a'" in line for line in warnings)
+    assert any("No test image of 'c'" in line for line in warnings)
+    assert any("does not define the objective" in line for line in warnings)
     nothing = judged.rows(np.zeros(8, dtype=bool))
     assert assessment.overall(nothing, **DRAW)["accuracy"] == intervals.undefined()
     assert assessment.accuracy(nothing, **DRAW) == intervals.undefined()
@@ -119,8 +119,8 @@ def test_a_label_the_model_does_not_know_counts_as_a_mistake() -> None:
     assert judged.right.tolist() == [True, False]
     figures = assessment.overall(judged, **DRAW)
     assert math.isfinite(figures["log_loss"]["value"])
-    said = warnings_of(judged, ["a", "b"], assessment.per_class(judged, **DRAW), {}, figures, figures["accuracy"])
-    assert any("'new', a class the model was not trained on" in line for line in said)
+    warnings = warnings_of(judged, ["a", "b"], assessment.per_class(judged, **DRAW), {}, figures, figures["accuracy"])
+    assert any("'new', a class the model was not trained on" in line for line in warnings)
 
 
 def test_classes_called_as_a_fixed_column() -> None:
@@ -155,11 +155,11 @@ def test_slices_cover_the_images_they_can_place() -> None:
     parts = slices.divide(frame, most=5)
     assert sorted(parts) == ["brightness", "camera", "depth", "flagged", "year"]
     judged = drawn(n)
-    found = slices.judge(judged, parts, **DRAW)
-    assert {part: row["n"] for part, row in found["brightness"].items()} == dict.fromkeys(slices.THIRDS, 30)
-    assert {part: row["n"] for part, row in found["camera"].items()} == {"one": 30, "two": 30}
+    slices_judged = slices.judge(judged, parts, **DRAW)
+    assert {part: row["n"] for part, row in slices_judged["brightness"].items()} == dict.fromkeys(slices.THIRDS, 30)
+    assert {part: row["n"] for part, row in slices_judged["camera"].items()} == {"one": 30, "two": 30}
     keep = np.arange(n) % 3 == 0
-    assert found["flagged"]["flagged"]["accuracy"]["value"] == pytest.approx(judged.right[keep].mean())
+    assert slices_judged["flagged"]["flagged"]["accuracy"]["value"] == pytest.approx(judged.right[keep].mean())
 
 
 def test_a_bad_slice_is_called_out() -> None:
@@ -170,10 +170,10 @@ def test_a_bad_slice_is_called_out() -> None:
     judged = Judged(np.where(np.arange(200) < 30, 0, judged.labels), wrong, judged.clusters, judged.classes)
     part = pd.Series(["old camera"] * 30 + ["new camera"] * 170, dtype="string")
     figures = assessment.overall(judged, **DRAW)
-    found = slices.judge(judged, {"camera": part}, **DRAW)
-    said = warnings_of(judged, judged.classes, {}, found, figures, figures["accuracy"])
-    assert [line for line in said if "camera is 'old camera'" in line]
-    assert not [line for line in said if "'new camera'" in line]
+    slices_judged = slices.judge(judged, {"camera": part}, **DRAW)
+    warnings = warnings_of(judged, judged.classes, {}, slices_judged, figures, figures["accuracy"])
+    assert [line for line in warnings if "camera is 'old camera'" in line]
+    assert not [line for line in warnings if "'new camera'" in line]
 
 
 def test_temperature_finds_the_scale_of_overconfident_logits() -> None:

@@ -1,4 +1,4 @@
-"""The baselines and the learning curve on sets whose answer is known."""
+"""The baselines and the learning curve on sets with a known result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRAW = {"replicates": 200, "seed": 0}
 
 
 def clouds(n: int, *, gap: float, classes: int = 2, seed: int = 0) -> tuple[Any, Any]:
-    """Features [n, 12] of classes whose means lie ``gap`` deviations apart, and their labels."""
+    """Features [n, 12] of classes whose means differ by ``gap`` deviations, and their labels."""
     generator = np.random.default_rng(seed)
     label = np.arange(n) % classes
     images = generator.normal(size=(n, 12))
@@ -28,20 +28,20 @@ def clouds(n: int, *, gap: float, classes: int = 2, seed: int = 0) -> tuple[Any,
 
 
 def judged(label: Any, right: float = 1.0, classes: int = 2) -> Judged:
-    """Answers of which the share ``right`` is right."""
+    """Predictions of which the share ``right`` is correct."""
     answer = np.where(np.arange(len(label)) < right * len(label), label, (label + 1) % classes)
-    names = tuple(f"class {place}" for place in range(classes))
+    names = tuple(f"class {index}" for index in range(classes))
     return Judged(label, np.eye(classes)[answer] * 0.9 + 0.05, np.arange(len(label)), names)
 
 
 def test_a_linear_set_leaves_a_network_nothing_to_gain() -> None:
     train, label = clouds(300, gap=12)
     test, truth = clouds(100, gap=12, seed=1)
-    found = baselines.linear(ACCURACY, judged(truth), train, label, test, **DRAW)
-    assert found["accuracy"]["value"] == found["objective"]["value"] == 1.0
-    assert found["n_train"] == 300
-    low, high = found["difference"]["ci95"]
-    assert found["difference"]["value"] == 0.0
+    result = baselines.linear(ACCURACY, judged(truth), train, label, test, **DRAW)
+    assert result["accuracy"]["value"] == result["objective"]["value"] == 1.0
+    assert result["n_train"] == 300
+    low, high = result["difference"]["ci95"]
+    assert result["difference"]["value"] == 0.0
     assert low < 0 < high, "two models without a mistake are not known to be equal"
     assert high < 0.05
 
@@ -49,10 +49,10 @@ def test_a_linear_set_leaves_a_network_nothing_to_gain() -> None:
 def test_a_linear_model_at_chance_is_surely_beaten() -> None:
     train, label = clouds(300, gap=0)
     test, truth = clouds(200, gap=0, seed=1)
-    found = baselines.linear(ACCURACY, judged(truth, 0.95), train, label, test, **DRAW)
-    assert 0.35 < found["accuracy"]["value"] < 0.65
-    assert found["difference"]["value"] == pytest.approx(0.95 - found["accuracy"]["value"], abs=1e-6)
-    assert found["difference"]["ci95"][0] > 0.2
+    result = baselines.linear(ACCURACY, judged(truth, 0.95), train, label, test, **DRAW)
+    assert 0.35 < result["accuracy"]["value"] < 0.65
+    assert result["difference"]["value"] == pytest.approx(0.95 - result["accuracy"]["value"], abs=1e-6)
+    assert result["difference"]["ci95"][0] > 0.2
 
 
 def test_what_both_get_wrong_cancels() -> None:
@@ -77,10 +77,10 @@ def test_copies_are_one_piece_of_evidence() -> None:
 
 def test_the_largest_class_is_named_and_answered_always() -> None:
     _, truth = clouds(90, gap=0, classes=3)
-    found = baselines.largest_class(ACCURACY, judged(truth, classes=3), np.array([0] * 5 + [2] * 20 + [1] * 6), **DRAW)
-    assert found["class_name"] == "class 2"
-    assert found["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
-    assert found["difference"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    result = baselines.largest_class(ACCURACY, judged(truth, classes=3), np.array([0] * 5 + [2] * 20 + [1] * 6), **DRAW)
+    assert result["class_name"] == "class 2"
+    assert result["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert result["difference"]["value"] == pytest.approx(2 / 3, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -92,12 +92,12 @@ def test_every_objective_has_its_baselines(metric: str) -> None:
     )
     train, label = clouds(120, gap=2)
     test, truth = clouds(60, gap=2, seed=1)
-    for found in (
+    for result in (
         baselines.linear(objective, judged(truth, 0.9), train, label, test, **DRAW),
         baselines.largest_class(objective, judged(truth, 0.9), label, **DRAW),
     ):
-        low, high = found["difference"]["ci95"]
-        assert low <= found["difference"]["value"] <= high
+        low, high = result["difference"]["ci95"]
+        assert low <= result["difference"]["value"] <= high
     curve = growth.curves(objective, train, label, test, judged(truth), weakest=["class 0"], seed=0)
     assert curve is not None
     assert curve["all"]["doubling"]["value"] < 1
@@ -107,8 +107,8 @@ def test_an_objective_that_the_images_do_not_define_has_no_baseline() -> None:
     train, label = clouds(120, gap=2)
     truth = np.zeros(60, np.int64)
     objective = Objective(metric="recall", class_name="class 1")
-    found = baselines.linear(objective, judged(truth), train, label, train[:60], **DRAW)
-    assert found["difference"] == {"value": None, "ci95": [None, None]}
+    result = baselines.linear(objective, judged(truth), train, label, train[:60], **DRAW)
+    assert result["difference"] == {"value": None, "ci95": [None, None]}
     assert growth.curves(objective, train, label, train[:60], judged(truth), weakest=[], seed=0) is None
 
 
@@ -169,8 +169,8 @@ def test_no_doubling_removes_more_than_the_whole_error(errors: list[float]) -> N
 def test_scatters_add_up_to_the_covariance_and_none_is_nothing() -> None:
     images, label = clouds(50, gap=3)
     assert not linear.scatter(images[:0]).any()
-    scatter = sum(linear.scatter(images[label == place]) for place in (0, 1))
-    centred = images - np.stack([images[label == place].mean(axis=0) for place in (0, 1)])[label]
+    scatter = sum(linear.scatter(images[label == index]) for index in (0, 1))
+    centred = images - np.stack([images[label == index].mean(axis=0) for index in (0, 1)])[label]
     np.testing.assert_allclose(scatter, centred.T @ centred, atol=1e-9)
 
 
@@ -180,14 +180,14 @@ def frame(sizes: dict[str, int], side: int) -> pd.DataFrame:
 
 
 def test_of_many_images_each_class_gives_its_share() -> None:
-    rows = comparison.taken(frame({"a": 50_000, "b": 9_990, "c": 10}, 28), "train", seed=0)
+    rows = comparison.sampled(frame({"a": 50_000, "b": 9_990, "c": 10}, 28), "train", seed=0)
     assert 6_000 <= len(rows) <= 6_003
     assert list(rows) == sorted(rows)
     counts = frame({"a": 50_000, "b": 9_990, "c": 10}, 28)["label"].iloc[rows].value_counts()
     assert dict(counts) == {"a": 5000, "b": 999, "c": 1}
-    assert len(comparison.taken(frame({"a": 40, "b": 20}, 28), "train", seed=0)) == 60
+    assert len(comparison.sampled(frame({"a": 40, "b": 20}, 28), "train", seed=0)) == 60
 
 
 def test_of_large_images_fewer_are_decoded() -> None:
-    rows = comparison.taken(frame({"a": 3_000, "b": 1_000}, 4_000), "train", seed=0)
+    rows = comparison.sampled(frame({"a": 3_000, "b": 1_000}, 4_000), "train", seed=0)
     assert len(rows) * 4_000**2 <= comparison.PIXELS["train"] + 2 * 4_000**2

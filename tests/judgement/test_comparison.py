@@ -1,4 +1,4 @@
-"""What the network is compared with: which images are looked at, and what needs two classes."""
+"""The comparison of a network: which images it samples, and what needs two classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hallmark.quality import embedding, thumbnails
 
 
 def images(n: int, **columns: Any) -> pd.DataFrame:
-    """Images of two classes in turn, in splits of six, two and two, but for the columns named."""
+    """Images of alternating classes, in splits of six, two and two; ``columns`` override the defaults."""
     plain = {
         "path": [f"{number:03}.png" for number in range(n)],
         "label": ["cat", "dog"] * (n // 2),
@@ -31,7 +31,7 @@ def images(n: int, **columns: Any) -> pd.DataFrame:
 
 
 def compare(frame: pd.DataFrame, weakest: tuple[str, ...] = ("dog", "cat")) -> dict[str, Any]:
-    """Against a network that is right of every test image."""
+    """Compares a network that predicts every test image correctly."""
     test = frame[frame["split"] == "test"]
     answered = Judged.of(test, np.eye(2)[(test["label"] == "dog").astype(int)] * 0.9 + 0.05, ("cat", "dog"))
     objective = Objective(metric="accuracy")
@@ -42,7 +42,7 @@ def compare(frame: pd.DataFrame, weakest: tuple[str, ...] = ("dog", "cat")) -> d
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The rows whose images are read, in their order; an image shows its class by its slope."""
+    """Records the rows that are read, in order; the gradient of an image depends on its class."""
     rows: list[list[int]] = []
 
     def load(folder: Path, stored: Any, *, side: int, workers: int) -> Any:
@@ -86,20 +86,20 @@ def test_of_one_class_only_the_largest_is_named(read: list[list[int]]) -> None:
 
 
 def test_a_few_images_are_all_looked_at() -> None:
-    assert comparison.taken(images(40), "train", seed=0).tolist() == list(range(40))
-    assert comparison.taken(images(0), "val", seed=0).tolist() == []
+    assert comparison.sampled(images(40), "train", seed=0).tolist() == list(range(40))
+    assert comparison.sampled(images(0), "val", seed=0).tolist() == []
 
 
 @pytest.mark.parametrize("limit", ["MOST", "PIXELS"])
 def test_of_many_images_an_even_part_of_each_class_is_looked_at(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = images(100, label=["cat"] * 90 + ["dog"] * 10)
     monkeypatch.setitem(getattr(comparison, limit), "val", 20 if limit == "MOST" else 20 * 64)
-    rows = comparison.taken(frame, "val", seed=0)
+    rows = comparison.sampled(frame, "val", seed=0)
     assert sorted(set(rows)) == rows.tolist()
     assert frame["label"].iloc[rows].value_counts().to_dict() == {"cat": 18, "dog": 2}
-    assert rows.tolist() == comparison.taken(frame, "val", seed=0).tolist()
-    assert rows.tolist() != comparison.taken(frame, "val", seed=1).tolist()
-    assert len(comparison.taken(frame, "train", seed=0)) == 100
+    assert rows.tolist() == comparison.sampled(frame, "val", seed=0).tolist()
+    assert rows.tolist() != comparison.sampled(frame, "val", seed=1).tolist()
+    assert len(comparison.sampled(frame, "train", seed=0)) == 100
 
 
 @pytest.mark.parametrize("metric", METRICS)

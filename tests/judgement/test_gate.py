@@ -17,16 +17,16 @@ LENIENT = Gate(beat_constant=True, objective=None, worst_recall=0.0)
 
 def judged(wrong: list[int], *, n: int = 300, paths: str = "x", classes: tuple[str, ...] = CLASSES) -> Judged:
     labels = np.arange(n) % len(classes)
-    said = labels.copy()
-    said[wrong] = (said[wrong] + 1) % len(classes)
+    answers = labels.copy()
+    answers[wrong] = (answers[wrong] + 1) % len(classes)
     probabilities = np.full((n, len(classes)), 0.1)
-    probabilities[np.arange(n), said] = 0.8
+    probabilities[np.arange(n), answers] = 0.8
     names = np.array([f"{paths}{i}" for i in range(n)], dtype=object)
     return Judged(labels, probabilities, np.arange(n), classes, names)
 
 
 def copied(one: Judged, times: int, *, clustered: bool) -> Judged:
-    """Each image that often, under names of its own."""
+    """Each image repeated that often, under distinct paths."""
     rows = np.repeat(np.arange(len(one.labels)), times)
     names = np.array([f"{number}" for number in range(len(rows))], dtype=object)
     return replace(one.rows(rows), clusters=rows if clustered else np.arange(len(rows)), paths=names)
@@ -46,7 +46,7 @@ def test_each_objective_passes_a_good_model_and_refuses_a_guess(metric: str) -> 
         constant.probabilities[:] = [0.4, 0.3, 0.3]
         _, reasons = assess(LENIENT, objective(metric), constant, confidence=0.9, replicates=100, seed=0)
         assert len(reasons) == 1
-        assert "which a constant answer reaches" in reasons[0]
+        assert "the score of the best constant prediction" in reasons[0]
 
 
 def test_the_bound_counts_not_the_value() -> None:
@@ -72,8 +72,8 @@ def test_pairs_see_what_separate_samples_cannot() -> None:
 def test_only_shared_images_are_compared_in_pairs() -> None:
     champion = judged([], n=300)
     new = judged(list(range(300, 420)), n=420)  # wrong only on images the champion never saw
-    found = compare(objective("accuracy"), new, champion, replicates=100, seed=0)
-    assert found == Comparison(gain=0.0, share=0.0, images=300, paired=True)
+    result = compare(objective("accuracy"), new, champion, replicates=100, seed=0)
+    assert result == Comparison(gain=0.0, share=0.0, images=300, paired=True)
 
 
 def test_the_order_of_classes_does_not_matter() -> None:
@@ -81,9 +81,9 @@ def test_the_order_of_classes_does_not_matter() -> None:
     other = champion.reordered([CLASSES[i] for i in (2, 0, 1)]).rows(np.arange(300)[::-1])
     assert other.classes == ("c", "a", "b")
     assert [other.classes[label] for label in other.labels[::-1]] == [CLASSES[label] for label in champion.labels]
-    found = compare(objective("macro_f1"), champion, other, replicates=100, seed=0)
-    assert found is not None
-    assert (found.gain, found.share) == (0.0, 0.0)
+    result = compare(objective("macro_f1"), champion, other, replicates=100, seed=0)
+    assert result is not None
+    assert (result.gain, result.share) == (0.0, 0.0)
     assert compare(objective("macro_f1"), champion, judged([], classes=("a", "b")), replicates=100, seed=0) is None
 
 
@@ -136,11 +136,11 @@ def test_copies_do_not_make_a_guess_sure() -> None:
 def test_labels_the_model_does_not_know_come_last() -> None:
     table = pd.DataFrame({"path": ["1", "2", "3"], "label": ["b", "new", "b"], "predicted": ["b", "a", "b"]})
     table[["a", "b", "new"]] = [[0.1, 0.9, 0.0], [0.6, 0.4, 0.0], [0.2, 0.8, 0.0]]
-    found = Judged.read(table, pd.DataFrame({"path": ["3", "2", "1"], "cluster": ["1", "2", "1"]}), ["a", "b"])
-    assert found.classes == ("a", "b", "new")
-    assert found.labels.tolist() == [1, 2, 1]
-    assert found.clusters.tolist() == [0, 1, 0]
-    assert found.probabilities[:, 1].tolist() == [0.9, 0.4, 0.8]
+    result = Judged.read(table, pd.DataFrame({"path": ["3", "2", "1"], "cluster": ["1", "2", "1"]}), ["a", "b"])
+    assert result.classes == ("a", "b", "new")
+    assert result.labels.tolist() == [1, 2, 1]
+    assert result.clusters.tolist() == [0, 1, 0]
+    assert result.probabilities[:, 1].tolist() == [0.9, 0.4, 0.8]
     assert Judged.read(table, None, ["a", "b"]).clusters.tolist() == [0, 1, 2]
 
 

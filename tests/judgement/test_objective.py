@@ -1,4 +1,4 @@
-"""The objective, and how sure a difference in it is."""
+"""The objective, and the standard error of a difference in it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def test_the_jackknife_gives_the_standard_error_of_a_mean() -> None:
     one, other = (np.where(random.random(4000) < right, labels, (labels + 1) % 3) for right in (0.9, 0.8))
     differences = (one == labels).astype(float) - (other == labels)
     expected = differences.std(ddof=1) / math.sqrt(len(labels))
-    found = difference_error(ACCURACY, labels, certain(one), certain(other), CLASSES)
+    error = difference_error(ACCURACY, labels, certain(one), certain(other), CLASSES)
     # of GROUPS groups the error itself is known to one part in the square root of 2 GROUPS
-    assert found == pytest.approx(expected, rel=3 / math.sqrt(2 * GROUPS))
+    assert error == pytest.approx(expected, rel=3 / math.sqrt(2 * GROUPS))
     # of few images each is left out alone, which is exact
     few = slice(0, GROUPS)
     exact = differences[few].std(ddof=1) / math.sqrt(GROUPS)
@@ -42,7 +42,7 @@ def test_the_jackknife_gives_the_standard_error_of_a_mean() -> None:
 
 
 def test_what_a_single_image_decides_is_not_sure() -> None:
-    """Macro F1 of a class of one image jumps with that image; a hundred images tell the same jump surely."""
+    """Macro F1 of a one-image class jumps with that image; with a hundred images the same jump is significant."""
     objective = Objective(metric="macro_f1")
     for rare, sure in ((1, False), (100, True)):
         labels = np.repeat([0, 1, 2], [400, 400, rare])
@@ -55,8 +55,8 @@ def test_what_a_single_image_decides_is_not_sure() -> None:
 @pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy", "auroc", "log_loss"])
 def test_equal_answers_differ_surely_not(metric: str) -> None:
     labels = np.repeat([0, 1, 2], [30, 5, 2])
-    said = np.random.default_rng(0).dirichlet(np.ones(3), len(labels))
-    assert difference_error(Objective(metric=metric), labels, said, said, CLASSES) == 0
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), len(labels))
+    assert difference_error(Objective(metric=metric), labels, probabilities, probabilities, CLASSES) == 0
 
 
 def test_what_one_image_alone_defines_is_never_sure() -> None:
@@ -74,5 +74,5 @@ def test_no_cost_is_nought_and_not_minus_nought() -> None:
 
 def test_a_right_answer_costs_nothing() -> None:
     Objective(metric="cost", costs={"a": {"a": 0.0, "b": 2.0}})
-    with pytest.raises(InputError, match=r"^costs\.a\.a is 3, but a right answer costs nothing"):
+    with pytest.raises(InputError, match=r"^costs\.a\.a is 3, but a correct prediction costs nothing"):
         Objective(metric="cost", costs={"a": {"a": 3.0}})

@@ -11,10 +11,10 @@ from hallmark.judgement import paired
 
 def test_the_interval_is_the_paired_t_interval() -> None:
     a, b = [0.91, 0.93, 0.92, 0.95, 0.9], [0.9, 0.91, 0.92, 0.92, 0.9]
-    found = paired.interval(paired.differences(a, b))
+    interval = paired.interval(paired.differences(a, b))
     wanted = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert found["ci95"] == pytest.approx([wanted.low, wanted.high])
-    assert found["value"] == pytest.approx(np.mean(a) - np.mean(b))
+    assert interval["ci95"] == pytest.approx([wanted.low, wanted.high])
+    assert interval["value"] == pytest.approx(np.mean(a) - np.mean(b))
 
 
 def test_it_covers_the_truth_as_often_as_it_says() -> None:

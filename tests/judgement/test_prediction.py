@@ -1,4 +1,4 @@
-"""Predictions: images in order, in batches of any size, plain and under each perturbation."""
+"""Predictions: images in order, in batches of any size, original and under each perturbation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Means(torch.nn.Module):
-    """The logits of an image are the means of its channels, twofold while training."""
+    """The logits of an image are the means of its channels, doubled in training mode."""
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         assert not torch.is_grad_enabled()

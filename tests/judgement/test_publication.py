@@ -40,7 +40,7 @@ def warn(
     slices: dict[str, Any] | None = None,
     objective: float | None = 0.9,
 ) -> list[str]:
-    """The warnings of a test set without anything to warn of, but for what the arguments change."""
+    """The warnings of a faultless test set with the arguments' changes applied."""
     label = np.array([0, 1] if predicted is None else predicted)
     judged = Judged(label, np.eye(len(classes))[label], np.arange(len(label)), classes)
     rows = {name: row(50) for name in classes} if per_class is None else per_class

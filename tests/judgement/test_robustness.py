@@ -1,4 +1,4 @@
-"""Perturbations: each kind does what its name says, at the strength named, the same for every batch size."""
+"""Perturbations: each kind has its effect at the given strength, independent of batch size."""
 
 from __future__ import annotations
 

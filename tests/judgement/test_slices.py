@@ -1,4 +1,4 @@
-"""Slices: which parts of a test set are worth a figure of their own, and the figure of each part."""
+"""Slices: which parts of a test set get their own figure, and that figure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def images(n: int, **columns: Any) -> pd.DataFrame:
-    """A test set whose images are all alike, but for the columns named."""
+    """A test set of identical images; ``columns`` override the defaults."""
     plain = {"brightness": 0.5, "width": 32, "height": 32, "group": "", "fate": "kept"}
     return pd.DataFrame({name: columns.get(name, value) for name, value in (plain | columns).items()}, index=range(n))
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours are exact, and the query itself does not count."""
+"""Nearest neighbours are exact and exclude the query itself."""
 
 from __future__ import annotations
 

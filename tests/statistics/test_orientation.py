@@ -1,4 +1,4 @@
-"""Each gradient falls to the two nearest orientations, in parts that add up to its length."""
+"""Each gradient is split between the two nearest orientations; the parts sum to its length."""
 
 from __future__ import annotations
 

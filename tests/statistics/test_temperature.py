@@ -1,4 +1,4 @@
-"""The fit of a scale finds the one that the labels were drawn with."""
+"""The fit recovers the scale that the labels were drawn with."""
 
 from __future__ import annotations
 

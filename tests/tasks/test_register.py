@@ -160,7 +160,7 @@ def test_a_refusal_leaves_no_trace_in_the_registry(root: Path) -> None:
     (root / "mlflow.db").unlink()
     report = run(root, seed=1, wrong=70)
     assert (report.decision, report.version, report.model_uri) == ("refused", None, None)
-    assert "not above 0.3333, which a constant answer reaches" in report.reasons[0]
+    assert "not above 0.3333, the score of the best constant prediction" in report.reasons[0]
     assert not (root / "mlflow.db").exists()
     assert registry.receipt_matches(root / "register" / "receipt.json")
 
