@@ -1,13 +1,13 @@
-"""Does a transform keep the label? Each is applied, at its strength, to validation images and judged without it.
+"""Does a transform preserve the label? Each transform is applied to validation images and a judge classifies them.
 
-The judge has seen clean training images only. For each class and for all of them the share of right answers after the
-transform is set in relation to that before it, on the same images: *retained* agreement. Paired, only images judged
-differently carry the uncertainty: with n11 right both times, n10 and n01 right only before or only after, the ratio
-(p11 + p01) / (p11 + p10) has a posterior under Jeffreys' prior, and its interval is told. Over the classes of one
-transform the intervals are widened (Bonferroni), so that many classes do not make a harmless transform look guilty.
+The judge is fitted on clean training images only. *Retained* agreement is its accuracy after the transform divided by
+its accuracy before, on the same images, per class and overall. The comparison is paired: with n11 images correct both
+times, n10 and n01 correct only before or only after, the ratio (p11 + p01) / (p11 + p10) has a posterior under
+Jeffreys' prior, which gives the interval. A Bonferroni correction over the classes keeps many classes from condemning a
+harmless transform.
 
-A transform changes labels where even the upper end of the interval, of all images or of any class, lies below the
-tolerance. Where too few images are judged rightly to begin with, nothing can be told, and the transform stays.
+A transform changes labels if the upper end of the interval, of all images or of any class, is below the tolerance. With
+too few correctly classified images the audit is inconclusive, and the transform stays.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ COLUMNS = {
     "position": "int32",  # of the transform in the policy, groups opened
     "transform": "string",
     "arguments": "string",  # JSON, as applied
-    "strength": "float64",  # 1 as asked for
+    "strength": "float64",  # 1 is the strength in params
     "label": "string",  # "" for all images
     "images": "int32",
-    "right_before": "int32",  # the judge's answer is the label, without the transform
+    "right_before": "int32",  # images the judge classifies correctly without the transform
     "right_after": "int32",
     "retained": "float64",  # right_after / right_before
     "low": "float64",
@@ -84,7 +84,7 @@ def audit(
 def whole(
     policy: list[Transform], *, judge: Judging, images: Images, labels: Labels, rule: Rule, seed: int
 ) -> dict[str, Any] | None:
-    """Agreement retained by the whole policy at its own probabilities; None where the judge is never right."""
+    """Agreement retained by the whole policy at its own probabilities; None if the judge is never right."""
     before = judge(images) == labels
     if not before.any():
         return None
@@ -95,21 +95,21 @@ def whole(
 
 
 def unaudited(transforms: list[Transform], reason: str) -> tuple[list[Verdict], pd.DataFrame]:
-    """The verdicts and measurements where no audit takes place: every transform stays."""
+    """The verdicts and measurements without an audit: every transform stays."""
     return [unjudged(leaf, "not_audited", reason) for leaf in leaves(transforms)], _frame([])
 
 
 def applied(verdicts: Sequence[Verdict], transforms: list[Transform]) -> list[Transform]:
-    """The policy that is left: with its weakened transforms, without the dropped ones."""
+    """The policy after the audit: transforms weakened or dropped as the verdicts say."""
     return replaced(transforms, [verdict.replacement for verdict in verdicts])
 
 
 def retained(
     before: NDArray[np.bool_], after: NDArray[np.bool_], *, level: float, seed: int
 ) -> tuple[float, float, float]:
-    """(ratio, low, high) of right answers after and before on the same images; at least one is right before."""
+    """(ratio, low, high) of the judge's hits after and before on the same images; at least one hit before."""
     both, lost, won = int((before & after).sum()), int((before & ~after).sum()), int((~before & after).sum())
-    assert both + lost > 0, "no image is judged rightly to begin with"
+    assert both + lost > 0, "the judge classifies no untouched image correctly"
     generator = np.random.default_rng(seed)
     share = generator.standard_gamma(np.array([both, lost, won]) + 0.5, size=(DRAWS, 3))
     ratios = (share[:, 0] + share[:, 2]) / (share[:, 0] + share[:, 1])
@@ -120,7 +120,7 @@ def retained(
 
 
 class _Trial:
-    """One transform before the judge, at its strength and, if need be, at weaker ones."""
+    """The audit of one transform, at its strength and, if it changes labels, at weaker ones."""
 
     def __init__(
         self,
@@ -141,29 +141,29 @@ class _Trial:
     def verdict(self) -> Verdict:
         name = self.leaf["name"]
         if catalogue.CATALOGUE[name].colour and self.images.shape[3] == 1:
-            return self._told(None, "left_out", "it changes colours, and the images are grey", [])
-        asked = self._measure(1.0)
-        finding = asked[0]["finding"]
+            return self._verdict(None, "left_out", "it changes colours, and the images are grey", [])
+        rows = self._measure(1.0)
+        finding = rows[0]["finding"]
         if finding == "keeps_label":
-            return self._told(
+            return self._verdict(
                 1.0,
                 "kept",
-                f"the judge is right {verdicts.percent(asked[0])} as often as about untouched images",
-                asked,
+                f"the judge is right {verdicts.percent(rows[0])} as often as on untouched images",
+                rows,
             )
         if finding == "cannot_tell":
-            return self._told(1.0, "cannot_tell", verdicts.doubt(asked[0], self.rule), asked)
-        guilt = verdicts.guilt(asked, self.rule)
+            return self._verdict(1.0, "cannot_tell", verdicts.doubt(rows[0], self.rule), rows)
+        guilt = verdicts.guilt(rows, self.rule)
         for strength in self.rule.weaker if catalogue.has_strength(self.leaf) else ():
             weaker = self._measure(strength)
             if weaker[0]["finding"] == "keeps_label":
                 reason = (
                     f"{guilt}; at {strength:g} of its strength {verdicts.percent(weaker[0])} of the labels are kept"
                 )
-                return self._told(strength, "weakened", reason, asked)
-        return self._told(None, "dropped", guilt, asked)
+                return self._verdict(strength, "weakened", reason, rows)
+        return self._verdict(None, "dropped", guilt, rows)
 
-    def _told(self, strength: float | None, outcome: str, reason: str, rows: list[dict[str, Any]]) -> Verdict:
+    def _verdict(self, strength: float | None, outcome: str, reason: str, rows: list[dict[str, Any]]) -> Verdict:
         replacement = None if strength is None else self.leaf
         if strength not in (None, 1.0):
             assert strength is not None
@@ -182,7 +182,7 @@ class _Trial:
         )
 
     def _measure(self, strength: float) -> list[dict[str, Any]]:
-        """A row for all images, then one per class; the finding of the first is that of the transform."""
+        """A row for all images, then one per class; the first row's finding is the transform's."""
         transform = {**catalogue.scaled(self.leaf, strength), "p": 1.0}
         after = self.judge(_changed([transform], self.images, self.seed, self.position)) == self.labels
         rows = [self._row(transform, strength, ALL, np.ones(len(after), dtype=bool), after, self.rule.confidence)]
@@ -210,7 +210,7 @@ class _Trial:
             seed = derive(self.seed, "augment", "interval", self.position, label)
             ratio, low, high = retained(before, after, level=level, seed=seed)
             if before.sum() >= self.rule.min_images:
-                # of a class the lower end is no charge: with few images it is always low
+                # the lower bound of a class does not count: with few images it is always low
                 harmless = low >= self.rule.tolerance or label != ALL
                 finding = "keeps_label" if harmless else "cannot_tell"
                 finding = "changes_label" if high < self.rule.tolerance else finding

@@ -1,8 +1,8 @@
 """A policy applied to a whole batch at once, on the CPU or a GPU: the same transforms with the same distributions.
 
-albumentations spends most of its time between images. Here the parameters of all images are drawn together, from
-:mod:`hallmark.transforms.draws`, and each transform is one tensor operation on the images it falls to. What has no
-equivalent here is done by albumentations, image by image, on those images alone.
+albumentations spends most of its time between images. This module draws the parameters of all images together, from
+:mod:`hallmark.transforms.draws`, and runs each transform as one tensor operation on the selected images. Transforms
+without an equivalent here run in albumentations, image by image.
 
 >>> policy = build([{"name": "HorizontalFlip", "p": 1.0}], height=2, width=2, channels=1)
 >>> from hallmark.transforms.draws import keys
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from hallmark.transforms.catalogue import Transform
     from hallmark.transforms.tensor_transforms import Apply
 
-SLOTS = 4096  # quantities a transform may draw for an image
-CHUNK = 1 << 20  # values of float32 in work at once: what a core's cache holds
-LARGEST = 48  # pixels a side up to which a CPU gains by batches: OpenCV's own loops win on larger images
+SLOTS = 4096  # random quantities per transform and image
+CHUNK = 1 << 20  # float32 values processed at once: they fit in a core's cache
+LARGEST = 48  # side in pixels up to which batches are faster on a CPU; OpenCV's loops win on larger images
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
-    """``apply`` acts on the images that a draw of probability ``p`` in ``slot`` falls to."""
+    """Runs ``apply`` on each image with probability ``p``, drawn from ``slot``."""
 
     p: float
     slot: int
@@ -56,7 +56,7 @@ class _Step:
 
 
 def _on(images: Tensor, chosen: NDArray[np.int64], draws: Draws, apply: Apply) -> Tensor:
-    """The images with ``apply`` done to some of them, in place."""
+    """Runs ``apply`` on the chosen images, in place."""
     if len(chosen) == len(images):
         return apply(images, draws)
     if len(chosen):
@@ -72,7 +72,7 @@ class Batched:
     def __init__(self, steps: Sequence[_Step], *, height: int, width: int, channels: int) -> None:
         self.shape = (height, width, channels)
         self._steps = list(steps)
-        #: whether every transform is one tensor operation, so that images need not leave a GPU
+        #: whether every transform is a tensor operation, so that images stay on the GPU
         self.whole = all(step.equivalent for step in steps)
 
     def __call__(self, images: Tensor, keys: NDArray[np.uint64]) -> Tensor:
@@ -96,26 +96,26 @@ class Batched:
 def build(
     transforms: list[dict[str, Any]], *, height: int, width: int, channels: int, known_good: bool = False
 ) -> Batched:
-    """As :func:`policy.build`, which raises InputError for the same faults.
+    """The batched form of :func:`policy.build`; raises InputError for the same faults.
 
-    ``known_good`` policies were built before: albumentations is imported only for what has no equivalent here.
+    ``known_good`` skips that check for policies built before: albumentations is then imported only where needed.
     """
     if not known_good:
         policy.build(transforms, height=height, width=width, channels=channels)
     checked = check(transforms, field="policy")
-    made = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
-    return Batched([step for step in made if step], height=height, width=width, channels=channels)
+    steps = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
+    return Batched([step for step in steps if step], height=height, width=width, channels=channels)
 
 
 def executor(transforms: list[dict[str, Any]], *, height: int, width: int, channels: int, device: str) -> str:
-    """``batched`` or ``per_image``: what suits the size and the device's type. It decides what is drawn.
+    """``batched`` or ``per_image``, by image size and device type. The two draw different random numbers.
 
-    On a GPU a batch is worth it where no image has to leave it; on a CPU up to :data:`LARGEST` pixels a side, where at
-    least one transform is done by the batch.
+    On a GPU batches pay off if every transform has a tensor equivalent; on a CPU up to :data:`LARGEST` pixels a side if
+    at least one has.
     """
     checked = check(transforms, field="policy")
-    made = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
-    steps = [step for step in made if step]
+    built = [_step(each, number * SLOTS, height, width, channels) for number, each in enumerate(checked)]
+    steps = [step for step in built if step]
     if device != "cpu":
         return "batched" if all(step.equivalent for step in steps) else "per_image"
     some = any(step.equivalent for step in steps)
@@ -140,13 +140,13 @@ def _step(transform: Transform, slot: int, height: int, width: int, channels: in
 
 
 def _one_of(transform: Transform, slot: int, height: int, width: int, channels: int) -> _Step | None:
-    """One of the members for each image, by their probabilities."""
+    """One member per image, drawn by their probabilities."""
     share = SLOTS // 64
     members = []
     for number, member in enumerate(transform["arguments"]["transforms"]):
-        made = _step({**member, "p": 1.0}, slot + (number + 1) * share, height, width, channels)
-        if made is not None:
-            members.append((member["p"], made))
+        step = _step({**member, "p": 1.0}, slot + (number + 1) * share, height, width, channels)
+        if step is not None:
+            members.append((member["p"], step))
     if not members:
         return None
     bounds = np.cumsum([p for p, _ in members])
@@ -163,13 +163,13 @@ def _one_of(transform: Transform, slot: int, height: int, width: int, channels: 
 
 
 def _per_image(transform: Transform, slot: int, height: int, width: int, channels: int) -> Apply:
-    """albumentations on each image, its generators seeded from the image's key."""
-    made = policy.build([{**transform, "p": 1.0}], height=height, width=width, channels=channels)
+    """albumentations on each image, seeded from the image's key."""
+    augment = policy.build([{**transform, "p": 1.0}], height=height, width=width, channels=channels)
 
     def apply(images: Tensor, draws: Draws) -> Tensor:
         pixels = images.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
         seeds = (draws.bits(slot) >> np.uint64(1)).tolist()
-        done = np.stack([made(image, seed) for image, seed in zip(pixels, seeds, strict=True)])
+        done = np.stack([augment(image, seed) for image, seed in zip(pixels, seeds, strict=True)])
         return torch.from_numpy(done).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
 
     return apply

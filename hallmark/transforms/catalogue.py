@@ -1,11 +1,11 @@
 """The albumentations transforms a policy may name, their arguments, and what strength means for each.
 
-A policy is a list of ``{name, p, arguments}``. Every transform here keeps a uint8 image's meaning as an image, needs no
-other data (masks, boxes, reference images) and runs on one and on three channels, from 8 x 8 pixels on, unless marked
-``colour`` (three channels only). Nothing is looked up by a path or evaluated.
+A policy is a list of ``{name, p, arguments}``. Every transform maps a uint8 image to a uint8 image, needs no other data
+(masks, boxes, reference images) and runs on one and three channels from 8 x 8 pixels on, unless marked ``colour``
+(three channels only). Names are looked up in this table; no dotted path is imported and nothing is evaluated.
 
-Strength: each argument that says how much has a neutral value at which nothing happens; at strength s a value v becomes
-neutral + s * (v - neutral). A transform without such arguments (a flip) has no strength: it happens or it does not.
+Strength: each amount has a neutral value at which it has no effect; at strength s a value v becomes
+neutral + s * (v - neutral). A transform without amounts (a flip) has no strength.
 
 >>> scaled({"name": "Rotate", "p": 0.5, "arguments": {"limit": 20}}, 0.5)
 {'name': 'Rotate', 'p': 0.5, 'arguments': {'limit': 10.0}}
@@ -19,18 +19,18 @@ from typing import Any
 
 Transform = dict[str, Any]
 
-# words in params for OpenCV's constants
+# names in params for OpenCV's constants
 INTERPOLATIONS = {"nearest": 0, "linear": 1, "cubic": 2, "area": 3, "lanczos4": 4}
 BORDERS = {"constant": 0, "replicate": 1, "reflect": 2, "wrap": 3, "reflect_101": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """An argument that says how much. ``default`` (the library's) makes it explicit where a policy leaves it out."""
+    """An argument with a strength. ``default`` (the library's) applies if a policy omits it."""
 
     neutral: float
     default: Any = None
-    pair: bool = False  # must be [low, high]: one number would mean something else to the library
+    pair: bool = False  # must be [low, high]: the library reads a single number differently
     whole: bool = False
     odd: bool = False
     low: float = -math.inf  # what the library accepts
@@ -196,7 +196,7 @@ CATALOGUE: dict[str, Entry] = {
 
 
 def has_strength(transform: Transform) -> bool:
-    """Whether any argument of the (checked) transform says how much."""
+    """Whether the (checked) transform has an amount."""
     return transform["name"] in CATALOGUE and bool(
         set(CATALOGUE[transform["name"]].amounts) & set(transform["arguments"])
     )

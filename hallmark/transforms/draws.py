@@ -1,8 +1,7 @@
-"""Random numbers of many images at once, each a function of (image's key, slot) alone.
+"""Random numbers for many images at once, each a function of (image key, slot) only.
 
-A key stands for (seed, epoch, image); a slot for one quantity of one transform. The numbers are those of SplitMix64
-(Steele, Lea & Flood 2014) taken as a counter-based generator: no state, so that neither the order nor the company in
-which an image is drawn for can change what is drawn.
+A key encodes (seed, epoch, image); a slot is one quantity of one transform. The generator is SplitMix64 (Steele, Lea &
+Flood 2014) used as a counter-based generator: it has no state, so the result does not depend on order or batch.
 
 >>> drawn = Draws(keys(seed=7, rows=np.array([3, 4]), positions=np.array([0, 1])))
 >>> alone = Draws(keys(seed=7, rows=np.array([4]), positions=np.array([1])))
@@ -33,7 +32,7 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def keys(*, seed: int, rows: NDArray[np.int64], positions: NDArray[np.int64]) -> Keys:
-    """uint64 [n]: a key for each image, ``rows``, at its place in the epoch; ``seed`` stands for (seed, epoch)."""
+    """uint64 [n]: a key for each image ``rows`` at its ``positions`` in the epoch; ``seed`` encodes (seed, epoch)."""
     base = np.uint64(seed) + np.uint64(_GAMMA) * rows.astype(np.uint64)
     return _mixed(_mixed(base) + np.uint64(_GAMMA) * positions.astype(np.uint64))
 
@@ -49,7 +48,7 @@ class Draws:
         return len(self.keys)
 
     def at(self, chosen: NDArray[np.int64]) -> Draws:
-        """The draws of some of the images."""
+        """The draws of the chosen images."""
         return Draws(self.keys[chosen])
 
     def bits(self, slot: int) -> NDArray[np.uint64]:
@@ -61,7 +60,7 @@ class Draws:
         return low + (high - low) * ((self.bits(slot) >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
     def integers(self, slot: int, low: ArrayLike, high: ArrayLike) -> NDArray[np.int64]:
-        """int64 [n] in [low, high], both ends included; the ends may differ from image to image."""
+        """int64 [n] in [low, high], both ends included; the bounds may differ per image."""
         low, high = np.asarray(low), np.asarray(high)
         drawn: NDArray[np.int64] = np.floor(self.uniform(slot) * (high - low + 1)).astype(np.int64) + low
         return drawn

@@ -1,8 +1,8 @@
-"""A judge of labels: a classifier of small features, fitted in seconds on clean training images.
+"""The judge of the audit: a classifier on small features, fitted in seconds on clean training images.
 
-It is asked one thing: does an image still look like its label after a transform that the judge has never seen?
-Features are the image at 16 x 16 at most, and histograms of gradient orientation (Dalal & Triggs 2005) that forgive
-small shifts; on them a support vector machine with a radial kernel. Nothing is random: equal input, equal judgement.
+It decides whether an image still looks like its label after a transform. Features are the image at 16 x 16 at most and
+histograms of oriented gradients (Dalal & Triggs 2005), which tolerate small shifts; the classifier is a support vector
+machine with a radial kernel. It is deterministic.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def describe(images: Images) -> Features:
     grey = thumbnails.mean(axis=3)
     pixels = thumbnails.reshape(len(images), -1)
     gradients = _orientations(grey)
-    # both parts count alike: each is scaled to unit mean square over its columns
+    # equal weight for both parts: each is scaled by the root of its number of columns
     parts = [part / np.sqrt(part.shape[1]) for part in (pixels, gradients)]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -71,7 +71,7 @@ def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _orientations(grey: Features) -> Features:
-    """Histograms [n, cells * orientations] of the gradient's direction, weighted by its length, square-rooted."""
+    """Histograms of oriented gradients [n, cells * orientations], weighted by length, normalised, square-rooted."""
     framed = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
     vertical = (framed[:, 2:, 1:-1] - framed[:, :-2, 1:-1]) / 2
     horizontal = (framed[:, 1:-1, 2:] - framed[:, 1:-1, :-2]) / 2

@@ -1,8 +1,8 @@
-"""Pixel operations on a whole batch, each image with parameters of its own: as albumentations with the same ones.
+"""Pixel operations on a batch with parameters per image; they match albumentations with the same parameters.
 
-Images are float32 [n, c, h, w] that hold whole numbers from 0 to 255, before and after, as uint8 images would. All is
-elementwise or an interpolation within an image: an image's result depends on nothing else in the batch, nor on the
-number of threads. Parameters are NumPy arrays on the host, [n, ...].
+Images are float32 [n, c, h, w] with whole numbers from 0 to 255 before and after, like uint8 images. All operations are
+elementwise or interpolate within an image: a result depends neither on the rest of the batch nor on the number of
+threads. Parameters are NumPy arrays on the host, [n, ...].
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ BORDERS["reflect"] = ("reflection", False)
 
 def _columns(values: NDArray[Any], like: Tensor) -> Tensor:
     """[n] or [n, ...] as float32 [n, 1, 1, 1] or [n, ...] beside the images."""
-    made = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(like.device, non_blocking=True)
-    return made.view(-1, 1, 1, 1) if made.ndim == 1 else made
+    columns = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(like.device, non_blocking=True)
+    return columns.view(-1, 1, 1, 1) if columns.ndim == 1 else columns
 
 
 def affine(
     *, height: int, width: int, scale_x: Floats, scale_y: Floats, rotate: Floats, shear_x: Floats, shear_y: Floats,
     shift_x: Floats, shift_y: Floats,
 ) -> Floats:  # fmt: skip
-    """Matrices [n, 2, 3] that map a place (x, y, 1) of the result, in pixels, to its place in the source.
+    """Matrices [n, 2, 3] that map pixel coordinates (x, y, 1) of the result to coordinates in the source.
 
-    Angles in degrees, shifts in pixels; scaled, turned counter-clockwise, sheared and shifted about the centre.
+    Angles in degrees, shifts in pixels: scale, counter-clockwise rotation, shear and shift about the centre.
     """
     turn, slant_x, slant_y = (np.deg2rad(angle) for angle in (rotate, shear_x, shear_y))
     cosine, sine, tangent_x, tangent_y = np.cos(turn), np.sin(turn), np.tan(slant_x), np.tan(slant_y)
@@ -53,7 +53,7 @@ def affine(
 
 
 def warp(images: Tensor, matrices: Floats, *, border: str, fill: float = 0.0) -> Tensor:
-    """The images seen through ``matrices`` (see :func:`affine`), by bilinear interpolation, rounded."""
+    """The images warped by ``matrices`` (see :func:`affine`), with bilinear interpolation, rounded."""
     height, width = images.shape[2:]
     mode, corners = BORDERS[border]
     sides = np.array([width, height], dtype=np.float64)
@@ -78,25 +78,25 @@ def crop(images: Tensor, boxes: Integers) -> Tensor:
     height, width = images.shape[2:]
     sides = np.array([width, height], dtype=np.float64)
     start, size = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
-    places = []
+    grid_axes = []
     for axis, count in ((0, width), (1, height)):
         ratio = size[:, axis, None] / count
-        # between the centres of the box's outer pixels: nothing beside the box is seen
+        # between the centres of the box's outer pixels: nothing outside the box leaks in
         inside = np.clip((np.arange(count) + 0.5) * ratio - 0.5, 0, size[:, axis, None] - 1)
-        places.append((start[:, axis, None] + inside) * 2 / (sides[axis] - 1) - 1)
+        grid_axes.append((start[:, axis, None] + inside) * 2 / (sides[axis] - 1) - 1)
     grid = images.new_empty((len(images), height, width, 2))
-    grid[..., 0] = _columns(places[0], images)[:, None, :]
-    grid[..., 1] = _columns(places[1], images)[:, :, None]
+    grid[..., 0] = _columns(grid_axes[0], images)[:, None, :]
+    grid[..., 1] = _columns(grid_axes[1], images)[:, :, None]
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True).round_()
 
 
 def tone(images: Tensor, contrast: Floats, brightness: Floats) -> Tensor:
-    """images * contrast + brightness (in grey levels), cut to 0..255 and towards 0."""
+    """images * contrast + brightness (in grey levels), clipped to 0..255 and rounded down."""
     return (images * _columns(contrast, images)).add_(_columns(brightness, images)).clamp_(0, 255).floor_()
 
 
 def blur(images: Tensor, sigmas: Floats) -> Tensor:
-    """Gaussian blur with int(3.5 sigma) taps to each side, the borders reflected; at most the image's side less 1."""
+    """Gaussian blur with int(3.5 sigma) taps per side (at most the image's side - 1) and reflected borders."""
     radii = (sigmas * 3.5).astype(np.int64)
     reach = int(radii.max(initial=0))
     if reach == 0:
@@ -117,7 +117,7 @@ def blur(images: Tensor, sigmas: Floats) -> Tensor:
 
 
 def erase(images: Tensor, holes: Integers, fill: float) -> Tensor:
-    """``fill`` within the holes (left, top, right, bottom) [n, k, 4], the last row and column not included."""
+    """``fill`` inside the holes (left, top, right, bottom) [n, k, 4], right and bottom exclusive."""
     height, width = images.shape[2:]
     across, down = np.arange(width), np.arange(height)
     columns = (across >= holes[:, :, 0, None]) & (across < holes[:, :, 2, None])
@@ -130,9 +130,10 @@ def erase(images: Tensor, holes: Integers, fill: float) -> Tensor:
 
 
 def colour(images: Tensor, hue: Floats, saturation: Floats, value: Floats) -> Tensor:
-    """Hue (in units of 2 degrees), saturation and value (of 255) shifted, [n, 3, h, w] in RGB; grey pixels stay grey.
+    """Shifts hue (units of 2 degrees), saturation and value (of 255) of RGB [n, 3, h, w]; grey pixels stay grey.
 
-    As in albumentations, the shifts of saturation and value are cut to whole numbers; all three are rounded between.
+    As in albumentations, the shifts of saturation and value are truncated to whole numbers, and the intermediate hue
+    and saturation are rounded.
     """
     red, green, blue = images.unbind(1)
     most, least = images.amax(1), images.amin(1)

@@ -1,9 +1,8 @@
 """A policy as a function of (image, seed).
 
-albumentations' own generators are made once per Compose and know nothing of epochs or workers. Here all transforms
-share two generators, set anew for each image from its seed: the result depends on (image, seed) alone, not on what was
-transformed before or in which process. NumPy's counter-based Philox takes a seed as its key, without the hashing that
-a new generator costs.
+albumentations creates its generators once per Compose, independent of epochs and workers. Here all transforms share two
+generators that are reseeded for each image: the result depends on (image, seed) only, not on earlier images or the
+process. NumPy's counter-based Philox takes the seed as its key, which avoids the hashing of a new generator.
 
 >>> policy = build([{"name": "Rotate", "p": 1.0, "arguments": {"limit": [90, 90]}}], height=2, width=2, channels=1)
 >>> policy(np.array([[[1], [2]], [[3], [4]]], dtype=np.uint8), seed=0)[:, :, 0].tolist()
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 class Policy:
     """Maps (uint8 image [height, width, channels], seed in [0, 2**63)) to an image of the same shape and type.
 
-    Can be pickled; not to be shared between threads, since the two generators are.
+    Can be pickled. Not thread-safe: calls share the two generators.
     """
 
     def __init__(self, steps: Sequence[Any], *, height: int, width: int, channels: int) -> None:
@@ -67,18 +66,18 @@ class Policy:
 def build(transforms: list[dict[str, Any]], *, height: int, width: int, channels: int) -> Policy:
     """The policy for images of one size; ``transforms`` as in policy.json, ``channels`` 1 or 3.
 
-    On one channel the colour transforms have no meaning and are left out. Raises InputError for a transform or an
-    argument that is not in the catalogue, or a value that albumentations refuses.
+    Colour transforms are left out on one channel. Raises InputError for a transform or argument that is not in the
+    catalogue, or a value that albumentations rejects.
     """
     assert channels in (1, 3), f"{channels} channels; images have 1 or 3"
     checked = check(transforms, field="policy")
-    made = (_step(each, height, width, channels, f"policy[{at}]") for at, each in enumerate(checked))
-    return Policy([step for step in made if step is not None], height=height, width=width, channels=channels)
+    steps = (_step(each, height, width, channels, f"policy[{at}]") for at, each in enumerate(checked))
+    return Policy([step for step in steps if step is not None], height=height, width=width, channels=channels)
 
 
 def _step(transform: Transform, height: int, width: int, channels: int, field: str) -> Any:
-    """One albumentations object, or None where nothing is left of it on one channel."""
-    # the package asks the index for a newer version of itself at import
+    """One albumentations object, or None if it has no effect on one channel."""
+    # the package checks the index for a newer version at import
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 
@@ -107,7 +106,7 @@ def _step(transform: Transform, height: int, width: int, channels: int, field: s
             return getattr(albumentations, name)(**arguments, p=transform["p"])
     except (ValueError, TypeError, UserWarning) as error:
         words_of_it = " ".join(str(error).split("For further information")[0].split())
-        raise InputError(f"{field}: {name} refuses its arguments {arguments}: {words_of_it}") from error
+        raise InputError(f"{field}: {name} rejects its arguments {arguments}: {words_of_it}") from error
 
 
 def _resized(image: Image, shape: tuple[int, int, int]) -> Image:

@@ -1,7 +1,7 @@
-"""How a policy is written: a list of ``{name, p, arguments}``, where ``OneOf`` and ``SomeOf`` hold lists of their own.
+"""The schema of a policy: a list of ``{name, p, arguments}``; the groups ``OneOf`` and ``SomeOf`` hold a nested list.
 
-``{name: OneOf, p, arguments: {transforms: [...]}}`` applies one of its transforms, chosen by their p; ``SomeOf`` with
-``n`` applies so many, in a random order. Groups do not nest. The transforms themselves, without groups, are the leaves.
+``{name: OneOf, p, arguments: {transforms: [...]}}`` applies one of its transforms, drawn by their p; ``SomeOf`` applies
+``n`` of them in random order. Groups do not nest. The leaves are the transforms without the groups.
 
 >>> group = {"name": "OneOf", "p": 1, "arguments": {"transforms": [{"name": "D4", "p": 1}]}}
 >>> leaves(check([group], field="augment.policy"))
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from hallmark.transforms.catalogue import Transform
 
 GROUPS = ("OneOf", "SomeOf")
-LARGEST_GROUP = 62  # transforms, each of which draws its own quantities
+LARGEST_GROUP = 62  # transforms: each has its own range of random slots
 
 
 def check(transforms: Any, *, field: str) -> list[Transform]:
-    """The transforms with every amount made explicit. Raises one InputError that lists all faults of the policy."""
+    """The transforms with every amount explicit. Raises one InputError that lists all faults of the policy."""
     faults: list[str] = []
-    made = _check_list(transforms, field, faults, inside=None)
+    checked = _check_list(transforms, field, faults, inside=None)
     require.refuse([Fault(fault, field=field) for fault in faults], head=f"{field} has ")
-    return made
+    return checked
 
 
 def _check_list(transforms: Any, field: str, faults: list[str], *, inside: str | None) -> list[Transform]:
     if not isinstance(transforms, list | tuple):
         faults.append(f"{field} is {transforms!r}, but must be a list of {{name, p, arguments}}")
         return []
-    made = []
+    valid = []
     for position, transform in enumerate(transforms):
         before = len(faults)
         checked = _check_one(transform, f"{field}[{position}]", faults, inside=inside)
         if len(faults) == before:
-            made.append(checked)
-    return made
+            valid.append(checked)
+    return valid
 
 
 def _check_one(transform: Any, field: str, faults: list[str], *, inside: str | None) -> Transform:
@@ -59,7 +59,7 @@ def _check_one(transform: Any, field: str, faults: list[str], *, inside: str | N
         faults.append(f"{field}.{key} is unknown; a transform has name, p and arguments")
     probability = transform.get("p")
     if not isinstance(probability, int | float) or not _is_number(probability) or not 0 <= probability <= 1:
-        faults.append(f"{field}.p is {probability!r}; give the probability in [0, 1] that {name} is applied with")
+        faults.append(f"{field}.p is {probability!r}; give the probability in [0, 1] of applying {name}")
     if not isinstance(arguments, dict):
         faults.append(f"{field}.arguments is {arguments!r}, but must be a section of keys")
         return {}
@@ -69,19 +69,19 @@ def _check_one(transform: Any, field: str, faults: list[str], *, inside: str | N
         faults.append(f"{field}.name is '{name}'; {_nearest(name, [*CATALOGUE, *GROUPS])}")
         return {}
     entry = CATALOGUE[name]
-    known = [*entry.amounts, *entry.others]
+    names = [*entry.amounts, *entry.others]
     for key in arguments:
-        if key not in known:
-            faults.append(f"{field}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
-    made: dict[str, Any] = {
+        if key not in names:
+            faults.append(f"{field}.arguments.{key} is not an argument of {name}; {_nearest(str(key), names)}")
+    explicit: dict[str, Any] = {
         key: amount.default
         for key, amount in entry.amounts.items()
         if key not in arguments and amount.default is not None
     }
     for key, value in arguments.items():
         _check_value(key, value, entry, f"{field}.arguments.{key}", faults)
-        made[key] = list(value) if isinstance(value, tuple) else value
-    return {"name": name, "p": probability, "arguments": dict(sorted(made.items()))}
+        explicit[key] = list(value) if isinstance(value, tuple) else value
+    return {"name": name, "p": probability, "arguments": dict(sorted(explicit.items()))}
 
 
 def _check_group(
@@ -90,23 +90,23 @@ def _check_group(
     if inside:
         faults.append(f"{field}: {name} inside {inside}; groups do not nest")
         return {}
-    known = ("transforms",) if name == "OneOf" else ("n", "transforms")
+    names = ("transforms",) if name == "OneOf" else ("n", "transforms")
     for key in arguments:
-        if key not in known:
-            faults.append(f"{field}.arguments.{key} is not an argument of {name}; {_nearest(str(key), known)}")
+        if key not in names:
+            faults.append(f"{field}.arguments.{key} is not an argument of {name}; {_nearest(str(key), names)}")
     members = _check_list(arguments.get("transforms"), f"{field}.arguments.transforms", faults, inside=name)
-    made: dict[str, Any] = {"transforms": members}
+    explicit: dict[str, Any] = {"transforms": members}
     if len(members) > LARGEST_GROUP:
         faults.append(f"{field}.arguments.transforms holds {len(members)} transforms; give {LARGEST_GROUP} or fewer")
     if name == "OneOf" and members and not any(member.get("p", 1.0) for member in members):
-        faults.append(f"{field}.arguments.transforms: each has p 0, so none can be drawn; raise p of one")
+        faults.append(f"{field}.arguments.transforms: every p is 0, so none can be drawn; raise at least one")
     if name == "SomeOf":
-        made["n"] = arguments.get("n")
-        if not isinstance(made["n"], int) or isinstance(made["n"], bool) or made["n"] < 1:
+        explicit["n"] = arguments.get("n")
+        if not isinstance(explicit["n"], int) or isinstance(explicit["n"], bool) or explicit["n"] < 1:
             faults.append(
-                f"{field}.arguments.n is {made['n']!r}; give how many of the transforms are applied, 1 or more"
+                f"{field}.arguments.n is {explicit['n']!r}; give the number of transforms to apply, 1 or more"
             )
-    return {"name": name, "p": probability, "arguments": dict(sorted(made.items()))}
+    return {"name": name, "p": probability, "arguments": dict(sorted(explicit.items()))}
 
 
 def _check_value(key: str, value: Any, entry: Entry, field: str, faults: list[str]) -> None:
@@ -130,36 +130,36 @@ def _check_value(key: str, value: Any, entry: Entry, field: str, faults: list[st
 
 
 def leaves(transforms: list[Transform]) -> list[Transform]:
-    """The transforms with those inside of groups, in order, without the groups."""
-    found: list[Transform] = []
+    """All transforms in order, with groups flattened."""
+    flat: list[Transform] = []
     for transform in transforms:
-        found.extend(transform["arguments"]["transforms"] if transform["name"] in GROUPS else [transform])
-    return found
+        flat.extend(transform["arguments"]["transforms"] if transform["name"] in GROUPS else [transform])
+    return flat
 
 
 def replaced(transforms: list[Transform], leaf_replacements: list[Transform | None]) -> list[Transform]:
-    """The policy with its leaves replaced in order; None drops one, and a group left empty goes with its last leaf."""
+    """The policy with its leaves replaced in order; None drops a leaf, and an empty group is dropped too."""
     remaining = iter(leaf_replacements)
-    made: list[Transform] = []
+    result: list[Transform] = []
     for transform in transforms:
         if transform["name"] not in GROUPS:
             leaf = next(remaining)
-            made.extend([leaf] if leaf else [])
+            result.extend([leaf] if leaf else [])
             continue
         members = [leaf for leaf in (next(remaining) for _ in transform["arguments"]["transforms"]) if leaf]
         if members:
             arguments = {**transform["arguments"], "transforms": members}
             if "n" in arguments:
                 arguments["n"] = min(arguments["n"], len(members))
-            made.append({**transform, "arguments": arguments})
+            result.append({**transform, "arguments": arguments})
     assert next(remaining, "none left") == "none left", "more replacements than leaves"
-    return made
+    return result
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
+def _nearest(word: str, words: list[str] | tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(words) or 'none'}"

@@ -1,19 +1,19 @@
-"""Policies by name. ``augment.policy: standard`` takes one whole; a list in its place is a policy of one's own.
+"""Policies by name. ``augment.policy`` is the name of a preset or a custom list of transforms.
 
 ===========  =======================================================================================================
 none         no augmentation
-light        the textbook's rotation, flip and scale; costs next to nothing, right for tiny images and small networks
-standard     light with shifts, light changes, slight blur and small occlusions: the default
-strong       standard, wider, with crops, distortion and noise; for long training of large networks
+light        rotation, flip and scale; almost free, suits tiny images and small networks
+standard     light plus shifts, brightness changes, slight blur and small occlusions: the default
+strong       standard with wider ranges, crops, distortion and noise; for long training of large networks
 trivial      one transform per image at a random strength (TrivialAugment, Müller & Hutter 2021)
 random       two of the same list per image (RandAugment, Cubuk et al. 2020)
-documents    scans: slight skew and perspective, paper light, ink thickness, compression; no flips
-medical      orientation is free, intensities only slightly changed, soft deformation; no colour shifts
-satellite    seen from above: all eight symmetries, light, haze-like contrast, colour
-natural      photographs: crops, mirror, colour, blur, erasing (the recipe of ImageNet training)
+documents    scans: slight skew and perspective, illumination, ink thickness, compression; no flips
+medical      any orientation, slight intensity changes, soft deformation; no colour shifts
+satellite    seen from above: all eight symmetries, brightness, haze-like contrast, colour
+natural      photographs: crops, mirror, colour, blur, erasing (the usual ImageNet recipe)
 ===========  =======================================================================================================
 
-The audit of the stage augment drops from any of them what changes labels on the data at hand.
+The audit of the stage augment drops transforms that change labels on the data set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The preview sheet: each transform at three strengths on the user's own images, as one PNG.
 
-Small images are enlarged without smoothing, so that what the network sees is what the sheet shows. The same verdicts
-and images give the same bytes: no time, no metadata, Pillow's own font.
+Small images are enlarged without smoothing, so the sheet shows the pixels that the network gets. Equal verdicts and
+images give equal bytes: no time, no metadata, Pillow's built-in font.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ COLOURS = {
 
 
 def sheet(verdicts: Sequence[Verdict], policy: list[Transform], images: Images, *, seed: int) -> bytes:
-    """PNG bytes: a row for each verdict, the images untouched and at :data:`STRENGTHS`; last, draws of the policy.
+    """PNG bytes: a row per verdict with the images untouched and at :data:`STRENGTHS`; the last row draws the policy.
 
-    ``images`` uint8 [n, height, width, channels], n >= 1; ``policy`` is what remained after the audit.
+    ``images`` uint8 [n, height, width, channels], n >= 1; ``policy`` is the policy after the audit.
     """
-    shown = [verdict for verdict in verdicts if verdict.outcome != "left_out"]
+    rows = [verdict for verdict in verdicts if verdict.outcome != "left_out"]
     group = max(150, len(images) * (TILE + GAP) + MARGIN)
     width = 2 * MARGIN + LABELS + 4 * group
-    height = 2 * MARGIN + HEAD + (len(shown) + 1) * (TILE + MARGIN)
+    height = 2 * MARGIN + HEAD + (len(rows) + 1) * (TILE + MARGIN)
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
     left = MARGIN + LABELS
     heads = ("untouched", "half the strength", "as asked for", "half as strong again")
     for column, words in enumerate(heads):
         draw.text((left + column * group, MARGIN + 6), words, fill=FAINT, font=_font(13))
-    for row, verdict in enumerate(shown):
+    for row, verdict in enumerate(rows):
         top = MARGIN + HEAD + row * (TILE + MARGIN)
         _label(draw, top, verdict.transform["name"], _arguments(verdict.transform), verdict.outcome)
         _paste(canvas, images, left, top)
@@ -64,7 +64,7 @@ def sheet(verdicts: Sequence[Verdict], policy: list[Transform], images: Images, 
             transform = {**catalogue.scaled(verdict.transform, strength), "p": 1.0}
             column = 1 + STRENGTHS.index(strength)
             _paste(canvas, _transformed([transform], images, seed), left + column * group, top)
-    top = MARGIN + HEAD + len(shown) * (TILE + MARGIN)
+    top = MARGIN + HEAD + len(rows) * (TILE + MARGIN)
     _label(draw, top, "the policy", "as training uses it, three draws", "")
     _paste(canvas, images, left, top)
     for draws in range(3):

@@ -1,4 +1,4 @@
-"""Which images the audit and the preview look at, and their pixels in one common shape."""
+"""The sample of images for the audit and the preview, and their pixels in one common shape."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, int, int]  # height, width, channels
 
-SIZED = 64  # images whose size decides the common shape
-BATCH = 64  # encoded images held at once
+SIZED = 64  # images that determine the common shape
+BATCH = 64  # encoded images in memory at once
 
 
 def chosen(rows: pd.DataFrame, *, limit: int, seed: int) -> pd.DataFrame:
-    """At most ``limit`` rows (columns ``path``, ``label``), the classes in turn; the first rows show every class.
+    """At most ``limit`` rows (columns ``path``, ``label``), alternating between the classes.
 
-    Within a class the order follows from (seed, path) alone, so that an added image changes few others.
+    Within a class the order depends on (seed, path) only, so adding an image changes few others.
     """
     key = derive(seed, "augment", "sample").to_bytes(8, "big")
     ranks = [hashlib.blake2b(str(path).encode(), digest_size=8, key=key).hexdigest() for path in rows["path"]]
@@ -43,7 +43,7 @@ def chosen(rows: pd.DataFrame, *, limit: int, seed: int) -> pd.DataFrame:
 def common_shape(reader: Reader, rows: pd.DataFrame, *, limit: int) -> Shape:
     """The median height and width of the first rows (columns ``shard``, ``row``), the longer side at most ``limit``.
 
-    One channel where all of them are grey, else three.
+    One channel if all of them are grey, else three.
     """
     places = list(zip(rows["shard"], rows["row"], strict=True))[:SIZED]
     shapes = np.array([decode(data, bits=reader.bits).pixels.shape for data in reader.rows(places)])
@@ -53,9 +53,9 @@ def common_shape(reader: Reader, rows: pd.DataFrame, *, limit: int) -> Shape:
 
 
 def pixels(reader: Reader, rows: pd.DataFrame, shape: Shape) -> NDArray[np.uint8]:
-    """Pixels uint8 [n, height, width, channels] of the rows (columns ``shard``, ``row``), in their order."""
+    """Pixels uint8 [n, height, width, channels] of the rows (columns ``shard``, ``row``), in order."""
     out = np.empty((len(rows), *shape), dtype=np.uint8)
-    # in the order of storage every byte is read once
+    # storage order reads every byte once
     order = sorted(
         (int(shard), int(row), at) for at, (shard, row) in enumerate(zip(rows["shard"], rows["row"], strict=True))
     )
@@ -72,6 +72,6 @@ def pixels(reader: Reader, rows: pd.DataFrame, shape: Shape) -> NDArray[np.uint8
 def labelled(
     reader: Reader, rows: pd.DataFrame, shape: Shape, names: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """:func:`pixels` of the rows, and their classes int64 [n] as positions of their ``label`` in ``names``."""
+    """:func:`pixels` of the rows, and their classes int64 [n]: indices of ``label`` in ``names``."""
     labels = np.array([names.index(label) for label in rows["label"]], dtype=np.int64)
     return pixels(reader, rows, shape), labels

@@ -1,6 +1,6 @@
-"""One transform each on a batch of tensors: what to draw, and what to do with it.
+"""Tensor versions of single transforms: the random draws and the kernel call of each.
 
-Each function of :data:`MAKERS` gives None where its arguments have no equivalent here.
+Each function of :data:`MAKERS` returns None if its arguments have no equivalent here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Apply = Callable[[Tensor, Draws], Tensor]
 
-ATTEMPTS = 10  # at a crop that fits, as albumentations makes
+ATTEMPTS = 10  # to draw a crop that fits, as in albumentations
 
 Arguments = dict[str, Any]
 
@@ -32,13 +32,13 @@ def _pair(value: Any) -> tuple[float, float]:
 
 
 def _level(value: Any) -> float | None:
-    """A fill that is one grey level for all channels; None for others."""
+    """A fill with one grey level for all channels, else None."""
     plain = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 255
     return float(value) if plain else None
 
 
 def _warped(arguments: Arguments) -> tuple[str, float] | None:
-    """Border and fill of a warp; None where it is not bilinear, or wraps around."""
+    """Border and fill of a warp; None if it is not bilinear or wraps around."""
     fill = _level(arguments.get("fill", 0))
     border = arguments.get("border_mode", "constant")
     if arguments.get("interpolation", "linear") != "linear" or border not in kernels.BORDERS or fill is None:
@@ -110,24 +110,24 @@ def _resized_crop(arguments: Arguments, slot: int, height: int, width: int) -> A
     if arguments.get("interpolation", "linear") != "linear" or min(height, width) < 2:
         return None
     scale, ratio = arguments["scale"], arguments["ratio"]
-    # where no attempt fits: the largest centred box whose shape is within the ratio
+    # the fallback if no attempt fits: the largest centred box within the ratio
     shape = width / height
     last_width = min(width, round(height * ratio[1])) if shape > ratio[1] else width
     last_height = min(height, round(width / ratio[0])) if shape < ratio[0] else height
 
     def apply(images: Tensor, draws: Draws) -> Tensor:
         wide, high = np.full(len(draws), last_width), np.full(len(draws), last_height)
-        found = np.zeros(len(draws), dtype=bool)
+        fitted = np.zeros(len(draws), dtype=bool)
         for attempt in range(ATTEMPTS):
             area = draws.uniform(slot + 2 * attempt, scale[0], scale[1]) * (height * width)
             shape = np.exp(draws.uniform(slot + 2 * attempt + 1, np.log(ratio[0]), np.log(ratio[1])))
             across, down = np.rint(np.sqrt(area * shape)), np.rint(np.sqrt(area / shape))
-            fits = ~found & (across > 0) & (across <= width) & (down > 0) & (down <= height)
+            fits = ~fitted & (across > 0) & (across <= width) & (down > 0) & (down <= height)
             wide, high = np.where(fits, across, wide), np.where(fits, down, high)
-            found |= fits
+            fitted |= fits
         after = slot + 2 * ATTEMPTS
-        left = np.where(found, np.floor(draws.uniform(after) * (width - wide + 1)), (width - wide) // 2)
-        top = np.where(found, np.floor(draws.uniform(after + 1) * (height - high + 1)), (height - high) // 2)
+        left = np.where(fitted, np.floor(draws.uniform(after) * (width - wide + 1)), (width - wide) // 2)
+        top = np.where(fitted, np.floor(draws.uniform(after + 1) * (height - high + 1)), (height - high) // 2)
         return kernels.crop(images, np.stack([left, top, wide, high], 1).astype(np.int64))
 
     return apply

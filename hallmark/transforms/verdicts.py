@@ -1,4 +1,4 @@
-"""What becomes of a transform that was audited, and the reasons in words."""
+"""Verdicts of the audit on each transform, and their reasons in words."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hallmark.transforms.catalogue import Transform
 
-ALL = ""  # the class of the row that counts all images
+ALL = ""  # the label of the row over all images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """When a transform is held to change labels."""
+    """When a transform counts as changing labels."""
 
-    tolerance: float  # retained agreement that is still well
-    confidence: float  # of the intervals, over all classes of a transform together
-    min_images: int  # rightly judged images below which a class tells nothing
-    weaker: tuple[float, ...]  # strengths tried instead, strongest first
+    tolerance: float  # least retained agreement
+    confidence: float  # of the intervals, jointly over the classes of a transform
+    min_images: int  # correctly classified images that a verdict needs
+    weaker: tuple[float, ...]  # strengths to try instead, strongest first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What becomes of one transform.
+    """The audit's decision on one transform.
 
     ``outcome`` is kept, weakened, dropped, cannot_tell, left_out, warned or not_audited.
     """
 
     transform: Transform
-    replacement: Transform | None  # None where it is dropped
+    replacement: Transform | None  # None if dropped
     outcome: str
     reason: str
-    strength: float | None  # the one in the policy, None where dropped
+    strength: float | None  # in the resulting policy, None if dropped
     retained: float | None
     interval: tuple[float, float] | None
-    classes: tuple[dict[str, Any], ...]  # per class at the strength asked for, the worst first
+    classes: tuple[dict[str, Any], ...]  # per class at full strength, worst first
 
     def summary(self, most_classes: int) -> dict[str, Any]:
         """The verdict as plain values, with the worst ``most_classes`` classes."""
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def unjudged(leaf: Transform, outcome: str, reason: str) -> Verdict:
-    """The verdict on a transform that no judge saw: it stays."""
+    """The verdict on a transform without an audit: it stays."""
     return Verdict(
         transform=leaf,
         replacement=leaf,
@@ -66,7 +66,7 @@ def unjudged(leaf: Transform, outcome: str, reason: str) -> Verdict:
 
 
 def warned(verdict: Verdict) -> Verdict:
-    """The verdict where the audit may only warn: what would be weakened or dropped stays as it was asked for."""
+    """The verdict if the audit only warns: a transform that would be weakened or dropped stays unchanged."""
     if verdict.outcome not in ("weakened", "dropped"):
         return verdict
     return replace(verdict, replacement=verdict.transform, outcome="warned", strength=1.0)
@@ -78,21 +78,21 @@ def percent(row: dict[str, Any]) -> str:
 
 
 def guilt(rows: list[dict[str, Any]], rule: Rule) -> str:
-    """Why a transform is held to change labels; the first row is that of all images."""
+    """Why a transform counts as changing labels; the first row covers all images."""
     guilty = [row for row in rows if row["retained"] is not None and row["high"] < rule.tolerance]
     classes = sorted((row for row in guilty if row["label"] != ALL), key=lambda row: (row["retained"], row["label"]))
-    words = f"of the labels {percent(rows[0])} are kept"
+    words = f"{percent(rows[0])} of the labels are kept"
     if classes:
         named = ", ".join(f"{row['label']} {percent(row)}" for row in classes[:3])
-        words += f"; of the classes worst: {named}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
-    return f"it changes labels: {words}, where {100 * rule.tolerance:.0f} % is asked"
+        words += f"; worst classes: {named}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
+    return f"it changes labels: {words}; the tolerance is {100 * rule.tolerance:.0f} %"
 
 
 def doubt(row: dict[str, Any], rule: Rule) -> str:
-    """Why nothing can be told of a transform."""
+    """Why the audit of a transform is inconclusive."""
     if row["right_before"] < rule.min_images:
         return (
-            f"the judge is right about {row['right_before']} of {row['images']} untouched images, "
-            f"and {rule.min_images} are needed"
+            f"the judge is right on {row['right_before']} of {row['images']} untouched images; "
+            f"{rule.min_images} are needed"
         )
-    return f"{percent(row)} of the labels are kept, which reaches across the {100 * rule.tolerance:.0f} % asked"
+    return f"{percent(row)} of the labels are kept; the interval includes the {100 * rule.tolerance:.0f} % tolerance"

@@ -1,4 +1,4 @@
-"""The audit drops what changes labels, keeps what does not, and says where it cannot tell."""
+"""The audit drops transforms that change labels, keeps the others, and reports inconclusive cases."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_flips_of_digits_are_dropped_and_small_changes_kept(judge: Judge, digits
 def test_a_policy_left_after_the_audit_keeps_the_labels(judge: Judge, digits: Digits) -> None:
     images, labels = digits.val, digits.val_labels
     bad = resolve([{"name": "VerticalFlip", "p": 1.0}], field="x")
-    kept = resolve([step("Affine", rotate=[-8, 8])], field="x")
-    told = [whole(each, judge=judge, images=images, labels=labels, rule=RULE, seed=0) for each in (bad, kept)]
-    assert told[0] is not None
-    assert told[0]["value"] < 0.6
-    assert told[1] is not None
-    assert told[1]["value"] > 0.95
+    good = resolve([step("Affine", rotate=[-8, 8])], field="x")
+    results = [whole(each, judge=judge, images=images, labels=labels, rule=RULE, seed=0) for each in (bad, good)]
+    assert results[0] is not None
+    assert results[0]["value"] < 0.6
+    assert results[1] is not None
+    assert results[1]["value"] > 0.95
 
 
 def test_too_strong_a_rotation_is_weakened(judge: Judge, digits: Digits) -> None:
@@ -93,7 +93,7 @@ def test_members_of_groups_are_judged_one_by_one(judge: Judge, digits: Digits) -
 def test_few_images_do_not_condemn(judge: Judge, digits: Digits) -> None:
     verdicts, _, left = audited([step("VerticalFlip")], judge, digits, limit=12)
     assert verdicts["VerticalFlip"].outcome == "cannot_tell"
-    assert "and 20 are needed" in verdicts["VerticalFlip"].reason
+    assert "; 20 are needed" in verdicts["VerticalFlip"].reason
     assert left == [step("VerticalFlip")]
     verdicts, table, left = audited([step("VerticalFlip")], judge, digits, limit=0)
     assert verdicts["VerticalFlip"].reason == "there are no validation images to judge"
@@ -104,10 +104,10 @@ def test_few_images_do_not_condemn(judge: Judge, digits: Digits) -> None:
 def test_warn_and_off_keep_the_policy(judge: Judge, digits: Digits) -> None:
     transforms = resolve([step("VerticalFlip"), step("NoOp")], field="x")
     verdicts, _, _ = audited(transforms, judge, digits)
-    kept = [warned(verdict) for verdict in verdicts.values()]
-    assert [verdict.outcome for verdict in kept] == ["warned", "kept"]
-    assert "it changes labels" in kept[0].reason
-    assert applied(kept, transforms) == transforms
+    warnings = [warned(verdict) for verdict in verdicts.values()]
+    assert [verdict.outcome for verdict in warnings] == ["warned", "kept"]
+    assert "it changes labels" in warnings[0].reason
+    assert applied(warnings, transforms) == transforms
     silent, table = unaudited(transforms, "off")
     assert applied(silent, transforms) == transforms
     assert len(table) == 0
@@ -120,8 +120,8 @@ def test_a_class_that_alone_is_changed_is_enough() -> None:
     images[80:, ::2] = 255
     labels = np.repeat(np.arange(3), 40)
 
-    def judging(given: Any) -> Any:
-        mean, spread = given.mean(axis=(1, 2, 3)), given.std(axis=(1, 2, 3))
+    def judging(pixels: Any) -> Any:
+        mean, spread = pixels.mean(axis=(1, 2, 3)), pixels.std(axis=(1, 2, 3))
         return np.where(spread > 50, 2, (mean > 127).astype(np.int64))
 
     transforms = resolve([step("InvertImg")], field="x")

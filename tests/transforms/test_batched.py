@@ -1,4 +1,4 @@
-"""The batched executor does what albumentations does: the same pixels for the same draws, draws of the same law."""
+"""The batched executor matches albumentations: equal pixels for equal draws, draws with equal distributions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pixels(images: torch.Tensor) -> NDArray[np.int64]:
     return images.permute(0, 2, 3, 1).numpy().astype(np.int64)
 
 
-def made(count: int, seed: int = 0) -> NDArray[np.uint64]:
+def image_keys(count: int, seed: int = 0) -> NDArray[np.uint64]:
     return keys(seed=seed, rows=np.arange(count), positions=np.arange(count))
 
 
@@ -88,7 +88,7 @@ def drawn_here(
     ready = build([{**transform, "p": 1.0}], height=height, width=width, channels=channels)
     assert ready.whole
     monkeypatch.setattr(batched, "CHUNK", 10**9)
-    ready(torch.from_numpy(np.repeat(image[None], count, axis=0)), made(count, seed=5))
+    ready(torch.from_numpy(np.repeat(image[None], count, axis=0)), image_keys(count, seed=5))
     assert len(seen) == 1
     return list(seen[0])
 
@@ -105,14 +105,14 @@ def same_law(ours: NDArray[Any], theirs: NDArray[Any], what: str) -> None:
 
 
 def test_draws_are_uniform_and_independent_of_each_other_and_of_company() -> None:
-    draws = Draws(made(20_000))
+    draws = Draws(image_keys(20_000))
     first, second = draws.uniform(0), draws.uniform(1)
     assert kstest(first, "uniform").pvalue > SURE
     assert kstest(second, "uniform").pvalue > SURE
     # standard error of a correlation of 20 000 pairs: 0.007
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.035
     assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.035
-    part = Draws(made(20_000)[100:110])
+    part = Draws(image_keys(20_000)[100:110])
     assert np.array_equal(part.uniform(1), second[100:110])
     counts = np.bincount(draws.integers(2, 3, 7), minlength=8)
     assert counts[:3].sum() == 0
@@ -213,11 +213,11 @@ def test_colour_gives_albumentations_pixels() -> None:
 def test_boxes_and_flips_give_albumentations_pixels(name: str) -> None:
     shape = (30, 22, 3)
     image = photos(1, *shape)[0]
-    given: dict[str, dict[str, Any]] = {
+    arguments_of: dict[str, dict[str, Any]] = {
         "CoarseDropout": {"num_holes_range": [1, 4], "fill": 70},
         "Erasing": {"scale": [0.05, 0.3]},
     }
-    arguments = given.get(name, {})
+    arguments = arguments_of.get(name, {})
     step = albumentations_of({"name": name, "p": 1.0, "arguments": arguments}, shape)
     for _ in range(20):
         theirs = step(image=image)["image"].astype(int)
@@ -228,7 +228,7 @@ def test_boxes_and_flips_give_albumentations_pixels(name: str) -> None:
             ours = kernels.erase(planes(image[None]), step.params["holes"][None].astype(int), arguments.get("fill", 0))
         else:
             ready = build([{"name": name, "p": 1.0}], height=30, width=22, channels=3)
-            ours = ready(torch.from_numpy(image[None]), made(1)).permute(0, 3, 1, 2)
+            ours = ready(torch.from_numpy(image[None]), image_keys(1)).permute(0, 3, 1, 2)
         difference = np.abs(pixels(ours)[0] - theirs)
         # OpenCV enlarges uint8 with weights of 11 bits
         assert difference.max() <= (2 if name == "RandomResizedCrop" else 0)
@@ -310,7 +310,7 @@ def test_boxes_are_drawn_alike(monkeypatch: pytest.MonkeyPatch, kernel: str, tra
 
 @pytest.mark.parametrize("preset", ["standard", "strong", "trivial"])
 def test_a_whole_policy_changes_images_alike(preset: str) -> None:
-    """Per image: its mean, spread, where its weight lies, and how far it moved from the original."""
+    """Per image: mean, spread, horizontal centre of mass, and distance from the original."""
     shape, count = (16, 16, 3), 1500
     image = photos(1, *shape, seed=3)[0]
     transforms = resolve(preset, field="x")
@@ -318,12 +318,12 @@ def test_a_whole_policy_changes_images_alike(preset: str) -> None:
     ready = build(transforms, height=16, width=16, channels=3)
     theirs = np.stack([one(image, seed) for seed in range(count)]).astype(float)
     stack = torch.from_numpy(np.repeat(image[None], count, axis=0))
-    ours = ready(stack, made(count)).numpy().astype(float)
+    ours = ready(stack, image_keys(count)).numpy().astype(float)
     assert torch.equal(stack[0], torch.from_numpy(image)), "the images given must not be changed"
     untouched = [(each == image).all(axis=(1, 2, 3)).mean() for each in (ours, theirs)]
     assert abs(untouched[0] - untouched[1]) < 0.05
 
-    def told(images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def statistics(images: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         axes, across = (1, 2, 3), np.arange(16)[None, None, :, None]
         return {
             "mean": images.mean(axis=axes),
@@ -332,8 +332,8 @@ def test_a_whole_policy_changes_images_alike(preset: str) -> None:
             "change": np.abs(images - image).mean(axis=axes).round(),
         }
 
-    others = told(theirs)
-    for name, values in told(ours).items():
+    others = statistics(theirs)
+    for name, values in statistics(ours).items():
         # 0.07 at a p-value of 1e-3 for continuous laws
         assert ks_2samp(values.round(1), others[name].round(1)).statistic < 0.08, name
 
@@ -343,18 +343,18 @@ def test_a_whole_policy_changes_images_alike(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_an_image_depends_on_its_key_alone(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not on the batch around it, the size of the chunks, or the number of threads."""
+    """A result does not depend on the rest of the batch, the chunk size, or the number of threads."""
     for shape in ((12, 12, 1), (20, 14, 3)):
         images = torch.from_numpy(photos(37, *shape))
         ready = build(resolve(preset, field="x"), height=shape[0], width=shape[1], channels=shape[2])
-        whole = ready(images, made(37))
+        whole = ready(images, image_keys(37))
         assert whole.dtype == torch.uint8
         order = np.random.default_rng(0).permutation(37)
-        shuffled = ready(images[torch.from_numpy(order)], made(37)[order])
+        shuffled = ready(images[torch.from_numpy(order)], image_keys(37)[order])
         assert torch.equal(shuffled, whole[torch.from_numpy(order)])
         monkeypatch.setattr(batched, "CHUNK", 5 * shape[0] * shape[1] * shape[2])
         torch.set_num_threads(3)
-        assert torch.equal(ready(images, made(37)), whole)
+        assert torch.equal(ready(images, image_keys(37)), whole)
         monkeypatch.undo()
         torch.set_num_threads(1)
 
@@ -363,7 +363,7 @@ def test_probability_is_kept_and_chances_are_independent() -> None:
     flips = [{"name": "HorizontalFlip", "p": 0.3}, {"name": "VerticalFlip", "p": 0.3}]
     ready = build(flips, height=2, width=2, channels=1)
     images = torch.tensor([[[[1], [2]], [[3], [4]]]], dtype=torch.uint8).repeat(4000, 1, 1, 1)
-    out = ready(images, made(4000))
+    out = ready(images, image_keys(4000))
     horizontal, vertical = (out[:, 0, 0, 0] % 2 == 0).numpy(), (out[:, 0, 0, 0] > 2).numpy()
     for share, expected in ((horizontal.mean(), 0.3), (vertical.mean(), 0.3), ((horizontal & vertical).mean(), 0.09)):
         assert abs(share - expected) < 0.04  # 5 standard errors
@@ -371,7 +371,7 @@ def test_probability_is_kept_and_chances_are_independent() -> None:
 
 def test_the_executor_follows_size_device_and_transforms() -> None:
     shape = {"height": 28, "width": 28, "channels": 1}
-    standard, strong = resolve("standard", field="x"), resolve("strong", where="x")
+    standard, strong = resolve("standard", field="x"), resolve("strong", field="x")
     assert executor(standard, **shape, device="cpu") == "batched"
     assert executor(standard, **{**shape, "width": 224}, device="cpu") == "per_image"
     assert executor(standard, **{**shape, "width": 224}, device="cuda") == "batched"
@@ -384,5 +384,5 @@ def test_the_executor_follows_size_device_and_transforms() -> None:
 
 
 def test_faults_of_a_policy_are_told_as_by_the_other_executor() -> None:
-    with pytest.raises(InputError, match="Equalize refuses its arguments"):
+    with pytest.raises(InputError, match="Equalize rejects its arguments"):
         build([{"name": "Equalize", "p": 1.0, "arguments": {"mode": "gimp"}}], height=8, width=8, channels=1)

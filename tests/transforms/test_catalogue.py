@@ -1,4 +1,4 @@
-"""The catalogue says what albumentations says, every transform in it runs, and wrong policies are told by place."""
+"""The catalogue matches albumentations, every transform in it runs, and errors name the faulty policy entry."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_arguments_are_those_of_the_library(name: str) -> None:
 @pytest.mark.parametrize("name", list(CATALOGUE))
 def test_every_transform_runs_at_every_strength_on_small_grey_and_colour_images(name: str) -> None:
     generator = np.random.default_rng(0)
-    made = check([step(name, **GIVEN.get(name, {}))], field="policy")[0]
+    checked = check([step(name, **GIVEN.get(name, {}))], field="policy")[0]
     for height, width, channels in ((8, 8, 1), (8, 8, 3), (24, 31, 1), (24, 31, 3)):
         image = generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
         before = image.copy()
         for strength in (0.25, 0.5, 1.0, 1.5):
-            policy = build([scaled(made, strength)], height=height, width=width, channels=channels)
+            policy = build([scaled(checked, strength)], height=height, width=width, channels=channels)
             for seed in range(4):
                 out = policy(image, seed)
                 assert out.shape == image.shape
@@ -79,7 +79,7 @@ def test_colour_is_left_out_on_one_channel(name: str) -> None:
         ("Rotate", "policy[0] is 'Rotate', but must be {name, p, arguments}"),
         (step("OneOf", transforms=[step("OneOf", transforms=[])]), "groups do not nest"),
         (step("SomeOf", transforms=[step("NoOp")]), "policy[0].arguments.n is None"),
-        (step("OneOf", transforms=[{**step("NoOp"), "p": 0.0}]), "each has p 0, so none can be drawn"),
+        (step("OneOf", transforms=[{**step("NoOp"), "p": 0.0}]), "every p is 0, so none can be drawn"),
         (step("OneOf", transforms=[step("NoOp")] * 63), "holds 63 transforms; give 62 or fewer"),
         (step("OneOf", transforms=[step("Rotat")]), "policy[0].arguments.transforms[0].name is 'Rotat'"),
     ],

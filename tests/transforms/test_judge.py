@@ -1,4 +1,4 @@
-"""The judge knows real digits, small colour images and images larger than its thumbnail."""
+"""The judge classifies real digits, small colour images and images larger than its thumbnail."""
 
 from __future__ import annotations
 

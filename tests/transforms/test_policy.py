@@ -27,13 +27,13 @@ def images(shape: tuple[int, int, int], count: int = 6) -> Any:
 def test_a_preset_depends_on_image_and_seed_alone(preset: str, shape: tuple[int, int, int]) -> None:
     height, width, channels = shape
     batch = images(shape)
-    made = resolve(preset, field="augment.policy")
-    policy = build(made, height=height, width=width, channels=channels)
+    transforms = resolve(preset, field="augment.policy")
+    policy = build(transforms, height=height, width=width, channels=channels)
     outs = [policy(image, seed) for seed, image in enumerate(batch)]
     assert all(out.shape == shape and out.dtype == np.uint8 for out in outs)
 
     states = (random.getstate(), repr(np.random.get_state(legacy=False)))
-    other = pickle.loads(pickle.dumps(build(made, height=height, width=width, channels=channels)))
+    other = pickle.loads(pickle.dumps(build(transforms, height=height, width=width, channels=channels)))
     backwards = [other(batch[seed], seed) for seed in reversed(range(len(batch)))]
     assert all(np.array_equal(a, b) for a, b in zip(outs, reversed(backwards), strict=True))
     assert states == (random.getstate(), repr(np.random.get_state(legacy=False)))
@@ -61,7 +61,7 @@ def test_an_empty_policy_gives_the_image_back() -> None:
 
 
 def test_a_value_the_library_refuses_is_told_in_its_words() -> None:
-    with pytest.raises(InputError, match=r"policy\[0\]: Equalize refuses its arguments .*'cv' or 'pil'"):
+    with pytest.raises(InputError, match=r"policy\[0\]: Equalize rejects its arguments .*'cv' or 'pil'"):
         build([{"name": "Equalize", "p": 1.0, "arguments": {"mode": "gimp"}}], height=8, width=8, channels=1)
 
 

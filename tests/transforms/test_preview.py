@@ -1,4 +1,4 @@
-"""The preview sheet: legible, complete, the same bytes each time."""
+"""The preview sheet: legible, complete, reproducible byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images are looked at: every class in turn, stable as data grow; and their pixels, for any worker count."""
+"""The sample alternates between classes and is stable as data grow; its pixels do not depend on the worker count."""
 
 from __future__ import annotations
 
