@@ -1,4 +1,4 @@
-"""Candidates and what the gates made of them: as files, as a table, as a sheet, in words."""
+"""Candidates with the gates' results: as files, table, sheet and text."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Candidates uint8 [n, height, width, channels], the classes asked for int64 [n], and the gates' findings.
+    """Candidates uint8 [n, height, width, channels], their target classes int64 [n], and the gates' results.
 
-    ``train`` are the real images they are meant to be like.
+    ``train`` are the real training images.
     """
 
     images: Images
@@ -34,11 +34,11 @@ class Batch:
 
     def _paths(self) -> list[str]:
         """A path for each image kept, numbered within its class."""
-        seen: dict[int, int] = {}
+        last: dict[int, int] = {}
         out = []
         for label in self.labels[self.assay.kept]:
-            seen[int(label)] = seen.get(int(label), -1) + 1
-            out.append(f"synthetic/{self.names[int(label)]}/{seen[int(label)]:05d}.png")
+            last[int(label)] = last.get(int(label), -1) + 1
+            out.append(f"synthetic/{self.names[int(label)]}/{last[int(label)]:05d}.png")
         return out
 
     def files(self) -> Iterator[tuple[str, bytes]]:
@@ -62,7 +62,7 @@ class Batch:
         )
 
     def sheet(self) -> bytes:
-        """A PNG: real beside made images of each class; those kept, or would-be kept, come first."""
+        """A PNG of real beside generated images per class; images that pass the gates come first."""
         order = {"kept": 0, "refused": 0, "surplus": 1, "unfaithful": 2, "near_copy": 3}
         rank = np.array([order[fate] for fate in self.assay.fate])
         rows = []
@@ -74,17 +74,19 @@ class Batch:
         return gallery.sheet(rows)
 
     def classes(self, wants: Sequence[Want]) -> list[dict[str, Any]]:
-        """What became of each class's candidates."""
-        return [_told(want, self.assay.fate[self.labels == self.names.index(want.label)].tolist()) for want in wants]
+        """Counts of each class's candidates by fate."""
+        return [
+            _class_row(want, self.assay.fate[self.labels == self.names.index(want.label)].tolist()) for want in wants
+        ]
 
 
 def untouched(wants: Sequence[Want]) -> list[dict[str, Any]]:
-    """As :meth:`Batch.classes`, where nothing was made."""
-    return [_told(want, []) for want in wants]
+    """:meth:`Batch.classes` without candidates."""
+    return [_class_row(want, []) for want in wants]
 
 
 def empty() -> pd.DataFrame:
-    """The columns of SYNTHETIC, and no row."""
+    """A SYNTHETIC table without rows."""
     return pd.DataFrame(columns=["path", "label", "shard", "row", "origin", "nearest_distance", "agreement"])
 
 
@@ -112,7 +114,7 @@ def verdict(
     return f"Kept {len(batch.assay.kept)} of {len(batch.images)} images made: {utility}."
 
 
-def _told(want: Want, fates: Sequence[str]) -> dict[str, Any]:
+def _class_row(want: Want, fates: Sequence[str]) -> dict[str, Any]:
     counted = {name: fates.count(name) for name in ("kept", "near_copy", "unfaithful", "surplus", "refused")}
     return {
         "label": want.label,

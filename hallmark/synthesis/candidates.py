@@ -1,4 +1,4 @@
-"""The images that the gates judge: drawn by a generator fitted on the training images, or read from a folder."""
+"""The candidates for the gates: drawn by a generator fitted on the training images, or read from a folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def drawn(generator: Generator, wanted: Mapping[int, int], *, surplus: float, seed: int) -> tuple[Images, Labels]:
-    """``surplus`` times as many images as are ``wanted`` of each class: uint8 [n, h, w, c], and their classes [n]."""
+    """``surplus`` times the ``wanted`` images of each class: uint8 [n, h, w, c], and their classes [n]."""
     counts = [math.ceil(surplus * wanted[label]) for label in sorted(wanted)]
     labels = np.repeat(np.array(sorted(wanted), dtype=np.int64), counts)
     return generator(labels, seed=derive(seed, "synthesize", "candidates")), labels
 
 
 def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int, seed: int) -> Generator:
-    """The generator of that name, fitted; a training that was killed is taken up from ``.hallmark/checkpoints``."""
+    """The generator of that name, fitted; an interrupted training resumes from ``.hallmark/checkpoints``."""
     if name == "latent_mixup":
         from hallmark.synthesis.mixing import LatentMixup
 
@@ -38,10 +38,10 @@ def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int
 
     height, width = train.images.shape[1:3]
     machine = parallel.machine()
-    asked = PRESETS[preset]
+    settings = PRESETS[preset]
     values = {
         "images": training.digest(train.images, train.labels),
-        "preset": repr(asked),
+        "preset": repr(settings),
         "classes": classes,
         "seed": seed,
         **machine.facts(),
@@ -51,8 +51,8 @@ def fitted(train: Real, *, name: str, preset: str, guidance: float, classes: int
         train.images,
         train.labels,
         classes=classes,
-        preset=asked,
-        steps=asked.steps_for(height, width),
+        preset=settings,
+        steps=settings.steps_for(height, width),
         guidance=guidance,
         seed=seed,
         checkpoints=Checkpoints(runtime.state() / "checkpoints", key),

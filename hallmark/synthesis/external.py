@@ -1,4 +1,4 @@
-"""Images made elsewhere: a folder of class folders, taken in as if a generator of ours had drawn them."""
+"""External images: a folder of class folders, treated like the output of a built-in generator."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 def read(
     folder: Path, *, names: Sequence[str], wanted: Sequence[str], shape: tuple[int, int, int]
 ) -> tuple[Images, Labels]:
-    """Images uint8 [n, height, width, channels] of the ``wanted`` classes, and which of ``names`` each is: int64 [n].
+    """Images uint8 [n, height, width, channels] of the ``wanted`` classes, and their indices into ``names`` int64 [n].
 
-    Raises InputError where there is no such folder, where a folder in it is no class, or a file is no readable image.
+    Raises InputError if the folder is missing, a folder in it is not a class, or a file is not a readable image.
     """
     if not folder.is_dir():
         raise InputError(
             f"synthesize.external: no folder '{folder}'", remedy=f"give a folder of class folders, or {NO_FOLDER}"
         )
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    unknown = sorted(set(found) - set(names))
-    if unknown or not found:
+    folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    unknown = sorted(set(folders) - set(names))
+    if unknown or not folders:
         what = f"'{unknown[0]}' is no class" if unknown else "it holds no class folder"
         raise InputError(f"synthesize.external: in {folder} {what}", remedy=f"name the folders: {', '.join(names)}")
     images, labels, faults = [], [], []
-    for label in (name for name in found if name in wanted):
+    for label in (name for name in folders if name in wanted):
         for path in sorted((folder / label).rglob("*")):
             if path.name.startswith(".") or not path.is_file():
                 continue
@@ -45,8 +45,8 @@ def read(
                 continue
             labels.append(names.index(label))
     if faults:
-        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise InputError(f"synthesize.external: {len(faults)} files cannot be read: {shown}", remedy="remove them")
+        listed = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise InputError(f"synthesize.external: {len(faults)} files cannot be read: {listed}", remedy="remove them")
     if not images:
         raise InputError(
             f"synthesize.external: {folder} holds no image of the classes wanted",

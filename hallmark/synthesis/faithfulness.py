@@ -1,7 +1,7 @@
-"""Gate (b): does an image show the class it was asked to show?
+"""Gate (b): does an image show its target class?
 
-A classifier fitted on real training images alone gives each image the probability of its label. How often it is right
-about real images it has not seen, the validation images, is what a faithful generator can reach.
+A classifier fitted on real training images only gives the probability of each image's label. Its accuracy on validation
+images is the most that a faithful generator can reach.
 """
 
 from __future__ import annotations
@@ -28,57 +28,61 @@ MOST = 10_000  # real images, the first: where there are more, the caller's orde
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Of each made image: the probability of its label, and whether no other label is likelier."""
+    """Per generated image: the probability of its label, and whether its label is the most probable."""
 
     probability: NDArray[np.float64]
     agrees: NDArray[np.bool_]
-    held_out: NDArray[np.bool_]  # of each validation image: whether the classifier is right
+    held_out: NDArray[np.bool_]  # per validation image: whether the classifier is right
 
 
-def measure(made: Images, asked: Labels, train: Images, labels: Labels, held_out: Images, truth: Labels) -> Agreement:
-    """Fits the classifier on the training images and asks it; images uint8 [n, height, width, channels]."""
+def measure(
+    images: Images, targets: Labels, train: Images, labels: Labels, held_out: Images, truth: Labels
+) -> Agreement:
+    """Fits the classifier on the training images and applies it; images uint8 [n, height, width, channels]."""
     model = _fitted(train, labels)
-    column = {int(label): place for place, label in enumerate(model.classes_)}
-    known = np.array([column[int(label)] for label in asked])
-    odds = model.predict_proba(describe(made))
+    column = {int(label): index for index, label in enumerate(model.classes_)}
+    target_columns = np.array([column[int(label)] for label in targets])
+    odds = model.predict_proba(describe(images))
     right = model.predict(describe(held_out)) == truth if len(held_out) else np.empty(0, dtype=bool)
-    probability = odds[np.arange(len(made)), known]
-    return Agreement(probability=probability, agrees=odds.argmax(axis=1) == known, held_out=right)
+    probability = odds[np.arange(len(images)), target_columns]
+    return Agreement(probability=probability, agrees=odds.argmax(axis=1) == target_columns, held_out=right)
 
 
 def gate(
-    found: Agreement, asked: Labels, truth: Labels, *, names: Sequence[str], min_agreement: float
+    agreement: Agreement, targets: Labels, truth: Labels, *, names: Sequence[str], min_agreement: float
 ) -> tuple[Gate, set[int]]:
-    """Judges each class; the second value is the classes that fail. Refuses where none is left.
+    """Judges each class; the second value is the set of failed classes. Refuses the set if all classes fail.
 
-    A class fails where the classifier agrees with less than ``min_agreement`` of its accuracy on real images.
+    A class fails if the share of agreement is below ``min_agreement`` times the classifier's accuracy on real images.
     """
-    accuracy = float(found.held_out.mean()) if len(found.held_out) else 1.0
+    accuracy = float(agreement.held_out.mean()) if len(agreement.held_out) else 1.0
     bound = min_agreement * accuracy
     failed: set[int] = set()
     classes: list[dict[str, Any]] = []
-    for label in np.unique(asked):
-        share = float(found.agrees[asked == label].mean())
-        real = found.held_out[truth == label] if len(found.held_out) else found.held_out
+    for label in np.unique(targets):
+        share = float(agreement.agrees[targets == label].mean())
+        real = agreement.held_out[truth == label] if len(agreement.held_out) else agreement.held_out
         if share < bound:
             failed.add(int(label))
         classes.append(
             {
                 "label": names[int(label)],
-                "made": int((asked == label).sum()),
+                "made": int((targets == label).sum()),
                 "agreement": rounded(share),
                 "accuracy_held_out": rounded(float(real.mean())) if len(real) else None,
                 "passed": share >= bound,
             }
         )
-    share = float(found.agrees.mean()) if len(found.agrees) else 0.0
+    share = float(agreement.agrees.mean()) if len(agreement.agrees) else 0.0
     passed = len(failed) < len(classes)
-    told = f"a classifier of real images agrees with {share:.0%} of the labels ({accuracy:.0%} on held-out real images)"
+    summary = (
+        f"a classifier of real images agrees with {share:.0%} of the labels ({accuracy:.0%} on held-out real images)"
+    )
     bad = ", ".join(names[label] for label in sorted(failed))
-    reason = told if not failed else f"{told}; not faithful: {bad}"
+    reason = summary if not failed else f"{summary}; not faithful: {bad}"
     figures = {
         "agreement": rounded(share),
-        "accuracy_held_out": rounded(accuracy) if len(found.held_out) else None,
+        "accuracy_held_out": rounded(accuracy) if len(agreement.held_out) else None,
         "least_agreement": rounded(bound),
         "classes": classes,
     }

@@ -1,7 +1,7 @@
-"""Flow matching (Lipman et al. 2023): a network learns the velocity that carries noise to images along straight lines.
+"""Flow matching (Lipman et al. 2023): a network learns the velocity that moves noise to images along straight lines.
 
-Between noise ``x0`` and an image ``x1`` the point at time ``t`` is ``(1 - t) x0 + t x1``, its velocity ``x1 - x0``. An
-image is drawn by following the learnt velocity from noise at time 0 to time 1.
+Between noise ``x0`` and an image ``x1`` the point at time ``t`` is ``(1 - t) x0 + t x1``, its velocity ``x1 - x0``.
+Sampling integrates the learnt velocity from noise at time 0 to an image at time 1.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def loss(network: nn.Module, images: Tensor, labels: Tensor, noise: Tensor, time
 def draw(network: nn.Module, labels: Tensor, noise: Tensor, *, none: int, guidance: float, steps: int) -> Tensor:
     """Images [batch, channels, height, width] of the classes ``labels`` int64 [batch], by Heun's method from ``noise``.
 
-    ``guidance`` 1 follows the class's own velocity; more leads away from the velocity of label ``none`` (Ho & Salimans
-    2022): likelier members of the class, less variety.
+    ``guidance`` 1 uses the class-conditional velocity; larger values move away from that of label ``none`` (Ho &
+    Salimans 2022): more typical images, less variety.
     """
 
     def velocity(point: Tensor, time: float) -> Tensor:
@@ -47,6 +47,6 @@ def draw(network: nn.Module, labels: Tensor, noise: Tensor, *, none: int, guidan
         now, then = step / steps, (step + 1) / steps
         slope = velocity(point, now)
         ahead = point + (then - now) * slope
-        # the last step is Euler's: at time 1 the velocity of an image is not learnt well
+        # the last step is Euler's: the velocity at time 1 is poorly learnt
         point = ahead if step == steps - 1 else point + (then - now) / 2 * (slope + velocity(ahead, then))
     return point

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hallmark.synthesis.generator import Images
 
-TILE = 48  # pixels at least; images are enlarged by whole numbers, so that each pixel of theirs is seen
+TILE = 48  # least pixels; whole-number enlargement keeps single pixels visible
 GAP = 3
 BETWEEN = 28  # between real and generated
 HEAD = 24
@@ -21,11 +21,11 @@ CLASSES = 12
 REAL, MADE = 8, 12
 PAPER, INK = (255, 255, 255), (60, 60, 60)
 SIZE = 13
-ELLIPSIS = 16  # letters of a class's name that are shown
+ELLIPSIS = 16  # length of a class name before it is cut
 
 
 def sheet(rows: Sequence[tuple[str, Images, Images]]) -> bytes:
-    """A PNG of (class, real images, generated images) rows: the same images give the same bytes."""
+    """A PNG of (class, real images, generated images) rows; equal images give equal bytes."""
     rows = rows[:CLASSES]
     shape = next(images.shape[1:3] for _, *both in rows for images in both if len(images))
     scale = max(1, -(-TILE // max(shape)))
@@ -38,12 +38,12 @@ def sheet(rows: Sequence[tuple[str, Images, Images]]) -> bytes:
     pen = ImageDraw.Draw(page)
     pen.text((margin, 4), "real", fill=INK, font=font)
     pen.text((second, 4), "synthetic", fill=INK, font=font)
-    for number, (label, (_, real, made)) in enumerate(zip(labels, rows, strict=True)):
+    for number, (label, (_, real, generated)) in enumerate(zip(labels, rows, strict=True)):
         top = HEAD + number * (height + GAP)
         pen.text((12, top + height // 2 - SIZE // 2 - 2), label, fill=INK, font=font)
-        for left, images, count in ((margin, real, REAL), (second, made, MADE)):
-            for place, image in enumerate(images[:count]):
-                page.paste(_tile(image, scale), (left + place * (width + GAP), top))
+        for left, images, count in ((margin, real, REAL), (second, generated, MADE)):
+            for column, image in enumerate(images[:count]):
+                page.paste(_tile(image, scale), (left + column * (width + GAP), top))
     file = io.BytesIO()
     page.save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What a gate says of generated images: passed or refused, why, and by which figures."""
+"""The result of a gate on generated images: passed or refused, the reason, and the figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Gate:
 
 
 def rounded(value: float) -> float | None:
-    """A figure for the report: six digits, None where it is not a number.
+    """A figure for the report: six digits, None if not finite.
 
     >>> rounded(0.12345678), rounded(float("nan"))
     (0.123457, None)

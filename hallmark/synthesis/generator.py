@@ -1,4 +1,4 @@
-"""What a generator is to the stage: something fitted on training images that draws images of a class.
+"""The generator protocol: a model fitted on training images that draws images of a class.
 
 Images are uint8 [n, height, width, channels] with 1 or 3 channels, labels int64 [n] numbering the classes from 0.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Generator(Protocol):
-    """Draws images of the classes asked for."""
+    """Draws images of given classes."""
 
     def __call__(self, labels: Labels, *, seed: int) -> Images:
-        """One image a label: equal labels and seed, equal images."""
+        """One image per label; equal labels and seed give equal images."""

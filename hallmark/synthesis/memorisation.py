@@ -1,10 +1,9 @@
-"""Gate (a): does the generator invent, or does it copy its training images?
+"""Gate (a): does the generator copy its training images?
 
-An image is a near-copy where it lies closer to a training image than real, unseen images do. Close is measured against
-the room that the training image has around it: its distance to its own nearest neighbour; so a class of look-alikes is
-not taken for copied. The limit is a low quantile of the same ratio over validation images, which the generator never
-saw. Whether the set as a whole lies closer to the training images than real images do is told by the probability that
-an image of it has the smaller ratio (the data-copying test of Meehan et al. 2020): one half for images as real ones.
+An image is a near-copy if it is closer to a training image than unseen real images are. Distance is relative to that
+training image's distance to its own nearest neighbour, so classes of similar images do not count as copies. The limit
+is a low quantile of this ratio over validation images. The data-copying test of Meehan et al. (2020) compares the whole
+set: the probability that a generated image has a smaller ratio than a real one is 0.5 for images like real ones.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 
     from hallmark.synthesis.generator import Images
 
-SIDE = 16  # pixels of the longer side at which images are compared: noise and sharpness do not hide a copy
-FLOOR = 0.25  # closer than this share of the usual room is a copy, whatever the validation images do
-CEILING = 0.45  # and farther than this is none: half-way between two neighbours is
-ENOUGH = 50  # validation images a quantile of theirs needs; with fewer the limit is FLOOR
+SIDE = 16  # pixels of the longer side for comparison, so that noise and sharpness do not hide a copy
+FLOOR = 0.25  # a smaller ratio is always a copy
+CEILING = 0.45  # a larger ratio is never a copy; the midpoint of two neighbours has 0.5
+ENOUGH = 50  # validation images that the quantile needs; with fewer the limit is FLOOR
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closeness:
-    """Of each image: its distance to the nearest training image (root mean square over pixels), and the ratio."""
+    """Per image: distance to the nearest training image (root mean square over pixels), and the ratio."""
 
     distance: NDArray[np.float64]
     ratio: NDArray[np.float64]
@@ -41,32 +40,32 @@ class Closeness:
     held_out: NDArray[np.float64]  # ratios of validation images
 
 
-def measure(made: Images, train: Images, held_out: Images, *, quantile: float) -> Closeness:
-    """Measures made and held-out images against the training images, all uint8 [n, height, width, channels]."""
-    points, known, unseen = (_points(images) for images in (made, train, held_out))
-    distance, ratio = _ratios(points, known)
-    reference = _ratios(unseen, known)[1] if len(unseen) else np.empty(0)
+def measure(images: Images, train: Images, held_out: Images, *, quantile: float) -> Closeness:
+    """Measures generated and held-out images against the training images, all uint8 [n, height, width, channels]."""
+    points, train_points, held_out_points = (_points(each) for each in (images, train, held_out))
+    distance, ratio = _ratios(points, train_points)
+    reference = _ratios(held_out_points, train_points)[1] if len(held_out_points) else np.empty(0)
     limit = FLOOR
     if len(reference) >= ENOUGH:
         limit = float(np.clip(np.quantile(reference, quantile), FLOOR, CEILING))
     return Closeness(distance=distance, ratio=ratio, copy=ratio < limit, limit=limit, held_out=reference)
 
 
-def gate(found: Closeness, *, max_copies: float) -> Gate:
-    """Refuses where more than the share ``max_copies`` of the images are near-copies."""
-    share = float(found.copy.mean()) if len(found.copy) else 0.0
+def gate(closeness: Closeness, *, max_copies: float) -> Gate:
+    """Refuses the set if more than the share ``max_copies`` of the images are near-copies."""
+    share = float(closeness.copy.mean()) if len(closeness.copy) else 0.0
     passed = share <= max_copies
-    closer = _closer(found.ratio, found.held_out)
+    closer = _closer(closeness.ratio, closeness.held_out)
     figures = {
-        "made": len(found.copy),
-        "near_copies": int(found.copy.sum()),
+        "made": len(closeness.copy),
+        "near_copies": int(closeness.copy.sum()),
         "near_copy_share": rounded(share),
         "max_near_copy_share": max_copies,
-        "ratio_limit": rounded(found.limit),
-        "median_ratio": rounded(float(np.median(found.ratio))) if len(found.ratio) else None,
-        "median_ratio_held_out": rounded(float(np.median(found.held_out))) if len(found.held_out) else None,
+        "ratio_limit": rounded(closeness.limit),
+        "median_ratio": rounded(float(np.median(closeness.ratio))) if len(closeness.ratio) else None,
+        "median_ratio_held_out": rounded(float(np.median(closeness.held_out))) if len(closeness.held_out) else None,
         "probability_closer_than_held_out": rounded(closer),
-        "held_out": len(found.held_out),
+        "held_out": len(closeness.held_out),
     }
     reason = f"{figures['near_copies']} of {figures['made']} images are near-copies of training images"
     if not passed:
@@ -93,15 +92,15 @@ def _points(images: Images) -> NDArray[np.float32]:
 
 
 def _ratios(points: NDArray[np.float32], train: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distance to the nearest training image, and that over the distance from there to the next training image."""
+    """Distance to the nearest training image, and its ratio to that image's distance to its nearest neighbour."""
     distance, index = nearest(points, train, k=1)
-    asked, back = np.unique(index[:, 0], return_inverse=True)
-    room = nearest(train[asked], train, k=1, but=asked)[0][:, 0]
-    # beside a doubled training image there is no room, and nothing would be a copy
+    neighbours, back = np.unique(index[:, 0], return_inverse=True)
+    room = nearest(train[neighbours], train, k=1, but=neighbours)[0][:, 0]
+    # a duplicated training image has distance 0 to its neighbour, and nothing near it would count as a copy
     room = np.maximum(room, np.median(room) / 4) if len(room) else room
     return distance[:, 0], distance[:, 0] / np.maximum(room[back], 1e-6)
 
 
-def _closer(made: NDArray[np.float64], held_out: NDArray[np.float64]) -> float:
-    """The probability that a made image's ratio is below a held-out one's, ties halved."""
-    return superiority(held_out, made) if len(made) and len(held_out) else float("nan")
+def _closer(generated: NDArray[np.float64], held_out: NDArray[np.float64]) -> float:
+    """The probability that a generated image's ratio is below a held-out one's; ties count half."""
+    return superiority(held_out, generated) if len(generated) and len(held_out) else float("nan")

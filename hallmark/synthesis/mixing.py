@@ -1,7 +1,7 @@
-"""A generator for tiny data: mixtures of neighbours in the plane that a class's images lie near.
+"""A generator for tiny data: mixtures of neighbours in the principal components of a class.
 
-Each class has principal components of its own; a new image lies between an image of the class and one of its nearest
-neighbours there (SMOTE, Chawla et al. 2002), moved by noise of the size of what the components leave out.
+A new image interpolates between an image of the class and one of its nearest neighbours in the class's principal
+components (SMOTE, Chawla et al. 2002), plus noise with the deviation of the reconstruction error.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class _Plane:
         flat = images.reshape(len(images), -1).astype(np.float64)
         self._mean = flat.mean(axis=0)
         _, sizes, axes = np.linalg.svd(flat - self._mean, full_matrices=False)
-        kept = np.cumsum(sizes**2) / max(float((sizes**2).sum()), 1e-12)
-        self._axes = axes[: int(np.searchsorted(kept, VARIANCE)) + 1]
+        explained = np.cumsum(sizes**2) / max(float((sizes**2).sum()), 1e-12)
+        self._axes = axes[: int(np.searchsorted(explained, VARIANCE)) + 1]
         self._latent = (flat - self._mean) @ self._axes.T
         rest = flat - self._mean - self._latent @ self._axes
         self._rest = rest.std(axis=0)

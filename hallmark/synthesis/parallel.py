@@ -1,8 +1,8 @@
-"""Work shared out to threads in parts that do not depend on their number.
+"""Thread parallelism with results that do not depend on the number of threads.
 
-Several threads within one kernel round sums by how these are shared out, and wait for each other, ten times as long
-where the machine has other work. Here each part runs its kernels on one thread, and the parts are fixed by the caller:
-the result is the same on any number of cores.
+Multi-threaded kernels round sums differently for each number of threads, and on a busy machine their threads wait ten
+times as long for each other. Here the caller fixes the parts and each runs its kernels on one thread: results are the
+same on any number of cores.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def machine() -> devices.Machine:
-    """The device at hand, with one thread to a kernel."""
-    where = devices.select_device()
-    return devices.Machine(device=where, precision=devices.select_precision("auto", where), threads=1)
+    """The selected device, with one thread per kernel."""
+    device = devices.select_device()
+    return devices.Machine(device=device, precision=devices.select_precision("auto", device), threads=1)
 
 
 @contextmanager
 def mapping(machine: devices.Machine, *, parts: int) -> Iterator[Map]:
-    """``map`` over at most HALLMARK_WORKERS threads, with results in the order of the items; on a GPU in turn."""
+    """``map`` over at most HALLMARK_WORKERS threads, results in the order of the items; sequential on a GPU."""
     threads = min(parts, runtime.workers())
     if machine.device.type != "cpu" or threads == 1:
         yield map
         return
-    # the number of threads of a kernel is each thread's own setting
+    # torch keeps the number of kernel threads per thread
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(machine.threads,)) as pool:
         yield pool.map

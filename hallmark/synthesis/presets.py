@@ -1,8 +1,8 @@
-"""Which generators there are, and how long one is trained: presets count steps, never the clock.
+"""The generators and their training presets, which count steps, not time.
 
-A preset's steps are stated for images of 28 × 28 pixels and follow the number of places the network works on, so that
-a preset costs about the same on images of 8 and of 64 pixels: on two cores that have nothing else to do ``quick`` takes
-half a minute, ``short`` 2 to 3, ``medium`` 10 and ``long`` 60 minutes.
+A preset's steps hold for images of 28 × 28 pixels and scale with the positions of the network's feature map, so that a
+preset costs about the same for images of 8 and 64 pixels: on two idle cores ``quick`` takes half a minute, ``short`` 2
+to 3, ``medium`` 10 and ``long`` 60 minutes.
 
 >>> PRESETS["quick"].steps_for(28, 28) < PRESETS["quick"].steps_for(8, 8)
 True
@@ -13,16 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GENERATORS = ("flow_matching", "latent_mixup")
-EXTERNAL = "external"  # the origin of images that were made elsewhere
+EXTERNAL = "external"  # the origin of images from a folder
 
-PATCHED_FROM = 40  # pixels of the longer side from which the network sees patches of 2 × 2 pixels as one place
+PATCHED_FROM = 40  # longer side in pixels above which the network works on patches of 2 × 2 pixels
 _PLACES = 28 * 28
-_SMALLEST = 280  # below this many places a step costs what its operations cost to start
+_SMALLEST = 280  # positions below which the overhead of starting operations dominates a step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One length of training: a wider network, seen more images, sampled in more steps."""
+    """One training length, with the network's width and the sampling steps."""
 
     steps: int  # at 28 × 28 pixels
     batch: int  # images a step
@@ -40,7 +40,7 @@ class Preset:
 
 
 def patch_of(height: int, width: int) -> int:
-    """Pixels of the side of a place."""
+    """The side of a patch in pixels."""
     return 2 if max(height, width) > PATCHED_FROM else 1
 
 

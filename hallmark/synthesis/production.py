@@ -1,4 +1,4 @@
-"""Candidates from a generator or a folder, and what the gates say of them."""
+"""Production of synthetic images: candidates from a generator or a folder, judged by the gates."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def produce(
     rules: Rules,
     seed: int,
 ) -> tuple[Batch | None, Shape]:
-    """Makes the images that ``wants`` asks for and judges them; None where a side is above ``max_side``.
+    """Makes and judges the images of ``wants``; None if a side of the images is above ``max_side``.
 
-    The candidates come from the folder ``external``, or where that is None from ``generator`` fitted on the training
-    images. Both tables have the columns ``path label shard row``; at most ``max_images`` training images are used.
+    The candidates come from the folder ``external`` or, if None, from ``generator`` fitted on the training images. Both
+    tables have the columns ``path label shard row``; at most ``max_images`` training images are used.
     ``transforms`` is the augmentation policy that the utility gate trains with.
     """
     names = sorted(training["label"].unique())
@@ -56,15 +56,15 @@ def produce(
     )
     wanted = {names.index(want.label): want.wanted for want in wants if want.wanted}
     if external is not None:
-        made, asked = candidates.read(external, names=names, wanted=wanted, shape=shape)
+        images, labels = candidates.read(external, names=names, wanted=wanted, shape=shape)
     else:
         fitted = candidates.fitted(
             train, name=generator, preset=preset, guidance=guidance, classes=len(names), seed=seed
         )
-        made, asked = candidates.drawn(fitted, wanted, surplus=surplus, seed=seed)
+        images, labels = candidates.drawn(fitted, wanted, surplus=surplus, seed=seed)
     outcome = assay(
-        made,
-        asked,
+        images,
+        labels,
         train=train,
         held_out=held_out,
         names=names,
@@ -73,4 +73,4 @@ def produce(
         rules=rules,
         seed=seed,
     )
-    return Batch(images=made, labels=asked, names=names, assay=outcome, train=train), shape
+    return Batch(images=images, labels=labels, names=names, assay=outcome, train=train), shape

@@ -1,4 +1,4 @@
-"""The bounds of the gates, as params.yaml gives them."""
+"""The bounds of the gates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hallmark.contracts import require
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What generated images have to reach; the section ``synthesize.gates`` of params.yaml."""
+    """The requirements on generated images: the section ``synthesize.gates`` of params.yaml."""
 
     max_near_copies: float
     near_copy_quantile: float

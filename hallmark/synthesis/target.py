@@ -1,4 +1,4 @@
-"""How many images of which classes are asked for."""
+"""The number of synthetic images to make per class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Want:
-    """One class: its real images, how many shall be made, and why no more."""
+    """One class: its real images, the number to make, and a note on what limits it."""
 
     label: str
     real: int
@@ -32,11 +32,11 @@ def of_classes(
     most_per_real: float,
     min_real: int,
 ) -> list[Want]:
-    """What to make of each class that the target means, in the order of the labels; classes in no need are left out.
+    """The images to make for each targeted class below its goal, in label order.
 
-    ``target`` is ``median`` (of the classes' counts) or the images a class shall have, real and made. ``classes``
-    limits ``median`` to the ``rarest`` (below ``rare_below`` times the median) or to those named; ``all`` does not. A
-    class gets at most ``most_per_real`` images for each real one, and none where it has fewer than ``min_real``.
+    ``target`` is ``median`` (of the class counts) or the goal per class, real plus synthetic. ``classes`` limits
+    ``median`` to the ``rarest`` (below ``rare_below`` times the median) or to named classes; ``all`` does not. A class
+    gets at most ``most_per_real`` images per real one, and none if it has fewer than ``min_real``.
 
     >>> of_classes({"a": 100, "b": 90, "c": 30}, target="median", classes="rarest", rare_below=0.5, most_per_real=1.0,
     ...            min_real=10)

@@ -1,7 +1,6 @@
-"""Training the flow-matching generator, taken up where a kill left it.
+"""Training of the flow-matching generator, with resume.
 
-The draws of each step follow from (seed, step) alone, so that a training that was killed and taken up ends in the same
-weights, bit for bit, as one that was not.
+The random draws of a step depend on (seed, step) only, so a resumed training ends in bit-identical weights.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from hallmark.synthesis.generator import Images, Labels
     from hallmark.synthesis.presets import Preset
 
-WITHOUT_CLASS = 0.1  # share of the images shown without their class
-CLASS_POWER = 0.5  # classes are drawn by this power of their count: 1 as they are, 0 equally often
+WITHOUT_CLASS = 0.1  # share of the images trained without their class label
+CLASS_POWER = 0.5  # classes are sampled by this power of their count: 1 by frequency, 0 uniformly
 WARM_UP = 0.05  # share of the steps
 DRAWN_TOGETHER = 64
 IN_ONE_PART = 16 * 16  # pixels
@@ -39,7 +38,7 @@ PARTS = 4
 
 
 def parts_of(height: int, width: int) -> int:
-    """Parts a batch is cut into, to be worked on at the same time: small images are done before they are shared out."""
+    """Parallel parts of a batch; for small images the overhead exceeds the gain."""
     return 1 if height * width <= IN_ONE_PART else PARTS
 
 
@@ -58,14 +57,14 @@ class FlowMatching:
     def __call__(self, labels: Labels, *, seed: int) -> Images:
         height, width, channels = self._shape
         mean, std = self._scale
-        where = self._machine.device
+        device = self._machine.device
 
         def part(start: int) -> Images:
             batch = torch.from_numpy(labels[start : start + DRAWN_TOGETHER].astype(np.int64))
             random = torch.Generator().manual_seed(derive(seed, "synthesize", "draw", start))
             noise = torch.randn(len(batch), channels, height, width, generator=random)
             images = flow.draw(
-                self._network, batch.to(where), noise.to(where), none=self._classes, guidance=self._guidance,
+                self._network, batch.to(device), noise.to(device), none=self._classes, guidance=self._guidance,
                 steps=self._steps,
             )  # fmt: skip
             pixels = (images.float().cpu() * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -79,7 +78,7 @@ class FlowMatching:
 
 
 def digest(images: Images, labels: Labels) -> str:
-    """Stands for the training images and their labels, in their order."""
+    """A digest of the training images and labels, in order."""
     shape = f"{images.shape}".encode()
     return hashlib.blake2b(shape + images.tobytes() + labels.tobytes(), digest_size=16).hexdigest()
 
@@ -93,7 +92,7 @@ def train(
     device = machine.device
     mean, std = float(images.mean(dtype=np.float64)) / 255, max(float(images.std(dtype=np.float64)) / 255, 1e-3)
     data = rearrange(torch.from_numpy(images), "n h w c -> n c h w").contiguous().to(device)
-    known = torch.from_numpy(labels)
+    targets = torch.from_numpy(labels)
     with devices.settled(machine, deterministic=True):
         devices.reseed(device, derive(seed, "synthesize", "weights"))
         network = UNet(
@@ -104,7 +103,7 @@ def train(
         average = Ema(network, preset.ema)
         saved = _Parts(network, optimizer, schedule, average)
         first = saved.take_up(checkpoints.load() if checkpoints else None)
-        shares = torch.bincount(known, minlength=classes).double().clamp(min=1).pow(CLASS_POWER - 1)[known]
+        shares = torch.bincount(targets, minlength=classes).double().clamp(min=1).pow(CLASS_POWER - 1)[targets]
         began = time.monotonic()
         parameters = list(network.parameters())
         parts = parts_of(height, width)
@@ -118,16 +117,16 @@ def train(
             for step in range(first, steps):
                 random = torch.Generator().manual_seed(derive(seed, "synthesize", "step", step))
                 picked = torch.multinomial(shares, preset.batch, replacement=True, generator=random)
-                shown = known[picked].clone()
-                shown[torch.rand(preset.batch, generator=random) < WITHOUT_CLASS] = classes
+                conditions = targets[picked].clone()
+                conditions[torch.rand(preset.batch, generator=random) < WITHOUT_CLASS] = classes
                 noise = torch.randn(preset.batch, channels, height, width, generator=random)
-                # the middle of the way is the hardest to learn (Esser et al. 2024)
+                # more samples of middle times, which are the hardest to learn (Esser et al. 2024)
                 times = torch.randn(preset.batch, generator=random).sigmoid()
                 real = (data[picked.to(device)].float() / 255 - mean) / std
-                batch = (real, shown.to(device), noise.to(device), times.to(device))
+                batch = (real, conditions.to(device), noise.to(device), times.to(device))
                 shared = zip(*(each.chunk(parts) for each in batch), strict=True)
-                for parameter, found in zip(parameters, zip(*over(gradients, shared), strict=True), strict=True):
-                    parameter.grad = torch.stack(found).mean(dim=0) if parts > 1 else found[0]
+                for parameter, parted in zip(parameters, zip(*over(gradients, shared), strict=True), strict=True):
+                    parameter.grad = torch.stack(parted).mean(dim=0) if parts > 1 else parted[0]
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
                 optimizer.step()
                 schedule.step()
@@ -151,7 +150,7 @@ def train(
 
 
 def _rate(step: int, steps: int) -> float:
-    """Share of the learning rate: a linear warm-up, then half a cosine."""
+    """Learning-rate factor: a linear warm-up, then a half cosine."""
     warm = max(1, round(steps * WARM_UP))
     if step < warm:
         return (step + 1) / warm
@@ -159,13 +158,13 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _precision(machine: devices.Machine) -> Any:
-    """bf16 where the device has units for it."""
+    """bf16 autocast if the device supports it."""
     quick = machine.precision == "bf16"
     return torch.autocast(machine.device.type, dtype=torch.bfloat16) if quick else nullcontext()
 
 
 class _Parts:
-    """All that changes while training."""
+    """The mutable training state."""
 
     def __init__(self, network: UNet, optimizer: Any, schedule: Any, average: Ema) -> None:
         self.network, self.optimizer, self.schedule, self.average = network, optimizer, schedule, average
@@ -182,7 +181,7 @@ class _Parts:
         }
 
     def take_up(self, state: dict[str, Any] | None) -> int:
-        """The step to go on with: 0 where nothing was saved."""
+        """Restores a saved state; the step to resume from, 0 without one."""
         if state is None:
             return 0
         self.network.load_state_dict(state["network"])

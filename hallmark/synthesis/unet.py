@@ -1,8 +1,8 @@
-"""A small U-Net that sees an image, a time and a class, and gives a velocity of the image's shape.
+"""A small U-Net that maps an image, a time and a class to a velocity of the image's shape.
 
-Levels halve the side while it stays at 4 places or more, twice at most; the coarsest level attends to all its places.
-Time and class enter each block as a scale and a shift per channel (Perez et al. 2018). Images of any size go in: what
-does not divide is padded, and cut off again.
+Levels halve the side while it stays at 4 positions or more, twice at most; the coarsest level has self-attention. Time
+and class modulate each block by a scale and shift per channel (Perez et al. 2018). Images of any size are padded to a
+multiple of the stride, and the output is cropped.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all places, with a residual: [batch, features, h, w] -> the same."""
+    """Residual self-attention over all positions: [batch, features, h, w] -> the same shape."""
 
     def __init__(self, features: int, heads: int = 4) -> None:
         super().__init__()
@@ -53,15 +53,15 @@ class Attention(nn.Module):
         query, key, value = rearrange(
             self.mixed(self.norm(x)), "b (three heads c) h w -> three b heads (h w) c", three=3, heads=self.heads
         )
-        seen = F.scaled_dot_product_attention(query, key, value)
-        out: Tensor = x + self.out(rearrange(seen, "b heads (h w) c -> b (heads c) h w", h=x.shape[2]))
+        attended = F.scaled_dot_product_attention(query, key, value)
+        out: Tensor = x + self.out(rearrange(attended, "b heads (h w) c -> b (heads c) h w", h=x.shape[2]))
         return out
 
 
 class UNet(nn.Module):
-    """images [batch, channels, height, width], times [batch] in [0, 1], labels int64 [batch] -> velocity as images.
+    """images [batch, channels, height, width], times [batch] in [0, 1], labels int64 [batch] -> velocity like images.
 
-    Label ``classes`` stands for no class in particular (classifier-free guidance, Ho & Salimans 2022).
+    Label ``classes`` is the unconditional label (classifier-free guidance, Ho & Salimans 2022).
     """
 
     def __init__(self, *, classes: int, height: int, width: int, channels: int, features: int, blocks: int) -> None:
@@ -122,6 +122,6 @@ class UNet(nn.Module):
 
 
 def _members(blocks: nn.Module) -> nn.ModuleList:
-    """The blocks of a level: torch's types forget that a member of a ModuleList is one itself."""
+    """The blocks of a level; torch types the members of a nested ModuleList as plain modules."""
     assert isinstance(blocks, nn.ModuleList)
     return blocks

@@ -1,8 +1,8 @@
-"""Gate (d): is a model better for having seen the images?
+"""Gate (d): do the images improve a model?
 
-A small convolutional network is trained with and without them, several times, each pair from one seed; both see each
-class equally often and each image through the audited augmentation policy, so that what is measured is what the images
-add to balancing and augmenting. Judged on validation images: balanced accuracy, and recall of the classes meant.
+A small convolutional network is trained with and without them, several times, each pair with one seed. Both arms sample
+classes uniformly and use the audited augmentation policy, so the difference is the gain over balancing and augmenting.
+It is measured on validation images: balanced accuracy, and recall of the targeted classes.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ if TYPE_CHECKING:
     from hallmark.synthesis.generator import Images, Labels
     from hallmark.transforms.policy import Policy
 
-VIEWS = 4  # of each image: itself, and as the policy changes it
+VIEWS = 4  # per image: the original and augmented versions
 MOST = 10_000  # real images, the first: where there are more, the caller's order has the classes in turn
 BATCH = 64
 UNITS = 16
-LEARNING_RATE = 2e-2  # high, so that few steps come near the end of training; with fewer, images added only delay it
-MADE_WEIGHT = 0.5  # a generated image is drawn this often for each time a real one of its class is
-SIDE = 32  # pixels of the longer side at which the networks look
+LEARNING_RATE = 2e-2  # high, so that training nearly converges in few steps; else added images only delay it
+MADE_WEIGHT = 0.5  # sampling weight of a generated image relative to a real one of its class
+SIDE = 32  # longer side of the networks' input in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A pair of trainings from one seed: recall of each class [classes] without and with, NaN where there is none."""
+    """A pair of runs with one seed: recall [classes] without and with the images, NaN without validation images."""
 
     without: NDArray[np.float64]
     with_them: NDArray[np.float64]
 
 
 def trials(
-    real: Images, labels: Labels, made: Images, asked: Labels, held_out: Images, truth: Labels, *,
+    real: Images, labels: Labels, images: Images, targets: Labels, held_out: Images, truth: Labels, *,
     policy: Policy, classes: int, pairs: int, steps: int, seed: int,
 ) -> list[Trial]:  # fmt: skip
     """Trains ``pairs`` pairs for ``steps`` steps each; images uint8 [n, height, width, channels]."""
     real, labels = real[:MOST], labels[:MOST]
     views_real = _views(real, policy, seed=derive(seed, "synthesize", "views", "real"))
-    views_made = _views(made, policy, seed=derive(seed, "synthesize", "views", "made"))
-    both, both_labels = torch.cat([views_real, views_made], dim=1), np.concatenate([labels, asked])
+    views_made = _views(images, policy, seed=derive(seed, "synthesize", "views", "made"))
+    both, both_labels = torch.cat([views_real, views_made], dim=1), np.concatenate([labels, targets])
     asked_of = _pixels(held_out)
-    where = machine()
+    hardware = machine()
     arms = ((views_real, labels), (both, both_labels))
-    with devices.settled(where, deterministic=True):
+    with devices.settled(hardware, deterministic=True):
         starts = []
         for pair in range(pairs):
-            # torch draws first weights from its global generator: in turn, not in threads
-            devices.reseed(where.device, derive(seed, "synthesize", "utility", pair, "weights"))
+            # torch draws initial weights from its global generator: sequentially, not in threads
+            devices.reseed(hardware.device, derive(seed, "synthesize", "utility", pair, "weights"))
             network = _network(views_real, classes=classes)
             starts += [(pair, arm, copy.deepcopy(network)) for arm in range(2)]
 
@@ -74,32 +74,35 @@ def trials(
             views, numbers = arms[arm]
             of = derive(seed, "synthesize", "utility", pair, "draws")
             _train(
-                network.to(where.device), views, numbers, real=len(labels), classes=classes, steps=steps, seed=of,
-                device=where.device,
+                network.to(hardware.device), views, numbers, real=len(labels), classes=classes, steps=steps, seed=of,
+                device=hardware.device,
             )  # fmt: skip
-            return _recalls(network, asked_of, truth, classes=classes, device=where.device)
+            return _recalls(network, asked_of, truth, classes=classes, device=hardware.device)
 
-        with mapping(where, parts=len(starts)) as over:
-            found = list(progress.counted(over(recalls, starts), "trying them out", len(starts), unit="trainings"))
-    return [Trial(without=found[at], with_them=found[at + 1]) for at in range(0, len(found), 2)]
+        with mapping(hardware, parts=len(starts)) as over:
+            results = list(
+                progress.counted(
+                    over(recalls, starts), "training with and without synthetic images", len(starts), unit="trainings"
+                )
+            )
+    return [Trial(without=results[at], with_them=results[at + 1]) for at in range(0, len(results), 2)]
 
 
 def gate(
     done: Sequence[Trial], *, meant: Sequence[int], names: Sequence[str], max_loss: float, min_gain: float
 ) -> Gate:
-    """Refuses where balanced accuracy surely or on average falls, or the classes meant gain nothing.
+    """Refuses the set if balanced accuracy falls significantly or on average, or the targeted classes gain too little.
 
-    Without a validation image nothing is known, and the set is refused. The interval is Student's t over the pairs.
-    ``max_loss`` bounds how far the mean difference of balanced accuracy may be below 0; ``min_gain`` is the least mean
-    gain in recall of the classes meant.
+    Refuses the set without validation images. The interval is Student's t over the pairs. ``max_loss`` is the largest
+    allowed mean loss of balanced accuracy; ``min_gain`` is the least mean gain in recall of the targeted classes.
     """
     without, with_them = (np.stack([getattr(trial, arm) for trial in done]) for arm in ("without", "with_them"))
     if np.isnan(without).all():
-        return Gate(name="utility", passed=False, reason="no validation image to try them on", figures={})
+        return Gate(name="utility", passed=False, reason="there is no validation image to measure them on", figures={})
     difference = np.nanmean(with_them, axis=1) - np.nanmean(without, axis=1)
     low, high = _interval(difference)
-    seen = [label for label in meant if not np.isnan(without[0, label])]
-    gained = (with_them - without)[:, seen].mean(axis=1) if seen else np.zeros(len(done))
+    measured = [label for label in meant if not np.isnan(without[0, label])]
+    gained = (with_them - without)[:, measured].mean(axis=1) if measured else np.zeros(len(done))
     gain_low, gain_high = _interval(gained)
     mean, gain = float(difference.mean()), float(gained.mean())
     figures: dict[str, Any] = {
@@ -114,27 +117,27 @@ def gate(
                 "recall_without": rounded(float(without[:, label].mean())),
                 "recall_with": rounded(float(with_them[:, label].mean())),
             }
-            for label in seen
+            for label in measured
         ],
         "max_loss": max_loss,
         "min_gain": min_gain,
     }
-    told = (
+    summary = (
         f"balanced accuracy {100 * mean:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}), "
-        f"recall of the classes meant {100 * gain:+.2f}"
+        f"recall of the targeted classes {100 * gain:+.2f}"
     )
     if mean < -max_loss or high < 0:
-        return Gate(name="utility", passed=False, reason=f"a model loses by them: {told}", figures=figures)
+        return Gate(name="utility", passed=False, reason=f"they make a model worse: {summary}", figures=figures)
     if gain < min_gain:
         return Gate(
-            name="utility", passed=False, reason=f"the classes meant do not gain enough: {told}", figures=figures
+            name="utility", passed=False, reason=f"the targeted classes do not gain enough: {summary}", figures=figures
         )
-    told += "" if low > 0 else "; no loss and no sure gain"
-    return Gate(name="utility", passed=True, reason=told, figures=figures)
+    summary += "" if low > 0 else "; no loss and no significant gain"
+    return Gate(name="utility", passed=True, reason=summary, figures=figures)
 
 
 def _views(images: Images, policy: Policy, *, seed: int) -> Tensor:
-    """Float [views, n, channels, height, width] in [0, 1]: the images themselves, then as the policy changes them."""
+    """Float [views, n, channels, height, width] in [0, 1]: the originals, then augmented versions."""
     changed = [
         np.stack([policy(image, derive(seed, view, number)) for number, image in enumerate(images)])
         for view in range(1, VIEWS)
@@ -161,23 +164,23 @@ def _train(
     network: nn.Module, views: Tensor, labels: Labels, *, real: int, classes: int, steps: int, seed: int,
     device: torch.device,
 ) -> None:  # fmt: skip
-    """Trains on views [views, n, channels, height, width], each class drawn equally often.
+    """Trains on views [views, n, channels, height, width] with uniform class sampling.
 
     The first ``real`` images are real, the others generated.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2)
     random = torch.Generator().manual_seed(seed)
-    known = torch.from_numpy(labels)
-    shares = torch.ones(len(known), dtype=torch.float64)
+    targets = torch.from_numpy(labels)
+    shares = torch.ones(len(targets), dtype=torch.float64)
     shares[real:] = MADE_WEIGHT
-    shares /= torch.zeros(classes, dtype=torch.float64).index_add_(0, known, shares)[known]
+    shares /= torch.zeros(classes, dtype=torch.float64).index_add_(0, targets, shares)[targets]
     network.train()
     for _ in range(steps):
         picked = torch.multinomial(shares, BATCH, replacement=True, generator=random)
         view = torch.randint(len(views), (BATCH,), generator=random)
         logits = network(views[view, picked].to(device) - 0.5)
-        value = torch.nn.functional.cross_entropy(logits, known[picked].to(device))
+        value = torch.nn.functional.cross_entropy(logits, targets[picked].to(device))
         optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from tests.synthesis.conftest import Digits
 
 
-def judge(digits: Digits, made: np.ndarray, *, auc: float = 1.0) -> Gate:
+def judge(digits: Digits, images: np.ndarray, *, auc: float = 1.0) -> Gate:
     return distribution.gate(
-        made, digits.more_labels, digits.train, digits.labels, digits.val, digits.truth,
+        images, digits.more_labels, digits.train, digits.labels, digits.val, digits.truth,
         min_precision=0.5, min_coverage=0.3, max_two_sample_auc=auc, seed=0,
     )  # fmt: skip
 

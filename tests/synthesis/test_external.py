@@ -1,4 +1,4 @@
-"""Images made elsewhere, and the sheet."""
+"""External images, and the sheet."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def test_faults_are_told(tmp_path: Path) -> None:
 
 def test_the_sheet_shows_enlarged_images_in_equal_bytes() -> None:
     real = np.full((2, 8, 8, 3), (250, 20, 90), dtype=np.uint8)
-    made = np.full((3, 8, 8, 3), (10, 90, 20), dtype=np.uint8)
-    data = gallery.sheet([("a very long name of a class", real, made), ("b", real[:0], made)])
-    assert data == gallery.sheet([("a very long name of a class", real, made), ("b", real[:0], made)])
+    generated = np.full((3, 8, 8, 3), (10, 90, 20), dtype=np.uint8)
+    data = gallery.sheet([("a very long name of a class", real, generated), ("b", real[:0], generated)])
+    assert data == gallery.sheet([("a very long name of a class", real, generated), ("b", real[:0], generated)])
     picture = np.asarray(Image.open(io.BytesIO(data)))
     assert (picture == (10, 90, 20)).all(axis=2).sum() == 2 * 3 * 48 * 48
     assert (picture == (250, 20, 90)).all(axis=2).sum() == 2 * 48 * 48

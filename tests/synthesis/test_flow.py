@@ -1,4 +1,4 @@
-"""The network takes any small image; following a known velocity arrives where it leads."""
+"""The network accepts any small image; integrating a known velocity reaches its goal."""
 
 from __future__ import annotations
 

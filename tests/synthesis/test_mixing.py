@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def test_mixtures_show_their_class_and_copy_nothing(digits_split: Digits) -> None:
-    asked = np.repeat(np.arange(5), 20)
+    labels = np.repeat(np.arange(5), 20)
     generator = LatentMixup(digits_split.train, digits_split.labels)
-    made = generator(asked, seed=0)
-    assert made.shape == (100, 8, 8, 1)
-    close = memorisation.measure(made, digits_split.train, digits_split.val, quantile=0.01)
+    images = generator(labels, seed=0)
+    assert images.shape == (100, 8, 8, 1)
+    close = memorisation.measure(images, digits_split.train, digits_split.val, quantile=0.01)
     assert close.copy.mean() < 0.2
-    found = faithfulness.measure(
-        made, asked, digits_split.train, digits_split.labels, digits_split.val, digits_split.truth
+    agreement = faithfulness.measure(
+        images, labels, digits_split.train, digits_split.labels, digits_split.val, digits_split.truth
     )
-    assert found.agrees.mean() > 0.9
-    assert np.array_equal(made, generator(asked, seed=0))
-    assert not np.array_equal(made, generator(asked, seed=1))
+    assert agreement.agrees.mean() > 0.9
+    assert np.array_equal(images, generator(labels, seed=0))
+    assert not np.array_equal(images, generator(labels, seed=1))
 
 
 def test_two_images_are_enough() -> None:
     images = np.array([[[[0]]], [[[100]]]], dtype=np.uint8)
-    made = LatentMixup(images, np.zeros(2, dtype=np.int64))(np.zeros(10, dtype=np.int64), seed=0)
-    assert 20 < made.min() <= made.max() < 80
+    images = LatentMixup(images, np.zeros(2, dtype=np.int64))(np.zeros(10, dtype=np.int64), seed=0)
+    assert 20 < images.min() <= images.max() < 80

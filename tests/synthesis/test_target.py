@@ -33,12 +33,12 @@ def test_counts_are_what_a_class_shall_have() -> None:
 
 
 def test_bounds_are_told() -> None:
-    found = target.of_classes(
+    wants = target.of_classes(
         COUNTS, target="median", classes="rarest", rare_below=0.6, most_per_real=0.5, min_real=6
     )  # fmt: skip
-    assert [(want.label, want.wanted) for want in found] == [("d", 15), ("e", 0)]
-    assert found[0].note == "at most 0.5 for each real image"
-    assert found[1].note == "fewer than 6 real images"
+    assert [(want.label, want.wanted) for want in wants] == [("d", 15), ("e", 0)]
+    assert wants[0].note == "at most 0.5 for each real image"
+    assert wants[1].note == "fewer than 6 real images"
 
 
 @pytest.mark.parametrize("change", [{"target": {"z": 9}}, {"classes": ["z"]}])

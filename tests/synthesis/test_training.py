@@ -1,4 +1,4 @@
-"""The trained generator: recognisable classes, equal runs, and a kill that leaves no trace in the result."""
+"""The trained generator: recognisable classes, reproducible runs, and a bit-identical result after a kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = Preset(steps=0, batch=16, width=16, blocks=1, sampling_steps=4, learning
 
 
 class Killed(Exception):
-    """Stands for the process's end."""
+    """Simulates the end of the process."""
 
 
 class Mortal(Checkpoints):
@@ -46,26 +46,26 @@ def fit(images: Images, labels: Labels, *, steps: int, checkpoints: Checkpoints 
 
 
 def test_a_killed_training_ends_in_the_same_images(digits_split: Digits, tmp_path: Path) -> None:
-    asked = np.array([0, 1, 2, 3, 4], dtype=np.int64)
+    labels = np.array([0, 1, 2, 3, 4], dtype=np.int64)
     state = torch.get_rng_state()
-    whole = fit(digits_split.train, digits_split.labels, steps=24)(asked, seed=1)
+    whole = fit(digits_split.train, digits_split.labels, steps=24)(labels, seed=1)
     with pytest.raises(Killed):
         fit(digits_split.train, digits_split.labels, steps=24, checkpoints=Mortal(tmp_path, "one", steps=8))
     taken_up = Checkpoints(tmp_path, "one", steps=8)
     saved = taken_up.load()
     assert saved is not None
     assert saved["step"] == 16
-    again = fit(digits_split.train, digits_split.labels, steps=24, checkpoints=taken_up)(asked, seed=1)
+    again = fit(digits_split.train, digits_split.labels, steps=24, checkpoints=taken_up)(labels, seed=1)
     assert np.array_equal(whole, again)
     # the finished training is taken from its file as it is
     finished = fit(digits_split.train, digits_split.labels, steps=24, checkpoints=Checkpoints(tmp_path, "one"))
-    assert np.array_equal(whole, finished(asked, seed=1))
-    assert not np.array_equal(whole, finished(asked, seed=2))
+    assert np.array_equal(whole, finished(labels, seed=1))
+    assert not np.array_equal(whole, finished(labels, seed=2))
     assert torch.equal(state, torch.get_rng_state()), "the global generator was touched"
 
 
 def test_it_learns_what_a_class_looks_like(digits_split: Digits) -> None:
-    """Bright and dark images: two classes that a few steps tell apart."""
+    """Bright and dark images: two classes that are separable after a few steps."""
     images = np.concatenate([np.full((20, 8, 8, 3), 30), np.full((20, 8, 8, 3), 220)]).astype(np.uint8)
     images += np.random.default_rng(0).integers(0, 20, images.shape, dtype=np.uint8)
     generator = fit(images, np.repeat(np.array([0, 1]), 20), steps=80)
@@ -88,7 +88,7 @@ def test_the_digest_stands_for_pixels_labels_and_shape(digits_split: Digits) -> 
 
 
 def test_any_number_of_workers_gives_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images large enough to be worked on in parts."""
+    """Images large enough for parallel parts."""
     images = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 1), dtype=np.uint8)
     assert training.parts_of(20, 20) > 1
     drawn = []

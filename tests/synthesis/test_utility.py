@@ -62,7 +62,7 @@ def test_classes_without_validation_images_do_not_count() -> None:
 def test_without_a_validation_image_nothing_passes() -> None:
     gate = judge([pair([np.nan, np.nan], [np.nan, np.nan])] * 2, min_gain=-1.0)
     assert not gate.passed
-    assert gate.reason == "no validation image to try them on"
+    assert gate.reason == "there is no validation image to measure them on"
 
 
 def test_mislabelled_images_are_refused_and_right_ones_are_not(digits_split: Digits) -> None:
@@ -70,9 +70,9 @@ def test_mislabelled_images_are_refused_and_right_ones_are_not(digits_split: Dig
     few = np.concatenate([np.flatnonzero(digits_split.labels == label)[:40] for label in range(5)])
     gates = []
     state = torch.get_rng_state()
-    for asked in (np.full(len(digits_split.more), 3, dtype=np.int64), digits_split.more_labels):
+    for targets in (np.full(len(digits_split.more), 3, dtype=np.int64), digits_split.more_labels):
         done = utility.trials(
-            digits_split.train[few], digits_split.labels[few], digits_split.more, asked, digits_split.val,
+            digits_split.train[few], digits_split.labels[few], digits_split.more, targets, digits_split.val,
             digits_split.truth, policy=policy, classes=5, pairs=2, steps=60, seed=0,
         )  # fmt: skip
         gates.append(utility.gate(done, meant=[3], names=NAMES, max_loss=0.02, min_gain=-1.0))
