@@ -140,7 +140,7 @@ def measured(task: Task) -> dict[str, Any]:
             package="tasks",
             params=params["train"],
             data=place,
-            place=task.place / "trained" / arm,
+            folder=task.place / "trained" / arm,
             cache=task.place / "cache",
             judged=_tested(place),
         )

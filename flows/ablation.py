@@ -58,8 +58,8 @@ def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Con
         return params_with(STAGES, document, values, package="tasks")
 
     path = interventions.find(request.file, root / "conf")
-    known = interventions.read(path, document.values, sections=SECTIONS, check=check)
-    steps = interventions.choose(known, request.steps)
+    available = interventions.read(path, document.values, sections=SECTIONS, check=check)
+    steps = interventions.choose(available, request.steps)
 
     def work(bench: Bench) -> Ablated:
         return _Work(bench=bench, request=request, steps=steps, check=check).run()
@@ -109,8 +109,8 @@ class _Work:
         )
         try:
             with open_run(params.tracking, key=key, stage=NAME, params=facts) as run:
-                places, seconds, refused = self._prepare(trees)
-                outcomes = self._train(places, seeds, run.run_id, refused)
+                folders, seconds, refused = self._prepare(trees)
+                outcomes = self._train(folders, seeds, run.run_id, refused)
                 steps = [step for step in self.steps if step.name not in refused]
                 findings = ablation.compare(steps, outcomes, seconds, bounds=gain_bounds(params.objective))
                 for finding in findings:
@@ -132,7 +132,7 @@ class _Work:
         """Where the inputs of each side lie, the seconds of its stages, and what gates refused."""
         bench, root = self.bench, self.bench.root.resolve()
         here = {stage.name: bench.stage_seconds.get(stage.name) for stage in BEFORE_TRAIN}
-        places, refused = {AS_IT_IS: root}, {}
+        folders, refused = {AS_IT_IS: root}, {}
         seconds: dict[str, dict[str, float | None]] = {AS_IT_IS: here}
         text = (root / "params.yaml").read_text(encoding="utf-8")
 
@@ -143,31 +143,31 @@ class _Work:
                 refused[step.name] = str(refusal)
                 bench.console.warn(f"  {self._side(step)}: refused: {refusal}")
                 return
-            places[step.name], seconds[step.name] = tree.place, spent
+            folders[step.name], seconds[step.name] = tree.folder, spent
             ran = sum(value is not None for value in spent.values())
             bench.console.say(f"  {self._side(step)}: inputs ready ({ran} of {len(spent)} stages ran)")
 
         futures = []
         for step in self.steps:
-            first = next((place for place, stage in enumerate(BEFORE_TRAIN) if stage.name in step.sections), None)
+            first = next((index for index, stage in enumerate(BEFORE_TRAIN) if stage.name in step.sections), None)
             if first is None:
-                places[step.name], seconds[step.name] = root, here
+                folders[step.name], seconds[step.name] = root, here
                 continue
             tree = preparation.Tree(
                 root=root,
-                place=trees / step.name,
+                folder=trees / step.name,
                 package="tasks",
                 params=overrides.apply(text, overrides.as_overrides(step.other), conf=root / "conf"),
                 stages=BEFORE_TRAIN[first:],
-                known=STAGES,
+                all_stages=STAGES,
                 links=(*LINKS, *(stage.path(stage.name) for stage in BEFORE_TRAIN[:first])),
             )
             futures.append(unit_of_work(f"inputs {step.name}", partial(prepare, step, tree)))
         all_done(futures)
-        return places, seconds, refused
+        return folders, seconds, refused
 
     def _train(
-        self, places: Mapping[str, Path], seeds: Sequence[int], parent: str, refused: dict[str, str]
+        self, folders: Mapping[str, Path], seeds: Sequence[int], parent: str, refused: dict[str, str]
     ) -> dict[str, list[Outcome]]:
         """The outcome of each side and seed; a training that was finished before is not repeated.
 
@@ -175,27 +175,27 @@ class _Work:
         """
         bench = self.bench
         sides = {AS_IT_IS: bench.params["train"]}
-        sides |= {step.name: self.check(step.other)["train"] for step in self.steps if step.name in places}
-        found: dict[tuple[str, int], Outcome] = {}
+        sides |= {step.name: self.check(step.other)["train"] for step in self.steps if step.name in folders}
+        outcomes: dict[tuple[str, int], Outcome] = {}
         by_name = {step.name: step for step in self.steps}
 
         def train(side: str, seed: int) -> None:
             params = dataclasses.replace(sides[side], seed=seed)
-            identity = trial.identity(TRAIN, params, places[side], CODE)
-            place = bench.folder / "trials" / identity
-            known = trial.read(place) is not None
+            identity = trial.identity(TRAIN, params, folders[side], CODE)
+            folder = bench.folder / "trials" / identity
+            finished = trial.read(folder) is not None
             job = trial.Job(
                 stage=TRAIN,
                 package="tasks",
                 params=params,
-                data=places[side],
-                place=place,
+                data=folders[side],
+                folder=folder,
                 cache=bench.cache,
                 parent=parent,
                 tags=(("hallmark.side", side), ("hallmark.seed", str(seed))),
             )
             try:
-                outcome = found[side, seed] = bench.train(job)
+                outcome = outcomes[side, seed] = bench.train(job)
             except InputError as error:
                 if side == AS_IT_IS:
                     raise
@@ -203,13 +203,13 @@ class _Work:
                 bench.console.warn(f"  {side:<24} seed {seed}  failed: {error}  ({count.more()})")
                 return
             name = self._side(by_name[side]) if side in by_name else side
-            what = "known" if known else f"{outcome.seconds:.1f} s"
+            what = "known" if finished else f"{outcome.seconds:.1f} s"
             bench.console.say(f"  {name:<24} seed {seed}  {outcome.objective:.4f}  {what}  ({count.more()})")
 
         every = [(side, seed) for seed in seeds for side in sides]
         count = Count(len(every), "trainings")
         all_done([unit_of_work(f"{side} seed {seed}", partial(train, side, seed)) for side, seed in every])
-        return {side: [found[side, seed] for seed in seeds] for side in sides if side not in refused}
+        return {side: [outcomes[side, seed] for seed in seeds] for side in sides if side not in refused}
 
     @staticmethod
     def _side(step: Intervention) -> str:

@@ -33,9 +33,9 @@ Overrides = Annotated[
 ]
 
 
-def _version(asked: bool) -> None:
+def _version(requested: bool) -> None:
     """Prints the version and ends."""
-    if not asked:
+    if not requested:
         return
     import platform
     from importlib.metadata import version

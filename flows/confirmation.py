@@ -37,14 +37,14 @@ def confirm(
     if not chosen:
         return None
     now = bench.params["train"]
-    fresh = [now.seed + 1 + place for place in range(seeds)]
+    fresh = [now.seed + 1 + offset for offset in range(seeds)]
     sides: list[tuple[int | None, Any]] = [(None, now), *((row.number, trained_with(row.values)) for row in chosen)]
-    found: dict[tuple[int | None, int], float] = {}
+    qualities: dict[tuple[int | None, int], float] = {}
     bench.console.say(f"Trained anew: params.yaml and the best {len(chosen)}, over {seeds} other seeds")
 
     def train(number: int | None, params: Any, seed: int) -> None:
         outcomes = [bench.train(job) for job in jobs_of(dataclasses.replace(params, seed=seed))]
-        quality = found[number, seed] = statistics.fmean(outcome.objective for outcome in outcomes)
+        quality = qualities[number, seed] = statistics.fmean(outcome.objective for outcome in outcomes)
         name = "params.yaml as it is" if number is None else f"trial {number + 1}"
         seconds = sum(each.seconds for each in outcomes)
         bench.console.say(f"  {name:<20} seed {seed}  {quality:.4f}  {seconds:6.1f} s  ({count.more()})")
@@ -60,6 +60,6 @@ def confirm(
     return confirmation.judge(
         chosen,
         fresh,
-        [found[None, seed] for seed in fresh],
-        {row.number: [found[row.number, seed] for seed in fresh] for row in chosen},
+        [qualities[None, seed] for seed in fresh],
+        {row.number: [qualities[row.number, seed] for seed in fresh] for row in chosen},
     )

@@ -53,7 +53,7 @@ class Console:
         self.say(text, style="yellow")
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def live(self) -> Iterator[None]:
         """Within the block what the stages tell and warn of is seen, and how far they are.
 
         Prefect's settings keep it from the terminal.
@@ -73,8 +73,8 @@ class Console:
         """How a stage goes: a line when it starts and one when it ends; on a terminal the second replaces the first."""
         if what == "running":
             names = [each.name for each in STAGES]
-            place = f"[{names.index(stage) + 1}/{len(names)}]"
-            self.display.begin(stage, STAGES[names.index(stage)].does, position=place)
+            position = f"[{names.index(stage) + 1}/{len(names)}]"
+            self.display.begin(stage, STAGES[names.index(stage)].does, position=position)
             return
         self.display.end()
         style = {"failed": "bold red", "cached": "dim", "restored": "cyan"}.get(what, "green")
@@ -83,14 +83,14 @@ class Console:
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table, its first column to the left, the others to the right."""
-        made = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for number, heading in enumerate(headings):
-            made.add_column(heading, justify="right" if number else "left", no_wrap=True)
+            grid.add_column(heading, justify="right" if number else "left", no_wrap=True)
         for row in rows:
-            made.add_row(*row)
+            grid.add_row(*row)
         self.rich.print()
         # a cut figure is worse than a line that the terminal wraps
-        Rich(highlight=False, width=max(WIDEST, self.rich.width)).print(made)
+        Rich(highlight=False, width=max(WIDEST, self.rich.width)).print(grid)
         self.rich.print()
 
     def sum_up(self, result: Summary, root: Path) -> None:

@@ -59,21 +59,21 @@ def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, conso
     def work(bench: Bench) -> Crossvalidated:
         return _Work(bench=bench, request=request).run()
 
-    found: Crossvalidated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
+    result: Crossvalidated = conduct(NAME, root, params, console, jobs=request.jobs, work=work)
     page = root / "reports" / "crossvalidation.html"
-    durable.write_text(page, experiment_pages.crossvalidation(found))
-    for warning in found.warnings:
+    durable.write_text(page, experiment_pages.crossvalidation(result))
+    for warning in result.warnings:
         console.warn(f"Note: {warning}")
     console.table(
         f"{request.folds} folds, {request.repeats} times: each image judged by models that did not see it",
         experiment_pages.CROSSVALIDATION_HEADINGS,
-        experiment_pages.crossvalidation_rows(found.metrics),
+        experiment_pages.crossvalidation_rows(result.metrics),
     )
-    console.say(f"Out of fold  {found.table}")
-    if found.model_uri:
-        console.say(f"Model  {found.model_uri} (alias {ALIAS}), the mean of {len(found.folds)} models")
+    console.say(f"Out of fold  {result.table}")
+    if result.model_uri:
+        console.say(f"Model  {result.model_uri} (alias {ALIAS}), the mean of {len(result.folds)} models")
     console.say(f"Page   {page}")
-    return found
+    return result
 
 
 def divide(bench: Bench, *, folds: int, repeats: int, stratified: bool) -> tuple[list[Fold], list[str]]:
@@ -87,20 +87,20 @@ def divide(bench: Bench, *, folds: int, repeats: int, stratified: bool) -> tuple
 def fold_tree(bench: Bench, fold: Fold, trees: Path) -> preparation.Tree:
     """The tree below ``trees`` in which a fold's stages before train run; its split table is written beside it."""
     root = bench.root.resolve()
-    given = trees / f"{fold.name}.parquet"
+    split_table = trees / f"{fold.name}.parquet"
     trees.mkdir(exist_ok=True)
-    write_table(fold.table, SPLIT, given)
+    write_table(fold.table, SPLIT, split_table)
     # such predictions come of networks that saw what this fold holds out
     text = (root / "params.yaml").read_text(encoding="utf-8")
     return preparation.Tree(
         root=root,
-        place=trees / fold.name,
+        folder=trees / fold.name,
         package="tasks",
         params=overrides.apply(text, [f"clean.out_of_fold={NO_FOLDER}"], conf=root / "conf"),
         stages=BEFORE_TRAIN,
-        known=STAGES,
+        all_stages=STAGES,
         links=LINKS,
-        given=((given, Path("data/split/split.parquet")),),
+        replaced=((split_table, Path("data/split/split.parquet")),),
     )
 
 
@@ -111,15 +111,15 @@ class _Work:
 
     def run(self) -> Crossvalidated:
         bench, request, params = self.bench, self.request, self.bench.params
-        divided, told = divide(bench, folds=request.folds, repeats=request.repeats, stratified=request.stratified)
+        divided, warnings = divide(bench, folds=request.folds, repeats=request.repeats, stratified=request.stratified)
         trees = bench.folder / "trees"
         durable.remove(trees)  # what a killed run left; its stages are in DVC's cache
-        asked = dataclasses.asdict(request)
-        key = trial.identity(TRAIN, params["train"], bench.root, CODE, **asked)
+        settings = dataclasses.asdict(request)
+        key = trial.identity(TRAIN, params["train"], bench.root, CODE, **settings)
         bench.console.say(f"{len(divided)} trainings, {request.jobs} at a time")
         try:
-            with open_run(params["train"].tracking, key=key, stage=NAME, params=asked) as run:
-                outcomes, places = self._folds(divided, trees, run.run_id)
+            with open_run(params["train"].tracking, key=key, stage=NAME, params=settings) as run:
+                outcomes, folders = self._folds(divided, trees, run.run_id)
                 objective = describe(params["train"].objective)
                 metrics = crossvalidation.summarise(objective, divided, outcomes)
                 for metric in metrics:
@@ -127,17 +127,17 @@ class _Work:
                         name = metric.name.replace("'", "").replace(" ", "_")
                         run.metrics({f"mean/{name}": metric.estimate["value"]}, step=len(divided))
                 table = bench.folder / OUT_OF_FOLD
-                predictions = crossvalidation.out_of_fold(divided, [place / PREDICTIONS for place in places])
+                predictions = crossvalidation.out_of_fold(divided, [folder / PREDICTIONS for folder in folders])
                 predictions.to_parquet(table, index=False, compression="zstd")
                 run.artifact(table)
-                uri = self._register(places, table, metrics) if request.register else ""
+                uri = self._register(folders, table, metrics) if request.register else ""
         finally:
             durable.remove(trees)
         return Crossvalidated(
             objective=objective,
             folds=[(fold.name, outcome) for fold, outcome in zip(divided, outcomes, strict=True)],
             metrics=metrics,
-            warnings=told,
+            warnings=warnings,
             table=table,
             model_uri=uri,
         )
@@ -145,20 +145,20 @@ class _Work:
     def _folds(self, divided: Sequence[Fold], trees: Path, parent: str) -> tuple[list[Outcome], list[Path]]:
         """The outcome of each fold and the folder of its trial; a training finished before is not repeated."""
         bench, params = self.bench, self.bench.params["train"]
-        found: dict[str, tuple[Outcome, Path]] = {}
+        results: dict[str, tuple[Outcome, Path]] = {}
         count = Count(len(divided), "folds")
 
         def fold_work(fold: Fold) -> None:
             tree = fold_tree(bench, fold, trees)
             bench.prepare(tree)
-            place = bench.folder / "trials" / trial.identity(TRAIN, params, tree.place, CODE)
-            known = trial.read(place) is not None
+            folder = bench.folder / "trials" / trial.identity(TRAIN, params, tree.folder, CODE)
+            finished = trial.read(folder) is not None
             job = trial.Job(
                 stage=TRAIN,
                 package="tasks",
                 params=params,
-                data=tree.place,
-                place=place,
+                data=tree.folder,
+                folder=folder,
                 cache=bench.cache,
                 parent=parent,
                 tags=(("hallmark.repeat", str(fold.repeat)), ("hallmark.fold", str(fold.number))),
@@ -166,20 +166,20 @@ class _Work:
                 keep=True,
             )
             outcome = bench.train(job)
-            found[fold.name] = outcome, place
-            durable.remove(tree.place)
-            what = "known" if known else f"{outcome.seconds:.1f} s"
+            results[fold.name] = outcome, folder
+            durable.remove(tree.folder)
+            what = "known" if finished else f"{outcome.seconds:.1f} s"
             images = f"{outcome.n_judged} images judged, {outcome.n_train} to train on"
             bench.console.say(f"  fold {fold.name}  {outcome.objective:.4f}  {what}  {images}  ({count.more()})")
 
         all_done([unit_of_work(f"fold {fold.name}", partial(fold_work, fold)) for fold in divided])
-        pairs = [found[fold.name] for fold in divided]
-        return [outcome for outcome, _ in pairs], [place for _, place in pairs]
+        pairs = [results[fold.name] for fold in divided]
+        return [outcome for outcome, _ in pairs], [folder for _, folder in pairs]
 
-    def _register(self, places: Sequence[Path], table: Path, metrics: Sequence[Metric]) -> str:
+    def _register(self, folders: Sequence[Path], table: Path, metrics: Sequence[Metric]) -> str:
         """The ensemble as a version under its own alias: what was not judged on the test set is no champion."""
         bench, params = self.bench, self.bench.params["register"]
-        members = [place / "data" / "train" for place in places]
+        members = [folder / "data" / "train" for folder in folders]
         values = {f"crossval_{metric.name}": metric.estimate["value"] for metric in metrics[:1]}
         version = registry.register(
             params.tracking,

@@ -122,17 +122,18 @@ def _page_settings(address: str) -> dict[str, str]:
     }
 
 
-def _free_port(asked: int | None) -> int:
+def _free_port(requested: int | None) -> int:
     """The port asked for; without one Prefect's own, or any free one where that is taken."""
-    for port in (asked or PORT, 0):
+    for port in (requested or PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                if asked:
+                if requested:
                     raise MachineError(
-                        f"--port {asked}: {error.strerror}", remedy="give another port, or none to take any free one"
+                        f"--port {requested}: {error.strerror}",
+                        remedy="give another port, or none to take any free one",
                     ) from error
                 continue
             return int(probe.getsockname()[1])

@@ -26,8 +26,8 @@ LOW_SPACE = 2 << 30  # bytes
 def examine(root: Path, say: Callable[[str], None]) -> int:
     """Prints one line a finding; 0 if all is well or was mended, 4 if the machine needs a hand, 2 if the params do."""
     worst = 0
-    asking = ThreadPoolExecutor(2)  # a silent server takes its whole time, and the import of torch as long
-    asked = [asking.submit(_prefect), asking.submit(_tracking)]
+    executor = ThreadPoolExecutor(2)  # a silent server takes its whole time, and the import of torch as long
+    probes = [executor.submit(_prefect), executor.submit(_tracking)]
     say("installation")
     say(f"  python {platform.python_version()} at {sys.executable}")
     for package in PACKAGES:
@@ -38,8 +38,8 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
     say(f"  {free / 2**30:.1f} GiB free here" + ("; that is little, free some" if free < LOW_SPACE else ""))
     worst = max(worst, 4 if free < LOW_SPACE else 0)
     say("servers")
-    answers = [each.result() for each in asked]
-    asking.shutdown()
+    answers = [each.result() for each in probes]
+    executor.shutdown()
     for line, healthy in answers:
         say(f"  {line}")
         worst = max(worst, 0 if healthy else 4)

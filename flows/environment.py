@@ -41,8 +41,8 @@ def prepare(root: Path) -> None:
 
 def users_own_prefect() -> bool:
     """Whether the environment or the home folder points at a Prefect set up by the user."""
-    given = any(os.environ.get(name) for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"))
-    return given or (Path.home() / ".prefect" / "profiles.toml").exists()
+    configured = any(os.environ.get(name) for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"))
+    return configured or (Path.home() / ".prefect" / "profiles.toml").exists()
 
 
 def writes_to(root: Path) -> list[Path]:
@@ -101,14 +101,14 @@ def interruptible(words: str = "") -> Iterator[None]:
     """
 
     def interrupt(number: int, _frame: object) -> None:
-        if not asked.is_set():
-            asked.set()
+        if not interrupted.is_set():
+            interrupted.set()
             if words:
                 sys.stderr.write(f"hallmark: {words}\n")
             end_in_time(number)
         raise KeyboardInterrupt
 
-    asked = threading.Event()
+    interrupted = threading.Event()
     handlers = {signal.SIGINT: interrupt, signal.SIGTERM: _terminate}
     heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, handlers[number]) for number in heard}

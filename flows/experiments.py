@@ -96,9 +96,9 @@ class Bench:
         """
         job = dataclasses.replace(job, params=trial.located(job.params, self.root))
         with self._submitting:
-            future = self.under_way.get(job.place)
+            future = self.under_way.get(job.folder)
             if future is None or future.done():
-                future = self.under_way[job.place] = self._begin(trial.run, job)
+                future = self.under_way[job.folder] = self._begin(trial.run, job)
         outcome: Outcome = self.wait(future)
         return outcome
 
@@ -143,7 +143,7 @@ def conduct(
     prefect_server.check()
     reachability.check()
     require_space(*writes_to(root))
-    with exclusive(root, f"hallmark {name}"), console.telling():
+    with exclusive(root, f"hallmark {name}"), console.live():
         recover(root, console)
         check_sources(STAGES, params, root, created=(DEMO,))
         runs.recover(params["train"].tracking)
@@ -217,8 +217,8 @@ def unit_of_work(name: str, body: Callable[[], Any]) -> Any:
 def _ran(root: Path) -> dict[str, float]:
     """The seconds of the stages that ran when they were last asked for; one found unchanged took none to speak of."""
     path = root / "reports" / "run.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: facts["seconds"] for name, facts in told.items() if facts["state"] == "ran"}
+    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {name: facts["seconds"] for name, facts in report.items() if facts["state"] == "ran"}
 
 
 def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:

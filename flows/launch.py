@@ -29,7 +29,7 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
     prepare(root)
     prefect_server.check_early()
     reachability.check()
-    with exclusive(root, "hallmark run"), console.telling():
+    with exclusive(root, "hallmark run"), console.live():
         from hallmark.tracking import outbox
         from hallmark.tracking.registry import receipt_matches
         from hallmark.versioning.workspace import Workspace

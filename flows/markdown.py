@@ -36,8 +36,8 @@ def text(value: object) -> str:
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table, its first column to the left, the others to the right; past :data:`MOST_ROWS` rows it says how many."""
     lines = [headings, ["---", *("---:" for _ in headings[1:])], *([text(cell) for cell in row] for row in rows)]
-    shown = "\n".join("| " + " | ".join(line) + " |" for line in lines[: MOST_ROWS + 2])
-    return shown + (f"\n\n… and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else "")
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines[: MOST_ROWS + 2])
+    return body + (f"\n\n… and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else "")
 
 
 def report(root: Path, result: summary.Summary) -> str:
@@ -85,7 +85,7 @@ def refusal(story: Mapping[str, Any], folder: Path) -> str:
     for name, value in story.items():
         if name in ("stage", "message"):
             continue
-        parts += [f"## {text(name.replace('_', ' '))}", _told(value)]
+        parts += [f"## {text(name.replace('_', ' '))}", _section(value)]
     parts += ["## More", f"The whole page: `{(folder / 'index.html').resolve()}` on `{socket.gethostname()}`."]
     return "\n\n".join(parts) + "\n"
 
@@ -101,7 +101,7 @@ def _warnings(lines: Sequence[str]) -> list[str]:
     return ["## Warnings", "\n".join(f"- {text(line)}" for line in lines)] if lines else []
 
 
-def _told(value: Any) -> str:
+def _section(value: Any) -> str:
     """A part of a story: a table of rows, of pairs, a list, or text."""
     if isinstance(value, dict):
         return table(["", ""], [[name, _plain(each)] for name, each in value.items()])

@@ -60,8 +60,8 @@ def predict(
     else:
         uri, fallback, limits = _answering(root, model)
         crew = min(workers or runtime.workers(), len(files))
-        found = predicting.predict(files, model_uri=uri, limits=limits, workers=crew, fallback=fallback)
-        rows = found.rows if out is None else scores.written(found.rows, found.classes, out)
+        predictions = predicting.predict(files, model_uri=uri, limits=limits, workers=crew, fallback=fallback)
+        rows = predictions.rows if out is None else scores.written(predictions.rows, predictions.classes, out)
     failed: list[str] = []
     for row in predicting.watched(rows, len(files)):
         if "error" in row:
@@ -122,7 +122,7 @@ def serve(
             access=access,
             workers=workers or runtime.workers(),
             concurrency=concurrency,
-            ready=lambda told: typer.echo(told, err=True),
+            ready=lambda message: typer.echo(message, err=True),
         )
 
 

@@ -27,15 +27,15 @@ def check(*, limit: float | None = None) -> None:
     ``limit``: seconds it has to answer (see :func:`hallmark.contracts.servers.seconds`). Where Prefect's settings name
     no server there is nothing to ask: a run starts one of its own.
     """
-    given = os.environ.get(URL)
-    if given:
-        _asked(URL, given, None, limit, f"correct {URL}, or unset it")
+    configured = os.environ.get(URL)
+    if configured:
+        _asked(URL, configured, None, limit, f"correct {URL}, or unset it")
     settings = _settings()
     url = settings.api.url
     if not url:
         _check_database(settings, limit or servers.seconds())
         return
-    if given:
+    if configured:
         _asked(URL, url, settings, limit, f"correct {URL}, or unset it")
     else:
         from prefect.context import get_settings_context
@@ -72,9 +72,13 @@ def _asked(what: str, url: str, settings: Settings | None, limit: float | None, 
 def _check_database(settings: Settings, limit: float) -> None:
     """The database of the server that a run starts can be opened: a broken one makes Prefect start it without end."""
     secret = settings.server.database.connection_url
-    given = secret.get_secret_value() if secret is not None else ""
-    if not given or given.startswith("sqlite"):
-        path = Path(given.partition(":///")[2].partition("?")[0]) if given else settings.home / "prefect.db"
+    connection_url = secret.get_secret_value() if secret is not None else ""
+    if not connection_url or connection_url.startswith("sqlite"):
+        path = (
+            Path(connection_url.partition(":///")[2].partition("?")[0])
+            if connection_url
+            else settings.home / "prefect.db"
+        )
         if not path.is_file():
             return
         try:
@@ -93,7 +97,7 @@ def _check_database(settings: Settings, limit: float) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def ask() -> None:
-        engine = create_async_engine(given)
+        engine = create_async_engine(connection_url)
         try:
             async with engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -104,7 +108,7 @@ def _check_database(settings: Settings, limit: float) -> None:
         servers.within(limit, lambda: asyncio.run(ask()))
     except (NoAnswer, SQLAlchemyError, OSError, ImportError, ValueError) as error:
         raise MachineError(
-            f"{DATABASE} is {servers.without_password(given)}: the database does not open "
+            f"{DATABASE} is {servers.without_password(connection_url)}: the database does not open "
             f"({str(error).strip().splitlines()[0]})",
             remedy=f"start that database, correct {DATABASE}, or unset it to use a file of the workspace",
         ) from error

@@ -33,9 +33,11 @@ class Progress:
         mark = " "
         if quality is not None and (self._best is None or quality > self._best):
             self._best, mark = quality, "*"
-        shown = "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
+        settings = "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
         reached = f"{quality:.4f}" if quality is not None else "   –  "
-        self._console.say(f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {shown}  ({self._count.more()})")
+        self._console.say(
+            f"{mark} {number + 1:>4}/{self._total}  {reached}  {what}  {settings}  ({self._count.more()})"
+        )
 
     def end(self, why: str) -> None:
         """Says once why no further trial is begun."""
@@ -52,22 +54,22 @@ def sum_up(tuned: Tuned, console: Console, page: Path) -> None:
     """The best trials, what matters, and where the page lies."""
     keys = list(tuned.rows[0].values) if tuned.rows else []
     latency = any(row.latency_ms is not None for row in tuned.rows)
-    shown = tuned.front if latency else ranked(tuned.rows)[:5]
+    best = tuned.front if latency else ranked(tuned.rows)[:5]
     headings = ["trial", tuned.objective, *(["ms"] if latency else []), *keys]
     table = []
     if tuned.baseline is not None:
         blank = ["as it is" for _ in keys]
         ms = [experiment_pages.number(tuned.baseline_ms, 3)] if latency else []
         table.append(["params.yaml", f"{tuned.baseline:.4f}", *ms, *blank])
-    for row in shown:
+    for row in best:
         values = [_short(row.values[key]) for key in keys]
         ms = [f"{row.latency_ms:.3f}"] if latency else []
         table.append([str(row.number + 1), f"{row.quality:.4f}", *ms, *values])
     states = {state: sum(row.state == state for row in tuned.rows) for state in ("complete", "pruned", "failed")}
     counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
     title = "Best of quality against latency" if latency else "Best trials"
-    where = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
-    console.table(f"{title}, {where} ({counts})", headings, table)
+    judged_on = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
+    console.table(f"{title}, {judged_on} ({counts})", headings, table)
     if tuned.importances:
         console.say("Matters  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
     trained = sum(row.facts.get("seconds", 0.0) for row in tuned.rows)

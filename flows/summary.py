@@ -60,9 +60,9 @@ def _files(clean: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
     rows = {name: {fate: counts.get(fate, 0) for fate in FATES} for name, counts in clean["per_class"].items()}
     total = {fate: sum(row[fate] for row in rows.values()) for fate in FATES}
     assert sum(total.values()) == clean["found"], "the fates do not add up to the files found"
-    shown = sorted(rows.items(), key=lambda item: (item[0] == "", item[0]))
-    listed = [(name or "(no label)", row) for name, row in shown[:MOST_CLASSES]]
-    rest = [row for _, row in shown[MOST_CLASSES:]]
+    ordered = sorted(rows.items(), key=lambda item: (item[0] == "", item[0]))
+    listed = [(name or "(no label)", row) for name, row in ordered[:MOST_CLASSES]]
+    rest = [row for _, row in ordered[MOST_CLASSES:]]
     if rest:
         listed.append((f"({len(rest)} more)", {fate: sum(row[fate] for row in rest) for fate in FATES}))
     return [*listed, ("all", total)]
@@ -84,5 +84,5 @@ def tracking_command() -> str:
     if address.startswith("http"):
         return address
     program = Path(sys.executable).with_name("mlflow")
-    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
-    return f"{shlex.quote(str(shown))} ui --backend-store-uri {address}"
+    command = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+    return f"{shlex.quote(str(command))} ui --backend-store-uri {address}"

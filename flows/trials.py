@@ -62,47 +62,47 @@ def inputs_of(bench: Bench, request: Request, trees: Path) -> list[Inputs]:
     """The workspace's own, or those of each fold, prepared."""
     if not request.folds:
         return [Inputs(data=bench.root.resolve(), judged=None)]
-    divided, told = divide(bench, folds=request.folds, repeats=1, stratified=True)
-    for warning in told:
+    divided, warnings = divide(bench, folds=request.folds, repeats=1, stratified=True)
+    for warning in warnings:
         bench.console.warn(f"Note: {warning}")
-    made = [(fold, fold_tree(bench, fold, trees)) for fold in divided]
-    work = [partial(bench.prepare, tree) for _, tree in made]
-    all_done([unit_of_work(f"inputs {fold.name}", body) for (fold, _), body in zip(made, work, strict=True)])
-    return [Inputs(data=tree.place, judged=fold.held_out) for fold, tree in made]
+    fold_trees = [(fold, fold_tree(bench, fold, trees)) for fold in divided]
+    work = [partial(bench.prepare, tree) for _, tree in fold_trees]
+    all_done([unit_of_work(f"inputs {fold.name}", body) for (fold, _), body in zip(fold_trees, work, strict=True)])
+    return [Inputs(data=tree.folder, judged=fold.held_out) for fold, tree in fold_trees]
 
 
 def baseline_of(
     bench: Bench, study: Study, run: TrackedRun, params: Any, inputs: Sequence[Inputs], *, latency: bool
 ) -> float:
     """The quality of params.yaml as it is, trained once for the study."""
-    known = study.noted("baseline")
-    if known is not None:
-        return float(known)
+    recorded = study.noted("baseline")
+    if recorded is not None:
+        return float(recorded)
     outcomes = [bench.train(job) for job in jobs_of(bench, run, params, inputs, latency=latency)]
     quality = statistics.fmean(outcome.objective for outcome in outcomes)
     spent = [outcome.latency_ms for outcome in outcomes if outcome.latency_ms is not None]
     if spent:
         study.note(BASELINE_MS, statistics.fmean(spent))
-    known_too = study.start_from(
+    in_space = study.start_from(
         _values(study.space, params, outcomes[0]),
         quality=quality,
         latency_ms=statistics.fmean(spent) if spent else None,
         why="params.yaml as it is",
     )
     study.note("baseline", quality)
-    what = "  (a trial too: its values are in the space)" if known_too else ""
+    what = "  (a trial too: its values are in the space)" if in_space else ""
     bench.console.say(f"  params.yaml as it is   {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s{what}")
     return quality
 
 
 def _values(searched: Space, params: Any, outcome: trial.Outcome) -> dict[str, Any]:
     """The values of params.yaml by key of the space, an ``auto`` as it was trained with, where that is on record."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for dimension in searched.dimensions:
         section, _, name = dimension.key.partition(".")
         value = getattr(params if section == "train" else params.model, name)
-        found[dimension.key] = value if value in dimension.choices else outcome.resolved.get(dimension.key, value)
-    return found
+        values[dimension.key] = value if value in dimension.choices else outcome.resolved.get(dimension.key, value)
+    return values
 
 
 def jobs_of(
@@ -115,7 +115,7 @@ def jobs_of(
             package="tasks",
             params=params,
             data=each.data,
-            place=bench.folder / "trials" / trial.identity(TRAIN, params, each.data, CODE, latency=latency),
+            folder=bench.folder / "trials" / trial.identity(TRAIN, params, each.data, CODE, latency=latency),
             cache=bench.cache,
             parent=run.run_id,
             follow=follow,
@@ -132,7 +132,7 @@ def trial_task(
     run: TrackedRun,
     trained_with: Any,
     inputs: Sequence[Inputs],
-    told: Progress,
+    progress: Progress,
     request: Request,
     started: float,
 ) -> Any:
@@ -142,7 +142,7 @@ def trial_task(
         try:
             number, values = study.ask()
         except Exhausted as end:
-            told.end(str(end))
+            progress.end(str(end))
             return Completed(name="Skipped", message=str(end))
         jobs: list[trial.Job] = []
         try:
@@ -151,13 +151,13 @@ def trial_task(
             outcomes = [bench.train(job) for job in jobs]
         except Pruned as pruned:
             for job in jobs:
-                durable.remove(job.place)
+                durable.remove(job.folder)
             study.tell_pruned(number)
-            told.trial(number, values, None, f"pruned: {pruned}")
+            progress.trial(number, values, None, f"pruned: {pruned}")
             return Completed(name="Pruned", message=str(pruned))
         except InputError as error:
             study.tell_failed(number, str(error))
-            told.trial(number, values, None, f"failed: {error}")
+            progress.trial(number, values, None, f"failed: {error}")
             return Failed(message=str(error), data=error)
         except BaseException as error:
             study.tell_failed(number, str(error), killed=True)
@@ -167,7 +167,7 @@ def trial_task(
         facts = {"seconds": round(seconds, 3), "mlflow_runs": [outcome.mlflow_run for outcome in outcomes]}
         spent = [outcome.latency_ms for outcome in outcomes if outcome.latency_ms is not None]
         study.tell(number, quality=quality, latency_ms=statistics.fmean(spent) if spent else None, facts=facts)
-        told.trial(number, values, quality, f"{seconds:6.1f} s")
+        progress.trial(number, values, quality, f"{seconds:6.1f} s")
         return Completed(message=f"{quality:.4f}")
 
     return task(name="trial", cache_policy=NO_CACHE, persist_result=False)(body)

@@ -113,10 +113,10 @@ def _search(
             trials.baseline_of(bench, study, run, now, inputs, latency=request.latency) if request.baseline else None
         )
         left = max(0, request.trials - study.counted())
-        told = Progress(bench.console, study, total=request.trials, baseline=baseline)
+        progress = Progress(bench.console, study, total=request.trials, baseline=baseline)
         with untagged():
             futures = [
-                trials.trial_task(bench, study, run, trained_with, inputs, told, request, started).submit()
+                trials.trial_task(bench, study, run, trained_with, inputs, progress, request, started).submit()
                 for _ in range(left)
             ]
         wait(futures)

@@ -58,7 +58,7 @@ def compare(
         gains = paired.differences([run.objective for run in present], [run.objective for run in absent])
         worst = paired.differences([run.worst_recall for run in present], [run.worst_recall for run in absent])
         gain = paired.interval(gains, bounds=bounds)
-        cost, known = _cost(seconds.get(one, {}), seconds.get(other, {}))
+        cost, complete = _cost(seconds.get(one, {}), seconds.get(other, {}))
         findings.append(
             Finding(
                 name=step.name,
@@ -70,7 +70,7 @@ def compare(
                 cost=statistics.fmean(run.seconds for run in present)
                 - statistics.fmean(run.seconds for run in absent)
                 + cost,
-                stages_known=known,
+                stages_known=complete,
                 same=all(
                     a.objective == b.objective and a.recall == b.recall for a, b in zip(present, absent, strict=True)
                 ),
@@ -108,11 +108,11 @@ def to_apply(steps: Sequence[Intervention], findings: Sequence[Finding]) -> dict
 
 def _cost(one: Mapping[str, float | None], other: Mapping[str, float | None]) -> tuple[float, bool]:
     """Seconds that the stages of ``one`` took more than those of ``other``, of the stages known on both sides."""
-    total, known = 0.0, True
+    total, complete = 0.0, True
     for stage in {*one, *other}:
         a, b = one.get(stage), other.get(stage)
         if a is None or b is None:
-            known = False
+            complete = False
         else:
             total += a - b
-    return total, known
+    return total, complete

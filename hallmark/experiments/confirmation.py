@@ -54,10 +54,10 @@ def judge(
     chosen: Sequence[Row], seeds: Sequence[int], baseline: Sequence[float], qualities: Mapping[int, Sequence[float]]
 ) -> Confirmed:
     """``baseline`` is the quality of params.yaml by seed, ``qualities`` that of each trial by its number."""
-    found = []
+    judged = []
     for row in chosen:
         gain = paired.interval(paired.differences(qualities[row.number], baseline))
-        found.append(
+        judged.append(
             Candidate(
                 number=row.number,
                 values=row.values,
@@ -66,4 +66,4 @@ def judge(
                 verdict=paired.verdict(gain),
             )
         )
-    return Confirmed(seeds=list(seeds), baseline=statistics.fmean(baseline), candidates=found)
+    return Confirmed(seeds=list(seeds), baseline=statistics.fmean(baseline), candidates=judged)

@@ -40,21 +40,21 @@ def summarise(objective: str, folds: Sequence[Fold], outcomes: Sequence[Outcome]
         values.setdefault(name.replace("_", " "), [outcome.metrics[name] for outcome in outcomes])
     values["worst class's recall"] = [outcome.worst_recall for outcome in outcomes]
     assert len(folds) == len(outcomes)
-    return [_metric(name, found, overlap) for name, found in values.items()]
+    return [_metric(name, per_fold, overlap) for name, per_fold in values.items()]
 
 
-def _metric(name: str, found: Sequence[float | None], overlap: float) -> Metric:
-    known = [value for value in found if value is not None]
-    whole = len(known) == len(found) and len(known) > 1
-    estimate = paired.interval(found, overlap=overlap)
+def _metric(name: str, per_fold: Sequence[float | None], overlap: float) -> Metric:
+    defined = [value for value in per_fold if value is not None]
+    whole = len(defined) == len(per_fold) and len(defined) > 1
+    estimate = paired.interval(per_fold, overlap=overlap)
     if estimate["value"] is not None and name not in UNBOUNDED:
         estimate["ci95"] = [min(1.0, max(0.0, edge)) for edge in estimate["ci95"]]
     return Metric(
         name=name,
         estimate=estimate,
-        spread=statistics.stdev(known) if whole else None,
-        low=min(known, default=None),
-        high=max(known, default=None),
+        spread=statistics.stdev(defined) if whole else None,
+        low=min(defined, default=None),
+        high=max(defined, default=None),
     )
 
 

@@ -56,12 +56,12 @@ def divide(
             f"--folds is {folds}, but train and val hold only {units} units (groups and duplicate clusters are whole)",
             remedy=f"give at most {units}",
         )
-    told = []
+    notes = []
     per_class = pool.assign(unit=unit).groupby("label")["unit"].nunique()
     few = per_class[per_class < folds]
     if stratified and len(few):
-        told.append(f"fewer units than folds, so that some fold has none to judge: {', '.join(map(str, few.index))}")
-    made = []
+        notes.append(f"fewer units than folds, so that some fold has none to judge: {', '.join(map(str, few.index))}")
+    all_folds = []
     for repeat in range(repeats):
         number = _assign(labels, unit, folds, stratified=stratified, seed=derive(seed, "crossval", repeat))
         for fold in range(folds):
@@ -82,7 +82,7 @@ def divide(
             splits = np.select([held, inner], ["test", "val"], "train")
             table = split.set_index("path")
             table.loc[pool["path"].tolist(), "split"] = splits.tolist()
-            made.append(
+            all_folds.append(
                 Fold(
                     repeat=repeat + 1,
                     number=fold + 1,
@@ -91,7 +91,7 @@ def divide(
                     n_train=int((splits == "train").sum()),
                 )
             )
-    return made, told
+    return all_folds, notes
 
 
 def _assign(
@@ -107,8 +107,8 @@ def _assign(
         # a class with fewer units than folds: told by the caller in its own words
         warnings.filterwarnings("ignore", message="The least populated class in y has only")
         try:
-            for place, (_, held) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups=unit)):
-                number[held] = place
+            for index, (_, held) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups=unit)):
+                number[held] = index
         except ValueError as error:
             raise InputError(f"--folds is {folds}: {error}", remedy="give fewer --folds or more images") from error
     return number

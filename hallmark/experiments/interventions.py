@@ -66,7 +66,7 @@ def read(
     """
     document = Document(path.read_text(encoding="utf-8"), name=path.name)
     faults = [f"{document.location(key)}: {key} is given twice; keep one" for key in document.doubled]
-    found = []
+    interventions = []
     for name, content in document.values.items():
         if not isinstance(content, dict) or set(content) - {NEEDS} != set(SIDES):
             faults.append(f"{document.location(name)}: {name} must hold 'off' and 'on', each a section of values")
@@ -76,51 +76,51 @@ def read(
         try:
             lacks = needs if needs is not None and _value(current, str(needs)) is None else None
         except (KeyError, TypeError):
-            where = document.location(f"{name}.{NEEDS}")
-            faults.append(f"{where}: {name}.{NEEDS}: params.yaml has no value {needs}")
+            line = document.location(f"{name}.{NEEDS}")
+            faults.append(f"{line}: {name}.{NEEDS}: params.yaml has no value {needs}")
             continue
         hindered = None if lacks is None else f"{lacks} is null; set it"
         # what `on` says can only be checked together with the value that is wanting
         for side in SIDES if lacks is None else SIDES[:1]:
-            told = _faults(content[side], sections, check)
-            if told and not _faults(content[side], sections, lambda values: check({**ANY_NETWORK, **values})):
-                hindered = told[0]  # right in itself, but the network that params.yaml names has no such setting
+            side_faults = _faults(content[side], sections, check)
+            if side_faults and not _faults(content[side], sections, lambda values: check({**ANY_NETWORK, **values})):
+                hindered = side_faults[0]  # right in itself, but the network that params.yaml names has no such setting
             else:
-                faults.extend(f"{document.location(f'{name}.{side}')}: {name}.{side}: {fault}" for fault in told)
+                faults.extend(f"{document.location(f'{name}.{side}')}: {name}.{side}: {fault}" for fault in side_faults)
         if len(faults) == before:
             off, on = content["off"], content["on"]
             active = hindered is None and any(_value(current, key) != value for key, value in off.items())
-            found.append(Intervention(name=str(name), off=off, on=on, active=active, hindered=hindered))
+            interventions.append(Intervention(name=str(name), off=off, on=on, active=active, hindered=hindered))
     if faults:
         head = "" if len(faults) == 1 else f"{document.name} has {len(faults)} faults:\n  "
         raise InputError(head + "\n  ".join(faults))
-    return found
+    return interventions
 
 
 def find(name: str, conf: Path) -> Path:
     """The file of that name in conf/ablation. Raises InputError that lists what there is."""
-    known = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
-    if name not in known:
-        raise InputError(f"there is no file conf/{FOLDER}/{name}.yaml", remedy=f"give one of: {', '.join(known)}")
+    names = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
+    if name not in names:
+        raise InputError(f"there is no file conf/{FOLDER}/{name}.yaml", remedy=f"give one of: {', '.join(names)}")
     return conf / FOLDER / f"{name}.yaml"
 
 
-def choose(found: Sequence[Intervention], names: Sequence[str]) -> list[Intervention]:
+def choose(interventions: Sequence[Intervention], names: Sequence[str]) -> list[Intervention]:
     """Those of ``names``, or those that are on. Raises InputError for a name there is not, or that is hindered."""
     if not names:
-        return [each for each in found if each.active]
-    known = {each.name: each for each in found}
+        return [each for each in interventions if each.active]
+    by_name = {each.name: each for each in interventions}
     faults = []
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+        if name not in by_name:
+            near = difflib.get_close_matches(name, by_name, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            faults.append(f"there is no step '{name}' to leave out; {hint}choose of: {', '.join(known)}")
-        elif known[name].hindered is not None:
-            faults.append(f"'{name}' cannot be left out: {known[name].hindered}, or do not name '{name}'")
+            faults.append(f"there is no step '{name}' to leave out; {hint}choose of: {', '.join(by_name)}")
+        elif by_name[name].hindered is not None:
+            faults.append(f"'{name}' cannot be left out: {by_name[name].hindered}, or do not name '{name}'")
     if faults:
         raise InputError("\n  ".join(faults))
-    return [known[name] for name in dict.fromkeys(names)]
+    return [by_name[name] for name in dict.fromkeys(names)]
 
 
 def _faults(values: Any, sections: Sequence[str], check: Callable[[Mapping[str, Any]], object]) -> list[str]:
@@ -137,7 +137,7 @@ def _faults(values: Any, sections: Sequence[str], check: Callable[[Mapping[str, 
 
 
 def _value(current: Mapping[str, Any], key: str) -> Any:
-    place: Any = current
+    value: Any = current
     for part in key.split("."):
-        place = place[part]
-    return place
+        value = value[part]
+    return value

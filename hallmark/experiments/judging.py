@@ -34,7 +34,7 @@ WARM_UP, REPEATS = 5, 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
+class Judgement:
     """``table`` has path, label, predicted and a probability per class; ``recall`` None for a class without images."""
 
     objective: float
@@ -43,57 +43,59 @@ class Found:
     table: pd.DataFrame
 
 
-def judge(place: Path, *, judged: Sequence[str] | None, objective: Objective) -> Found:
+def judge(folder: Path, *, judged: Sequence[str] | None, objective: Objective) -> Judgement:
     """Judges the model in data/train below ``place`` on the images of ``judged``, or on the validation images.
 
     One image of each duplicate cluster counts, none that was removed. Raises InputError where no image is left.
     """
-    data = place / "data"
+    data = folder / "data"
     images = _images(data, judged)
     model = weights.describe(data / "train")
     shape = {name: int(model["input"][name]) for name in ("height", "width", "channels")}
     bits = int(model["input"].get("bits", 16))
-    places = zip(images["path"], images["shard"], images["row"], images["sha256"], strict=True)
-    items = [Item(data / "ingest", int(shard), int(row), str(sha), str(path)) for path, shard, row, sha in places]
-    cache = place / ".hallmark" / "cache" / "pixels"
+    locations = zip(images["path"], images["shard"], images["row"], images["sha256"], strict=True)
+    items = [Item(data / "ingest", int(shard), int(row), str(sha), str(path)) for path, shard, row, sha in locations]
+    cache = folder / ".hallmark" / "cache" / "pixels"
     array = pixels.opened(pixels.prepared(items, **shape, bits=bits, cache=cache))
     chunks = (np.array(array[start : start + BATCH]) for start in range(0, len(array), BATCH))
     (logits,) = prediction.predict(weights.load(data / "train"), chunks)
-    said = Judged.of(images, softmax(logits), tuple(model["classes"]))
-    return Found(
-        objective=score(objective, said.labels, said.probabilities, said.classes),
-        recall=recalls(said),
-        metrics=figures(said),
-        table=publication.prediction_table(images, said),
+    predictions = Judged.of(images, softmax(logits), tuple(model["classes"]))
+    return Judgement(
+        objective=score(objective, predictions.labels, predictions.probabilities, predictions.classes),
+        recall=recalls(predictions),
+        metrics=figures(predictions),
+        table=publication.prediction_table(images, predictions),
     )
 
 
-def recalls(said: Judged) -> dict[str, float | None]:
+def recalls(predictions: Judged) -> dict[str, float | None]:
     """The recall of each class, None for one without images."""
-    counts = metrics.Counts.of(said.labels, said.predicted, len(said.classes))
+    counts = metrics.Counts.of(predictions.labels, predictions.predicted, len(predictions.classes))
     return {
         name: float(value) if np.isfinite(value) else None
-        for name, value in zip(said.classes, counts.recall(), strict=True)
+        for name, value in zip(predictions.classes, counts.recall(), strict=True)
     }
 
 
-def figures(said: Judged) -> dict[str, float | None]:
+def figures(predictions: Judged) -> dict[str, float | None]:
     """accuracy, balanced_accuracy, macro_f1, log_loss, ece."""
-    counts = metrics.Counts.of(said.labels, said.predicted, len(said.classes))
+    counts = metrics.Counts.of(predictions.labels, predictions.predicted, len(predictions.classes))
     values = {
-        "accuracy": float(said.right.mean()),
+        "accuracy": float(predictions.right.mean()),
         "balanced_accuracy": float(counts.balanced_accuracy()),
         "macro_f1": float(counts.macro_f1()),
-        "log_loss": float(metrics.log_losses(said.labels, said.probabilities).mean()),
-        "ece": float(metrics.ece(said.confidence, said.right, metrics.bins_of(said.confidence))[0]),
+        "log_loss": float(metrics.log_losses(predictions.labels, predictions.probabilities).mean()),
+        "ece": float(
+            metrics.ece(predictions.confidence, predictions.right, metrics.bins_of(predictions.confidence))[0]
+        ),
     }
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
-def latency_ms(place: Path) -> float:
+def latency_ms(folder: Path) -> float:
     """Median milliseconds of one image through the network below ``place``, on the CPU, on one thread."""
-    model = weights.describe(place / "data" / "train")["input"]
-    network = weights.load(place / "data" / "train")
+    model = weights.describe(folder / "data" / "train")["input"]
+    network = weights.load(folder / "data" / "train")
     image = torch.zeros(1, model["channels"], model["height"], model["width"])
     before, spent = torch.get_num_threads(), []
     torch.set_num_threads(1)
@@ -111,8 +113,8 @@ def latency_ms(place: Path) -> float:
 
 def _images(data: Path, judged: Sequence[str] | None) -> pd.DataFrame:
     table = partitions.standing(ingest=data / "ingest", split=data / "split", clean=data / "clean")
-    asked = table["split"] == "val" if judged is None else table["path"].isin(set(judged))
-    images = one_of_each_cluster(table[asked]).reset_index(drop=True)
+    selected = table["split"] == "val" if judged is None else table["path"].isin(set(judged))
+    images = one_of_each_cluster(table[selected]).reset_index(drop=True)
     if images.empty:
         raise InputError(
             "there are no validation images to judge by", remedy="raise split.val, or give the source more images"

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hallmark.experiments.trial import place_of, working_in
+from hallmark.experiments.trial import backbone_path, working_in
 from hallmark.pipeline.configuration import stage_params
 from hallmark.versioning import worktree
 
@@ -27,13 +27,13 @@ class Tree:
     """
 
     root: Path
-    place: Path
+    folder: Path
     package: str
     params: str
     stages: tuple[Stage, ...]
-    known: tuple[Stage, ...]
+    all_stages: tuple[Stage, ...]
     links: tuple[Path, ...]
-    given: tuple[tuple[Path, Path], ...] = ()
+    replaced: tuple[tuple[Path, Path], ...] = ()
 
 
 def prepare(tree: Tree) -> dict[str, float | None]:
@@ -46,22 +46,22 @@ def prepare(tree: Tree) -> dict[str, float | None]:
     from hallmark.pipeline.execution import execute
     from hallmark.versioning.workspace import Workspace
 
-    worktree.make(tree.root, tree.place, params=tree.params, stages=tree.stages, links=tree.links)
-    for source, place in tree.given:
-        (tree.place / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, tree.place / place)
+    worktree.make(tree.root, tree.folder, params=tree.params, stages=tree.stages, links=tree.links)
+    for source, target in tree.replaced:
+        (tree.folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, tree.folder / target)
     seconds: dict[str, float | None] = {}
-    with working_in(tree.place):
-        params = stage_params(tree.known, tree.place, package=tree.package)
+    with working_in(tree.folder):
+        params = stage_params(tree.all_stages, tree.folder, package=tree.package)
         cleaned = params["clean"]
-        params["clean"] = dataclasses.replace(cleaned, backbone=place_of(cleaned.backbone, tree.root))
-        workspace = Workspace(tree.place)
+        params["clean"] = dataclasses.replace(cleaned, backbone=backbone_path(cleaned.backbone, tree.root))
+        workspace = Workspace(tree.folder)
         for stage in tree.stages:
             if workspace.settle(stage.name) != "stale":
                 seconds[stage.name] = None
                 continue
-            execute(stage, importlib.import_module(f"{tree.package}.{stage.name}"), params[stage.name], tree.place)
+            execute(stage, importlib.import_module(f"{tree.package}.{stage.name}"), params[stage.name], tree.folder)
             workspace.record(stage.name)
-            told = json.loads((tree.place / "reports" / "run.json").read_text(encoding="utf-8"))
-            seconds[stage.name] = told[stage.name]["seconds"]
+            facts = json.loads((tree.folder / "reports" / "run.json").read_text(encoding="utf-8"))
+            seconds[stage.name] = facts[stage.name]["seconds"]
     return seconds

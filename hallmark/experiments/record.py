@@ -64,10 +64,10 @@ def read(path: Path) -> dict[str, Any]:
     """What :func:`write` wrote; empty before the first. Raises InputError."""
     remedy = "write {} into it, or take it from Git, or run hallmark ablate again"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"data/ablation.json is no JSON ({error})", remedy=remedy) from error
-    if found != {} and (not isinstance(found, dict) or set(found) != set(KEYS)):
+    if content != {} and (not isinstance(content, dict) or set(content) != set(KEYS)):
         raise InputError("data/ablation.json was not written by hallmark ablate", remedy=remedy)
-    result: dict[str, Any] = found
+    result: dict[str, Any] = content
     return result

@@ -126,16 +126,16 @@ def find(name: str, conf: Path) -> Path:
     """The file of a space: a path, or a name in conf/search. Raises InputError that lists what there is."""
     from pathlib import Path
 
-    given = Path(name)
-    if given.suffix in (".yaml", ".yml") and given.is_file():
-        return given
-    known = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    names = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise InputError(
             f"there is no search space '{name}'",
-            remedy=f"{hint}give one of {', '.join(known)} (conf/{FOLDER}/), or the path of a .yaml file",
+            remedy=f"{hint}give one of {', '.join(names)} (conf/{FOLDER}/), or the path of a .yaml file",
         )
     return conf / FOLDER / f"{name}.yaml"
 
@@ -160,20 +160,20 @@ def parse(
     faults = [f"{document.location(key)}: {key} is given twice; keep one" for key in document.doubled]
     dimensions = []
     for key, content in document.values.items():
-        found: list[str] = []
+        key_faults: list[str] = []
         if str(key).partition(".")[0] not in sections:
-            found.append(f"{key}: only values of {' and '.join(sections)} can vary here")
-        dimension = _dimension(str(key), content, found)
-        if dimension is not None and not found:
-            told: dict[str, None] = {}
+            key_faults.append(f"{key}: only values of {' and '.join(sections)} can vary here")
+        dimension = _dimension(str(key), content, key_faults)
+        if dimension is not None and not key_faults:
+            messages: dict[str, None] = {}
             for value in dimension.ends():
                 try:
                     check({dimension.key: value})
                 except InputError as error:
-                    told.update(dict.fromkeys(fault.advice for fault in error.faults))
-            found.extend(told)
+                    messages.update(dict.fromkeys(fault.advice for fault in error.faults))
+            key_faults.extend(messages)
             dimensions.append(dimension)
-        faults.extend(f"{_line(document, str(key))}: {fault}" for fault in found)
+        faults.extend(f"{_line(document, str(key))}: {fault}" for fault in key_faults)
     if not document.values:
         faults.append(f"{document.name}: names no value to vary")
     if faults:

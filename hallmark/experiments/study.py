@@ -173,22 +173,22 @@ class Study:
         """Ends a trial whose values cannot be trained with; one that was ``killed`` does not count."""
         self._end(number, {WHY: why, **({KILLED: True} if killed else {})}, state=TrialState.FAIL)
 
-    def _end(self, number: int, attributes: Mapping[str, Any], **told: Any) -> None:
+    def _end(self, number: int, attributes: Mapping[str, Any], **result: Any) -> None:
         with self._asking:
             trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
             for key, value in attributes.items():
                 self._study._storage.set_trial_user_attr(trial_id, key, value)
-            self._study.tell(number, **told)
+            self._study.tell(number, **result)
 
     def rows(self) -> list[Row]:
         """All trials that ended, in order."""
         names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-        found = []
+        rows = []
         for trial in self._study.get_trials(states=tuple(names)):
             if trial.user_attrs.get(REPEATED):
                 continue
             values = trial.values if trial.state == TrialState.COMPLETE else None
-            found.append(
+            rows.append(
                 Row(
                     number=trial.number,
                     state="killed" if trial.user_attrs.get(KILLED) else names[trial.state],
@@ -199,7 +199,7 @@ class Study:
                     why=trial.user_attrs.get(WHY, ""),
                 )
             )
-        return found
+        return rows
 
     def counted(self) -> int:
         """Trials that ended by themselves."""
@@ -236,10 +236,12 @@ class Study:
             # of two objectives the importance has to be told of one, and the evaluator takes low for good
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes the importances")
-                found = optuna.importance.get_param_importances(self._study, target=lambda trial: -trial.values[0])
+                importances = optuna.importance.get_param_importances(
+                    self._study, target=lambda trial: -trial.values[0]
+                )
         else:
-            found = optuna.importance.get_param_importances(self._study)
-        return {name: float(value) for name, value in found.items()}
+            importances = optuna.importance.get_param_importances(self._study)
+        return {name: float(value) for name, value in importances.items()}
 
     def note(self, key: str, value: Any) -> None:
         """Keeps a plain value with the study."""

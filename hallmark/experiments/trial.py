@@ -44,7 +44,7 @@ class Job:
     package: str
     params: Any
     data: Path
-    place: Path
+    folder: Path
     cache: Path
     parent: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
@@ -90,7 +90,7 @@ def warm_up() -> None:
 
 def run(job: Job) -> Outcome:
     """Does the job, in this process, or reads what it came to before."""
-    done = read(job.place)
+    done = read(job.folder)
     if done is not None:
         return done
     _isolate(job)
@@ -99,7 +99,7 @@ def run(job: Job) -> Outcome:
 
     module = importlib.import_module(f"{job.package}.{job.stage.name}")
     with ExitStack() as stack:
-        stack.enter_context(working_in(job.place))
+        stack.enter_context(working_in(job.folder))
         stack.enter_context(nested(job.parent, dict(job.tags)))
         if job.follow is not None:
             from hallmark.learning.epoch_hook import on_epoch_end
@@ -107,20 +107,20 @@ def run(job: Job) -> Outcome:
             stack.enter_context(on_epoch_end(job.follow))
         from hallmark.pipeline.execution import execute
 
-        report = execute(job.stage, module, job.params, job.place)
+        report = execute(job.stage, module, job.params, job.folder)
         seconds = time.perf_counter() - started
-        facts = json.loads((job.place / "reports" / "run.json").read_text(encoding="utf-8"))[job.stage.name]
+        facts = json.loads((job.folder / "reports" / "run.json").read_text(encoding="utf-8"))[job.stage.name]
         outcome = _judge(job, report, seconds=seconds, mlflow_run=facts.get("mlflow_run"))
     text = json.dumps(dataclasses.asdict(outcome), indent=2, allow_nan=False)
-    durable.write_text(job.place / RESULT, text + "\n")
+    durable.write_text(job.folder / RESULT, text + "\n")
     _tidy(job)
     return outcome
 
 
-def read(place: Path) -> Outcome | None:
+def read(folder: Path) -> Outcome | None:
     """What the finished trial of a folder came to, None where none is finished there."""
     try:
-        return Outcome(**json.loads((place / RESULT).read_text(encoding="utf-8")))
+        return Outcome(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
 
@@ -145,13 +145,13 @@ def digest(values: Mapping[str, Any], files: Sequence[Path], code: Sequence[Path
 
 def located(params: Any, root: Path) -> Any:
     """Params of train that mean the same from any folder: a backbone given as a folder of the workspace by its path."""
-    backbone = place_of(params.model.backbone, root)
+    backbone = backbone_path(params.model.backbone, root)
     if backbone == params.model.backbone:
         return params
     return dataclasses.replace(params, model=dataclasses.replace(params.model, backbone=backbone))
 
 
-def place_of(backbone: str | None, root: Path) -> str | None:
+def backbone_path(backbone: str | None, root: Path) -> str | None:
     """A backbone's name; of one that is a folder of the workspace the whole path, for another working directory."""
     if backbone is None or not (root / backbone).is_dir():
         return backbone
@@ -173,50 +173,50 @@ def _isolate(job: Job) -> None:
     """The folder: links to the inputs, to the cache of decoded images, which is named by content, and to what waits for
     MLflow, which may outlive the trial.
     """
-    (job.place / "data").mkdir(parents=True, exist_ok=True)
+    (job.folder / "data").mkdir(parents=True, exist_ok=True)
     for name in job.stage.inputs:
-        _link(job.place / job.stage.path(name), job.data / job.stage.path(name))
-    (job.place / ".hallmark").mkdir(exist_ok=True)
+        _link(job.folder / job.stage.path(name), job.data / job.stage.path(name))
+    (job.folder / ".hallmark").mkdir(exist_ok=True)
     for name, target in (("cache", job.cache), ("tracking", job.cache.parent / "tracking")):
         target.mkdir(parents=True, exist_ok=True)
-        _link(job.place / ".hallmark" / name, target)
+        _link(job.folder / ".hallmark" / name, target)
 
 
-def _link(place: Path, target: Path) -> None:
+def _link(link: Path, target: Path) -> None:
     if not target.exists():
         raise HallmarkError(f"{target} is not there", remedy="run the stages before it first")
-    durable.remove(place)
-    place.symlink_to(target.resolve(), target_is_directory=True)
+    durable.remove(link)
+    link.symlink_to(target.resolve(), target_is_directory=True)
 
 
 def _tidy(job: Job) -> None:
     """Leaves the result, the predictions and, where asked for, the model."""
-    durable.remove(job.place / ".hallmark")
+    durable.remove(job.folder / ".hallmark")
     if not job.keep:
-        durable.remove(job.place / "data")
-        durable.remove(job.place / "reports")
+        durable.remove(job.folder / "data")
+        durable.remove(job.folder / "reports")
         return
     for name in job.stage.inputs:
-        durable.remove(job.place / job.stage.path(name))
+        durable.remove(job.folder / job.stage.path(name))
 
 
 def _judge(job: Job, report: Mapping[str, Any], *, seconds: float, mlflow_run: str | None) -> Outcome:
     from hallmark.experiments import judging
 
-    found = judging.judge(job.place, judged=job.judged, objective=job.params.objective)
-    durable.remove(job.place / judging.PREDICTIONS)
+    judgement = judging.judge(job.folder, judged=job.judged, objective=job.params.objective)
+    durable.remove(job.folder / judging.PREDICTIONS)
     if job.keep:
-        found.table.to_parquet(job.place / judging.PREDICTIONS, index=False, compression="zstd")
+        judgement.table.to_parquet(job.folder / judging.PREDICTIONS, index=False, compression="zstd")
     return Outcome(
-        objective=found.objective,
-        recall=found.recall,
-        n_judged=len(found.table),
+        objective=judgement.objective,
+        recall=judgement.recall,
+        n_judged=len(judgement.table),
         n_train=report["n_train"],
         epochs=report["epochs"],
         best_epoch=report["best_epoch"],
         seconds=round(seconds, 3),
-        latency_ms=judging.latency_ms(job.place) if job.latency else None,
-        metrics=found.metrics,
+        latency_ms=judging.latency_ms(job.folder) if job.latency else None,
+        metrics=judgement.metrics,
         mlflow_run=mlflow_run,
         resolved={f"train.{name}": report[name] for name in RESOLVED},
     )

@@ -22,8 +22,8 @@ def tracking_uri() -> str:
 
 def registry_uri() -> str:
     """The model registry: MLFLOW_REGISTRY_URI, else the tracking store."""
-    given = os.environ.get("MLFLOW_REGISTRY_URI")
-    return _absolute(given) if given else tracking_uri()
+    uri = os.environ.get("MLFLOW_REGISTRY_URI")
+    return _absolute(uri) if uri else tracking_uri()
 
 
 def database(uri: str) -> Path | None:

@@ -42,12 +42,12 @@ class Card:
 
     def version(self, number: int) -> str:
         """The description of the version of that number."""
-        seen, classes = self.model["input"], self.model["classes"]
+        shape, classes = self.model["input"], self.model["classes"]
         lines = [
             f"**{self.decision}** at registration: {'; '.join(self.reasons)}.",
             "",
             f"Classifies an image as one of {len(classes)} classes: {_listed(classes)}. Network: {self.model['name']}; "
-            f"it sees {seen['height']} × {seen['width']} pixels, {'colour' if seen['channels'] == 3 else 'grey'}.",
+            f"it sees {shape['height']} × {shape['width']} pixels, {'colour' if shape['channels'] == 3 else 'grey'}.",
             "",
             "### Data",
             *(f"- {line}" for line in self.data),
@@ -83,18 +83,18 @@ class Card:
 
 def values(figures: Mapping[str, Any]) -> dict[str, float]:
     """The figures as metrics: ``test_accuracy``, ``test_accuracy_ci_low``, ``test_accuracy_ci_high`` and so on."""
-    found: dict[str, float] = {"test_images": float(figures.get("n_test", 0))}
+    metrics: dict[str, float] = {"test_images": float(figures.get("n_test", 0))}
     for name in FIGURES:
-        _put(found, f"test_{name}", figures.get(name))
+        _put(metrics, f"test_{name}", figures.get(name))
     if figures.get("auroc") is not None:
-        found["test_auroc"] = float(figures["auroc"])
+        metrics["test_auroc"] = float(figures["auroc"])
     objective = figures.get("objective") or {}
     if objective.get("metric") in ("recall", "cost"):
-        _put(found, f"test_{objective['metric']}", objective)
+        _put(metrics, f"test_{objective['metric']}", objective)
     worst = _worst_class(figures)
     if worst is not None:
-        _put(found, "test_worst_recall", worst[1])
-    return found
+        _put(metrics, "test_worst_recall", worst[1])
+    return metrics
 
 
 def mark(text: str) -> str:
@@ -102,12 +102,12 @@ def mark(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _put(found: dict[str, float], name: str, estimate: Mapping[str, Any] | None) -> None:
+def _put(metrics: dict[str, float], name: str, estimate: Mapping[str, Any] | None) -> None:
     if estimate is None or estimate.get("value") is None:
         return
     interval = estimate.get("ci95") or (None, None)
     parts = {"": estimate["value"], "_ci_low": interval[0], "_ci_high": interval[1]}
-    found.update({f"{name}{part}": float(value) for part, value in parts.items() if _is_number(value)})
+    metrics.update({f"{name}{part}": float(value) for part, value in parts.items() if _is_number(value)})
 
 
 def _is_number(value: object) -> bool:
@@ -115,9 +115,9 @@ def _is_number(value: object) -> bool:
 
 
 def _worst_class(figures: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    known = {name: row["recall"] for name, row in figures.get("per_class", {}).items() if row.get("recall")}
-    known = {name: recall for name, recall in known.items() if recall.get("value") is not None}
-    return min(known.items(), key=lambda item: (item[1]["value"], item[0]), default=None)
+    recalls = {name: row["recall"] for name, row in figures.get("per_class", {}).items() if row.get("recall")}
+    recalls = {name: recall for name, recall in recalls.items() if recall.get("value") is not None}
+    return min(recalls.items(), key=lambda item: (item[1]["value"], item[0]), default=None)
 
 
 def _worst(figures: Mapping[str, Any]) -> list[str]:
@@ -129,8 +129,8 @@ def _row(words: str, estimate: Mapping[str, Any]) -> str:
     if estimate.get("value") is None:
         return f"| {words} | not defined | |"
     interval = estimate.get("ci95") or (None, None)
-    shown = f"{interval[0]:.3f} to {interval[1]:.3f}" if all(map(_is_number, interval)) else ""
-    return f"| {words} | {estimate['value']:.3f} | {shown} |"
+    interval_text = f"{interval[0]:.3f} to {interval[1]:.3f}" if all(map(_is_number, interval)) else ""
+    return f"| {words} | {estimate['value']:.3f} | {interval_text} |"
 
 
 def _calls(name: str, which: str) -> list[str]:
@@ -147,8 +147,8 @@ def _calls(name: str, which: str) -> list[str]:
 
 
 def _listed(classes: Sequence[str]) -> str:
-    shown = ", ".join(f"`{_plain(name)}`" for name in classes[:_CLASSES])
-    return shown if len(classes) <= _CLASSES else f"{shown} and {len(classes) - _CLASSES} more"
+    listed = ", ".join(f"`{_plain(name)}`" for name in classes[:_CLASSES])
+    return listed if len(classes) <= _CLASSES else f"{listed} and {len(classes) - _CLASSES} more"
 
 
 def _plain(name: str) -> str:

@@ -35,9 +35,9 @@ def against(
     if champion is None:
         return gate.PROMOTED, "it passed the gate, and there is no other champion", None
     with tempfile.TemporaryDirectory() as scratch:
-        kept = version_files.file_of(name, champion, registry.PREDICTIONS, Path(scratch))
+        predictions = version_files.file_of(name, champion, registry.PREDICTIONS, Path(scratch))
         about = version_files.file_of(name, champion, f"{registry.PACKAGE}/model.json", Path(scratch))
-        if kept is None or about is None:
+        if predictions is None or about is None:
             reason = (
                 f"champion version {champion.number} was registered without its predictions; move the alias by hand"
             )
@@ -45,7 +45,7 @@ def against(
         beside = version_files.file_of(name, champion, registry.CLUSTERS, Path(scratch))
         clusters = None if beside is None else read_table(beside, CLUSTERS)
         classes = json.loads(about.read_text(encoding="utf-8"))["classes"]
-        rival = Judged.read(pd.read_parquet(kept), clusters, classes)
+        rival = Judged.read(pd.read_parquet(predictions), clusters, classes)
     comparison = gate.compare(objective, judged, rival, replicates=replicates, seed=seed)
     if comparison is None:
         reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"

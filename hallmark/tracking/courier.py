@@ -63,7 +63,7 @@ class Courier:
             )
         self.away = why
 
-    def told(self) -> None:
+    def deliver_if_due(self) -> None:
         """To be called after each thing that is told: delivers, where that is done between two steps and due."""
         if self._thread is None and time.monotonic() >= self._next:
             self._attempt()
@@ -87,11 +87,11 @@ class Courier:
         self._last = True
         self._wake.set()
         patience = PATIENCE if self.away is None else SHORT
-        seen, since = self._journal.delivered, time.monotonic()
+        delivered, since = self._journal.delivered, time.monotonic()
         while self._thread.is_alive() and time.monotonic() - since < patience:
             self._thread.join(0.2)
-            if self._journal.delivered != seen:
-                seen, since = self._journal.delivered, time.monotonic()
+            if self._journal.delivered != delivered:
+                delivered, since = self._journal.delivered, time.monotonic()
         self._left_alone = self._thread.is_alive()
 
     def _work(self) -> None:

@@ -189,8 +189,8 @@ def log_figures(
     """Sets final figures of a run, and of a model if named: those that it has already get no second point."""
     from mlflow.entities import Metric
 
-    known = {name: points[-1] for name in values if (points := client.get_metric_history(run_id, name))}
-    same = {name: point.timestamp for name, point in known.items() if point.value == values[name]}
+    recorded = {name: points[-1] for name in values if (points := client.get_metric_history(run_id, name))}
+    same = {name: point.timestamp for name, point in recorded.items() if point.value == values[name]}
     held = set(same)
     if model_id is not None:
         of_it = {metric.key: metric.value for metric in client.get_logged_model(model_id).metrics or []}
@@ -215,10 +215,10 @@ def _batches(client: MlflowClient, run_id: str, what: str, items: list[Any], siz
 
 def _refusable(run_id: str, what: str, send: Any) -> None:
     """Sends; what MLflow refuses for good is told and left out, so that what follows still arrives."""
-    _taken(send, told=f"MLflow refuses {what} of run {run_id}")
+    _taken(send, message=f"MLflow refuses {what} of run {run_id}")
 
 
-def _taken(send: Any, told: str = "") -> bool:
+def _taken(send: Any, message: str = "") -> bool:
     """Whether MLflow took it; False where it refuses it for good, which is then ``told``, if there are words."""
     from mlflow.exceptions import MlflowException
 
@@ -229,8 +229,8 @@ def _taken(send: Any, told: str = "") -> bool:
             raise
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise _Unknown from error
-        if told:
-            _log.warning("%s: %s", told, str(error).splitlines()[0])
+        if message:
+            _log.warning("%s: %s", message, str(error).splitlines()[0])
         return False
     return True
 

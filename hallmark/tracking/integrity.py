@@ -34,22 +34,22 @@ def digests(folder: Path) -> str:
     )
 
 
-def recorded(name: str, version: Version, place: str) -> dict[str, str]:
+def recorded(name: str, version: Version, subfolder: str) -> dict[str, str]:
     """The digests of a version's files in the folder ``place`` of the model (empty: all), by their path there.
 
     Raises InputError where the version was registered without them.
     """
     try:
-        told = json.loads(version.tags[FILES])
-        start = f"{place}/" if place else ""
-        found = {path[len(start) :]: str(digest) for path, digest in told.items() if path.startswith(start)}
+        all_digests = json.loads(version.tags[FILES])
+        start = f"{subfolder}/" if subfolder else ""
+        selected = {path[len(start) :]: str(digest) for path, digest in all_digests.items() if path.startswith(start)}
     except (KeyError, ValueError, AttributeError) as error:
         raise InputError(
             f"the registry has no digests (tag {FILES}) of the files of version {version.number} of model '{name}', "
             "so that they cannot be checked",
             remedy="delete the version in MLflow, and `hallmark run` registers the model again",
         ) from error
-    return found
+    return selected
 
 
 def read(
@@ -67,17 +67,17 @@ def read(
     ``beside`` is refused. Raises MachineError that
     names each file that is changed, added or missing.
     """
-    kept: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     faults: list[str] = []
     for name, digest in sorted(expected.items()):
         try:
-            found, data = _digest(folder / name, keep=name in keep)
+            actual, data = _digest(folder / name, keep=name in keep)
         except OSError as error:
             faults.append(f"{name} is missing" if isinstance(error, FileNotFoundError) else f"{name}: {error}")
             continue
-        if found != digest:
+        if actual != digest:
             faults.append(f"{name} is changed")
-        kept[name] = data
+        contents[name] = data
     faults += [
         f"{name} is added" for name in sorted(_names(folder)) if whole and name not in expected and name not in beside
     ]
@@ -86,7 +86,7 @@ def read(
             f"the files of {what} are not those that were registered: {', '.join(faults)} (in {folder})",
             remedy="put the registered files back, or delete the version in MLflow and register the model again",
         )
-    return {name: data for name, data in kept.items() if name in keep}
+    return {name: data for name, data in contents.items() if name in keep}
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -91,9 +91,9 @@ class Journal:
 
     def file(self, name: str) -> Path:
         """A new path for a file that goes with an event, under its own name."""
-        place = self.folder / _FILES / secrets.token_hex(4)
-        place.mkdir(parents=True)
-        return place / name
+        folder = self.folder / _FILES / secrets.token_hex(4)
+        folder.mkdir(parents=True)
+        return folder / name
 
     def events(self, start: int = 0) -> Iterator[tuple[int, Event]]:
         """The events from a byte on, each with the byte behind it."""
@@ -167,7 +167,7 @@ def begin(header: Header, root: Path) -> Journal:
     """A new journal, or that of an earlier life of the same work which did not finish."""
     room = (root / ROOM).resolve()
     room.mkdir(parents=True, exist_ok=True)
-    for journal in left(root, lambda known: _work(known) == _work(header)):
+    for journal in left(root, lambda other: _work(other) == _work(header)):
         if journal.ended != "FINISHED":
             return journal
         journal.release()

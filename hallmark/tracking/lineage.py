@@ -25,19 +25,19 @@ def tags(root: Path) -> dict[str, str]:
     (without dvc.lock and reports/, which the pipeline itself writes), "" if there are none; ``hallmark.dvc_lock``,
     ``hallmark.params``, ``hallmark.data``: SHA-256 of dvc.lock, params.yaml and the manifest of ingest.
     """
-    found: dict[str, str] = {}
+    facts: dict[str, str] = {}
     commit = _git(root, "rev-parse", "HEAD")
     if commit is not None:
-        found["hallmark.git.commit"] = commit.decode().strip()
-        found["hallmark.git.dirty"] = _dirty(root)
+        facts["hallmark.git.commit"] = commit.decode().strip()
+        facts["hallmark.git.dirty"] = _dirty(root)
     for name, path in (
         ("hallmark.dvc_lock", root / "dvc.lock"),
         ("hallmark.params", root / "params.yaml"),
         ("hallmark.data", root / "data" / "ingest" / "manifest.parquet"),
     ):
         if path.is_file():
-            found[name] = digests.of_file(path)
-    return found
+            facts[name] = digests.of_file(path)
+    return facts
 
 
 def data(root: Path, *, source: str) -> list[str]:
@@ -47,15 +47,15 @@ def data(root: Path, *, source: str) -> list[str]:
     if "n_files" in ingest:
         lines.append(f"{ingest['n_files']} files found")
     if "n_train" in train:
-        made = f" and {train['n_synthetic']} synthetic ones" if train.get("n_synthetic") else ""
-        lines.append(f"Trained on {train['n_train']} images{made}, chosen by {train['n_val']} validation images")
+        synthetic = f" and {train['n_synthetic']} synthetic ones" if train.get("n_synthetic") else ""
+        lines.append(f"Trained on {train['n_train']} images{synthetic}, chosen by {train['n_val']} validation images")
     return lines
 
 
 def _report(root: Path, name: str) -> dict[str, Any]:
     path = root / "reports" / f"{name}.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return report
 
 
 def digest(folder: Path) -> str:

@@ -44,10 +44,10 @@ def running(path: Path) -> dict[str, dict[str, str]] | Unknown:
     )
     if isinstance(rows, Unknown):
         return rows
-    found: dict[str, dict[str, str]] = {}
+    tags_by_run: dict[str, dict[str, str]] = {}
     for run, key, value in rows:
-        found.setdefault(run, {})[key] = value
-    return found
+        tags_by_run.setdefault(run, {})[key] = value
+    return tags_by_run
 
 
 def alias(path: Path, name: str, alias: str) -> Version | Unknown | None:

@@ -26,11 +26,11 @@ def alive(identity: str) -> bool:
     """Whether the process lives; one of another host is taken to live, since nothing here can tell."""
     import psutil
 
-    known = json.loads(identity)
-    if known["host"] != socket.gethostname():
+    owner = json.loads(identity)
+    if owner["host"] != socket.gethostname():
         return True
     try:
-        found = psutil.Process(known["pid"])
-        return found.status() != psutil.STATUS_ZOMBIE and abs(found.create_time() - known["started"]) < _TOLERANCE
+        process = psutil.Process(owner["pid"])
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - owner["started"]) < _TOLERANCE
     except psutil.NoSuchProcess:
         return False

@@ -103,19 +103,19 @@ def refuse(tracking: Tracking, *, weights: Path, published: Published) -> None:
     database = address.database(address.tracking_uri())
     if database is not None and not database.exists():
         return
-    made = (weights.name, digests.of_file(weights))
+    output = (weights.name, digests.of_file(weights))
     header = journal.Header(
         uri=address.tracking_uri(),
         experiment=tracking.experiment,
         stage="register",
-        key=made[1],
+        key=output[1],
         started=published.at,
-        made=made,
+        made=output,
     )
-    told = journal.begin(header, Path())
-    told.add("figures", values=dict(published.figures), at=published.at)
-    told.add("tags", tags=dict(published.tags))
-    told.release()
+    pending = journal.begin(header, Path())
+    pending.add("figures", values=dict(published.figures), at=published.at)
+    pending.add("tags", tags=dict(published.tags))
+    pending.release()
     outbox.deliver()
 
 

@@ -56,8 +56,8 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             "label": pd.Series([next(labels) if error is None else None for error in errors], dtype=object),
             "error": pd.Series(errors, dtype=object),
         }
-        for place, name in enumerate(self.classifier.classes):
-            values = iter(answers[:, place].tolist())
+        for index, name in enumerate(self.classifier.classes):
+            values = iter(answers[:, index].tolist())
             column = [next(values) if error is None else None for error in errors]
             columns[f"probability_{name}"] = pd.Series(column, dtype=object if None in column else float)
         return pd.DataFrame(columns).set_axis(model_input.index)
@@ -69,14 +69,14 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             return self.classifier.probabilities(readable)
         except ValueError:
             pass  # at least one cannot be decoded: which ones?
-        for place, data in enumerate(images):
+        for index, data in enumerate(images):
             if data is None:
                 continue
             try:
                 self.classifier.probabilities([data])
             except ValueError as error:
                 # the classifier counts the images it was given, here one; its cause does not
-                errors[place] = str(error.__cause__ or error)
+                errors[index] = str(error.__cause__ or error)
         return self.classifier.probabilities(
             [data for data, error in zip(images, errors, strict=True) if data is not None and error is None]
         )

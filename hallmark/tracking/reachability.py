@@ -139,9 +139,9 @@ def _ask_file(path: Path, *, writes: bool) -> None:
 def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
     servers.check_address(uri)
     head, _, tail = uri.partition("://")
-    place, slash, path = tail.partition("/")
-    in_address = place.rpartition("@")[0]
-    url = f"{head}://{place.rpartition('@')[2]}{slash}{path}".rstrip("/")
+    authority, slash, path = tail.partition("/")
+    in_address = authority.rpartition("@")[0]
+    url = f"{head}://{authority.rpartition('@')[2]}{slash}{path}".rstrip("/")
     token, name = os.environ.get("MLFLOW_TRACKING_TOKEN"), os.environ.get("MLFLOW_TRACKING_USERNAME")
     auth: tuple[str, str] | None = None
     if name is not None:
@@ -170,25 +170,25 @@ def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
     answer = get(f"{things.replace('_', '-')}/search?max_results=1", limit)
     if os.environ.get("MLFLOW_TRACKING_AUTH") and answer.status in (401, 403):
         return  # a plugin of MLflow's signs its requests, which this one was not
-    found = servers.accepted(answer, kind="one of MLflow")
-    if not isinstance(found, dict) or (things in found and not _is_list(found[things])):
+    content = servers.accepted(answer, kind="one of MLflow")
+    if not isinstance(content, dict) or (things in content and not _is_list(content[things])):
         raise NoAnswer("the server there is not one of MLflow")
-    if things in found:
+    if things in content:
         return
     rest = max(0.1, until - time.monotonic())
     if not _refuses(get(f"{things.replace('_', '-')}/get", rest)):
         raise NoAnswer("the server there is not one of MLflow")
 
 
-def _is_list(found: object) -> bool:
-    return isinstance(found, list) and all(isinstance(each, dict) and "name" in each for each in found)
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value)
 
 
 def _refuses(answer: servers.Answer) -> bool:
     """Whether a question that names nothing is refused in MLflow's words: a server without experiments answers ``{}``,
     and so does one that answers everything with it."""
-    said = answer.json()
-    return answer.status >= 400 and isinstance(said, dict) and "error_code" in said
+    content = answer.json()
+    return answer.status >= 400 and isinstance(content, dict) and "error_code" in content
 
 
 def _plugins() -> set[str]:
@@ -199,9 +199,9 @@ def _plugins() -> set[str]:
 
 
 def _words(variable: str, uri: str, error: NoAnswer) -> str:
-    shown = servers.without_password(uri)
-    given = os.environ.get(variable)
-    return f"{variable} is {shown}: {error}" if given else f"the MLflow store {shown} cannot be used: {error}"
+    safe = servers.without_password(uri)
+    configured = os.environ.get(variable)
+    return f"{variable} is {safe}: {error}" if configured else f"the MLflow store {safe} cannot be used: {error}"
 
 
 def _remedy(variable: str, uri: str) -> str:

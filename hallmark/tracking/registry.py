@@ -51,9 +51,9 @@ RECEIPT = "receipt.json"
 def aliased(name: str, alias: str) -> Version | None:
     """The version an alias of a registered model points to, None if there is none."""
     path = address.database(address.registry_uri())
-    found = lookup.alias(path, name, alias) if path is not None else lookup.UNKNOWN
-    if not isinstance(found, lookup.Unknown):
-        return found
+    version = lookup.alias(path, name, alias) if path is not None else lookup.UNKNOWN
+    if not isinstance(version, lookup.Unknown):
+        return version
     with reachability.answering():
         client = store.client()
         return _ask(lambda: client.get_model_version_by_alias(name, alias))
@@ -68,9 +68,9 @@ def compared(name: str, version: Version) -> Version | None:
 def numbered(name: str, number: int) -> Version | None:
     """A version by its number, None if there is none."""
     path = address.database(address.registry_uri())
-    found = lookup.version(path, name, number) if path is not None else lookup.UNKNOWN
-    if not isinstance(found, lookup.Unknown):
-        return found
+    version = lookup.version(path, name, number) if path is not None else lookup.UNKNOWN
+    if not isinstance(version, lookup.Unknown):
+        return version
     with reachability.answering():
         client = store.client()
         return _ask(lambda: client.get_model_version(name, str(number)))
@@ -100,13 +100,13 @@ def register(
     outbox.deliver(needed=True)
     client = store.client()
     rival = "" if against is None else str(against)
-    found = _version_of(client, name, digest)
-    if found is not None:
-        if found.tags.get(AGAINST) != rival:
-            client.set_model_version_tag(name, str(found.number), AGAINST, rival)
+    existing = _version_of(client, name, digest)
+    if existing is not None:
+        if existing.tags.get(AGAINST) != rival:
+            client.set_model_version_tag(name, str(existing.number), AGAINST, rival)
         if published is not None:
-            published.tell(client, tracking, name, found.number, weights, _model_of(client, tracking, name, digest))
-        return found.number
+            published.tell(client, tracking, name, existing.number, weights, _model_of(client, tracking, name, digest))
+        return existing.number
     experiment = store.experiment(client, tracking.experiment)
     run_id = runs.run_of(client, experiment, weights)
     if run_id is None:  # trained elsewhere, or restored from DVC's cache into a new registry
@@ -120,9 +120,9 @@ def register(
         packed.mkdir()
         package(packed)
         flavor.save(packed, folder, model_id=model.model_id, run_id=run_id)
-        for place, source in extras.items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / place)
+        for path, source in extras.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / path)
         files = integrity.digests(folder)
         client.log_model_artifacts(model.model_id, str(folder))
     if str(model.status) != "READY":
@@ -167,9 +167,9 @@ def receipt_matches(receipt: Path) -> bool:
     Raises InputError where the receipt cannot be read.
     """
     try:
-        told = json.loads(receipt.read_text(encoding="utf-8"))
-        name, decision, digest, version = (told[key] for key in ("model_name", "decision", "digest", "version"))
-        champion = told["champion"]
+        content = json.loads(receipt.read_text(encoding="utf-8"))
+        name, decision, digest, version = (content[key] for key in ("model_name", "decision", "digest", "version"))
+        champion = content["champion"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{receipt} is not a receipt of register ({error})", remedy="run register again") from error
     if decision == REFUSED:
@@ -185,7 +185,7 @@ def examined(name: str) -> list[tuple[str, bool]]:
 
     Of a version whose files are on this machine all are compared with their digests, else the package alone.
     """
-    told = []
+    findings = []
     for alias in (CHAMPION, CHALLENGER):
         version = aliased(name, alias)
         if version is None or DIGEST not in version.tags:
@@ -200,22 +200,22 @@ def examined(name: str) -> list[tuple[str, bool]]:
                 folder = version_files.local_folder(version)
                 if folder is not None:
                     integrity.read(folder, integrity.recorded(name, version, ""), what=what, whole=False)
-            told.append((f"the files of {alias} {what} are those that were registered", True))
+            findings.append((f"the files of {alias} {what} are those that were registered", True))
         except HallmarkError as error:
-            told.append((f"{alias}: {error}", False))
-    return told
+            findings.append((f"{alias}: {error}", False))
+    return findings
 
 
 def temperature(version: Version) -> float | None:
     """The temperature that calibrates a version's probabilities, None where none was fitted. Raises InputError."""
     text = version.tags.get(TEMPERATURE)
     try:
-        found = None if text is None else float(text)
+        value = None if text is None else float(text)
     except ValueError:
-        found = 0.0
-    if found is not None and not 0 < found < float("inf"):
+        value = 0.0
+    if value is not None and not 0 < value < float("inf"):
         raise InputError(f"the tag {TEMPERATURE} of version {version.number} is '{text}'", remedy="delete the tag")
-    return found
+    return value
 
 
 def temperature_tag(evaluate: Path) -> dict[str, str]:
@@ -236,39 +236,39 @@ def extras(augment: Path, evaluate: Path) -> dict[str, Path]:
     return {path: source for path, source in files.items() if source.is_file()}
 
 
-def _is(found: Version | None, number: int, digest: str | None) -> bool:
-    return found is not None and found.number == number and found.tags.get(DIGEST) == digest
+def _is(version: Version | None, number: int, digest: str | None) -> bool:
+    return version is not None and version.number == number and version.tags.get(DIGEST) == digest
 
 
 def _ask(question: Callable[[], Any]) -> Version | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = question()
+        answer = question()
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return Version(number=int(found.version), tags=dict(found.tags), folder=None)
+    return Version(number=int(answer.version), tags=dict(answer.tags), folder=None)
 
 
 def _version_of(client: MlflowClient, name: str, digest: str) -> Version | None:
-    found = client.search_model_versions(f"name = '{name}' and tag.`{DIGEST}` = '{digest}'")
-    versions = [Version(number=int(each.version), tags=dict(each.tags), folder=None) for each in found]
+    matches = client.search_model_versions(f"name = '{name}' and tag.`{DIGEST}` = '{digest}'")
+    versions = [Version(number=int(each.version), tags=dict(each.tags), folder=None) for each in matches]
     return min(versions, key=lambda version: version.number, default=None)
 
 
 def _model_of(client: MlflowClient, tracking: Tracking, name: str, digest: str) -> Any:
     """The logged model of a content, None where it is of another experiment."""
     experiment = store.experiment(client, tracking.experiment)
-    found = client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{digest}' AND name = '{name}'")
-    return found[0] if found else None
+    models = client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{digest}' AND name = '{name}'")
+    return models[0] if models else None
 
 
 def _logged_model(client: MlflowClient, tracking: Tracking, name: str, digest: str, run_id: str) -> Any:
-    found = _model_of(client, tracking, name, digest)
-    if found is not None:
-        return found
+    model = _model_of(client, tracking, name, digest)
+    if model is not None:
+        return model
     experiment = store.experiment(client, tracking.experiment)
     return client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={DIGEST: digest})
 

@@ -62,7 +62,7 @@ def open_run(
     the store is away already, unless the work does not ``need`` it, or where it is damaged.
     """
     started = time.perf_counter()
-    told = {process.TAG: process.me(), "mlflow.source.name": f"hallmark {stage}", "mlflow.user": _user()}
+    own_tags = {process.TAG: process.me(), "mlflow.source.name": f"hallmark {stage}", "mlflow.user": _user()}
     header = Header(
         uri=address.tracking_uri(),
         experiment=tracking.experiment,
@@ -70,11 +70,11 @@ def open_run(
         key=key,
         name=name or f"{stage} {key[:8]}",
         started=now(),
-        tags={**told, **_nested.get(), **{each: value[:TAG] for each, value in (tags or {}).items()}},
+        tags={**own_tags, **_nested.get(), **{each: value[:TAG] for each, value in (tags or {}).items()}},
     )
     own = journal.begin(header, Path())
-    known = own.waits or own.run_id is not None
-    if known:
+    resumed = own.waits or own.run_id is not None
+    if resumed:
         own.add("resumed", process=process.me())
     elif params:
         own.add("params", params=shortened(params))
@@ -88,7 +88,7 @@ def open_run(
         telemetry.note(mlflow_run=own.run_id)
         run = TrackedRun(own, courier, _wandb_run(tracking, own.run_id or own.name, stage, params))
     except BaseException:
-        if known:
+        if resumed:
             own.release()
         else:  # nothing was done that a run could tell of
             own.remove()
@@ -147,15 +147,15 @@ def recover(tracking: Tracking) -> list[str]:
     outbox.deliver()
     reachability.check()
     path = address.database(address.tracking_uri())
-    found = lookup.running(path) if path is not None else lookup.UNKNOWN
-    if found == {}:
+    running = lookup.running(path) if path is not None else lookup.UNKNOWN
+    if running == {}:
         return []
-    if isinstance(found, lookup.Unknown):
+    if isinstance(running, lookup.Unknown):
         client = store.client()
         experiment = store.experiment(client, tracking.experiment)
         runs = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
-        found = {run.info.run_id: run.data.tags for run in runs}
-    dead = sorted(run for run, tags in found.items() if process.TAG in tags and not process.alive(tags[process.TAG]))
+        running = {run.info.run_id: run.data.tags for run in runs}
+    dead = sorted(run for run, tags in running.items() if process.TAG in tags and not process.alive(tags[process.TAG]))
     if dead:
         client = store.client()
         for run_id in dead:

@@ -88,15 +88,15 @@ def experiment(tracker: MlflowClient, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     for _ in range(2):
-        found = tracker.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == "active":
-            if KIND not in found.tags:
-                tracker.set_experiment_tag(found.experiment_id, KIND, MODEL_TRAINING)
-            return str(found.experiment_id)
-        if found is not None:
+        existing = tracker.get_experiment_by_name(name)
+        if existing is not None and existing.lifecycle_stage == "active":
+            if KIND not in existing.tags:
+                tracker.set_experiment_tag(existing.experiment_id, KIND, MODEL_TRAINING)
+            return str(existing.experiment_id)
+        if existing is not None:
             raise MachineError(
                 f"tracking.experiment '{name}' is deleted in MLflow",
-                remedy=f"restore it (`mlflow experiments restore -x {found.experiment_id}`) or choose another name",
+                remedy=f"restore it (`mlflow experiments restore -x {existing.experiment_id}`) or choose another name",
             )
         try:
             location, tags = address.artifact_location(), {KIND: MODEL_TRAINING}

@@ -70,7 +70,7 @@ class TrackedRun:
         if not fresh:
             return
         self._journal.add("metrics", at=now(), step=step, values=fresh)
-        self._courier.told()
+        self._courier.deliver_if_due()
         if self._wandb is not None:
             self._wandb.metrics(fresh, step)
 
@@ -133,7 +133,7 @@ class TrackedRun:
 
     def _add_file(self, path: Path, folder: str) -> None:
         self._journal.add("file", file=path.relative_to(self._journal.folder).as_posix(), folder=folder)
-        self._courier.told()
+        self._courier.deliver_if_due()
 
     @_clocked
     def close(self, status: str) -> None:

@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from hallmark.tracking.lookup import Version
 
 
-def file_of(name: str, version: Version, place: str, scratch: Path) -> Path | None:
+def file_of(name: str, version: Version, path: str, scratch: Path) -> Path | None:
     """As :func:`located`, after its digest was compared with the registry's.
 
     A version from before digests were kept passes. Raises MachineError where a file is another one now.
     """
-    found = located(name, version, place, scratch)
-    if found is not None and integrity.FILES in version.tags:
+    local = located(name, version, path, scratch)
+    if local is not None and integrity.FILES in version.tags:
         what = f"version {version.number} of model '{name}'"
-        if found.is_dir():
-            integrity.read(found, integrity.recorded(name, version, place), what=what)
+        if local.is_dir():
+            integrity.read(local, integrity.recorded(name, version, path), what=what)
         else:
-            root, _, last = place.rpartition("/")
-            known = {last: integrity.recorded(name, version, root).get(last, "")}
-            integrity.read(found.parent, known, what=what, whole=False)
-    return found
+            root, _, last = path.rpartition("/")
+            expected = {last: integrity.recorded(name, version, root).get(last, "")}
+            integrity.read(local.parent, expected, what=what, whole=False)
+    return local
 
 
-def located(name: str, version: Version, place: str, scratch: Path) -> Path | None:
+def located(name: str, version: Version, path: str, scratch: Path) -> Path | None:
     """A file or folder kept with a version: itself where it is on this machine, else a copy in ``scratch``.
 
     None where the version has no such file. Raises MachineError where its artifacts cannot be reached.
@@ -42,7 +42,7 @@ def located(name: str, version: Version, place: str, scratch: Path) -> Path | No
                 f"version {version.number} of model '{name}' has lost its files: no folder {folder}",
                 remedy="bring the folder back, or delete the version in MLflow and register again",
             )
-        return folder / place if (folder / place).exists() else None
+        return folder / path if (folder / path).exists() else None
     client = store.client()
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
@@ -51,7 +51,7 @@ def located(name: str, version: Version, place: str, scratch: Path) -> Path | No
     try:
         return Path(
             mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri}/{place}", dst_path=str(scratch), tracking_uri=address.tracking_uri()
+                artifact_uri=f"{uri}/{path}", dst_path=str(scratch), tracking_uri=address.tracking_uri()
             )
         )
     except (MlflowException, OSError) as error:
@@ -63,11 +63,11 @@ def located(name: str, version: Version, place: str, scratch: Path) -> Path | No
 
 def local_folder(version: Version) -> Path | None:
     """The folder of a version whose files are on this machine's disk; found again where the workspace was moved."""
-    where = version.folder or ""
-    parts = urlparse(where)
-    if parts.scheme not in ("", "file") or not where:
+    location = version.folder or ""
+    parts = urlparse(location)
+    if parts.scheme not in ("", "file") or not location:
         return None
-    folder = Path(unquote(parts.path)) if parts.scheme else Path(where)
+    folder = Path(unquote(parts.path)) if parts.scheme else Path(location)
     database = address.database(address.registry_uri())
     if not folder.exists() and database is not None and address.ARTIFACTS.name in folder.parts:
         tail = folder.parts[folder.parts.index(address.ARTIFACTS.name) :]

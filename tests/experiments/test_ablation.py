@@ -27,7 +27,7 @@ def check(values: Any) -> Any:
     return params_with(STAGES, DOCUMENT, values, package="tasks")
 
 
-def known() -> list[interventions.Intervention]:
+def default_steps() -> list[interventions.Intervention]:
     path = interventions.find("default", ROOT / "conf")
     return interventions.read(path, DOCUMENT.values, sections=SECTIONS, check=check)
 
@@ -41,19 +41,19 @@ def run(objective: float, *, worst: float = 0.5, seconds: float = 10.0) -> Outco
 
 
 def test_what_is_on_follows_from_params_yaml() -> None:
-    active = {each.name for each in known() if each.active}
+    active = {each.name for each in default_steps() if each.active}
     assert {"clean", "balance", "augment", "synthesize", "ema", "label_smoothing", "schedule"} <= active
     assert not {"mixup", "cutmix", "dropout"} & active
-    assert interventions.choose(known(), []) == [each for each in known() if each.active]
+    assert interventions.choose(default_steps(), []) == [each for each in default_steps() if each.active]
     with pytest.raises(InputError, match="no step 'augmnt' to leave out; did you mean 'augment'"):
-        interventions.choose(known(), ["augmnt"])
+        interventions.choose(default_steps(), ["augmnt"])
 
 
 def test_transfer_is_a_step_only_where_there_is_a_backbone() -> None:
-    (transfer,) = [each for each in known() if each.name == "transfer"]
+    (transfer,) = [each for each in default_steps() if each.name == "transfer"]
     assert not transfer.active
     with pytest.raises(InputError, match=r"'transfer' cannot be left out: model\.backbone is null"):
-        interventions.choose(known(), ["transfer"])
+        interventions.choose(default_steps(), ["transfer"])
 
     begun = copy.deepcopy(DOCUMENT)
     begun.values["model"] |= {"name": "pretrained", "backbone": "some/folder"}
@@ -62,12 +62,12 @@ def test_transfer_is_a_step_only_where_there_is_a_backbone() -> None:
         return params_with(STAGES, begun, values, package="tasks")
 
     path = interventions.find("default", ROOT / "conf")
-    found = interventions.read(path, begun.values, sections=SECTIONS, check=check_begun)
-    (transfer,) = [each for each in interventions.choose(found, []) if each.name == "transfer"]
+    steps = interventions.read(path, begun.values, sections=SECTIONS, check=check_begun)
+    (transfer,) = [each for each in interventions.choose(steps, []) if each.name == "transfer"]
     scratch = check_begun(transfer.other)["train"].model
     assert (scratch.name, scratch.backbone) == ("auto", None)
     with pytest.raises(InputError, match=r"'dropout' cannot be left out: .* the backbone decides that"):
-        interventions.choose(found, ["dropout"])
+        interventions.choose(steps, ["dropout"])
 
 
 def test_a_value_needed_that_there_is_not_is_told(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_faults_of_a_list_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_gain_is_with_minus_without_whichever_way_the_step_stands() -> None:
-    steps = {each.name: each for each in known()}
+    steps = {each.name: each for each in default_steps()}
     chosen = [steps["ema"], steps["mixup"], steps["clean"]]
     here = [run(value, seconds=12) for value in (0.90, 0.91, 0.92)]
     outcomes = {
@@ -129,8 +129,8 @@ def test_gain_is_with_minus_without_whichever_way_the_step_stands() -> None:
 
 
 def test_folds_are_summed_up_with_the_correction() -> None:
-    made = [folds.Fold(repeat=1, number=number, table=None, held_out=(), n_train=80) for number in (1, 2, 3)]  # type: ignore[arg-type]
-    metrics = crossvalidation.summarise("accuracy", made, [run(value) for value in (0.8, 0.81, 0.79)])
+    three_folds = [folds.Fold(repeat=1, number=number, table=None, held_out=(), n_train=80) for number in (1, 2, 3)]  # type: ignore[arg-type]
+    metrics = crossvalidation.summarise("accuracy", three_folds, [run(value) for value in (0.8, 0.81, 0.79)])
     assert [metric.name for metric in metrics] == ["accuracy", "log loss", "worst class's recall"]
     first = metrics[0]
     assert first.estimate["value"] == pytest.approx(0.8)
@@ -139,12 +139,12 @@ def test_folds_are_summed_up_with_the_correction() -> None:
     # t(0.975, 2) = 4.303; sqrt(1/3 + 20/80) = 0.7638
     assert first.estimate["ci95"][1] == pytest.approx(0.8 + 4.3027 * 0.01 * 0.76376, abs=1e-5)
     # a share's interval ends where shares do
-    steep = crossvalidation.summarise("accuracy", made, [run(value) for value in (0.1, 0.9, 0.99)])[0]
+    steep = crossvalidation.summarise("accuracy", three_folds, [run(value) for value in (0.1, 0.9, 0.99)])[0]
     assert steep.estimate["ci95"] == [0.0, 1.0]
 
 
 def test_intervals_of_recalls_end_where_recalls_do() -> None:
-    step = next(each for each in known() if each.name == "ema")
+    step = next(each for each in default_steps() if each.name == "ema")
     worst = {AS_IT_IS: (0.9, 0.5, 0.8), "ema": (0.1, 0.45, 0.0)}
     outcomes = {side: [run(0.7, worst=value) for value in values] for side, values in worst.items()}
     for count in (2, 3):
@@ -157,7 +157,7 @@ def test_intervals_of_recalls_end_where_recalls_do() -> None:
 
 def test_two_seeds_cannot_tell() -> None:
     """Two recalls of few images agree by chance, and their interval is a point."""
-    step = next(each for each in known() if each.name == "ema")
+    step = next(each for each in default_steps() if each.name == "ema")
     sides = {AS_IT_IS: [run(0.9), run(0.9), run(0.9)], "ema": [run(0.8), run(0.8), run(0.8)]}
     verdicts = [
         ablation.compare([step], {side: runs[:count] for side, runs in sides.items()}, {})[0].verdict

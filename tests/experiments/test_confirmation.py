@@ -22,9 +22,9 @@ def test_only_the_best_of_those_better_than_params_yaml_are_trained_anew() -> No
 def test_the_luckiest_of_the_search_does_not_win() -> None:
     baseline = [0.80, 0.81, 0.79]
     lucky, sure = row(4, 0.95), row(1, 0.9)
-    found = confirmation.judge([lucky, sure], [1, 2, 3], baseline, {4: [0.79, 0.83, 0.78], 1: [0.82, 0.831, 0.812]})
-    assert [each.verdict for each in found.candidates] == ["cannot tell", "keep"]
-    winner = found.winner
+    confirmed = confirmation.judge([lucky, sure], [1, 2, 3], baseline, {4: [0.79, 0.83, 0.78], 1: [0.82, 0.831, 0.812]})
+    assert [each.verdict for each in confirmed.candidates] == ["cannot tell", "keep"]
+    winner = confirmed.winner
     assert winner is not None
     assert winner.values == {"train.lr": 1}
     assert confirmation.judge([lucky], [1, 2, 3], baseline, {4: [0.79, 0.83, 0.78]}).winner is None

@@ -37,28 +37,28 @@ def table(count: int = 300, *, classes: int = 3, groups: int = 0) -> pd.DataFram
 @pytest.mark.parametrize("stratified", [True, False])
 def test_every_image_is_held_out_once_a_repeat_and_no_test_image_ever(stratified: bool) -> None:
     frame = table()
-    made, told = divide(frame, folds=5, repeats=2, stratified=stratified, val=0.2, seed=0)
-    assert told == []
-    assert [fold.name for fold in made] == [f"{repeat}-{number}" for repeat in (1, 2) for number in range(1, 6)]
+    all_folds, notes = divide(frame, folds=5, repeats=2, stratified=stratified, val=0.2, seed=0)
+    assert notes == []
+    assert [fold.name for fold in all_folds] == [f"{repeat}-{number}" for repeat in (1, 2) for number in range(1, 6)]
     pool = set(frame.loc[frame["split"] != "test", "path"])
     for repeat in (1, 2):
-        held = [path for fold in made if fold.repeat == repeat for path in fold.held_out]
+        held = [path for fold in all_folds if fold.repeat == repeat for path in fold.held_out]
         assert sorted(held) == sorted(pool)
     test = set(frame.loc[frame["split"] == "test", "path"])
-    for fold in made:
+    for fold in all_folds:
         splits = fold.table.set_index("path")["split"]
         assert (splits[list(test)] == "test").all()
         assert (splits[list(fold.held_out)] == "test").all()
         assert (splits == "train").sum() == fold.n_train
         assert 0.1 < (splits == "val").sum() / (splits != "test").sum() < 0.3
-    assert made[0].held_out != made[5].held_out
+    assert all_folds[0].held_out != all_folds[5].held_out
 
 
 def test_copies_and_groups_stay_together() -> None:
     for frame in (table(), table(groups=25)):
-        made, _ = divide(frame, folds=4, repeats=1, stratified=True, val=0.25, seed=3)
+        all_folds, _ = divide(frame, folds=4, repeats=1, stratified=True, val=0.25, seed=3)
         pool = frame[frame["split"] != "test"]["path"]
-        for fold in made:
+        for fold in all_folds:
             splits = fold.table.set_index("path").loc[pool.tolist(), ["split", "cluster", "group"]]
             assert (splits.groupby("cluster")["split"].nunique() == 1).all()
             if frame["group"].notna().any():
@@ -67,9 +67,9 @@ def test_copies_and_groups_stay_together() -> None:
 
 def test_stratified_folds_have_the_classes_shares() -> None:
     frame = table(600)
-    made, _ = divide(frame, folds=5, repeats=1, stratified=True, val=0.2, seed=0)
+    all_folds, _ = divide(frame, folds=5, repeats=1, stratified=True, val=0.2, seed=0)
     labels = frame.set_index("path")["label"]
-    shares = [labels[list(fold.held_out)].value_counts(normalize=True) for fold in made]
+    shares = [labels[list(fold.held_out)].value_counts(normalize=True) for fold in all_folds]
     assert np.ptp(pd.DataFrame(shares).to_numpy(), axis=0).max() < 0.05
 
 
@@ -85,5 +85,5 @@ def test_too_many_folds_are_refused_and_small_classes_told() -> None:
         divide(table(groups=4), folds=5, repeats=1, stratified=True, val=0.2, seed=0)
     frame = table()
     frame.loc[frame["path"].isin(["0002.png", "0003.png"]), "label"] = "rare"
-    _, told = divide(frame, folds=5, repeats=1, stratified=True, val=0.2, seed=0)
-    assert told == ["fewer units than folds, so that some fold has none to judge: rare"]
+    _, notes = divide(frame, folds=5, repeats=1, stratified=True, val=0.2, seed=0)
+    assert notes == ["fewer units than folds, so that some fold has none to judge: rare"]

@@ -62,26 +62,26 @@ def params(values: dict[str, Any]) -> dict[str, Any]:
 
 def outcomes(root: Path, values: dict[str, Any], *, seeds: int) -> list[Outcome]:
     """The stages balance and train, once and over seeds."""
-    made = params(values)
+    sections = params(values)
     folders = {name: root / "data" / name for name in ("split", "clean", "balance")}
-    importlib.import_module("tasks.balance").run(made["balance"], **folders)
-    found = []
+    importlib.import_module("tasks.balance").run(sections["balance"], **folders)
+    results = []
     for seed in range(seeds):
-        train = dataclasses.replace(made["train"], seed=seed)
-        place = root / "trials" / f"{values['balance.strategy']}{seed}"
+        train = dataclasses.replace(sections["train"], seed=seed)
+        folder = root / "trials" / f"{values['balance.strategy']}{seed}"
         job = trial.Job(
-            stage=TRAIN, package="tasks", params=train, data=root, place=place, cache=root / ".hallmark" / "cache"
+            stage=TRAIN, package="tasks", params=train, data=root, folder=folder, cache=root / ".hallmark" / "cache"
         )
-        found.append(trial.run(job))
-    return found
+        results.append(trial.run(job))
+    return results
 
 
 def test_oversampling_by_wrong_labels_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     planted(tmp_path, flagged=False)
     step = Intervention(name="balance", off=NONE, on=OVERSAMPLE, active=True)
-    found = {AS_IT_IS: outcomes(tmp_path, OVERSAMPLE, seeds=3), "balance": outcomes(tmp_path, NONE, seeds=3)}
-    (finding,) = ablation.compare([step], found, {})
+    runs = {AS_IT_IS: outcomes(tmp_path, OVERSAMPLE, seeds=3), "balance": outcomes(tmp_path, NONE, seeds=3)}
+    (finding,) = ablation.compare([step], runs, {})
     assert finding.verdict == paired.DROP, finding.gain
     assert ablation.to_apply([step], [finding]) == NONE
 

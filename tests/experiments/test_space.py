@@ -63,8 +63,8 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_a_grid_has_every_combination_and_whole_numbers_where_both_ends_are() -> None:
-    made = parse("model.depth: {low: 1, high: 3}\ntrain.lr: {low: 0.001, high: 0.1, log: true}\n")
-    grid = made.grid()
+    searched = parse("model.depth: {low: 1, high: 3}\ntrain.lr: {low: 0.001, high: 0.1, log: true}\n")
+    grid = searched.grid()
     assert len(grid) == 3 * space.POINTS
     assert {values["model.depth"] for values in grid} == {1, 2, 3}
     assert sorted({values["train.lr"] for values in grid}) == pytest.approx([0.001, 0.00316228, 0.01, 0.0316228, 0.1])

@@ -29,7 +29,13 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
 
 def job(root: Path, name: str = "a", **more: Any) -> trial.Job:
     return trial.Job(
-        stage=TRAIN, package="tasks", params=FAST, data=root, place=root / "trials" / name, cache=root / "cache", **more
+        stage=TRAIN,
+        package="tasks",
+        params=FAST,
+        data=root,
+        folder=root / "trials" / name,
+        cache=root / "cache",
+        **more,
     )
 
 
@@ -75,12 +81,12 @@ def test_a_trial_is_done_once_and_leaves_its_result_alone(tmp_path: Path) -> Non
 def test_a_kept_trial_has_its_model_and_predictions(tmp_path: Path) -> None:
     folders = workspace.make(tmp_path)
     split = read_table(folders["split"] / "split.parquet", SPLIT)
-    asked = tuple(split.loc[split["split"] == "test", "path"])
-    outcome = trial.run(job(tmp_path, keep=True, judged=asked))
-    place = tmp_path / "trials" / "a"
-    assert (place / "data" / "train" / "model.safetensors").exists()
-    assert sorted(pd.read_parquet(place / "predictions.parquet")["path"]) == sorted(asked)
-    assert outcome.n_judged == len(asked)
+    judged_paths = tuple(split.loc[split["split"] == "test", "path"])
+    outcome = trial.run(job(tmp_path, keep=True, judged=judged_paths))
+    folder = tmp_path / "trials" / "a"
+    assert (folder / "data" / "train" / "model.safetensors").exists()
+    assert sorted(pd.read_parquet(folder / "predictions.parquet")["path"]) == sorted(judged_paths)
+    assert outcome.n_judged == len(judged_paths)
 
 
 def test_the_follower_hears_each_epoch_and_can_end_the_training(tmp_path: Path) -> None:

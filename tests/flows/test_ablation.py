@@ -42,11 +42,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path
     shutil.copytree(digits, source)
     for number in (1, 2):
         (source / "0" / f"{number:03d}.png").rename(source / "1" / f"wrong{number}.png")
-    made = make_clone(
+    fresh = make_clone(
         folder / "workspace", home, "preset=quick", f"ingest.source={source}", "train.lr=1e-6", "train.max_epochs=15"
     ).served_by(prefect_server)
-    (made.root / "conf" / "ablation" / "mine.yaml").write_text(BAD)
-    return made
+    (fresh.root / "conf" / "ablation" / "mine.yaml").write_text(BAD)
+    return fresh
 
 
 def test_a_kill_loses_no_finished_training_and_the_verdicts_are_right(workspace: Clone) -> None:
@@ -84,14 +84,14 @@ def test_a_kill_loses_no_finished_training_and_the_verdicts_are_right(workspace:
     page = (workspace.root / "reports" / "ablation.html").read_text()
     assert page.count("<svg") == 2
     assert "<script" not in page
-    found = json.loads((workspace.root / "data" / "ablation.json").read_text())
-    assert {each["name"]: each["verdict"] for each in found["findings"]}["slow"] == "drop"
+    report = json.loads((workspace.root / "data" / "ablation.json").read_text())
+    assert {each["name"]: each["verdict"] for each in report["findings"]}["slow"] == "drop"
 
     with sqlite3.connect(workspace.root / "mlflow.db") as connection:
-        found = connection.execute("SELECT run_uuid, status FROM runs").fetchall()
+        runs = connection.execute("SELECT run_uuid, status FROM runs").fetchall()
         tags = {(run, key): value for run, key, value in connection.execute("SELECT run_uuid, key, value FROM tags")}
-    assert "RUNNING" not in {status for _, status in found}
-    trained = [run for run, _ in found if tags[run, "hallmark.stage"] == "train"]
+    assert "RUNNING" not in {status for _, status in runs}
+    trained = [run for run, _ in runs if tags[run, "hallmark.stage"] == "train"]
     assert all((run, "mlflow.parentRunId") in tags for run in trained)
     seeds = {(tags[run, "hallmark.side"], tags[run, "hallmark.seed"]) for run in trained}
     assert {(side, str(seed)) for side in ("as it is", "slow", "clean", "mixup") for seed in range(3)} == seeds

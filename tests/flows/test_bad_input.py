@@ -24,24 +24,24 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, prefect_server: str) -> Clone:
-    made = make_clone(tmp_path_factory.mktemp("bad") / "workspace", home, "preset=quick")
-    return made.served_by(prefect_server)
+    fresh = make_clone(tmp_path_factory.mktemp("bad") / "workspace", home, "preset=quick")
+    return fresh.served_by(prefect_server)
 
 
 def refuse(clone: Clone, code: int, *words: str, arguments: tuple[str, ...] = (), command: str = "run") -> str:
     """Runs, expecting that exit code and those words in a message without a traceback."""
     before = clone.outputs()
     done = clone.hallmark(command, *arguments)
-    said = done.stdout + done.stderr
-    assert done.returncode == code, said
-    assert "Traceback" not in said
+    output = done.stdout + done.stderr
+    assert done.returncode == code, output
+    assert "Traceback" not in output
     for word in words:
-        assert word in said, said
+        assert word in output, output
     after = clone.outputs()
     # ingest accounted for the new source before a later stage refused it; nothing else may have changed
-    kept = [name for name in before if not name.startswith(("data/ingest/", "reports/ingest"))]
-    assert [name for name in kept if after.get(name) != before[name]] == []
-    return said
+    others = [name for name in before if not name.startswith(("data/ingest/", "reports/ingest"))]
+    assert [name for name in others if after.get(name) != before[name]] == []
+    return output
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_a_source_without_files(workspace: Clone, tmp_path: Path) -> None:
 
 def test_one_class(workspace: Clone, digits: Path, tmp_path: Path) -> None:
     shutil.copytree(digits / "0", tmp_path / "0")
-    said = refuse(workspace, 3, "class", "refusals", arguments=(f"ingest.source={tmp_path}",))
-    assert (workspace.root / ".hallmark" / "refusals" / "validate" / "index.html").exists(), said
-    shown = workspace.hallmark("report")
-    assert "refusals/validate/index.html" in shown.stdout
+    output = refuse(workspace, 3, "class", "refusals", arguments=(f"ingest.source={tmp_path}",))
+    assert (workspace.root / ".hallmark" / "refusals" / "validate" / "index.html").exists(), output
+    answer = workspace.hallmark("report")
+    assert "refusals/validate/index.html" in answer.stdout
 
 
 def test_no_readable_image(workspace: Clone, tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_a_source_one_may_not_read(workspace: Clone, tmp_path: Path) -> None:
         )
     finally:
         source.chmod(0o755)
-    said = done.stdout + done.stderr
-    assert done.returncode == 4, said
-    assert "no permission" in said
-    assert str(source) in said
-    assert "Traceback" not in said
+    output = done.stdout + done.stderr
+    assert done.returncode == 4, output
+    assert "no permission" in output
+    assert str(source) in output
+    assert "Traceback" not in output
 
 
 def test_a_second_run_while_one_is_active(workspace: Clone) -> None:

@@ -68,9 +68,9 @@ def test_every_command_has_help(clone: Callable[..., Clone]) -> None:
     commands = ("run", "configure", "tune", "ablate", "crossval", "schedule", "predict", "serve", "review", "report")
     for command in (*commands, "accept", "doctor"):
         assert command in listed
-        shown = workspace.hallmark(command, "--help")
-        assert shown.returncode == 0
-        assert "Usage" in shown.stdout
+        answer = workspace.hallmark(command, "--help")
+        assert answer.returncode == 0
+        assert "Usage" in answer.stdout
 
 
 @pytest.mark.pipeline
@@ -97,9 +97,9 @@ def test_one_bad_path_costs_its_own_row(done: Clone, digits: Path, tmp_path: Pat
     count = len(list((digits / "0").iterdir()))
     for name in ("scores.parquet", "scores.csv"):
         out = tmp_path / name
-        told = done.hallmark("predict", str(tmp_path / "in"), str(tmp_path / "no*"), "--out", str(out))
-        assert told.returncode == 3, told.stderr
-        assert "2 of" in told.stderr
+        answer = done.hallmark("predict", str(tmp_path / "in"), str(tmp_path / "no*"), "--out", str(out))
+        assert answer.returncode == 3, answer.stderr
+        assert "2 of" in answer.stderr
         table = pd.read_parquet(out) if out.suffix == ".parquet" else pd.read_csv(out, keep_default_na=False)
         assert len(table) == count + 2
         assert table["error"].tolist()[:2] == [
@@ -118,10 +118,10 @@ def test_a_changed_model_neither_predicts_nor_serves(done: Clone, digits: Path) 
     description.write_bytes(before.replace(b'"0"', b'"zero"'))
     try:
         for command in (("predict", str(digits / "0" / "000.png")), ("serve", "--port", "0"), ("doctor",)):
-            told = done.hallmark(*command)
-            assert told.returncode == 4, told.stdout + told.stderr
-            assert "model.json is changed" in told.stdout + told.stderr
-            assert "Traceback" not in told.stderr
+            answer = done.hallmark(*command)
+            assert answer.returncode == 4, answer.stdout + answer.stderr
+            assert "model.json is changed" in answer.stdout + answer.stderr
+            assert "Traceback" not in answer.stderr
     finally:
         description.write_bytes(before)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def test_what_the_stages_tell_is_lines_within_the_block(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("hallmark.learning.epoch")
-    with Console().telling():
+    with Console().live():
         logger.warning("epoch %d: %s", 3, "Divergence: [the] loss rose")
         logger.info("training goes on in epoch 4 of 9")
         logger.debug("nothing for a person")

@@ -54,8 +54,8 @@ def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: P
     home = workspace.root / ".hallmark" / "experiments" / "crossval"
     table = pd.read_parquet(home / "out_of_fold.parquet")
     split = pd.read_parquet(workspace.root / "data" / "split" / "split.parquet").set_index("path")
-    kept = split.loc[table["path"].tolist()]
-    assert set(kept["split"]) == {"train", "val"}, "an image of the test set was judged"
+    rows = split.loc[table["path"].tolist()]
+    assert set(rows["split"]) == {"train", "val"}, "an image of the test set was judged"
     assert table["path"].is_unique
     everyone = split[(split["split"] != "test") & split["representative"]]
     assert set(table["path"]) == set(everyone.index), "not every image was judged"
@@ -108,17 +108,17 @@ def test_each_fold_cleans_and_balances_its_own_training_part(workspace: Clone) -
 
 @pytest.mark.usefixtures("judged")
 def test_clean_takes_the_predictions_and_a_cross_validation_does_not(workspace: Clone) -> None:
-    found = workspace.root / ".hallmark" / "experiments" / "crossval" / "out_of_fold.parquet"
-    before = found.read_bytes()
-    shutil.copy(found, workspace.root / "data" / "out_of_fold.parquet")
-    place = "clean.out_of_fold=data/out_of_fold.parquet"
+    table = workspace.root / ".hallmark" / "experiments" / "crossval" / "out_of_fold.parquet"
+    before = table.read_bytes()
+    shutil.copy(table, workspace.root / "data" / "out_of_fold.parquet")
+    setting = "clean.out_of_fold=data/out_of_fold.parquet"
     try:
-        assert workspace.hallmark("configure", place).returncode == 0
+        assert workspace.hallmark("configure", setting).returncode == 0
         again = workspace.hallmark(*COMMAND)
     finally:
         assert workspace.hallmark("configure", "clean.out_of_fold=data/none").returncode == 0
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("known") == 3, again.stdout
-    assert found.read_bytes() == before
+    assert table.read_bytes() == before
     detectors = json.loads((workspace.root / "reports" / "clean.json").read_text())["detectors"]
-    assert detectors["crossvalidated"] >= len(pd.read_parquet(found))
+    assert detectors["crossvalidated"] >= len(pd.read_parquet(table))

@@ -45,7 +45,7 @@ with environment.interruptible("kept"):
 """
 
 
-def said(code: str) -> subprocess.CompletedProcess[str]:
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -54,18 +54,18 @@ SIGNALS = pytest.mark.parametrize(("name", "words"), [("SIGINT", "hallmark: kept
 
 @SIGNALS
 def test_what_hangs_after_a_signal_is_ended_with_its_children(name: str, words: str) -> None:
-    done = said(HANGS.format(name=name))  # would wait for its child's end of the pipe, were that left
+    done = run_python(HANGS.format(name=name))  # would wait for its child's end of the pipe, were that left
     assert (done.returncode, done.stderr) == (128 + getattr(signal, name), words)
 
 
 @SIGNALS
 def test_what_ends_by_itself_exits_by_the_signal(name: str, words: str) -> None:
-    done = said(ENDS.format(name=name))
+    done = run_python(ENDS.format(name=name))
     assert (done.returncode, done.stderr) == (128 + getattr(signal, name), words)
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    done = said(IGNORES)
+    done = run_python(IGNORES)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -79,8 +79,8 @@ print(subprocess.Popen(wait, env=env, stdout=subprocess.DEVNULL, stderr=subproce
 
 def orphan(home: Path) -> psutil.Process:
     """A process like Prefect's server for a run that was killed."""
-    made = subprocess.run([sys.executable, "-c", ORPHAN, str(home)], capture_output=True, text=True, check=True)
-    return psutil.Process(int(made.stdout))
+    parent = subprocess.run([sys.executable, "-c", ORPHAN, str(home)], capture_output=True, text=True, check=True)
+    return psutil.Process(int(parent.stdout))
 
 
 def test_the_server_of_a_killed_run_is_ended_and_no_other(tmp_path: Path) -> None:

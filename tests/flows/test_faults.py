@@ -38,14 +38,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Clone:
     return make_clone(tmp_path_factory.mktemp("faults") / "workspace", home, "preset=quick")
 
 
-def told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> str:
+def check_refusal(done: subprocess.CompletedProcess[str], code: int, *words: str) -> str:
     """What a command said, in one line of standard error, with that exit code and those words."""
-    said = done.stdout + done.stderr
-    assert done.returncode == code, said
-    assert "Traceback" not in said
+    output = done.stdout + done.stderr
+    assert done.returncode == code, output
+    assert "Traceback" not in output
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     for word in words:
-        assert word in done.stderr, said
+        assert word in done.stderr, output
     return done.stderr
 
 
@@ -54,7 +54,7 @@ def test_a_prefect_server_that_does_not_answer(workspace: Clone, server: str) ->
     with SERVERS[server]() as port:
         address = f"http://127.0.0.1:{port}/api"
         done = workspace.hallmark("run", **SHORT, PREFECT_API_URL=address)
-    told(done, 4, f"PREFECT_API_URL is {address}: ", "unset it", ".hallmark/logs/")
+    check_refusal(done, 4, f"PREFECT_API_URL is {address}: ", "unset it", ".hallmark/logs/")
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,14 @@ def test_a_prefect_server_that_does_not_answer(workspace: Clone, server: str) ->
 )
 def test_commands_that_need_prefect(workspace: Clone, command: tuple[str, ...]) -> None:
     address = f"http://127.0.0.1:{dead_servers.closed_port()}/api"
-    told(workspace.hallmark(*command, **SHORT, PREFECT_API_URL=address), 4, f"PREFECT_API_URL is {address}: ")
+    check_refusal(workspace.hallmark(*command, **SHORT, PREFECT_API_URL=address), 4, f"PREFECT_API_URL is {address}: ")
 
 
 @pytest.mark.parametrize("address", ["foo", "http://x:99999/api", "ftp://127.0.0.1/api"])
 def test_a_prefect_address_that_is_none(workspace: Clone, address: str) -> None:
-    told(workspace.hallmark("run", PREFECT_API_URL=address), 4, f"PREFECT_API_URL is {address}: that is no address")
+    check_refusal(
+        workspace.hallmark("run", PREFECT_API_URL=address), 4, f"PREFECT_API_URL is {address}: that is no address"
+    )
 
 
 def test_the_server_of_prefects_profile(workspace: Clone, tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_the_server_of_prefects_profile(workspace: Clone, tmp_path: Path) -> Non
     profiles = tmp_path / "profiles.toml"
     profiles.write_text(f'active = "work"\n[profiles.work]\nPREFECT_API_URL = "{address}"\n')
     done = workspace.hallmark("run", **SHORT, PREFECT_PROFILES_PATH=str(profiles))
-    told(done, 4, f"PREFECT_API_URL of Prefect's profile 'work' is {address}: ", "prefect config unset")
+    check_refusal(done, 4, f"PREFECT_API_URL of Prefect's profile 'work' is {address}: ", "prefect config unset")
 
 
 def test_the_database_of_the_server_that_a_run_starts(workspace: Clone, tmp_path: Path) -> None:
@@ -96,13 +98,15 @@ def test_a_tracking_server_that_does_not_answer(workspace: Clone, server: str) -
     with SERVERS[server]() as port:
         address = f"http://127.0.0.1:{port}"
         done = workspace.hallmark("predict", "data/review.csv", **SHORT, MLFLOW_TRACKING_URI=address)
-    told(done, 4, f"MLFLOW_TRACKING_URI is {address}: ", "unset it", ".hallmark/logs/")
+    check_refusal(done, 4, f"MLFLOW_TRACKING_URI is {address}: ", "unset it", ".hallmark/logs/")
 
 
 @pytest.mark.parametrize("command", [("run",), ("serve",), ("tune", "quick"), ("schedule", "--cron", "0 3 * * *")])
 def test_commands_that_need_mlflow(workspace: Clone, command: tuple[str, ...]) -> None:
     address = f"http://127.0.0.1:{dead_servers.closed_port()}"
-    told(workspace.hallmark(*command, **SHORT, MLFLOW_TRACKING_URI=address), 4, f"MLFLOW_TRACKING_URI is {address}: ")
+    check_refusal(
+        workspace.hallmark(*command, **SHORT, MLFLOW_TRACKING_URI=address), 4, f"MLFLOW_TRACKING_URI is {address}: "
+    )
 
 
 @pytest.mark.parametrize("stage", ["train", "register"])
@@ -110,12 +114,12 @@ def test_stages_that_need_mlflow(workspace: Clone, stage: str) -> None:
     with dead_servers.silent() as port:
         address = f"http://127.0.0.1:{port}"
         done = workspace.call("-m", "tasks", stage, **SHORT, MLFLOW_TRACKING_URI=address)
-    told(done, 4, f"{stage}: MLFLOW_TRACKING_URI is {address}: ", ".hallmark/logs/")
+    check_refusal(done, 4, f"{stage}: MLFLOW_TRACKING_URI is {address}: ", ".hallmark/logs/")
 
 
 @pytest.mark.parametrize("address", ["foo", "sqlite:////proc/nowhere/mlflow.db", "file:///tmp/mlruns"])
 def test_a_tracking_address_that_is_none(workspace: Clone, address: str) -> None:
-    told(workspace.hallmark("run", MLFLOW_TRACKING_URI=address), 4, f"MLFLOW_TRACKING_URI is {address}: ")
+    check_refusal(workspace.hallmark("run", MLFLOW_TRACKING_URI=address), 4, f"MLFLOW_TRACKING_URI is {address}: ")
 
 
 def test_doctor_finds_both_and_goes_on(workspace: Clone) -> None:
@@ -139,8 +143,10 @@ def test_a_mistake_of_ours(clone: Callable[..., Clone], digits: Path, prefect_se
     stage = here.root / "tasks" / "ingest.py"
     stage.write_text(stage.read_text() + "\n\ndef run(*_, **__):\n    raise TypeError('planted')\n")
     for done in (here.call("-m", "tasks", "ingest"), here.hallmark("run")):
-        said = told(done, 1, "unexpected TypeError: planted", "this is a fault of Hallmark", "report it, with the file")
-        log = said.strip().rpartition(" ")[2]
+        output = check_refusal(
+            done, 1, "unexpected TypeError: planted", "this is a fault of Hallmark", "report it, with the file"
+        )
+        log = output.strip().rpartition(" ")[2]
         with open(log, encoding="utf-8") as file:
             assert "raise TypeError('planted')" in file.read()
 
@@ -163,11 +169,13 @@ def test_a_disk_with_one_megabyte_free(home: Path, digits: Path, tmp_path: Path)
                     rest.flush()
                     free = _free(tmp_path)
             if left:
-                told(small.hallmark("run"), 4, "MiB are free on the disk", "free some space")
+                check_refusal(small.hallmark("run"), 4, "MiB are free on the disk", "free some space")
             else:
-                told(small.hallmark("configure", "train.max_epochs=3"), 4, "the disk is full", "free some space")
-                told(small.hallmark("run"), 4, "the disk is full", "free some space")
-                told(small.call("-m", "tasks", "ingest"), 4, "the disk is full", "free some space")
+                check_refusal(
+                    small.hallmark("configure", "train.max_epochs=3"), 4, "the disk is full", "free some space"
+                )
+                check_refusal(small.hallmark("run"), 4, "the disk is full", "free some space")
+                check_refusal(small.call("-m", "tasks", "ingest"), 4, "the disk is full", "free some space")
             (tmp_path / "rest").unlink()
         assert (small.root / "params.yaml").read_text() == before
         assert not list(small.root.rglob(".partial-*"))

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def test_names_from_data_stay_text() -> None:
-    shown = markdown.table(["class", "n"], [["a|b", 1], ["<img src=x>", 2], ["two\nlines", 3], ["`code` [x](y)", 4]])
-    assert shown.splitlines() == [
+    text = markdown.table(["class", "n"], [["a|b", 1], ["<img src=x>", 2], ["two\nlines", 3], ["`code` [x](y)", 4]])
+    assert text.splitlines() == [
         "| class | n |",
         "| --- | ---: |",
         "| a\\|b | 1 |",
@@ -21,10 +21,10 @@ def test_names_from_data_stay_text() -> None:
 
 
 def test_a_long_table_says_how_much_it_leaves_out() -> None:
-    shown = markdown.table(["class"], [[number] for number in range(markdown.MOST_ROWS + 7)])
-    assert shown.endswith("\n\n… and 7 more")
-    assert f"| {markdown.MOST_ROWS - 1} |" in shown
-    assert f"| {markdown.MOST_ROWS} |" not in shown
+    text = markdown.table(["class"], [[number] for number in range(markdown.MOST_ROWS + 7)])
+    assert text.endswith("\n\n… and 7 more")
+    assert f"| {markdown.MOST_ROWS - 1} |" in text
+    assert f"| {markdown.MOST_ROWS} |" not in text
 
 
 def test_a_refusal_tells_its_whole_story(tmp_path: Path) -> None:
@@ -36,8 +36,8 @@ def test_a_refusal_tells_its_whole_story(tmp_path: Path) -> None:
         "examples": ["a_b.png"],
         "limit": 0.5,
     }
-    shown = markdown.refusal(story, tmp_path)
+    text = markdown.refusal(story, tmp_path)
     for part in ("one class only; add another", "| cat | 12 |", "| share | 0.1235 |", "- a\\_b.png", "0.5"):
-        assert part in shown
-    assert str(tmp_path / "index.html") in shown
-    assert "file://" not in shown
+        assert part in text
+    assert str(tmp_path / "index.html") in text
+    assert "file://" not in text

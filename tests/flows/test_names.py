@@ -26,7 +26,7 @@ def test_equal_params_have_equal_digits_and_others_have_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "shown"),
+    ("source", "expected"),
     [
         ("/somewhere/trash", "trash"),
         ("/somewhere/trash/", "trash"),
@@ -36,12 +36,12 @@ def test_equal_params_have_equal_digits_and_others_have_not() -> None:
         (".", "here"),
     ],
 )
-def test_a_run_is_named_by_flow_time_source_and_params(source: str, shown: str, tmp_path: Path) -> None:
+def test_a_run_is_named_by_flow_time_source_and_params(source: str, expected: str, tmp_path: Path) -> None:
     root = tmp_path / "here"
     root.mkdir()
     name = names.run_name("training", {"ingest": Params(source=source)}, root)
-    start, found, digits = name.split(" · ")
+    start, source_part, digits = name.split(" · ")
     assert re.fullmatch(r"training \d{4}-\d\d-\d\d \d\d:\d\d", start)
-    assert found == shown
+    assert source_part == expected
     assert digits == names.digest({"ingest": Params(source=source)})
     name.encode()  # a server takes it

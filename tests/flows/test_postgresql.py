@@ -24,13 +24,13 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 
 def program(name: str) -> str:
     """The path of one of PostgreSQL's programs, which Debian keeps off the PATH; skips where it is not installed."""
-    found = shutil.which(name)
-    if found is None:
+    executable = shutil.which(name)
+    if executable is None:
         places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
         if not places:
             pytest.skip(f"PostgreSQL is not installed: no {name} (Debian: apt-get install postgresql)")
-        found = str(places[-1])
-    return found
+        executable = str(places[-1])
+    return executable
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +84,14 @@ def states(database: str) -> list[str]:
 
 
 def test_a_killed_study_goes_on(database: str, clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
-    made = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
-    workspace = made.served_by(prefect_server)
+    fresh = clone("killed", "preset=quick", f"ingest.source={digits}", "train.max_epochs=60")
+    workspace = fresh.served_by(prefect_server)
     command = ["tune", "quick", "--sampler", "random", "--trials", "3", "--no-baseline", "--storage", database]
     workspace.killed(*command, when=lambda: sorted(states(database)) == ["COMPLETE", "RUNNING"], still=True)
 
     done = workspace.hallmark(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 trials of a killed process are tried again" in done.stdout
-    found = states(database)
-    assert (found.count("COMPLETE"), found.count("RUNNING")) == (3, 0), found
+    trial_states = states(database)
+    assert (trial_states.count("COMPLETE"), trial_states.count("RUNNING")) == (3, 0), trial_states
     assert not (workspace.root / ".hallmark" / "optuna.db").exists(), "the study is not where it was asked for"

@@ -42,12 +42,12 @@ def ask(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
 
 def commands(address: str, workspace: Clone) -> dict[str, str]:
     """What Prefect's own commands say of a server."""
-    said = {}
+    outputs = {}
     for command in ("deployment ls", "flow-run ls", "work-pool ls", "artifact ls"):
         done = workspace.call("-m", "prefect", *command.split(), PREFECT_API_URL=address, COLUMNS="200")
         assert done.returncode == 0, f"prefect {command}: {done.stdout[-500:]}{done.stderr[-500:]}"
-        said[command] = done.stdout
-    return said
+        outputs[command] = done.stdout
+    return outputs
 
 
 def test_a_run_is_seen_on_a_running_server(clone: Callable[..., Clone], digits: Path, prefect_server: str) -> None:
@@ -65,9 +65,9 @@ def test_a_run_is_seen_on_a_running_server(clone: Callable[..., Clone], digits: 
     assert {artifact["type"] for artifact in artifacts} == {"table", "markdown", "image"}
     assert {"stages", "metrics", "model", "report", "augmentation"} == {artifact["key"] for artifact in artifacts}
     assert not [artifact["key"] for artifact in artifacts if "file://" in str(artifact["data"])]
-    shown = next(artifact["data"] for artifact in artifacts if artifact["key"] == "report")
+    report = next(artifact["data"] for artifact in artifacts if artifact["key"] == "report")
     evaluated = json.loads((workspace.root / "reports" / "evaluate.json").read_text())
-    assert f"| Accuracy | {evaluated['accuracy']['value']:.4f} |" in shown.replace("\\", "")
+    assert f"| Accuracy | {evaluated['accuracy']['value']:.4f} |" in report.replace("\\", "")
     logs = ask(prefect_server, "logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     assert any("train: ran" in log["message"] for log in logs)
 
@@ -149,10 +149,10 @@ def test_a_signal_ends_a_run_and_the_server_that_it_started(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert psutil.wait_procs(children, timeout=20)[1] == []
-    said = log.read_text()
-    assert said.count("goes on from there") == (by == signal.SIGINT), said
-    assert "Traceback" not in said
-    assert "error" not in said.lower()
+    output = log.read_text()
+    assert output.count("goes on from there") == (by == signal.SIGINT), output
+    assert "Traceback" not in output
+    assert "error" not in output.lower()
     done = workspace.hallmark("run", "train.max_epochs=2")
     assert done.returncode in (0, 3), done.stdout + done.stderr
 
@@ -187,8 +187,8 @@ def test_a_scheduled_run_completes(clone: Callable[..., Clone], digits: Path, pr
         for name in ("preset", "model"):
             presets = [path.stem for path in (workspace.root / "conf" / name).glob("*.yaml")]
             assert form[name]["enum"] == ["unchanged", *sorted(presets)]
-        given = {"source": f"{digits}", "overrides": ["evaluate.bootstrap_replicates=150"]}
-        body = {"state": {"type": "SCHEDULED"}, "parameters": given}
+        parameters = {"source": f"{digits}", "overrides": ["evaluate.bootstrap_replicates=150"]}
+        body = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
         run = ask(prefect_server, f"deployments/{deployment['id']}/create_flow_run", body)
         while True:
             state = ask(prefect_server, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[0]["state"]
@@ -263,9 +263,9 @@ def test_a_schedule_starts_one_server_and_sigterm_ends_both(clone: Callable[...,
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
-        said = log.read_text()
-        address = re.search(r"Prefect server with its page: (http://\S+)", said)
-        assert address, said
+        output = log.read_text()
+        address = re.search(r"Prefect server with its page: (http://\S+)", output)
+        assert address, output
         look(address[1])
         listed = commands(f"{address[1]}/api", workspace)
         assert "training/scheduled" in listed["deployment ls"]

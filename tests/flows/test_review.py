@@ -51,9 +51,9 @@ def served(workspace: Clone) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None
-        told = process.stdout.readline()
-        assert told.startswith("Review  http://127.0.0.1:"), told + (process.stderr.read() if process.stderr else "")
-        yield told.split()[1]
+        line = process.stdout.readline()
+        assert line.startswith("Review  http://127.0.0.1:"), line + (process.stderr.read() if process.stderr else "")
+        yield line.split()[1]
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -66,18 +66,19 @@ def opened(address: str, *, width: int = 1400) -> Iterator[tuple[Page, list[str]
     """The page in Chromium, and what it asked of other hosts or complained about."""
     from playwright.sync_api import sync_playwright
 
-    said: list[str] = []
+    errors: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": width, "height": 844})
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("console", lambda message: errors.append(message.text))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on(
-            "request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url)
+            "request",
+            lambda request: None if request.url.startswith((address, "data:")) else errors.append(request.url),
         )
         tab.goto(address)
         tab.wait_for_selector("#neighbours figure img")
-        yield tab, said
+        yield tab, errors
         browser.close()
 
 
@@ -97,7 +98,7 @@ def progress(tab: Page, count: int) -> None:
 @pytest.mark.pipeline
 def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> None:
     before = ledger(cleaned)
-    with served(cleaned) as address, opened(address) as (tab, said):
+    with served(cleaned) as address, opened(address) as (tab, errors):
         paths: list[str] = []
 
         def press(*keys: str) -> None:
@@ -124,7 +125,7 @@ def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> N
         assert "Kept by you" in tab.inner_text("#verdict")
         tab.reload()
         progress(tab, 3)
-        assert not said
+        assert not errors
 
     rows = decided(cleaned)
     assert len(set(paths)) == 4
@@ -159,7 +160,7 @@ def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> N
 @pytest.mark.pipeline
 def test_on_a_phone_by_touch(cleaned: Clone) -> None:
     """Buttons instead of keys; nothing is cut off; the decision is written."""
-    with served(cleaned) as address, opened(address, width=390) as (tab, said):
+    with served(cleaned) as address, opened(address, width=390) as (tab, errors):
         scroll = tab.evaluate("document.documentElement.scrollWidth")
         hidden = tab.evaluate(
             "[...document.querySelectorAll('footer button')].filter(button => {"
@@ -175,7 +176,7 @@ def test_on_a_phone_by_touch(cleaned: Clone) -> None:
         row = decided(cleaned)[path]
         tab.click("#undo")
         tab.locator("#toast", has_text="Undone").wait_for()
-        assert not said
+        assert not errors
     assert (scroll, hidden) == (390, 0)
     assert (row["decision"], row["label"]) == ("relabel", "9")
     assert path not in decided(cleaned)

@@ -29,12 +29,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path
 def runs(clone: Clone) -> list[tuple[str, str, str | None]]:
     """(stage, status, parent) of each MLflow run."""
     with sqlite3.connect(clone.root / "mlflow.db") as connection:
-        found = connection.execute("SELECT run_uuid, status FROM runs").fetchall()
+        runs = connection.execute("SELECT run_uuid, status FROM runs").fetchall()
         tags = connection.execute(
             "SELECT run_uuid, key, value FROM tags WHERE key IN ('hallmark.stage', 'mlflow.parentRunId')"
         ).fetchall()
     by = {(run, key): value for run, key, value in tags}
-    return [(by[run, "hallmark.stage"], status, by.get((run, "mlflow.parentRunId"))) for run, status in found]
+    return [(by[run, "hallmark.stage"], status, by.get((run, "mlflow.parentRunId"))) for run, status in runs]
 
 
 def trials(clone: Clone) -> list[str]:
@@ -59,10 +59,10 @@ def test_a_misspelt_space_is_told_before_anything_starts(workspace: Clone) -> No
 
 
 def test_a_misspelt_sampler_is_told_before_anything_starts(workspace: Clone) -> None:
-    told = workspace.hallmark("tune", "quick", "--sampler", "grd")
-    assert told.returncode == 2
-    assert "--sampler is 'grd'; did you mean 'grid'?" in told.stderr
-    assert "Starting the flow" not in told.stdout
+    answer = workspace.hallmark("tune", "quick", "--sampler", "grd")
+    assert answer.returncode == 2
+    assert "--sampler is 'grd'; did you mean 'grid'?" in answer.stderr
+    assert "Starting the flow" not in answer.stdout
 
 
 def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone, prefect_server: str) -> None:
@@ -80,11 +80,11 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone, prefec
     assert [stage for stage, _, _ in kinds].count("train") == 10 + 9
     assert "Trained anew over 3 other seeds" in done.stdout
     assert {status for _, status, _ in kinds} == {"FINISHED"}
-    asked = ask(prefect_server, "task_runs/filter", {"task_runs": {"name": {"like_": "trial-"}}})
+    task_runs = ask(prefect_server, "task_runs/filter", {"task_runs": {"name": {"like_": "trial-"}}})
     # for a task with tags Prefect asks for concurrency slots, two seconds a trial
     # other tests' trials may be in the same database
-    assert len(asked) >= 9
-    assert [each["tags"] for each in asked if each["tags"]] == []
+    assert len(task_runs) >= 9
+    assert [each["tags"] for each in task_runs if each["tags"]] == []
     page = (workspace.root / "reports" / "tuning.html").read_text()
     assert page.count("<svg") == 3
     assert "The best trials, retrained over 3 other seeds" in page
@@ -119,8 +119,8 @@ def test_pruning_gaussian_processes_and_latency(workspace: Clone) -> None:
     done = workspace.hallmark("tune", "quick", "--latency", "--sampler", "gp", "--trials", "3", "--study", "fast")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Best of quality against latency" in done.stdout
-    shown = next(line.split() for line in done.stdout.splitlines() if line.startswith("params.yaml  "))
-    assert float(shown[2]) > 0, "params.yaml as it is has no milliseconds to compare with"
+    cells = next(line.split() for line in done.stdout.splitlines() if line.startswith("params.yaml  "))
+    assert float(cells[2]) > 0, "params.yaml as it is has no milliseconds to compare with"
     assert "ms an image" in (workspace.root / "reports" / "tuning.html").read_text()
 
 

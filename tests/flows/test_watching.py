@@ -24,9 +24,9 @@ pytestmark = [
 
 def stale(workspace: Clone, stage: str) -> list[bool]:
     """Whether a stage has to run: what ``dvc repro`` and what ``hallmark run`` would decide."""
-    told = workspace.dvc("status", stage)
-    assert told.returncode == 0, told.stderr
-    return ["changed deps" in told.stdout, stage in Workspace(workspace.root).changed()]
+    answer = workspace.dvc("status", stage)
+    assert answer.returncode == 0, answer.stderr
+    return ["changed deps" in answer.stdout, stage in Workspace(workspace.root).changed()]
 
 
 def test_an_image_changed_in_place_under_a_manifest_is_noticed(clone: Callable[..., Clone], tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_a_changed_image_made_elsewhere_is_noticed(
     clone: Callable[..., Clone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = clone("a", f"synthesize.external={tmp_path / 'made'}")
-    made = tmp_path / "made" / "a" / "1.png"
-    made.parent.mkdir(parents=True)
-    made.write_bytes(png(1))
+    image = tmp_path / "made" / "a" / "1.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(png(1))
     monkeypatch.chdir(workspace.root)
     paths = [str(dep) for dep in Workspace(workspace.root).repo.stage.load_one(name="synthesize").deps]
     assert str(tmp_path / "made") in paths

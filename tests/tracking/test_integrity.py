@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "package"
-    (made / "sub").mkdir(parents=True)
-    (made / "a.json").write_text("a")
-    (made / "sub" / "b.bin").write_bytes(bytes(3 << 20))
-    return made
+    package = tmp_path / "package"
+    (package / "sub").mkdir(parents=True)
+    (package / "a.json").write_text("a")
+    (package / "sub" / "b.bin").write_bytes(bytes(3 << 20))
+    return package
 
 
 def recorded(folder: Path) -> dict[str, str]:
@@ -29,13 +29,13 @@ def recorded(folder: Path) -> dict[str, str]:
 
 
 def test_the_bytes_that_were_compared_are_given(folder: Path) -> None:
-    known = recorded(folder)
-    assert set(known) == {"a.json", "sub/b.bin"}
-    assert integrity.read(folder, known, what="it", keep=("a.json",)) == {"a.json": b"a"}
+    expected = recorded(folder)
+    assert set(expected) == {"a.json", "sub/b.bin"}
+    assert integrity.read(folder, expected, what="it", keep=("a.json",)) == {"a.json": b"a"}
 
 
 def test_every_difference_is_named(folder: Path) -> None:
-    known = recorded(folder)
+    expected = recorded(folder)
     (folder / "a.json").write_text("b")
     (folder / "sub" / "b.bin").unlink()
     (folder / "c").write_text("")
@@ -43,14 +43,14 @@ def test_every_difference_is_named(folder: Path) -> None:
     with pytest.raises(
         MachineError, match=r"of it are .* a\.json is changed, sub/b\.bin is missing, c is added, link is"
     ):
-        integrity.read(folder, known, what="it")
+        integrity.read(folder, expected, what="it")
     with pytest.raises(MachineError, match=r"registered: a\.json is changed \(in"):
-        integrity.read(folder, {"a.json": known["a.json"]}, what="it", whole=False)
+        integrity.read(folder, {"a.json": expected["a.json"]}, what="it", whole=False)
 
 
 @pytest.mark.parametrize("odd", ["pipe", "folder", "dangling"])
 def test_what_is_no_file_is_never_opened(folder: Path, odd: str) -> None:
-    known = recorded(folder)
+    expected = recorded(folder)
     path = folder / "a.json"
     path.unlink()
     if odd == "pipe":
@@ -60,7 +60,7 @@ def test_what_is_no_file_is_never_opened(folder: Path, odd: str) -> None:
     else:
         path.symlink_to("nowhere")
     with pytest.raises(MachineError, match=r"a\.json(: it is no regular file| is missing)"):
-        integrity.read(folder, known, what="it")
+        integrity.read(folder, expected, what="it")
 
 
 def test_folders_of_a_version_are_told_apart() -> None:

@@ -43,11 +43,11 @@ def test_what_the_pipeline_writes_does_not_make_it_dirty(repository: Path) -> No
 
 
 def test_changed_and_new_code_is_dirty(repository: Path) -> None:
-    seen = {tags(repository)["hallmark.git.dirty"]}
+    digests = {tags(repository)["hallmark.git.dirty"]}
     for name, text in (("code.py", "2\n"), ("code.py", "3\n"), ("new.py", "1\n"), ("new.py", "2\n")):
         (repository / name).write_text(text)
-        seen.add(tags(repository)["hallmark.git.dirty"])
-    assert len(seen) == 5
+        digests.add(tags(repository)["hallmark.git.dirty"])
+    assert len(digests) == 5
 
 
 def test_outside_of_git_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,10 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("server"))
-    made.start()
-    yield made
-    made.kill()
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +79,13 @@ def test_a_training_goes_on_and_delivers_when_the_server_is_back(
             server.start() if how == "killed" else server.go_on()
         run.flush()
         run.tag("after", "yes")
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 2, told
-    assert "takes nothing" in told[0]
-    assert "answers again" in told[1]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2, messages
+    assert "takes nothing" in messages[0]
+    assert "answers again" in messages[1]
     client = store.client()
-    found = client.get_run(run.run_id)
-    assert (found.info.status, found.data.params, found.data.tags["after"]) == ("FINISHED", {"lr": "0.1"}, "yes")
+    stored = client.get_run(run.run_id)
+    assert (stored.info.status, stored.data.params, stored.data.tags["after"]) == ("FINISHED", {"lr": "0.1"}, "yes")
     assert points(run.run_id) == [(0, 1.0), *((step, 1.0 / step) for step in range(1, 2500))]
     assert len(client.list_artifacts(run.run_id, "images/worst")) == 1
     assert waiting(workspace) == []
@@ -173,9 +173,9 @@ def test_a_training_that_begins_without_a_server_and_is_killed_loses_nothing(ser
         server.go_on()
     assert outbox.deliver(needed=True) == 1
     client = store.client()
-    (found,) = client.search_runs([store.experiment(client, "hallmark")], "tags.`hallmark.key` = 'k9'")
-    assert (found.info.status, found.data.params) == ("FINISHED", {"lr": "0.1"})
-    assert points(found.info.run_id) == [(step, 1.0 / (step + 1)) for step in range(7)]
+    (stored,) = client.search_runs([store.experiment(client, "hallmark")], "tags.`hallmark.key` = 'k9'")
+    assert (stored.info.status, stored.data.params) == ("FINISHED", {"lr": "0.1"})
+    assert points(stored.info.run_id) == [(step, 1.0 / (step + 1)) for step in range(7)]
 
 
 def test_a_store_that_lost_the_run_gets_all_that_the_journal_has(

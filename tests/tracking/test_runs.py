@@ -67,9 +67,9 @@ def test_a_run_holds_what_was_told(workspace: Path) -> None:
         run.output(workspace / "model.safetensors")
         assert status(run.run_id) == "RUNNING"
     client = store.client()
-    found = client.get_run(run.run_id)
-    assert found.info.status == "FINISHED"
-    assert found.data.params == {"optimizer.lr": "0.1", "epochs": "2"}
+    stored = client.get_run(run.run_id)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params == {"optimizer.lr": "0.1", "epochs": "2"}
     assert len(client.get_metric_history(run.run_id, "loss")) == 2500
     assert notes["mlflow_run"] == run.run_id
     assert float(notes["tracking_opened_in_seconds"] or 0) > 0
@@ -155,8 +155,8 @@ def test_what_a_store_refuses_for_a_while_waits(
             run.flush()
             run.image("mistakes", grey, 1)
             run.flush()
-    told = [record.getMessage() for record in caplog.records]
-    assert [message.split(": the work")[0].split(" takes ")[-1] for message in told] == [
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.split(": the work")[0].split(" takes ")[-1] for message in messages] == [
         "nothing (database is locked)",
         "MLflow answers again: what waited is delivered",
         "nothing (slow down)",
@@ -166,8 +166,8 @@ def test_what_a_store_refuses_for_a_while_waits(
     assert status(run.run_id) == "FINISHED"
     assert [point.step for point in client.get_metric_history(run.run_id, "loss")] == [0, 1, 2]
     assert len(client.list_artifacts(run.run_id, "images/mistakes")) == 2
-    kept = workspace / "mlartifacts" / run.run_id / "artifacts" / "model.safetensors"
-    assert kept.read_bytes() == b"weights"
+    weights = workspace / "mlartifacts" / run.run_id / "artifacts" / "model.safetensors"
+    assert weights.read_bytes() == b"weights"
     assert journals(workspace) == []
 
 
@@ -180,10 +180,10 @@ def test_what_a_store_refuses_for_good_is_told_and_stops_nothing(
         run.params({"a": 2})
         run.flush()
         run.metrics({"loss": 0.5}, 0)
-    told = [record.getMessage().partition(" of run")[0] for record in caplog.records]
-    assert told == ["MLflow refuses metrics 'no/such/../name'", "MLflow refuses params 'a'"]
-    found = store.client().get_run(run.run_id).data
-    assert (found.metrics, found.params) == ({"a": 1.0, "b": 2.0, "loss": 0.5}, {"a": "1"})
+    messages = [record.getMessage().partition(" of run")[0] for record in caplog.records]
+    assert messages == ["MLflow refuses metrics 'no/such/../name'", "MLflow refuses params 'a'"]
+    stored = store.client().get_run(run.run_id).data
+    assert (stored.metrics, stored.params) == ({"a": 1.0, "b": 2.0, "loss": 0.5}, {"a": "1"})
 
 
 def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
@@ -220,10 +220,10 @@ def test_foreign_runs_are_left_alone(workspace: Path) -> None:
 
 
 def test_a_recycled_pid_is_not_the_process() -> None:
-    known = json.loads(process.me())
-    assert process.alive(json.dumps(known))
-    assert not process.alive(json.dumps({**known, "started": known["started"] - 3600}))
-    assert not process.alive(json.dumps({**known, "pid": 2**22 + 1}))
+    identity = json.loads(process.me())
+    assert process.alive(json.dumps(identity))
+    assert not process.alive(json.dumps({**identity, "started": identity["started"] - 3600}))
+    assert not process.alive(json.dumps({**identity, "pid": 2**22 + 1}))
 
 
 def test_nothing_to_reconcile_costs_no_import(tmp_path: Path) -> None:

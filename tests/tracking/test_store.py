@@ -80,13 +80,13 @@ def test_a_store_that_another_process_made_meanwhile_is_kept(
 
     path = workspace / "mlflow.db"
     path.unlink()
-    made: list[str] = []
+    run_ids: list[str] = []
 
     def build(new: Path) -> None:
         shutil.copyfile(empty_store, new)
         shutil.copyfile(empty_store, path)
         client = MlflowClient(address.sqlite_uri(path))
-        made.append(client.create_run(store.experiment(client, "hallmark")).info.run_id)
+        run_ids.append(client.create_run(store.experiment(client, "hallmark")).info.run_id)
 
     monkeypatch.setattr(store, "_build", build)
     if not links:
@@ -94,7 +94,7 @@ def test_a_store_that_another_process_made_meanwhile_is_kept(
     store.prepare(f"sqlite:///{path}")
     running = lookup.running(path)
     assert not isinstance(running, lookup.Unknown)
-    assert list(running) == made
+    assert list(running) == run_ids
     assert leftovers(workspace) == []
 
 
@@ -166,10 +166,10 @@ def test_the_lookup_tells_what_mlflow_tells(workspace: Path) -> None:
         client.create_model_version("m", source=f"file:///somewhere/{number}", tags={"n": number})
     client.set_registered_model_alias("m", "champion", "2")
     path = workspace / "mlflow.db"
-    found = lookup.alias(path, "m", "champion")
+    version = lookup.alias(path, "m", "champion")
     truth = client.get_model_version_by_alias("m", "champion")
-    assert isinstance(found, lookup.Version)
-    assert (found.number, found.tags, found.folder) == (int(truth.version), truth.tags, truth.source)
+    assert isinstance(version, lookup.Version)
+    assert (version.number, version.tags, version.folder) == (int(truth.version), truth.tags, truth.source)
     assert lookup.alias(path, "m", "challenger") is None
     assert lookup.alias(path, "other", "champion") is None
     client.delete_model_version("m", "1")
