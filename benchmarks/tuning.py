@@ -61,7 +61,7 @@ def objective(trial):
     policy = json.loads((data / "augment" / "policy.json").read_text())
     cache = runtime.state() / "cache" / "pixels"
     start = model_setup.prepare(params.model, made, recipe=params, seed=params.seed, cache=cache, backbone=None)
-    resolved = resolve(params, images=made.shown, network=start.description["name"], weights=start.weights)
+    resolved = resolve(params, images=made.images_per_epoch, network=start.description["name"], weights=start.weights)
     machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
     with tempfile.TemporaryDirectory() as folder:
         plan = training.plan(

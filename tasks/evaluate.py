@@ -123,7 +123,7 @@ def run(
     from hallmark.statistics.temperature import softmax
 
     measured = read_table(validate / "measurements.parquet", MEASUREMENTS)[["path", "width", "height", "brightness"]]
-    images = partitions.standing(ingest=ingest, split=split, clean=clean).merge(measured, on="path", validate="1:1")
+    images = partitions.remaining(ingest=ingest, split=split, clean=clean).merge(measured, on="path", validate="1:1")
     test = images[images["split"] == "test"].reset_index(drop=True)
     if test.empty:
         raise GateRefused("evaluate: the test set has no image", remedy="add images, or raise split.test")

@@ -1,6 +1,6 @@
-"""split: clusters duplicates, and gives every usable image to train, val or test.
+"""split: clusters duplicates and assigns every usable image to train, val or test.
 
-70/20/10 by default, stratified by class, whole by user group and duplicate cluster, stable as data grow.
+70/20/10 by default, stratified by class; user groups and duplicate clusters stay whole; stable as data grow.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Report:
     n_units: int
     n_groups: int
     clusters: dict[str, int]  # clusters of two or more images: exact, near, conflicting, and their images
-    given: dict[str, Any]  # images with a given split, leaks, moved, splits carved out of train
+    given: dict[str, Any]  # images with a predefined split, leaks, moved, splits carved out of train
 
 
 def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
@@ -66,8 +66,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     import pandas as pd
 
     from hallmark.contracts import tables
-    from hallmark.splitting import description
-    from hallmark.splitting import given as given_split
+    from hallmark.splitting import description, predefined
     from hallmark.splitting.assignment import assign
     from hallmark.splitting.units import find_units
 
@@ -76,7 +75,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     usable = measured[~measured["quarantined"]].drop(columns="reasons")
     images = usable.merge(manifest.drop(columns="reasons"), on="path", how="left", validate="one_to_one")
     if images.empty:
-        raise GateRefused("split: no usable image is left", remedy="see reports/validate.json for why")
+        raise GateRefused("split: no usable image is left", remedy="see reports/validate.json for the reasons")
 
     images["cluster_number"] = _clusters(params, images, ingest)
     images["cluster"] = images.groupby("cluster_number")["path"].transform("min")
@@ -88,17 +87,17 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     )
     classes, label = np.unique(images["label"].to_numpy(dtype=object), return_inverse=True)
     shares: dict[str, Any] = {"val": params.val, "test": params.test, "cover": params.cover_small_classes}
-    given = given_split.read_given(images["given_split"])
-    leaks = given_split.find_leaks(given, unit, len(position))
+    fixed = predefined.read_split(images["given_split"])
+    leaks = predefined.find_leaks(fixed, unit, len(position))
     carved: list[str] = []
-    if (given == given_split.ABSENT).all():
+    if (fixed == predefined.ABSENT).all():
         number = assign(unit, label, position, **shares)[unit]
     else:
         if leaks.any() and params.on_leak == "fail":
             raise _refusal(images, leaks)
-        number, carved = given_split.honour(given, unit, label, position, **shares, move=params.on_leak == "move")
+        number, carved = predefined.complete(fixed, unit, label, position, **shares, move=params.on_leak == "move")
     images["split"] = np.array(SPLITS, dtype=object)[number]
-    moved = (given != given_split.ABSENT) & (given != number) & leaks
+    moved = (fixed != predefined.ABSENT) & (fixed != number) & leaks
     description.describe(images, moved if params.on_leak == "move" else leaks)
     tables.write_table(images[list(tables.SPLIT)], tables.SPLIT, split / "split.parquet")
 
@@ -114,7 +113,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
         n_groups=int(images["group"].nunique()),
         clusters=description.clusters(images),
         given={
-            "images": int((given != given_split.ABSENT).sum()),
+            "images": int((fixed != predefined.ABSENT).sum()),
             "leaking_images": int(leaks.sum()),
             "leaking_units": len(set(unit[leaks].tolist())),
             "moved_images": int(moved.sum()),
@@ -128,11 +127,11 @@ def _clusters(params: Params, images: pd.DataFrame, ingest: Path) -> NDArray[np.
     from hallmark.quality import thumbnails
     from hallmark.quality.duplicates import SIDE, find_clusters
 
-    places = images[["shard", "row"]].to_numpy("int64")
+    stored = images[["shard", "row"]].to_numpy("int64")
     near = params.near_duplicates
     return find_clusters(
         images,
-        lambda rows: thumbnails.load(ingest, places[rows], side=SIDE, workers=workers()),
+        lambda rows: thumbnails.load(ingest, stored[rows], side=SIDE, workers=workers()),
         distance=near.hash_distance,
         max_residual=near.max_residual,
         align_from=near.align_from,
@@ -141,9 +140,9 @@ def _clusters(params: Params, images: pd.DataFrame, ingest: Path) -> NDArray[np.
 
 def _refusal(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> GateRefused:
     leaking = images.loc[leaks, ["path", "given_split", "cluster", "group"]].sort_values(["cluster", "path"])
-    shown = ", ".join(leaking["path"].head(5))
+    paths = ", ".join(leaking["path"].head(5))
     return GateRefused(
-        f"split: {len(leaking)} images share a group or are copies of images in another given split ({shown} ...)",
-        remedy="set split.on_leak to move (to the most held-out split) or report, or mend the source's splits",
+        f"split: {len(leaking)} images share a group or are copies of images in another given split ({paths} ...)",
+        remedy="set split.on_leak to move (to the most held-out split) or report, or correct the splits in the source",
         story={"leaking": leaking.head(200).astype(object).where(leaking.notna(), None).to_dict("records")},
     )

@@ -108,7 +108,7 @@ def run(
     transforms = json.loads(policy.read_text(encoding="utf-8"))["transforms"]
     setup, backbone = _setup(params, data, state() / "cache" / "pixels")
     name = setup.description["name"]
-    resolved = resolve(params, images=data.shown, network=name, weights=setup.weights)
+    resolved = resolve(params, images=data.images_per_epoch, network=name, weights=setup.weights)
     shape = (resolved.batch_size, *setup.shape)
     machine = devices.machine(params.precision, setup.network, shape, compiled=params.compile)
     telemetry.note(
@@ -180,11 +180,11 @@ def _with_largest_batches(
     size = kept.once(
         "batch_size",
         lambda: batch_size_finder.search(
-            setup.network, setup.shape, images=data.shown, machine=machine, classes=len(data.classes)
+            setup.network, setup.shape, images=data.images_per_epoch, machine=machine, classes=len(data.classes)
         ),
     )
     name = setup.description["name"]
-    return resolve(params, images=data.shown, network=name, weights=setup.weights, found_batch_size=size)
+    return resolve(params, images=data.images_per_epoch, network=name, weights=setup.weights, found_batch_size=size)
 
 
 def _track_data(tracked: TrackedRun, data: TrainingData, ingest: Path) -> None:

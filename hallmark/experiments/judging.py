@@ -112,7 +112,7 @@ def latency_ms(folder: Path) -> float:
 
 
 def _images(data: Path, judged: Sequence[str] | None) -> pd.DataFrame:
-    table = partitions.standing(ingest=data / "ingest", split=data / "split", clean=data / "clean")
+    table = partitions.remaining(ingest=data / "ingest", split=data / "split", clean=data / "clean")
     selected = table["split"] == "val" if judged is None else table["path"].isin(set(judged))
     images = one_of_each_cluster(table[selected]).reset_index(drop=True)
     if images.empty:

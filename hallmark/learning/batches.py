@@ -86,8 +86,8 @@ class Batches(Dataset[Batch]):
         self._transforms = list(transforms)
         self._seed = seed
         self.plain_epochs = plain_epochs
-        self.shown = int(self._plan["repeats"].sum())
-        self.per_epoch = -(-self.shown // batch_size)
+        self.images_per_epoch = int(self._plan["repeats"].sum())
+        self.per_epoch = -(-self.images_per_epoch // batch_size)
         self._opened: NDArray[np.uint8] | None = None
         self._augment: Augment | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
@@ -109,7 +109,7 @@ class Batches(Dataset[Batch]):
     @property
     def values_per_batch(self) -> int:
         """Pixels times channels that a batch holds at most."""
-        return -(-self.shown // self.per_epoch) * int(np.prod(self.pixels.shape[1:]))
+        return -(-self.images_per_epoch // self.per_epoch) * int(np.prod(self.pixels.shape[1:]))
 
     def reside(self, device: torch.device) -> None:
         """Keeps all images, labels and weights on the device, where batches are then made."""
@@ -237,7 +237,7 @@ def workers(batches: Batches, *, epochs: int, device: torch.device, replicas: in
     if batches.resident or (replicas > 1 and batches.by_threads):
         return 0
     spare = runtime.workers() - (1 if device.type == "cpu" else 0)
-    if batches.cost() * batches.shown * epochs < WORTH_WORKERS:
+    if batches.cost() * batches.images_per_epoch * epochs < WORTH_WORKERS:
         return 0
     return max(0, spare)
 

@@ -104,7 +104,7 @@ def _quiet() -> Iterator[None]:
 
 def _check_batches(plan: TrainingPlan) -> None:
     size = plan.machine.processes
-    least = min(plan.resolved.batch_size, plan.batches.shown // plan.batches.per_epoch)
+    least = min(plan.resolved.batch_size, plan.batches.images_per_epoch // plan.batches.per_epoch)
     if least < 2 * size:
         raise InputError(
             f"train.batch_size is {plan.resolved.batch_size}: batches of {least} images cannot be shared among "

@@ -41,7 +41,7 @@ class Log(Protocol):
 
 def report_progress(state: TrainingState, plan: TrainingPlan) -> None:
     """Reports the progress, with the figures of the last whole epoch."""
-    epochs, each = plan.resolved.epochs, plan.batches.shown / plan.steps_per_epoch
+    epochs, each = plan.resolved.epochs, plan.batches.images_per_epoch / plan.steps_per_epoch
     figures: dict[str, str | float] = {"epoch": f"{min(state.step // plan.steps_per_epoch + 1, epochs)} of {epochs}"}
     if state.history:
         row = state.history[-1]

@@ -222,7 +222,7 @@ class _Training:
         self.state.step += 1
         if self.state.step % max(1, self.steps_per_epoch // LOGGED) == 0:
             loss = float(value)
-            shown = (self.state.step - self.begun) * self.plan.batches.shown / self.steps_per_epoch
+            shown = (self.state.step - self.begun) * self.plan.batches.images_per_epoch / self.steps_per_epoch
             metrics = {"loss": loss, "lr": command.lr, "gradient_norm": float(norm)}
             self.log.metrics({**metrics, **self.system_metrics.sample(shown)}, self.state.step)
             if not math.isfinite(loss):

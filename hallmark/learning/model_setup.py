@@ -62,7 +62,7 @@ def prepare(
             classes=len(data.classes),
             side=found.side,
             grey=found.grey,
-            batch_size=batch_size(recipe, images=data.shown),
+            batch_size=batch_size(recipe, images=data.images_per_epoch),
         )
     shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels, "bits": found.bits}
     images = pixels.prepared(data.train_items, **shape, cache=cache)

@@ -44,7 +44,7 @@ class TrainingData:
     warnings: list[str]
 
     @property
-    def shown(self) -> int:
+    def images_per_epoch(self) -> int:
         """Images an epoch shows."""
         return int(self.plan.table["repeats"].sum())
 

@@ -1,1 +1,1 @@
-"""Which training image is seen how often, and with what weight."""
+"""How often each training image is shown, and with what weight."""

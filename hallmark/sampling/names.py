@@ -1,4 +1,4 @@
-"""The words of the params section ``balance``, in a module that costs nothing to import."""
+"""Choices of the params section ``balance``, in a module that is cheap to import."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Which plan rows an epoch shows, in which order.
 
-The order follows from (plan, seed, epoch) alone: an interrupted epoch can be taken up anywhere, by any worker count.
+The order depends on (plan, seed, epoch) alone, so a run can resume at any position with any number of workers.
 
 >>> import pandas as pd
 >>> plan = pd.DataFrame({"repeats": [1, 2, 0], "probability": [1 / 3, 2 / 3, 0.0]})
@@ -32,7 +32,7 @@ def epoch_order(plan: pd.DataFrame, *, seed: int, epoch: int, sampler: str) -> N
     assert sampler in ("sequential", "weighted"), f"unknown sampler {sampler!r}"
     generator = np.random.default_rng(derive(seed, "sampling", "order", epoch))
     if sampler == "weighted":
-        # a sum off 1 by rounding is refused by choice()
+        # choice() rejects sums that differ from 1 by rounding
         drawn = generator.choice(len(plan), size=int(repeats.sum()), p=probability / probability.sum())
         return drawn.astype(np.int64)
     return generator.permutation(np.repeat(np.arange(len(plan), dtype=np.int64), repeats))

@@ -1,6 +1,6 @@
-"""The images of each split as all later stages see them: with their class, fate and position in the shards.
+"""The images of each split for all later stages: with their class, fate and position in the shards.
 
-What a person removed is in none of them. An image is training data where the plan of balance shows it at all.
+Removed images are in none of them. An image is training data if the sampling plan shows it at all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 def training(*, ingest: Path, balance: Path) -> pd.DataFrame:
     """The real images that an epoch can show, sorted by path: ``path label shard row``."""
     plan = read_table(balance / "plan.parquet", PLAN)
-    shown = plan[(plan["repeats"] > 0) & (plan["probability"] > 0)]
+    rows = plan[(plan["repeats"] > 0) & (plan["probability"] > 0)]
     stored = read_table(ingest / "manifest.parquet", MANIFEST)[["path", "shard", "row"]]
-    return shown[["path", "label"]].merge(stored, on="path", validate="one_to_one")
+    return rows[["path", "label"]].merge(stored, on="path", validate="one_to_one")
 
 
-def standing(*, ingest: Path, split: Path, clean: Path) -> pd.DataFrame:
-    """The images of every split that nothing removed, sorted by path.
+def remaining(*, ingest: Path, split: Path, clean: Path) -> pd.DataFrame:
+    """The images of every split that clean did not remove, sorted by path.
 
     ``path label split fate shard row sha256 group cluster representative``, then any metadata as ``meta_<name>``.
-    ``label`` is the one after relabelling.
+    ``label`` includes relabelling.
     """
     decisions = read_table(clean / "decisions.parquet", DECISIONS)
     manifest = read_table(ingest / "manifest.parquet", MANIFEST)
@@ -42,6 +42,6 @@ def standing(*, ingest: Path, split: Path, clean: Path) -> pd.DataFrame:
 
 
 def validation(*, ingest: Path, split: Path, clean: Path, classes: Iterable[str]) -> pd.DataFrame:
-    """The validation images of these classes, with the columns of :func:`standing`."""
-    images = standing(ingest=ingest, split=split, clean=clean)
+    """The validation images of these classes, with the columns of :func:`remaining`."""
+    images = remaining(ingest=ingest, split=split, clean=clean)
     return images[(images["split"] == "val") & images["label"].isin(set(classes))].reset_index(drop=True)

@@ -1,12 +1,12 @@
-"""The sampling plan: one row per training image, and what the loss has to know.
+"""The sampling plan: one row per training image, and the parameters of the loss.
 
-``weight`` is the whole loss weight of an image: clean's weight times its class's weight. ``class_weights`` repeats the
-latter per class for images that have no row here (synthetic ones); to multiply both would count the class twice.
-``class_priors`` are the shares of the classes as an epoch shows them, the priors that logit adjustment needs.
+``weight`` is an image's whole loss weight: clean's weight times its class's weight. ``class_weights`` gives the latter
+per class for images without a row here (synthetic ones); multiplying both would count the class twice.
+``class_priors`` are the class shares of an epoch, the priors that logit adjustment needs.
 
-An image whose label is in doubt is shown no more often, drawn no likelier and weighed no more than one of the largest
-class: a rare class has few images, so that a wrong label among them, repeated until the class is as large as the
-others, would teach the error as often as the class.
+An image with a doubted label is never repeated, drawn or weighted more than an image of the largest class. Rare classes
+have few images: a wrong label among them, repeated until the class is as large as the others, would teach the error as
+strongly as the class.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Plan:
     """``table`` has the columns of :data:`hallmark.contracts.tables.PLAN`, sorted by path."""
 
     table: pd.DataFrame
-    strategy: str  # the one carried out, never "auto"
+    strategy: str  # the one applied, never "auto"
     reason: str
     sampler: str  # sequential, weighted
     loss: str  # cross_entropy, focal, logit_adjusted
@@ -42,11 +42,11 @@ class Plan:
     adjustment_tau: float  # for the loss logit_adjusted
 
     def settings(self) -> dict[str, Any]:
-        """What plan.json holds: everything but the table."""
+        """The content of plan.json: everything but the table."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"}
 
     def write(self, folder: Path) -> None:
-        """Writes plan.parquet and plan.json; the same plan gives the same bytes."""
+        """Writes plan.parquet and plan.json; equal plans give equal bytes."""
         write_table(self.table, PLAN, folder / "plan.parquet")
         text = json.dumps(self.settings(), indent=2, sort_keys=True, ensure_ascii=False)
         (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
@@ -77,9 +77,9 @@ def make(
 ) -> Plan:
     """A plan for training images: columns ``path``, ``label``, ``weight`` (clean's loss weight), at least one row.
 
-    ``doubted`` are the paths of those whose label may be wrong.
+    ``doubted`` holds the paths of images whose label may be wrong.
 
-    Raises AssertionError for an unknown strategy or no images: params and the stage check both before.
+    Raises AssertionError for an unknown strategy or no images: params and the stage reject both before.
     """
     assert len(images) > 0, "no training images to plan for"
     images = images.sort_values("path", kind="stable", ignore_index=True)

@@ -1,6 +1,6 @@
-"""How often each training image is shown, and how much its loss counts, against class imbalance.
+"""Strategies against class imbalance: how often each training image is shown, and its weight in the loss.
 
-A plan keeps one row per training image; no image is copied and no other split is touched.
+A plan has one row per training image; no image is copied and no other split is changed.
 
 ============================  =========================================================================
 ``none``                      every image once
@@ -12,8 +12,8 @@ A plan keeps one row per training image; no image is copied and no other split i
 ``repeat_factor``             classes below a frequency repeated sqrt(threshold / frequency) times
                               (Gupta et al. 2019, "LVIS")
 ``logit_adjustment``          loss on logits shifted by tau * log(prior) (Menon et al. 2021)
-``focal``                     loss that fades on easy images, (1 - p) ** gamma (Lin et al. 2017)
-``auto``                      one of them, chosen from the imbalance
+``focal``                     loss reduced on easy images, (1 - p) ** gamma (Lin et al. 2017)
+``auto``                      one of them, chosen by the imbalance
 ============================  =========================================================================
 
 >>> decide({"cat": 90, "dog": 60}, mild=2.0, severe=20.0)
@@ -41,10 +41,10 @@ Counts = dict[str, int]
 def decide(counts: Mapping[str, int], *, mild: float, severe: float) -> tuple[str, str]:
     """(strategy, reason) for ``auto``: by how many times the largest class outnumbers the smallest.
 
-    Below ``mild`` nothing is done. Up to ``severe`` the loss is weighted, which shows no image more often than
-    another and so adds no over-fitting to the few. Beyond, weights of that size make single images dominate the
-    gradient and lose their effect on networks that separate the training set (Byrd & Lipton 2019): there logits are
-    adjusted, which stays consistent for the balanced error (Menon et al. 2021).
+    Below ``mild`` nothing changes. Up to ``severe`` the loss is weighted: no image is shown more often than another, so
+    rare classes do not overfit more. Above, such weights let single images dominate the gradient and lose their effect
+    on networks that separate the training set (Byrd & Lipton 2019); logit adjustment stays consistent for the balanced
+    error (Menon et al. 2021).
     """
     largest, smallest = max(counts.values()), min(counts.values())
     ratio = largest / smallest
@@ -57,7 +57,7 @@ def decide(counts: Mapping[str, int], *, mild: float, severe: float) -> tuple[st
 
 
 def class_weights(counts: Mapping[str, int], *, scheme: str, beta: float) -> dict[str, float]:
-    """The loss weight of each class; they average 1 over the training images, so the learning rate keeps its sense.
+    """The loss weight of each class; they average 1 over the training images, so the learning rate needs no change.
 
     ``inverse``: 1 / n. ``effective_number``: (1 - beta) / (1 - beta ** n), between none (beta 0) and inverse (beta 1).
     """
@@ -81,11 +81,11 @@ def repeats_to(
     seed: int,
     once: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int32]:
-    """Repeats per image, int32 [n], such that those of each class sum to its target and differ by at most one.
+    """Repeats per image, int32 [n]: those of each class sum to its target and differ by at most one.
 
-    Images of ``once``, bool [n], are shown once at most; the others of their class are repeated no more often for it,
-    and the class then stays below its target. Which images get the odd repeat follows from (seed, path) alone, so that
-    an added image changes few others.
+    Images in ``once``, bool [n], are shown at most once; the others of their class do not compensate, so the class
+    stays below its target. Which images get the extra repeat depends on (seed, path) alone, so an added image changes
+    few others.
     """
     repeats = np.zeros(len(labels), dtype=np.int32)
     order = sorted(range(len(paths)), key=lambda row: (_rank(seed, paths[row]), paths[row]))
@@ -100,13 +100,13 @@ def repeats_to(
 
 
 def oversampled(counts: Mapping[str, int], *, max_repeats: int) -> Counts:
-    """The largest class's count for every class, but no image more than ``max_repeats`` times."""
+    """The largest class's count for every class, with each image at most ``max_repeats`` times."""
     largest = max(counts.values())
     return {label: min(largest, count * max_repeats) for label, count in counts.items()}
 
 
 def undersampled(counts: Mapping[str, int], *, min_images: int) -> Counts:
-    """The smallest class's count for every class, but never below ``min_images`` where a class has them."""
+    """The smallest class's count for every class, but at least ``min_images`` if the class has so many."""
     smallest = max(min(counts.values()), min_images)
     return {label: min(count, smallest) for label, count in counts.items()}
 
@@ -126,11 +126,11 @@ def repeat_factors(counts: Mapping[str, int], *, threshold: float | None, max_re
 def probabilities(
     labels: Sequence[str], counts: Mapping[str, int], *, power: float, doubt: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """Probability of each image being drawn, float64 [n], summing to 1.
+    """Probability of drawing each image, float64 [n], summing to 1.
 
-    A class is drawn in proportion to count ** (1 - power): 1 gives every class the same share, 0.5 square-root
-    sampling, 0 the shares as they are (Mahajan et al. 2018). Images of ``doubt``, bool [n], are drawn as one of the
-    largest class is.
+    Classes are drawn in proportion to count ** (1 - power): 1 gives equal shares, 0.5 square-root sampling, 0 the
+    original shares (Mahajan et al. 2018). Images in ``doubt``, bool [n], have the probability of an image of the
+    largest class.
     """
     raw = np.array([counts[label] ** -power for label in labels], dtype=np.float64)
     if doubt is not None:

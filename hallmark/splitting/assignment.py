@@ -1,28 +1,27 @@
-"""Which split a unit belongs to: stratified, grouped, and stable as data grow, without a memory of earlier runs.
+"""The split of each unit: stratified, grouped, and stable as data grow, without a record of earlier runs.
 
 Each unit has a position in [0, 1) that follows from its own content (:mod:`hallmark.splitting.units`). With the shares
 ``test`` and ``val``, a unit is nominally test below ``test``, val below ``test + val``, train above. Where that leaves
-a class further from its shares than its tolerance, the units nearest to the boundary change sides until it no longer
-is.
+a class further from its shares than its tolerance allows, the units nearest to the boundary change sides.
 
-One line is never crossed, the *wall* at ``test + 0.8 val``: only below it can a unit ever be test, only above it can a
-unit ever be train. Guarantees, for any data:
+No unit crosses the *wall* at ``test + 0.8 val``: only units below it can become test, only units above it train.
+Guarantees, for any data:
 
-- *Never from test into train*, over any number of growths: a unit's position never changes but to a smaller one (when
-  clusters merge), so what was below the wall stays below.
+- *Never from test into train*, however often the data grow: a unit's position changes only to a smaller one (when
+  clusters merge), so units below the wall stay below it.
 - *Whole units*: all images of a unit share its split.
-- *Shares*: in a class of 1 000 or more single-image units, each split's share is within 1 percentage point of the one
-  asked for, and tight enough that the class's share of each split is within about 1 point of its share of the whole
-  (see :func:`tolerance`). Fewer images of a class below the wall than its test images can be met only by chance
-  beyond 3.5 standard deviations; units of many images or classes are met as nearly as moving single units allows.
+- *Shares*: in a class of 1 000 or more single-image units, each split's share is within 1 percentage point of the
+  requested one, and the class's share of each split is within about 1 point of its share of all images (see
+  :func:`tolerance`). This fails if fewer images of a class lie below the wall than test needs, a chance beyond 3.5
+  standard deviations; with units of several images or classes, it holds as closely as moving whole units allows.
 - *Stability*: growth moves a boundary only where the tolerance forces it. The rank of a fixed quantile among n random
-  positions moves by about 0.4 sqrt(n) / 10 images when n grows by a tenth, so that from about 1 000 images on at least
-  99 % keep their split; in smaller classes the tolerance widens to two standard deviations of a fixed boundary.
-- *Small classes*: at least one test unit where the class has one below the wall, and one val unit if it has three.
+  positions moves by about 0.4 sqrt(n) / 10 images when n grows by a tenth, so from about 1 000 images on at least 99 %
+  keep their split; in smaller classes the tolerance widens to two standard deviations of a fixed boundary.
+- *Small classes*: at least one test unit if the class has a unit below the wall, and one val unit if it has three.
 
-A rule without memory cannot also promise a test image to every class of three units: then each of all but two units
-would be test within some three, so none of them could be train in a larger set. With ``cover`` true that promise is
-kept instead, and only a unit that it moved may go from test to train when its class grows.
+A rule without memory cannot also guarantee a test image to every class of three units: all but two units would be test
+in some set of three, so they could never be train in a larger set. ``cover`` gives that guarantee instead; then a unit
+it moved may go from test to train when its class grows.
 """
 
 from __future__ import annotations
@@ -47,11 +46,11 @@ _SWEEPS = 3
 
 
 def tolerance(share: float, sizes: Floats) -> Floats:
-    """How far a class's share of one split may lie from ``share``, per class; ``sizes`` are images per class.
+    """How far a class's share of one split may differ from ``share``, per class; ``sizes`` are images per class.
 
-    From :data:`LARGE_CLASS` images on: 0.95 percentage points, or less, so that with every class off by its whole
-    tolerance the class still makes up the same part of the split as of the whole, within about one point. Below, it
-    widens smoothly towards two standard deviations of what a fixed boundary gives.
+    From :data:`LARGE_CLASS` images on: at most 0.95 percentage points, and so small that a class's share of the split
+    stays within about one point of its share of all images even if every class is off by its tolerance. Below, it
+    widens smoothly towards two standard deviations of a fixed boundary.
     """
     part = sizes / sizes.sum()
     with np.errstate(divide="ignore"):
@@ -103,7 +102,7 @@ def assign(
 
 
 def _band(share: float, off: Floats, sizes: Floats) -> tuple[Floats, Floats]:
-    """Fewest and most images per class that a share within its tolerance allows; at least the nearest number."""
+    """Fewest and most images per class within the tolerance ``off``; the range includes the nearest whole number."""
     nearest = np.rint(share * sizes)
     low = np.minimum(np.ceil((share - off) * sizes), nearest)
     high = np.maximum(np.floor((share + off) * sizes), nearest)
@@ -111,7 +110,7 @@ def _band(share: float, off: Floats, sizes: Floats) -> tuple[Floats, Floats]:
 
 
 class _Tally:
-    """Images of each class in each unit (sparse), and the units of each class."""
+    """Images of each class in each unit (sparse), and the number of units of each class."""
 
     def __init__(self, unit: Integers, label: Integers, n_units: int) -> None:
         n_classes = int(label.max()) + 1
@@ -137,9 +136,9 @@ class _Tally:
         *,
         needed: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """Moves units in or out, nearest to the boundary first, while that brings the classes nearer to [low, high].
+        """Moves units in or out, nearest to the boundary first, while this brings the counts closer to [low, high].
 
-        A ``needed`` class with nothing chosen counts as worse than any surplus.
+        A ``needed`` class without a chosen image counts as worse than any surplus.
         """
         chosen = chosen.copy()
         order = movable[np.lexsort((movable, distance[movable]))]
@@ -174,7 +173,7 @@ class _Tally:
 
 
 def _cover(split: Integers, position: Floats, tally: _Tally, *, val: float, test: float) -> Integers:
-    """Gives every class of three or more units that lacks a split the unit nearest to that split's side."""
+    """Fills each split that a class of three or more units lacks with the class's unit nearest to it."""
     split = split.copy()
     for number in np.flatnonzero(tally.units >= 3):
         members = tally.of_unit[tally.of_class == number]

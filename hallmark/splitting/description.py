@@ -1,4 +1,4 @@
-"""What split says of each image: the size and representative of its cluster, and the reasons that follow from it."""
+"""Columns that split adds to each image: its cluster's size and representative, and the resulting reasons."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def describe(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> None:
     """Adds cluster_size, representative and reasons.
 
-    The representative is the most held-out image, of those the largest, of those the first by path: where a leak is
-    only reported, it is the training copy that carries the reason.
+    The representative is the most held-out image of a cluster, then the largest, then the first by path: if leaks are
+    only reported, the training copy gets the reason.
     """
     by_cluster = images.groupby("cluster")
     images["cluster_size"] = by_cluster["path"].transform("size")
@@ -46,7 +46,7 @@ def describe(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> None:
 
 
 def clusters(images: pd.DataFrame) -> dict[str, int]:
-    """Clusters of two or more described images, by kind, and the images in them."""
+    """Counts of the clusters of two or more images by kind, and of the images in them."""
     several = images[images["cluster_size"] > 1]
     contents = several.groupby("cluster")["pixel_hash"].nunique()
     labels = several.groupby("cluster")["label"].nunique()

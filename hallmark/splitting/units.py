@@ -1,9 +1,9 @@
-"""Units: the smallest sets of images that must not be torn apart by a split.
+"""Units: the smallest sets of images that must stay in one split.
 
 A unit is a connected component of images that share a user's group or a duplicate cluster. Its position in [0, 1)
-follows from its members alone: the smallest keyed hash among their group names and, for images without a group,
-their pixels. So a unit keeps its position when other images come or go, and a unit that absorbs another takes the
-smaller, more held-out position.
+depends on its members alone: it is the smallest keyed hash of their group names and, for images without a group, of
+their pixels. So a unit keeps its position when other images are added or removed, and a merged unit takes the smaller,
+more held-out position.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def positions(keys: Iterable[str], *, seed: int) -> NDArray[np.float64]:
-    """One number in [0, 1) per key, as good as uniform and independent, the same in every process."""
+    """A pseudorandom uniform number in [0, 1) per key, equal in every process."""
     secret = seed.to_bytes(8, "big", signed=True)
     values = [int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, key=secret).digest(), "big") for key in keys]
-    # 53 bits: a float64 that rounds to 1.0 would lie outside every zone
+    # 53 bits: a float64 rounded to 1.0 would be outside every split
     return (np.array(values, dtype=np.uint64) >> np.uint64(11)) / 2.0**53
 
 
@@ -35,8 +35,8 @@ def find_units(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The unit of each image, and the position of each unit.
 
-    ``cluster`` names each image's duplicate cluster, ``group`` the user's group (NA where none), ``content`` the hash
-    of its pixels; all have one entry per image. Returns units ``[images]`` numbered from 0, and positions ``[units]``.
+    ``cluster`` names each image's duplicate cluster, ``group`` the user's group (NA if none), ``content`` the hash of
+    its pixels; all have one entry per image. Returns units ``[images]`` numbered from 0, and positions ``[units]``.
     """
     n = len(cluster)
     if n == 0:
@@ -52,7 +52,7 @@ def find_units(
     graph = coo_array((np.ones(len(rows), np.int8), (rows, nodes)), shape=(size, size))
     _, component = connected_components(graph, directed=False)
     unit, _ = pd.factorize(component[:n])
-    # a group is drawn by its name once: by the smallest of its images' hashes a large one would always be held out
+    # one hash per group, of its name: the smallest of its images' hashes would always hold out large groups
     keys = np.where(grouped, "group:" + group.fillna("").to_numpy(dtype=object), "pixels:" + content.to_numpy(object))
     which, names = pd.factorize(keys)
     position = np.ones(int(unit.max()) + 1)

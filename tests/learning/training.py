@@ -85,8 +85,8 @@ def plan(data: Batches, recipe: Recipe, *, name: str = "cnn", machine: Machine =
         priors=[0.1] * 10, label_smoothing=recipe.label_smoothing, focal_gamma=2.0, adjustment_tau=1.0,
     )  # fmt: skip
     return TrainingPlan(
-        batches=data, recipe=recipe, resolved=resolve(recipe, images=data.shown, network=name), loss=loss, classes=10,
-        seed=seed, machine=machine,
+        batches=data, recipe=recipe, resolved=resolve(recipe, images=data.images_per_epoch, network=name), loss=loss,
+        classes=10, seed=seed, machine=machine,
     )  # fmt: skip
 
 

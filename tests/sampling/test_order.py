@@ -28,7 +28,7 @@ def test_sequential_shows_each_row_as_often_as_planned(repeats: list[int], seed:
     assert np.bincount(order, minlength=len(repeats)).tolist() == repeats
 
 
-def test_order_follows_from_seed_and_epoch() -> None:
+def test_order_depends_on_seed_and_epoch() -> None:
     plan = table([1] * 50)
     first = epoch_order(plan, seed=0, epoch=0, sampler="sequential")
     assert np.array_equal(first, epoch_order(plan, seed=0, epoch=0, sampler="sequential"))
@@ -60,7 +60,7 @@ def test_probabilities_need_not_sum_to_exactly_1() -> None:
     assert np.array_equal(ours, theirs)
 
 
-def test_an_unknown_sampler_is_refused() -> None:
+def test_an_unknown_sampler_is_rejected() -> None:
     with pytest.raises(AssertionError, match="unknown sampler 'stratified'"):
         epoch_order(table([1]), seed=0, epoch=0, sampler="stratified")
 

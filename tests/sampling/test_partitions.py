@@ -1,4 +1,4 @@
-"""The images that later stages see: what was removed is in none of them."""
+"""The images of later stages: removed ones are in none of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULTS = {"string": "", "int64": 0, "int32": 0, "bool": False, "float64": 1.0}
 
 
 def write(folder: Path, name: str, table: Table, columns: dict[str, Any]) -> None:
-    """A table of plain values but for these columns."""
+    """A table with default values in all but these columns."""
     folder.mkdir(exist_ok=True)
     plain = {column: DEFAULTS[kind] for column, kind in table.items()}
     write_table(pd.DataFrame(plain | columns), table, folder / name)
@@ -26,7 +26,7 @@ def write(folder: Path, name: str, table: Table, columns: dict[str, Any]) -> Non
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """Four images, of which a person removed b; d is in val."""
+    """Four images: b is removed, d is in val."""
     stored = {"shard": [0, 0, 1, 1, -1], "row": [5, 6, 7, 8, -1], "sha256": list("stuvw"), "meta_site": list("kllmm")}
     write(tmp_path / "ingest", "manifest.parquet", MANIFEST, {"path": [*PATHS, "notes.txt"], **stored})
     units = {"path": PATHS, "group": list("gghh"), "cluster": PATHS, "representative": True}
@@ -37,8 +37,8 @@ def workspace(tmp_path: Path) -> Path:
         "fate": ["kept", "removed", "relabelled", "flagged"],
     }
     write(tmp_path / "clean", "decisions.parquet", DECISIONS, {"path": PATHS, **fates})
-    shown = {"label": list("xxy"), "repeats": [2, 0, 1], "probability": [0.9, 0.1, 0.0]}
-    write(tmp_path / "balance", "plan.parquet", PLAN, {"path": PATHS[:3], **shown})
+    plan = {"label": list("xxy"), "repeats": [2, 0, 1], "probability": [0.9, 0.1, 0.0]}
+    write(tmp_path / "balance", "plan.parquet", PLAN, {"path": PATHS[:3], **plan})
     return tmp_path
 
 
@@ -47,8 +47,8 @@ def test_training_images_are_those_that_an_epoch_can_show(workspace: Path) -> No
     assert images.to_dict("list") == {"path": ["a.png"], "label": ["x"], "shard": [0], "row": [5]}
 
 
-def test_what_was_removed_stands_in_no_split(workspace: Path) -> None:
-    images = partitions.standing(
+def test_removed_images_are_in_no_split(workspace: Path) -> None:
+    images = partitions.remaining(
         ingest=workspace / "ingest", split=workspace / "split", clean=workspace / "clean"
     ).set_index("path")
     assert images.index.tolist() == ["a.png", "c.png", "d.png"]
@@ -67,7 +67,7 @@ def test_what_was_removed_stands_in_no_split(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize(("classes", "paths"), [(["x", "y"], ["d.png"]), (["x"], [])])
-def test_validation_images_are_those_of_the_classes_asked_for(
+def test_validation_images_are_those_of_the_requested_classes(
     workspace: Path, classes: list[str], paths: list[str]
 ) -> None:
     folders = {name: workspace / name for name in ("ingest", "split", "clean")}

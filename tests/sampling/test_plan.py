@@ -51,18 +51,18 @@ def plan(counts: list[int], **changes: Any) -> Plan:
 @settings(max_examples=25)
 @given(counts=CLASS_COUNTS, strategy=st.sampled_from(STRATEGIES), seed=st.integers(0, 3))
 def test_every_plan_covers_the_images_and_is_consistent(counts: list[int], strategy: str, seed: int) -> None:
-    made = plan(counts, strategy=strategy, seed=seed)
-    table = made.table
+    result = plan(counts, strategy=strategy, seed=seed)
+    table = result.table
     assert sorted(table["path"]) == sorted(images(counts)["path"])
     assert table["probability"].sum() == pytest.approx(1.0)
     assert (table["weight"] > 0).all()
     assert (table["repeats"] >= 0).all()
     assert (table["repeats"] <= ARGUMENTS["max_repeats"]).all()
     assert (table.groupby("label")["repeats"].sum() > 0).all()
-    assert sum(made.class_priors.values()) == pytest.approx(1.0)
+    assert sum(result.class_priors.values()) == pytest.approx(1.0)
     assert table["weight"].mean() == pytest.approx(1.0)
-    assert made.strategy != "auto"
-    assert made.reason
+    assert result.strategy != "auto"
+    assert result.reason
 
 
 @settings(max_examples=20)
@@ -81,10 +81,10 @@ def test_oversample_and_undersample_meet_their_targets(counts: list[int], seed: 
 @settings(max_examples=20)
 @given(counts=CLASS_COUNTS, power=st.floats(0.0, 1.0))
 def test_weighted_sampler_lies_between_the_shares_and_even_ones(counts: list[int], power: float) -> None:
-    made = plan(counts, strategy="weighted_sampler", sampler_power=power)
-    assert made.sampler == "weighted"
+    result = plan(counts, strategy="weighted_sampler", sampler_power=power)
+    assert result.sampler == "weighted"
     expected = np.array(counts, dtype=float) ** (1 - power)
-    assert list(made.class_priors.values()) == pytest.approx(list(expected / expected.sum()))
+    assert list(result.class_priors.values()) == pytest.approx(list(expected / expected.sum()))
 
 
 @settings(max_examples=20)
@@ -96,7 +96,7 @@ def test_repeats_do_not_depend_on_the_order_of_the_rows(counts: list[int], added
     pd.testing.assert_frame_equal(make(frame, **arguments).table, make(shuffled, **arguments).table)
 
 
-def test_cleans_weights_are_carried_through() -> None:
+def test_weights_of_clean_are_kept() -> None:
     frame = images([30, 10])
     frame.loc[frame["path"] == "c1/0000.png", "weight"] = 0.25
     table = make(frame, **{**ARGUMENTS, "strategy": "class_weights", "scheme": "inverse"}).table
@@ -134,13 +134,13 @@ def test_repeat_factor_of_the_paper() -> None:
         ([60, 3], "logit_adjustment", "logit_adjusted"),
     ],
 )
-def test_auto_follows_the_imbalance_and_says_so(counts: list[int], strategy: str, loss: str) -> None:
-    made = plan(counts, strategy="auto")
-    assert (made.strategy, made.loss) == (strategy, loss)
-    assert f"{max(counts) / min(counts):.3g} times" in made.reason
+def test_auto_follows_the_imbalance_and_states_it(counts: list[int], strategy: str, loss: str) -> None:
+    result = plan(counts, strategy="auto")
+    assert (result.strategy, result.loss) == (strategy, loss)
+    assert f"{max(counts) / min(counts):.3g} times" in result.reason
 
 
-def test_one_more_image_leaves_other_choices_as_they_were() -> None:
+def test_an_added_image_leaves_the_other_choices_unchanged() -> None:
     before = plan([60, 30], strategy="undersample").table
     after = plan([61, 30], strategy="undersample").table.set_index("path")["repeats"]
     changed = (before.set_index("path")["repeats"] != after.reindex(before["path"]).to_numpy()).sum()
@@ -154,15 +154,15 @@ def test_seed_changes_which_images_are_left_out() -> None:
 
 
 def test_a_written_plan_reads_back_and_its_bytes_repeat(tmp_path: Path) -> None:
-    made = plan([60, 3], strategy="auto")
+    result = plan([60, 3], strategy="auto")
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        made.write(tmp_path / name)
+        result.write(tmp_path / name)
     for file in ("plan.parquet", "plan.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     again = read(tmp_path / "a")
-    assert again.settings() == made.settings()
-    pd.testing.assert_frame_equal(again.table, made.table)
+    assert again.settings() == result.settings()
+    pd.testing.assert_frame_equal(again.table, result.table)
     keys = {"strategy", "sampler", "loss", "class_weights", "class_priors"}
     assert keys <= set(json.loads((tmp_path / "a" / "plan.json").read_text()))
 
@@ -180,11 +180,11 @@ def test_a_doubted_label_counts_no_more_than_one_of_the_largest_class(strategy: 
         return dict(zip(table["path"], table[column].astype(float), strict=True))
 
     for column in ("repeats", "weight", "probability"):
-        found = figures(column, doubted=doubted)
-        assert [found[path] for path in doubted] == pytest.approx([found["c0/0000.png"]] * 2), column
-    found, plain = figures(raised, doubted=doubted), figures(raised)
+        by_path = figures(column, doubted=doubted)
+        assert [by_path[path] for path in doubted] == pytest.approx([by_path["c0/0000.png"]] * 2), column
+    by_path, plain = figures(raised, doubted=doubted), figures(raised)
     for path in ("c1/0000.png", "c1/0002.png"):
-        assert found[path] > 1.1 * found["c0/0000.png"], "the others of the class lost theirs"
+        assert by_path[path] > 1.1 * by_path["c0/0000.png"], "the others of the class lost theirs"
     assert min(plain[path] for path in doubted) > 1.1 * plain["c0/0000.png"]
 
 
@@ -212,7 +212,7 @@ def test_each_strategy_changes_its_own_part_of_the_plan(strategy: str, sampler: 
     assert (set(balanced.table["repeats"]) == {1}) == shown_equally
 
 
-def test_an_unknown_strategy_and_no_images_are_refused() -> None:
+def test_an_unknown_strategy_and_an_empty_set_are_rejected() -> None:
     with pytest.raises(AssertionError, match="unknown strategy 'smote'"):
         plan([3, 3], strategy="smote")
     with pytest.raises(AssertionError, match=r"^no training images to plan for"):

@@ -46,8 +46,8 @@ def test_nothing_moves_from_test_into_train_over_any_growth(
     label = np.where(random.random(len(unit)) < 0.2, random.integers(0, classes, len(unit)), unit % classes)
     ever_test = np.zeros(total, bool)
     for units in np.cumsum(sizes):
-        seen = unit < units
-        now = split(unit[seen], label[seen], position[:units])
+        current = unit < units
+        now = split(unit[current], label[current], position[:units])
         assert not (ever_test[:units] & (now == TRAIN)).any()
         ever_test[:units] |= now == TEST
 
@@ -74,15 +74,15 @@ def test_units_of_several_classes_still_give_shares_within_one_point() -> None:
 
 @pytest.mark.parametrize(("size", "least"), [(1000, 0.985), (2000, 0.99), (5000, 0.99)])
 def test_growth_by_a_tenth_keeps_99_percent(size: int, least: float) -> None:
-    kept = []
+    shares = []
     for seed in range(8):
         unit, label, position = balanced(4, size, seed)
         grown, more, positions = balanced(4, size + size // 10, seed)
         positions[: len(unit)] = position
         before, after = split(unit, label, position), split(grown, more, positions)[: len(unit)]
-        kept += [float((before == after)[label == number].mean()) for number in range(4)]
-    assert min(kept) >= least
-    assert np.mean(kept) >= 0.995
+        shares += [float((before == after)[label == number].mean()) for number in range(4)]
+    assert min(shares) >= least
+    assert np.mean(shares) >= 0.995
 
 
 @given(seed=st.integers(0, 10**6), size=st.integers(3, 60))
@@ -109,7 +109,7 @@ def test_the_order_of_images_does_not_matter() -> None:
     assert (split(unit, label, position) == split(unit[shuffled], label[shuffled], position)).all()
 
 
-def test_a_share_of_nothing_gives_nothing() -> None:
+def test_a_share_of_zero_gives_no_images() -> None:
     unit, label, position = balanced(2, 300, 0)
     assert set(assign(unit, label, position, val=0.0, test=0.2)) == {TRAIN, TEST}
     assert set(assign(unit, label, position, val=0.2, test=0.0)) == {TRAIN, VAL}
@@ -130,14 +130,14 @@ def test_a_large_class_off_by_its_tolerance_keeps_its_part_of_the_split(share: f
     off = tolerance(share, images)
     assert (off <= 0.0095 + 1e-12).all()
     part = images / images.sum()
-    # this class has as many as its tolerance allows and all others as few: its part of the split, to first order
+    # this class at its upper tolerance, all others at their lower: its share of the split, to first order
     moved = 2 * part * (1 - part) * off / share
     assert (moved <= 0.0095 + 1e-9).all()
     assert ((moved >= 0.0095 - 1e-9) | (off >= 0.0095 - 1e-9)).all(), "the tolerance could be wider"
 
 
 def test_tolerance_of_large_classes_is_that_of_the_formula() -> None:
-    assert tolerance(0.1, np.array([1000.0])) == pytest.approx([0.0095])  # a class alone: its part cannot move
+    assert tolerance(0.1, np.array([1000.0])) == pytest.approx([0.0095])  # a single class is all of every split
     assert tolerance(0.1, np.array([5000.0, 5000.0])) == pytest.approx([0.95 * 0.1 * 0.02] * 2)
     assert tolerance(0.7, np.array([5000.0, 5000.0])) == pytest.approx([0.0095] * 2)
     assert tolerance(0.2, np.array([9000.0, 3000.0])) == pytest.approx([0.95 * 0.2 * 0.01 / (2 * 0.25 * 0.75)] * 2)
@@ -154,7 +154,7 @@ def test_tolerance_widens_to_two_deviations_of_a_fixed_boundary(share: float, si
 
 
 def evenly(*segments: tuple[int, float, float]) -> Floats:
-    """Positions: each segment's number of images, evenly between two bounds."""
+    """Positions: for each segment, a number of images evenly spaced between two bounds."""
     return np.concatenate([low + (np.arange(n) + 0.5) / n * (high - low) for n, low, high in segments])
 
 
@@ -162,7 +162,7 @@ def one_class(position: Floats) -> Integers:
     return split(np.arange(len(position)), np.zeros(len(position), np.int64), position)
 
 
-def test_what_is_within_its_tolerance_follows_the_fixed_boundaries() -> None:
+def test_within_the_tolerance_the_boundaries_stay_fixed() -> None:
     position = evenly((105, 0.0, 0.1), (200, 0.1, 0.3), (695, 0.3, 1.0))
     expected = np.select([position < 0.1, position < 0.3], [TEST, VAL], TRAIN)
     np.testing.assert_array_equal(one_class(position), expected)
@@ -195,12 +195,12 @@ def test_val_is_filled_and_cut_at_its_upper_boundary() -> None:
 
 
 def test_no_unit_above_the_wall_is_test_and_none_below_is_train() -> None:
-    # all lie below the wall at 0.26, or all above: the shares cannot be met, the wall is kept
+    # all below the wall at 0.26, or all above: the wall holds although the shares are missed
     assert set(one_class(evenly((1000, 0.0, 0.2599)))) == {TEST, VAL}
     assert set(one_class(evenly((1000, 0.26, 1.0)))) == {VAL, TRAIN}
 
 
-def test_classes_are_balanced_each_for_itself() -> None:
+def test_each_class_is_balanced_separately() -> None:
     position = np.r_[evenly((150, 0.0, 0.1), (850, 0.1, 1.0)), evenly((60, 0.0, 0.1), (940, 0.1, 1.0))]
     label = np.repeat([0, 1], 1000)
     now = split(np.arange(2000), label, position)
@@ -208,13 +208,13 @@ def test_classes_are_balanced_each_for_itself() -> None:
     assert [int((now[label == number] == TEST).sum()) for number in (0, 1)] == [101, 99]
 
 
-def test_a_class_of_two_units_is_promised_nothing_and_one_of_three_is() -> None:
+def test_guarantees_start_at_three_units_of_a_class() -> None:
     above = np.array([0.5, 0.6, 0.7])
     assert split(np.arange(2), np.zeros(2, np.int64), above[:2]).tolist() == [TRAIN, TRAIN]
     assert split(np.arange(3), np.zeros(3, np.int64), above).tolist() == [VAL, TRAIN, TRAIN]
 
 
-def test_cover_takes_the_unit_nearest_to_the_split_s_side_that_its_own_can_spare() -> None:
+def test_cover_takes_the_nearest_unit_that_is_not_the_last_of_its_split() -> None:
     unit, label = np.arange(4), np.zeros(4, np.int64)
     above = np.array([0.9, 0.6, 0.5, 0.7])
     assert split(unit, label, above, cover=True).tolist() == [TRAIN, TEST, VAL, TRAIN]
@@ -223,7 +223,7 @@ def test_cover_takes_the_unit_nearest_to_the_split_s_side_that_its_own_can_spare
     assert split(unit[:2], label[:2], above[:2], cover=True).tolist() == [TRAIN, TRAIN]
 
 
-def test_cover_gives_no_split_that_has_no_share() -> None:
+def test_cover_leaves_splits_of_share_zero_empty() -> None:
     unit, label, position = balanced(2, 8, 0)
     assert set(assign(unit, label, position, val=0.2, test=0.0, cover=True)) == {VAL, TRAIN}
 
@@ -233,7 +233,7 @@ def test_no_images_leave_every_unit_in_train() -> None:
     assert split(nothing, nothing, np.array([0.05, 0.5])).tolist() == [TRAIN, TRAIN]
 
 
-def test_a_class_number_that_no_image_has_is_no_obstacle() -> None:
+def test_class_numbers_may_have_gaps() -> None:
     position = evenly((100, 0.0, 0.1), (200, 0.1, 0.3), (700, 0.3, 1.0))
     label = np.full(1000, 2)
     np.testing.assert_array_equal(split(np.arange(1000), label, position), one_class(position))

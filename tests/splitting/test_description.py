@@ -1,4 +1,4 @@
-"""What split says of duplicate clusters: one representative each, and reasons for the others."""
+"""Descriptions of duplicate clusters: one representative each, and reasons for the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hallmark.splitting import description
 
 
 def described(leaks: list[bool] | None = None, **columns: Any) -> pd.DataFrame:
-    """Four images of one cluster, alike but for the columns named, in another order than their paths'."""
+    """Four images of one cluster that differ in the named columns only, not sorted by path."""
     plain = {
         "path": ["d", "b", "c", "a"],
         "cluster": "k",
@@ -37,14 +37,14 @@ def test_the_first_path_represents_a_cluster_and_the_others_are_its_copies() -> 
     assert images["reasons"].tolist() == ["exact_duplicate", "exact_duplicate", "near_duplicate", ""]
 
 
-def test_a_larger_and_before_that_a_more_held_out_image_represents() -> None:
+def test_the_most_held_out_then_the_largest_image_represents() -> None:
     assert representative(described(width=[8, 8, 9, 8])) == ["c"]
     assert representative(described(height=[99, 8, 9, 8])) == ["d"]
     assert representative(described(width=[8, 8, 9, 8], split=["val", "train", "train", "train"])) == ["d"]
     assert representative(described(split=["val", "test", "train", "val"])) == ["b"]
 
 
-def test_each_cluster_has_a_representative_and_an_image_alone_has_no_reason() -> None:
+def test_each_cluster_has_a_representative_and_single_images_no_reason() -> None:
     images = described(cluster=["k", "l", "l", "m"])
     assert representative(images) == ["d", "b", "a"]
     assert images["cluster_size"].tolist() == [1, 2, 2, 1]
@@ -57,7 +57,7 @@ def test_two_labels_in_a_cluster_conflict_for_all_its_images() -> None:
     assert images["reasons"].iloc[3] == "conflicting_duplicate"
 
 
-def test_leaks_carry_their_reason() -> None:
+def test_leaks_get_their_reason() -> None:
     images = described([True, False, False, True])
     assert images["reasons"].str.contains("split_leak").tolist() == [True, False, False, True]
 

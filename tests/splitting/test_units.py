@@ -14,7 +14,7 @@ def series(*values: str | None) -> pd.Series[str]:
 
 
 def test_groups_and_clusters_join_into_units() -> None:
-    # a and b share a group, b and c a cluster; d stands alone
+    # a and b share a group, b and c a cluster; d has neither
     unit, position = find_units(
         cluster=series("a", "b", "b", "d"),
         group=series("g", "g", None, None),
@@ -28,7 +28,7 @@ def test_groups_and_clusters_join_into_units() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 3))
-def test_a_position_never_rises_as_images_come(rows: list[tuple[int, int]], seed: int) -> None:
+def test_added_images_never_raise_a_position(rows: list[tuple[int, int]], seed: int) -> None:
     def of(part: list[tuple[int, int]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         unit, position = find_units(
             cluster=series(*[f"c{cluster}" for cluster, _ in part]),
@@ -51,7 +51,7 @@ def test_positions_are_uniform_and_follow_the_seed() -> None:
     assert np.abs(np.histogram(drawn, 10, (0, 1))[0] - 400).max() < 100
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_images_give_no_units() -> None:
     unit, position = find_units(cluster=series(), group=series(), content=series(), seed=0)
     assert len(unit) == len(position) == 0
 
@@ -63,7 +63,7 @@ def test_clusters_that_merge_take_the_most_held_out_split(seed: int, growths: in
     cluster = np.arange(40)
     ever_test = np.zeros(0, bool)
     for _ in range(growths):
-        # some images more, each a copy of one that is there or new, and copies that bind two old clusters
+        # more images: new ones, copies of existing ones, and copies that merge two clusters
         joined = random.choice(len(cluster), 6, replace=False).reshape(3, 2)
         for left, right in joined:
             cluster[cluster == cluster[right]] = cluster[left]
@@ -77,7 +77,7 @@ def test_clusters_that_merge_take_the_most_held_out_split(seed: int, growths: in
             seed=seed,
         )
         alone = positions([f"pixels:{seed} {number}" for number in range(len(cluster))], seed=seed)
-        # the place of a cluster is that of its most held-out member, whoever joins
+        # a cluster has the position of its most held-out member
         for number in range(len(position)):
             assert position[number] == alone[unit == number].min()
         now = assign(unit, np.arange(len(cluster)) % classes, position, val=0.2, test=0.1, cover=False)[unit]
@@ -94,7 +94,7 @@ def test_positions_are_the_same_in_every_release_and_take_any_seed() -> None:
     assert positions([], seed=0).shape == (0,)
 
 
-def test_each_image_alone_is_a_unit_numbered_as_they_come() -> None:
+def test_single_images_are_units_numbered_in_order() -> None:
     unit, position = find_units(
         cluster=series("c", "a", "b"), group=series(None, None, None), content=series("3", "1", "2"), seed=5
     )
@@ -103,6 +103,6 @@ def test_each_image_alone_is_a_unit_numbered_as_they_come() -> None:
     np.testing.assert_array_equal(position, positions(["pixels:3", "pixels:1", "pixels:2"], seed=5))
 
 
-def test_a_group_and_a_cluster_of_one_name_are_not_the_same() -> None:
+def test_a_group_and_a_cluster_may_have_the_same_name() -> None:
     unit, _ = find_units(cluster=series("a", "b"), group=series("b", None), content=series("1", "2"), seed=0)
     assert unit[0] != unit[1]

@@ -161,7 +161,7 @@ def test_synthetic_images_join_with_their_weight(tmp_path: Path) -> None:
     data = read(workspace.make(tmp_path, count=200, synthetic=4))
     table = data.plan.table
     assert data.n_synthetic == 4
-    assert len(data.train_items) == len(table) == data.n_real + 4 == data.shown
+    assert len(data.train_items) == len(table) == data.n_real + 4 == data.images_per_epoch
     assert table["path"].tolist() == [item.path for item in data.train_items]
     assert table["weight"][data.n_real :].tolist() == [0.5] * 4
     assert sum(data.plan.class_priors.values()) == pytest.approx(1)

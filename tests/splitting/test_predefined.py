@@ -6,28 +6,28 @@ import pytest
 
 from hallmark.contracts.errors import InputError
 from hallmark.splitting.assignment import TEST, TRAIN, VAL
-from hallmark.splitting.given import ABSENT, find_leaks, honour, read_given
+from hallmark.splitting.predefined import ABSENT, complete, find_leaks, read_split
 
 
-def test_unknown_words_are_refused() -> None:
-    given = pd.Series(["train", None, "holdout"], dtype="string")
+def test_unknown_split_names_are_rejected() -> None:
+    fixed = pd.Series(["train", None, "holdout"], dtype="string")
     with pytest.raises(InputError, match="'holdout'"):
-        read_given(given)
-    assert read_given(given[:2]).tolist() == [TRAIN, ABSENT]
+        read_split(fixed)
+    assert read_split(fixed[:2]).tolist() == [TRAIN, ABSENT]
 
 
-def test_leaks_are_units_across_splits() -> None:
+def test_a_unit_in_two_splits_is_a_leak() -> None:
     unit = np.array([0, 0, 1, 1, 2])
-    given = np.array([TRAIN, TEST, TRAIN, ABSENT, VAL])
-    assert find_leaks(given, unit, 3).tolist() == [True, True, False, False, False]
+    fixed = np.array([TRAIN, TEST, TRAIN, ABSENT, VAL])
+    assert find_leaks(fixed, unit, 3).tolist() == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize("move", [True, False])
-def test_a_given_split_is_honoured(move: bool) -> None:
+def test_a_predefined_split_is_kept(move: bool) -> None:
     unit = np.array([0, 0, 1, 1, 2])
-    given = np.array([TRAIN, TEST, VAL, ABSENT, TRAIN])
-    split, carved = honour(
-        given, unit, np.zeros(5, np.int64), np.full(3, 0.9), val=0.2, test=0.1, cover=False, move=move
+    fixed = np.array([TRAIN, TEST, VAL, ABSENT, TRAIN])
+    split, carved = complete(
+        fixed, unit, np.zeros(5, np.int64), np.full(3, 0.9), val=0.2, test=0.1, cover=False, move=move
     )
     assert split.tolist() == [TEST if move else TRAIN, TEST, VAL, VAL, TRAIN]
     assert carved == []
@@ -35,36 +35,36 @@ def test_a_given_split_is_honoured(move: bool) -> None:
 
 def test_a_missing_val_is_carved_out_of_train() -> None:
     random = np.random.default_rng(0)
-    given = np.where(np.arange(2000) % 5 == 0, TEST, TRAIN)
-    split, carved = honour(
-        given, np.arange(2000), np.arange(2000) % 2, random.random(2000), val=0.2, test=0.1, cover=False, move=True
+    fixed = np.where(np.arange(2000) % 5 == 0, TEST, TRAIN)
+    split, carved = complete(
+        fixed, np.arange(2000), np.arange(2000) % 2, random.random(2000), val=0.2, test=0.1, cover=False, move=True
     )
     assert carved == ["val"]
-    assert (split[given == TEST] == TEST).all()
+    assert (split[fixed == TEST] == TEST).all()
     assert (split == VAL).mean() == pytest.approx(0.2, abs=0.02)
-    assert not (split[given == TRAIN] == TEST).any()
+    assert not (split[fixed == TRAIN] == TEST).any()
 
 
-def test_ten_unknown_words_are_listed_with_the_words_to_use() -> None:
-    given = pd.Series([f"w{number:02}" for number in range(12)], dtype="string")
+def test_at_most_ten_unknown_names_are_listed_with_the_valid_ones() -> None:
+    fixed = pd.Series([f"w{number:02}" for number in range(12)], dtype="string")
     with pytest.raises(InputError) as error:
-        read_given(given)
+        read_split(fixed)
     assert f"holds {', '.join(repr(f'w{number:02}') for number in range(10))}" in str(error.value)
     assert "w10" not in str(error.value)
     assert "use train, val, test, or leave it empty" in str(error.value)
 
 
-def carve(given: list[int], *, val: float = 0.2, test: float = 0.1, cover: bool = False) -> tuple[list[int], list[str]]:
-    """Each image a unit of its own, of one of two classes in turn, evenly over the positions."""
-    n = len(given)
+def carve(fixed: list[int], *, val: float = 0.2, test: float = 0.1, cover: bool = False) -> tuple[list[int], list[str]]:
+    """Single-image units of two alternating classes, at evenly spread positions."""
+    n = len(fixed)
     position = (np.random.default_rng(0).permutation(n) + 0.5) / n
-    split, carved = honour(
-        np.array(given), np.arange(n), np.arange(n) % 2, position, val=val, test=test, cover=cover, move=False
+    split, carved = complete(
+        np.array(fixed), np.arange(n), np.arange(n) % 2, position, val=val, test=test, cover=cover, move=False
     )
     return np.bincount(split, minlength=3).tolist(), carved
 
 
-def test_only_splits_that_the_source_lacks_are_carved_in_the_share_asked_for() -> None:
+def test_only_missing_splits_are_carved_in_the_requested_share() -> None:
     assert carve([TRAIN] * 700 + [VAL] * 200 + [TEST] * 100) == ([700, 200, 100], [])
     shares, carved = carve([TRAIN] * 900 + [VAL] * 100)
     assert carved == ["test"]
@@ -87,17 +87,17 @@ def test_at_most_half_of_train_is_carved_for_a_split() -> None:
     assert shares == pytest.approx([100, 100, 800], abs=4)
 
 
-def test_a_source_without_train_is_left_as_it_is() -> None:
+def test_a_source_without_train_is_unchanged() -> None:
     assert carve([VAL] * 10 + [TEST] * 10) == ([0, 10, 10], [])
 
 
 def test_images_without_a_split_are_assigned_by_their_own_labels_and_not_carved_again() -> None:
-    # 400 images of two classes have none: each class of them is balanced as if alone
+    # 400 images of two classes have no split: each class is balanced among those alone
     n = 1200
-    given = np.where(np.arange(n) < 400, ABSENT, np.where(np.arange(n) < 1000, TRAIN, VAL))
+    fixed = np.where(np.arange(n) < 400, ABSENT, np.where(np.arange(n) < 1000, TRAIN, VAL))
     label = np.arange(n) % 2
     position = np.concatenate([np.random.default_rng(1).random(400), np.full(800, 0.95)])
-    split, carved = honour(given, np.arange(n), label, position, val=0.2, test=0.1, cover=False, move=True)
+    split, carved = complete(fixed, np.arange(n), label, position, val=0.2, test=0.1, cover=False, move=True)
     for number in (0, 1):
         shares = np.bincount(split[:400][label[:400] == number], minlength=3) / 200
         assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.06)
@@ -106,26 +106,26 @@ def test_images_without_a_split_are_assigned_by_their_own_labels_and_not_carved_
     assert (split[:400] == TEST).sum() == pytest.approx(40, abs=12)
 
 
-def test_an_image_without_a_split_takes_that_of_its_unit_and_leaves_train_with_it() -> None:
+def test_an_image_without_a_split_takes_the_split_of_its_unit() -> None:
     unit = np.array([0, 0, 1, 1, 2, 2])
-    given = np.array([TRAIN, ABSENT, VAL, ABSENT, TEST, ABSENT])
-    split, _ = honour(given, unit, np.zeros(6, np.int64), np.full(3, 0.9), val=0.2, test=0.1, cover=True, move=False)
+    fixed = np.array([TRAIN, ABSENT, VAL, ABSENT, TEST, ABSENT])
+    split, _ = complete(fixed, unit, np.zeros(6, np.int64), np.full(3, 0.9), val=0.2, test=0.1, cover=True, move=False)
     assert split.tolist() == [TRAIN, TRAIN, VAL, VAL, TEST, TEST]
 
 
 def test_an_image_in_train_beside_a_held_out_one_is_not_carved() -> None:
-    # units of two: the first 50 are torn between train and test, the others are all train
+    # units of two images: the first 50 are in train and test, the others in train alone
     unit = np.repeat(np.arange(550), 2)
-    given = np.where((unit < 50) & (np.arange(1100) % 2 == 0), TEST, TRAIN)
+    fixed = np.where((unit < 50) & (np.arange(1100) % 2 == 0), TEST, TRAIN)
     position = (np.random.default_rng(0).permutation(550) + 0.5) / 550
-    split, carved = honour(given, unit, np.arange(1100) % 2, position, val=0.2, test=0.1, cover=False, move=False)
+    split, carved = complete(fixed, unit, np.arange(1100) % 2, position, val=0.2, test=0.1, cover=False, move=False)
     assert carved == ["val"]
-    np.testing.assert_array_equal(split[:100], given[:100])
+    np.testing.assert_array_equal(split[:100], fixed[:100])
     for number in range(50, 550):
         assert len(set(split[unit == number])) == 1
 
 
 def test_leaks_do_not_count_images_without_a_split() -> None:
     unit = np.array([1, 1, 0, 0, 2, 2, 2])
-    given = np.array([VAL, ABSENT, TRAIN, TRAIN, VAL, TEST, ABSENT])
-    assert find_leaks(given, unit, 3).tolist() == [False] * 4 + [True] * 3
+    fixed = np.array([VAL, ABSENT, TRAIN, TRAIN, VAL, TEST, ABSENT])
+    assert find_leaks(fixed, unit, 3).tolist() == [False] * 4 + [True] * 3
