@@ -53,8 +53,8 @@ def tolerance(share: float, sizes: Floats) -> Floats:
     widens smoothly towards two standard deviations of a fixed boundary.
     """
     part = sizes / sizes.sum()
-    with np.errstate(divide="ignore"):
-        relative = 0.01 / (2 * part * (1 - part))
+    # of a single class the denominator is 0; an infinite quotient times a share of 0 would be NaN
+    relative = 0.01 / np.maximum(2 * part * (1 - part), np.finfo(np.float64).tiny)
     tight = 0.95 * np.minimum(0.01, share * relative)
     loose = 2 * np.sqrt(share * (1 - share) / sizes) * (1 - sizes / LARGE_CLASS)
     allowed: Floats = np.maximum(tight, loose)

@@ -143,6 +143,17 @@ def test_tolerance_of_large_classes_is_that_of_the_formula() -> None:
     assert tolerance(0.2, np.array([9000.0, 3000.0])) == pytest.approx([0.95 * 0.2 * 0.01 / (2 * 0.25 * 0.75)] * 2)
 
 
+@pytest.mark.parametrize("size", [1, 40, 1000, 5000])
+def test_a_split_without_images_has_no_tolerance_even_for_a_single_class(size: int) -> None:
+    np.testing.assert_array_equal(tolerance(0, np.array([float(size)])), [0])
+    label = np.zeros(size, np.int64)
+    position = np.random.default_rng(0).random(size)
+    everything = assign(np.arange(size), label, position, val=0, test=0)
+    np.testing.assert_array_equal(everything, np.full(size, TRAIN))
+    halves = assign(np.arange(size), label, position, val=0.5, test=0)
+    assert set(halves.tolist()) <= {TRAIN, VAL}
+
+
 @given(share=st.floats(0.05, 0.9), size=st.integers(1, 999), fixed=st.integers(1000, 10**6))
 def test_tolerance_widens_to_two_deviations_of_a_fixed_boundary(share: float, size: int, fixed: int) -> None:
     off = float(tolerance(share, np.array([size, fixed], dtype=np.float64))[0])
