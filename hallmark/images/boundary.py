@@ -1,9 +1,9 @@
-"""Which files belong to a source: those in its folder, and those that its owner keeps elsewhere on purpose.
+"""Decides which files belong to a source: those in its folder, and those that its owner stores elsewhere on purpose.
 
-A data set from somebody else may hold links and manifests that point anywhere on this machine, and what ingest reads
-ends in data/ingest and from there in a remote. So a path counts by where it leads after all links are resolved. Inside
-are the folder of the source, the folder that ``ingest.images`` names, the blobs of the Hugging Face cache that the
-source is a snapshot of, and the workspace's DVC cache.
+A third-party data set may hold links and manifests that point anywhere on this machine, and what ingest reads ends up
+in data/ingest and in remotes. So a path is judged by its target after all links are resolved. Inside are the source's
+folder, the folder ``ingest.images``, the blobs of the Hugging Face cache that the source is a snapshot of, and the
+workspace's DVC cache.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ class Boundary:
 
     @classmethod
     def of(cls, folder: Path, *, images: str = NO_FOLDER, workspace: Path | None = None) -> Self:
-        """Of a source whose files lie in a folder; a relative ``images`` is the workspace's (by default here)."""
+        """A source in a folder; a relative ``images`` is relative to ``workspace``, by default the current folder."""
         workspace = workspace or Path.cwd()
         declared = [workspace / images] if images != NO_FOLDER else []
         return cls(folder, *declared, *_hub_blobs(folder), dvc_cache(workspace))
 
     def target(self, path: str) -> str | None:
-        """The path with all links resolved; None where it leads outside. Raises ValueError for a zero byte."""
+        """The path with all links resolved; None if it leads outside. Raises ValueError for a zero byte."""
         folder, name = os.path.split(path)
         if folder not in self._parents:
             self._parents[folder] = os.path.realpath(folder)
-        place = os.path.join(self._parents[folder], name)
-        if name in ("", ".", "..") or os.path.islink(place):
-            place = os.path.realpath(place)
-        inside = not self._roots or any(place.startswith(root) or place + os.sep == root for root in self._roots)
-        return place if inside else None
+        target = os.path.join(self._parents[folder], name)
+        if name in ("", ".", "..") or os.path.islink(target):
+            target = os.path.realpath(target)
+        inside = not self._roots or any(target.startswith(root) or target + os.sep == root for root in self._roots)
+        return target if inside else None
 
 
 def leads_out(path: str) -> bool:
@@ -51,9 +51,9 @@ def leads_out(path: str) -> bool:
 
 
 def dvc_cache(workspace: Path) -> Path:
-    """The folder of the workspace's DVC cache, as its configuration files give it.
+    """The folder of the workspace's DVC cache, from DVC's configuration files.
 
-    Read here and not asked of DVC: a link of DVC's points into it, and stages run without DVC.
+    DVC's links point into it. It is read without DVC, because stages run without DVC.
     """
     configured = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     for file in (workspace / ".dvc/config.local", workspace / ".dvc/config", Path(configured) / "dvc/config"):
@@ -69,8 +69,8 @@ def dvc_cache(workspace: Path) -> Path:
 
 def _hub_blobs(folder: Path) -> list[Path]:
     """``blobs`` of the Hugging Face cache (``datasets--*/snapshots/<revision>``) that a folder is or lies in."""
-    place = Path(os.path.abspath(folder))
-    for above in (place, *place.parents):
+    path = Path(os.path.abspath(folder))
+    for above in (path, *path.parents):
         blobs = above.parent / "blobs"
         if above.name == "snapshots" and _HUB_REPOSITORY.fullmatch(above.parent.name) and blobs.is_dir():
             # a link could lead anywhere, and nothing in a hub cache makes the folder one

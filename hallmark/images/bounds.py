@@ -1,7 +1,7 @@
-"""How much a source may hold and expand to, checked while it is read.
+"""Limits on the size of a source and on what it expands to, checked while it is read.
 
-A few kilobytes can expand to terabytes: members of an archive, cells of a Parquet dictionary, a line without an end.
-The defaults are far above what image data sets need; to read a larger one, raise the value that the message names.
+A few kilobytes can expand to terabytes: archive members, cells of a Parquet dictionary, an endless line. The defaults
+are far above the needs of image data sets; to read a larger one, raise the value that the message names.
 """
 
 from __future__ import annotations
@@ -69,20 +69,20 @@ class Bounds:
     def contents(
         self, contents: Iterable[tuple[int, Content]], packed: int, name: str
     ) -> Iterator[tuple[int, Content]]:
-        """The contents of an archive or table, as long as they stay within :meth:`expanded`."""
+        """The contents of an archive or table, checked by :meth:`expanded` as they are read."""
         total = 0
-        for place, content in contents:
+        for index, content in contents:
             if content.data is not None:
                 total += len(content.data)
                 self.expanded(total, packed, name)
-            yield place, content
+            yield index, content
 
     def lines(self, file: BinaryIO, name: str) -> BinaryIO:
         """The text file, checked as it is read: the length of each line, and their number."""
         return io.BufferedReader(_Lines(file, self, name), CHUNK_BYTES)
 
     def table(self, file: BinaryIO, packed: int, name: str) -> BinaryIO:
-        """A file of any kind within bounds: of text it is checked while it is read, of Parquet at once."""
+        """A table file within bounds: text is checked while it is read, Parquet at once."""
         suffix = posixpath.splitext(name)[1].casefold()
         if suffix in (".parquet", ".pq"):
             try:
@@ -96,7 +96,7 @@ class Bounds:
     def parquet(self, file: Path | BinaryIO, packed: int, name: str) -> None:
         """Refuses a Parquet file with more rows than ``max_files`` or a row with more text than ``max_line_bytes``.
 
-        Text is looked at in its dictionary encoding, so a long value that a million rows repeat is decoded once.
+        Text is measured in its dictionary encoding, so a long value that a million rows repeat is decoded once.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -128,7 +128,7 @@ class Bounds:
 
 
 class _Lines(io.RawIOBase):
-    """A text file whose reader raises InputError at a line that is too long, or one too many."""
+    """A text file that raises InputError while it is read, for a line that is too long or for too many lines."""
 
     def __init__(self, file: BinaryIO, bounds: Bounds, name: str) -> None:
         self._file, self._bounds, self._name = file, bounds, name
@@ -161,7 +161,7 @@ class _Lines(io.RawIOBase):
 
 
 def is_text(kind: Any) -> bool:
-    """Whether a column's type is text, in whatever layout Arrow keeps it."""
+    """Whether a column's type is text, in any of Arrow's layouts."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
@@ -176,7 +176,7 @@ def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def batch_rows(parquet: object, column: str, most: int) -> int:
-    """How many rows of a column may be decoded at a time, at most ``most``: of large or repeated cells few."""
+    """The number of rows of a column to decode at a time, at most ``most``; fewer for large or repeated cells."""
     metadata = parquet.metadata  # type: ignore[attr-defined]
     rows = most
     for group in range(metadata.num_row_groups):
@@ -185,7 +185,7 @@ def batch_rows(parquet: object, column: str, most: int) -> int:
             part = whole.column(number)
             if part.path_in_schema.partition(".")[0] != column or not whole.num_rows:
                 continue
-            # in a dictionary one value may stand for every row, and be nearly all there is
+            # one dictionary value may be repeated in every row and make up nearly the whole column
             repeated = any("DICTIONARY" in encoding for encoding in part.encodings)
             cell = part.total_uncompressed_size // (1 if repeated else whole.num_rows)
             rows = min(rows, max(1, _BATCH_BYTES // max(cell, 1)))

@@ -1,6 +1,6 @@
-"""The only decoder, and the only preprocessing, of training, evaluation and serving alike.
+"""The only decoder and the only preprocessing of training, evaluation and serving.
 
-A file is what its content says, whatever its name. Everything Pillow can read of the formats in :data:`FORMATS`
+The content decides a file's format, not its name. Everything Pillow can read of the formats in :data:`FORMATS`
 becomes 8-bit grey or RGB: upright, first frame, transparency over white, samples of more than 8 bits scaled by the
 range that the file declares, else by that of its data set (``bits``). What cannot be read in full raises
 :class:`Undecodable` with a reason. This file stands alone (standard library, Pillow, NumPy), so that a model can carry
@@ -114,7 +114,7 @@ class Undecodable(Exception):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:
-    """An image as it shall be seen.
+    """A decoded image, ready to display.
 
     ``pixels`` is uint8 [height, width, 3] (RGB) or [height, width, 1] (grey); ``format`` and ``mode`` are Pillow's
     names of what was stored; ``frames`` counts frames or pages, of which the first is taken; sizes are in pixels,
@@ -191,9 +191,9 @@ def prepare_pixels(pixels: NDArray[np.uint8], height: int, width: int, channels:
 
 
 def _silence() -> None:
-    """Pillow warns of broken metadata and large images, which are told as reasons or do not matter.
+    """Silences Pillow's warnings of broken metadata and large images, which are reported as reasons or are harmless.
 
-    A filter for its modules alone, not ``catch_warnings``: that swaps the filters of all threads.
+    The filter covers Pillow's modules only; ``catch_warnings`` would swap the filters of all threads.
     """
     if not any(action == "ignore" and module and module.match("PIL.") for action, _, _, module, _ in _filters()):
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -281,7 +281,7 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
 class _Deep:
     """Samples of up to 16 bits, uint16 [h, w, channels] in the order of Pillow's ``mode``.
 
-    ``top`` is the sample that the file declares to be white, None where it declares only that it holds 16 bits;
+    ``top`` is the sample that the file declares to be white, None if it declares only that it holds 16 bits;
     ``transparent`` is the colour that stands for nothing.
     """
 
@@ -292,7 +292,7 @@ class _Deep:
     transparent: tuple[int, ...] | None = None
 
     def peak(self) -> int:
-        """The largest sample of a colour where the file declares no range, else 0."""
+        """The largest colour sample if the file declares no range, else 0."""
         return int(self._colours().max(initial=0)) if self.top is None else 0
 
     def pixels(self, bits: int) -> NDArray[np.uint8]:
@@ -360,7 +360,7 @@ def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint1
 
 
 def _declared(image: ImageFile.ImageFile, tags: Any) -> int | None:
-    """The sample for white that the file declares, None where it says nothing but 16 bits."""
+    """The sample that the file declares to be white, None if it declares only 16 bits."""
     depth = int(tags[_BITS_PER_SAMPLE][0]) if _BITS_PER_SAMPLE in tags else 16
     greatest = tags.get(_MAX_SAMPLE_VALUE)
     greatest = max(greatest) if isinstance(greatest, tuple) else greatest
@@ -422,20 +422,20 @@ def _from_lab(image: Image.Image) -> Image.Image:
 
 
 def _undecodable(name: str, data: bytes, error: Exception) -> Undecodable:
-    said = f"{name}: {error}" if str(error) else f"{name}: {type(error).__name__}"
+    detail = f"{name}: {error}" if str(error) else f"{name}: {type(error).__name__}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning | MemoryError):
-        return Undecodable("decompression_bomb", said)
+        return Undecodable("decompression_bomb", detail)
     if isinstance(error, ValueError) and "too large" in str(error).lower():
-        return Undecodable("decompression_bomb", said)
+        return Undecodable("decompression_bomb", detail)
     complete = _complete(name, data)
     if complete is None:
         words = ("truncated", "unexpected end", "eof", "not enough")
         complete = not isinstance(error, EOFError) and not any(word in str(error).lower() for word in words)
-    return Undecodable("corrupt" if complete else "truncated", said)
+    return Undecodable("corrupt" if complete else "truncated", detail)
 
 
 def _complete(name: str, data: bytes) -> bool | None:
-    """Whether the file is as long as its own structure says; None for formats that do not say, or not surely."""
+    """Whether the file has the length its structure declares; None for formats that do not declare one reliably."""
     match name:
         case "JPEG" | "MPO":  # the end marker of a thumbnail comes before the start of the picture's scan
             return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
@@ -459,26 +459,26 @@ def _complete(name: str, data: bytes) -> bool | None:
 
 
 def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The kinds of the chunks that are there in full."""
-    place = 8
-    while place + 12 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        if place + 12 + length > len(data):
+    """The kinds of the complete chunks."""
+    offset = 8
+    while offset + 12 <= len(data):
+        length = int.from_bytes(data[offset : offset + 4], "big")
+        if offset + 12 + length > len(data):
             return
-        yield data[place + 4 : place + 8]
-        place += 12 + length
+        yield data[offset + 4 : offset + 8]
+        offset += 12 + length
 
 
 def _boxes_run_over(data: bytes) -> bool:
-    """Whether an ISO base media file's top-level boxes need more bytes than there are."""
-    place = 0
-    while place + 8 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        if length == 1 and place + 16 <= len(data):
-            length = int.from_bytes(data[place + 8 : place + 16], "big")
+    """Whether an ISO base media file's top-level boxes need more bytes than the file has."""
+    offset = 0
+    while offset + 8 <= len(data):
+        length = int.from_bytes(data[offset : offset + 4], "big")
+        if length == 1 and offset + 16 <= len(data):
+            length = int.from_bytes(data[offset + 8 : offset + 16], "big")
         if length == 0:  # to the end of the file
             return False
-        if length < 8 or place + length > len(data):
-            return place + length > len(data)
-        place += length
-    return place != len(data)
+        if length < 8 or offset + length > len(data):
+            return offset + length > len(data)
+        offset += length
+    return offset != len(data)

@@ -1,8 +1,8 @@
 """The built-in data: scikit-learn's handwritten digits as image files, with planted faults.
 
 ``python -m hallmark.images.demo data/demo`` writes class folders 0 to 9 of real 8×8-pixel grey digits, unevenly many
-per class, among them files that are broken, doubled, mislabelled, blank or foreign (docs/demo-data.md). The same bytes
-are written each time. Which file is what is written nowhere: :func:`truth` computes it again, for tests alone.
+per class, including broken, duplicated, mislabelled, blank and foreign files (docs/demo-data.md). It writes the same
+bytes each time. No file records the planted faults; :func:`truth` recomputes them for tests.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Digits of each class that are used, of about 180: a head of six classes and a long tail.
 KEPT = (178, 182, 177, 183, 181, 182, 181, 120, 60, 45)
 
-#: How many files carry each planted fault. Stray files besides: two hidden ones, and a text file beside the classes.
+#: The number of files with each planted fault. There are also three stray files: two hidden ones and a text file.
 PLANTED = {
     "empty": 4,
     "corrupt": 6,
@@ -50,7 +50,7 @@ SEED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """One file to be: ``path`` is given last, when all are shuffled."""
+    """A file to write; ``path`` is set last, after shuffling."""
 
     label: str
     true_label: str
@@ -59,19 +59,19 @@ class _File:
     data: bytes
     suffix: str = ".png"
     path: str = ""
-    partner: int | None = None  # the place in the list of files of what it doubles
+    partner: int | None = None  # index in the list of files of the file it duplicates
 
 
 def write(folder: Path) -> int:
-    """Writes the data set to ``folder``, which appears in full or not at all; the number of files.
+    """Writes the data set to ``folder`` atomically and returns the number of files.
 
-    Raises InputError where the folder holds files of someone else.
+    Raises InputError if the folder holds other files.
     """
     files = _files()
     folder = Path(folder)
-    known = {file.path for file in files}
+    own = {file.path for file in files}
     if folder.exists():
-        others = [path for path in _below(folder) if path not in known] if folder.is_dir() else [folder.name]
+        others = [path for path in _below(folder) if path not in own] if folder.is_dir() else [folder.name]
         if others:
             raise InputError(
                 f"{folder} holds files that are not the built-in data, such as '{min(others)}'",
@@ -86,12 +86,12 @@ def write(folder: Path) -> int:
             path = partial / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file.data)
-        os.sync()  # once for all: a sync of each of these small files takes seconds
+        os.sync()  # once: syncing each of these small files takes seconds
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
     except OSError as error:
-        raise MachineError(f"cannot write {folder}: {error.strerror}", remedy="mend it and run again") from error
+        raise MachineError(f"cannot write {folder}: {error.strerror}", remedy="correct that and run again") from error
     finally:
         for left in (partial, old):
             durable.remove(left)
@@ -99,10 +99,10 @@ def write(folder: Path) -> int:
 
 
 def truth() -> pd.DataFrame:
-    """What each file is: ``path, label, true_label, fault, how, partner``, sorted by path. For tests alone.
+    """The truth of each file: ``path, label, true_label, fault, how, partner``, sorted by path. For tests only.
 
-    ``fault`` is empty or one of :data:`PLANTED`, ``stray`` or ``variant`` (unusual, yet right); ``partner`` is the path
-    of the file that a duplicate doubles.
+    ``fault`` is empty or one of :data:`PLANTED`, ``stray`` or ``variant`` (unusual but valid); ``partner`` is the path
+    of the file that a duplicate copies.
     """
     import pandas as pd
 
@@ -129,11 +129,11 @@ def _files() -> list[_File]:
     files: list[_File] = []
     pictures: list[NDArray[np.uint8]] = []
     for digit, kept in enumerate(KEPT):
-        for place in np.sort(random.permutation(np.flatnonzero(bunch.target == digit))[:kept]):
-            pictures.append(pixels[place])
+        for index in np.sort(random.permutation(np.flatnonzero(bunch.target == digit))[:kept]):
+            pictures.append(pixels[index])
             label = str(digit)
-            files.append(_File(label=label, true_label=label, fault="", how="", data=_png(pixels[place])))
-    # each original carries one fault at most, so that each fault can be judged by itself
+            files.append(_File(label=label, true_label=label, fault="", how="", data=_png(pixels[index])))
+    # each original has at most one fault, so that each fault can be tested separately
     order = iter(random.permutation(len(files)).tolist())
     _mislabel(files, order, random)
     _vary(files, pictures, order)
@@ -145,13 +145,13 @@ def _files() -> list[_File]:
 
 def _mislabel(files: list[_File], order: Iterator[int], random: np.random.Generator) -> None:
     for _ in range(PLANTED["label_flip"]):
-        place = next(order)
-        wrong = (int(files[place].label) + int(random.integers(1, 10))) % 10
-        files[place] = replace(files[place], label=str(wrong), fault="label_flip", how=f"is a {files[place].label}")
+        index = next(order)
+        wrong = (int(files[index].label) + int(random.integers(1, 10))) % 10
+        files[index] = replace(files[index], label=str(wrong), fault="label_flip", how=f"is a {files[index].label}")
 
 
 def _vary(files: list[_File], pictures: Sequence[NDArray[np.uint8]], order: Iterator[int]) -> None:
-    """The same pictures stored in other ways: every one is right and must be kept."""
+    """The same pictures in other encodings: all are valid and must be kept."""
     sideways = Image.Exif()
     sideways[0x0112] = 6  # shown after a quarter turn to the right
     ways: list[tuple[str, str, Callable[[NDArray[np.uint8]], bytes]]] = [
@@ -170,8 +170,8 @@ def _vary(files: list[_File], pictures: Sequence[NDArray[np.uint8]], order: Iter
         ),
     ]
     for how, suffix, encode in ways:
-        place = next(order)
-        files[place] = replace(files[place], fault="variant", how=how, data=encode(pictures[place]), suffix=suffix)
+        index = next(order)
+        files[index] = replace(files[index], fault="variant", how=how, data=encode(pictures[index]), suffix=suffix)
 
 
 def _doubled(
@@ -181,8 +181,8 @@ def _doubled(
     copies = []
     for fault in ("exact_duplicate", "reencoded_duplicate", "near_duplicate", "conflicting_duplicate"):
         for number in range(PLANTED[fault]):
-            place = next(order)
-            picture, copy = pictures[place], replace(files[place], fault=fault, partner=place)
+            index = next(order)
+            picture, copy = pictures[index], replace(files[index], fault=fault, partner=index)
             match fault:
                 case "exact_duplicate":
                     copy = replace(copy, how="same bytes")
@@ -211,7 +211,7 @@ def _nearly(copy: _File, picture: NDArray[np.uint8], number: int) -> _File:
 
 
 def _broken(files: list[_File], order: Iterator[int], random: np.random.Generator) -> list[_File]:
-    """Files that no reader can make an image of, and stray ones."""
+    """Unreadable files and stray files."""
     broken = []
     for fault in ("empty", "corrupt", "truncated", "text"):
         for _ in range(PLANTED[fault]):
@@ -261,7 +261,7 @@ def _without_meaning(random: np.random.Generator) -> list[_File]:
 
 
 def _named(files: list[_File], random: np.random.Generator) -> list[_File]:
-    """The files with names that do not tell what they are."""
+    """The files, with names that reveal nothing about their faults."""
     numbers = random.permutation(len(files))
     return [
         file if file.path else replace(file, path=f"{file.label}/digit_{number:04d}{file.suffix}")
@@ -285,12 +285,12 @@ def _below(folder: Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line: one argument, the folder to write."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if len(given) != 1:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1:
         print("usage: python -m hallmark.images.demo FOLDER", file=sys.stderr)  # noqa: T201  the message is the interface
         return 2
     try:
-        write(Path(given[0]))
+        write(Path(arguments[0]))
     except HallmarkError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201  the message is the interface
         return error.exit_code

@@ -1,8 +1,8 @@
-"""How many of the 16 bits of a sample a set's images use.
+"""The number of bits that a data set's images use of their 16-bit samples.
 
-Cameras with 10, 12 or 14 bits write 16-bit files and seldom say which part of the range they use. Taken as 16 bits,
-a 12-bit picture has 16 levels of grey left. One picture cannot tell, for it may just be dark; the largest sample of the
-whole set can. ``ingest`` finds it and leaves it beside the shards; training and serving scale by the same range.
+Cameras with 10, 12 or 14 bits write 16-bit files and rarely declare the range they use. Read as 16 bits, a 12-bit
+picture keeps 16 grey levels. A single picture may just be dark, so the largest sample of the whole data set decides.
+``ingest`` stores the result beside the shards; training and serving scale by the same range.
 
 >>> of([0, 4080, 3900, 0])
 Depth(bits=12, files=2, by_bits={12: 2})
@@ -33,8 +33,8 @@ _JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 class Depth:
     """``bits`` that samples are scaled by.
 
-    ``files`` hold 16 bits a sample and declare no smaller range; ``by_bits`` counts them by the bits that their largest
-    sample takes.
+    ``files`` is the number of files with 16 bits a sample and no declared smaller range; ``by_bits`` counts them by the
+    bits of their largest sample.
     """
 
     bits: int
@@ -43,12 +43,12 @@ class Depth:
 
     @classmethod
     def reported(cls, report: Mapping[str, Any]) -> Self:
-        """As reports/ingest.json states it, where the keys of an object are text."""
+        """From reports/ingest.json, where the keys of ``by_bits`` are text."""
         counts = {int(bits): count for bits, count in report["by_bits"].items()}
         return cls(bits=report["bits"], files=report["files"], by_bits=counts)
 
     def words(self) -> str:
-        """What a person should know of how samples are scaled; empty where there are no such files, or nothing to say.
+        """How samples are scaled, in a sentence; empty if there are no such files or they use all 16 bits.
 
         >>> of([4080, 4095, 3000]).words()
         '3 files of 16 bits a sample use 12 of them at most: samples from 0 to 4095 become black to white'
@@ -77,9 +77,9 @@ def candidate(data: bytes) -> bool:
 
 
 def of(peaks: Iterable[int], *, declared: int | None = None) -> Depth:
-    """The depth of a set, from each image's largest sample (0 for images of 8 bits, and those with a declared range).
+    """The depth of a data set, from each image's largest sample (0 for 8-bit images and those with a declared range).
 
-    ``declared`` is the person's word on the bits. A set without such images has the depth of its files, 16.
+    ``declared`` bits, from the user, take precedence. Without such images the depth is 16.
     """
     counts = Counter(max(LEAST, peak.bit_length()) for peak in peaks if peak > 0)
     bits = declared if declared is not None else max(counts, default=MOST)
@@ -87,12 +87,12 @@ def of(peaks: Iterable[int], *, declared: int | None = None) -> Depth:
 
 
 def write(folder: Path, depth: Depth) -> None:
-    """Leaves the depth beside the shards of a folder, where any image has need of it."""
+    """Writes the depth beside the shards of a folder, if any image needs it."""
     if depth.files:
         (folder / FILE).write_text(json.dumps({"bits": depth.bits}) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> int:
-    """The bits that the 16-bit samples of a folder's images use; 16 where no image has need of it."""
+    """The bits that the 16-bit samples of a folder's images use; 16 if no depth is stored."""
     path = folder / FILE
     return int(json.loads(path.read_text(encoding="utf-8"))["bits"]) if path.exists() else MOST

@@ -1,4 +1,4 @@
-"""What every kind of source comes down to: the files found, and their bytes one after the other."""
+"""The common form of every kind of source: its files, and their bytes as a stream."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Kind = Literal[
 class Entry:
     """One file of a source, before its bytes are read.
 
-    ``path`` is the ledger's; ``reasons`` say what its place or its row alone tells: ``stray_file``, ``unlabelled``.
+    ``path`` is the ledger's; ``reasons`` are those known from its path or row: ``stray_file``, ``unlabelled``.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Entry:
 class Content:
     """The bytes of one file, or why there are none: ``unreadable_file``, ``outside_source`` or ``too_large``.
 
-    ``size`` in bytes is 0 where it cannot be told; ``sha256`` is empty where there are no bytes.
+    ``size`` is in bytes, 0 if unknown; ``sha256`` is empty if there are no bytes.
     """
 
     data: bytes | None

@@ -1,4 +1,4 @@
-"""Files of a folder: found by walking it, read by several threads, handed on in order."""
+"""Files of a folder: listed recursively, read by several threads, returned in order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 8 * 2**20
-# the file itself is at fault; any other error is the machine's
+# errors of the file itself; all others are machine faults
 FILE_ERRORS = {
     errno.EACCES,
     errno.EPERM,
@@ -119,7 +119,7 @@ class Folder:
         return cls(root, {name: _size(root, name, boundary) for name in names}, boundary)
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
-        """(place, content) of each name, in order; a bounded number of bytes is held at a time."""
+        """(index, content) of each name, in order; a bounded number of bytes is held at a time."""
         workers = runtime.workers()
         # reading waits for the disk or the network more than for a core
         with ThreadPoolExecutor(min(4 * workers, 32)) as pool:

@@ -1,7 +1,7 @@
-"""Processes that decode untrusted files under limits of time and memory, so that no file takes the caller down.
+"""Processes that decode untrusted files under time and memory limits, so that no file can crash the caller.
 
-A :class:`Guarded` process answers one question at a time. A file that takes too long, or that crashes the decoder, ends
-the process and nothing else: the caller gets :class:`Ended`, and the next question starts a new process.
+A :class:`Guarded` process answers one request at a time. A file that takes too long or crashes the decoder ends only
+that process: the caller gets :class:`Ended`, and the next request starts a new process.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Spellings that are the same text are one class: equal in Unicode's composed form (NFC) once the space and the invisible
 characters around them are gone; in a CSV, where numbers have no type, ``1`` and ``1.0`` too. The class has the
-commonest spelling. What differs in case, spacing or punctuation alone is told, and stays as it is.
+commonest spelling. Spellings that differ only in case, spacing or punctuation are reported and kept.
 
 >>> classes({"dog": 5, "dog ": 2, "Dog": 1})
 {'dog': 'dog', 'dog ': 'dog', 'Dog': 'Dog'}

@@ -1,7 +1,7 @@
 """Manifests: a CSV or Parquet table ``path,label[,group][,split][,any metadata]``, one row per image.
 
-Paths are relative to the manifest. An empty label leaves an image unlabelled; empty cells elsewhere are missing. What a
-manifest gets wrong is told with the row, the value found and what to write.
+Paths are relative to the manifest. An empty label leaves an image unlabelled; empty cells elsewhere are missing.
+Faults are reported with their row, value and remedy.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def csv_table(file: BinaryIO, name: str) -> Iterator[tuple[list[str], Iterator[d
     """The header of a CSV file, and its rows as they are asked for. Both raise InputError. Closes the file."""
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         reader = csv.reader(text, strict=True)
-        header = [labels.trimmed(column) for column in _told(reader, name, first=True)]
+        header = [labels.trimmed(column) for column in _next_row(reader, name, first=True)]
         yield header, _csv_rows(reader, header, name)
 
 
@@ -203,7 +203,7 @@ def refusal(name: str, faults: Sequence[str], remedies: Sequence[str]) -> InputE
 
 
 def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[str, Value]]:
-    while (cells := _told(reader, name)) is not None:
+    while (cells := _next_row(reader, name)) is not None:
         if not cells:  # a blank line
             continue
         if len(cells) != len(header):
@@ -214,7 +214,7 @@ def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[st
         yield {column: cell or None for column, cell in zip(header, cells, strict=True)}
 
 
-def _told(reader: Any, name: str, *, first: bool = False) -> Any:
+def _next_row(reader: Any, name: str, *, first: bool = False) -> Any:
     """The next line of a CSV, None at its end (of a header: no cells). Raises InputError where it is none."""
     try:
         return next(reader, [] if first else None)
@@ -222,5 +222,5 @@ def _told(reader: Any, name: str, *, first: bool = False) -> Any:
         raise InputError(f"ingest.source: {name} is not UTF-8 text", remedy="save it as CSV in UTF-8") from error
     except csv.Error as error:
         raise InputError(
-            f"ingest.source: {name}, line {reader.line_num}: {error}", remedy="mend the line, or quote its cells"
+            f"ingest.source: {name}, line {reader.line_num}: {error}", remedy="correct the line, or quote its cells"
         ) from error

@@ -1,4 +1,4 @@
-"""What .zip and .tar have in common: names and links of members, and members that are not there.
+"""Common code of .zip and .tar: names and links of members, and missing members.
 
 Links lead to other members of the archive or nowhere.
 """
@@ -33,9 +33,9 @@ def spooled(chunks: Iterator[bytes]) -> BinaryIO:
 
 def without(names: Sequence[str], there: Mapping[str, object], outside: set[str]) -> Iterator[tuple[int, Content]]:
     """The names of no member: those that lead out of the archive, and those that lead nowhere."""
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if name not in there:
-            yield place, Content.outside() if name in outside or leads_out(name) else Content.unreadable()
+            yield index, Content.outside() if name in outside or leads_out(name) else Content.unreadable()
 
 
 def member_name(stored: str) -> str:
@@ -62,7 +62,7 @@ def follow(links: Mapping[str, str], known: Set[str]) -> dict[str, str]:
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
-    """The error for an archive that is no archive."""
+    """The error for a file that is not a valid archive."""
     return InputError(
         f"ingest.source: the archive {path.name} cannot be read: {error}", remedy="write or download it again"
     )

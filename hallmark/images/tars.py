@@ -61,11 +61,11 @@ class Tar:
         self.sizes = {text: max(sizes[resolved[text]], 0) if text in resolved else 0 for text in self._names}
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
-        """(place, content) of each name, in the order they lie in the archive; InputError where they expand too far."""
+        """(index, content) of each name, in the order they lie in the archive; InputError if they expand too far."""
         wanted: dict[int, list[int]] = {}
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             if name in self._numbers:
-                wanted.setdefault(self._numbers[name], []).append(place)
+                wanted.setdefault(self._numbers[name], []).append(index)
         sizes = (self.sizes[names[places[0]]] for places in wanted.values())
         self._check(sum(size for size in sizes if size <= limit))
         for number, archive, member in self._members():
@@ -76,7 +76,7 @@ class Tar:
             else:
                 file = archive.extractfile(member)
                 content = Content.unreadable(member.size) if file is None else Content.of(b"".join(read_chunks(file)))
-            yield from ((place, content) for place in wanted[number])
+            yield from ((index, content) for index in wanted[number])
         yield from without(names, self._numbers, self._outside)
 
     def heads(self, names: Sequence[str], size: int) -> dict[str, bytes]:

@@ -42,11 +42,11 @@ def folder_of_images(source: str, root: Path, *, follow_outside: bool = False, b
     if any(posixpath.isabs(folder) for folder in folders):
         folders = {posixpath.normpath(posixpath.join(root.as_posix(), folder)) for folder in folders}
     common = posixpath.commonpath(sorted(folders)) if "" not in folders else ""
-    place = (root / common).resolve()
+    path = (root / common).resolve()
     outputs = [(root / name).resolve() for name in OUTPUTS]
-    if any(out == place or place in out.parents for out in outputs) or place == (root / source).resolve():
+    if any(out == path or path in out.parents for out in outputs) or path == (root / source).resolve():
         return NO_FOLDER
-    if not place.is_dir() or _crowded(place, MOST_OTHERS * len(named) + SOME_OTHERS):
+    if not path.is_dir() or _crowded(path, MOST_OTHERS * len(named) + SOME_OTHERS):
         return NO_FOLDER
     return common
 

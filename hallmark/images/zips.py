@@ -76,19 +76,19 @@ class Zip:
         self.sizes = {text: self._members[text].file_size if text in self._members else 0 for text in self._names}
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
-        """(place, content) of each name, in the order they lie in the archive; InputError where they expand too far."""
-        there = [place for place, name in enumerate(names) if name in self._members]
-        there.sort(key=lambda place: (self._members[names[place]].header_offset, place))
+        """(index, content) of each name, in the order they lie in the archive; InputError if they expand too far."""
+        there = [index for index, name in enumerate(names) if name in self._members]
+        there.sort(key=lambda index: (self._members[names[index]].header_offset, index))
         # by object: a bomb has many entries that claim the same bytes
-        sizes = {id(self._members[names[place]]): self._members[names[place]].file_size for place in there}
+        sizes = {id(self._members[names[index]]): self._members[names[index]].file_size for index in there}
         self._check(sum(size for size in sizes.values() if size <= limit))
         with self._opened() as archive:
             last, content = None, Content.unreadable()
-            for place in there:
-                member = self._members[names[place]]
+            for index in there:
+                member = self._members[names[index]]
                 if member is not last:  # links to one member are read once
                     last, content = member, self._content(archive, member, limit)
-                yield place, content
+                yield index, content
         yield from without(names, self._members, self._outside)
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""What a person is told of an exception that ended a command: one message, an exit code, and a log with the traceback.
+"""Reports an exception that ends a command: one message, an exit code, and a log with the traceback.
 
-Libraries wrap what the system says (SQLAlchemy a full disk, MLflow a server that is gone), so that an exception is
-looked through, with its causes, for one that says that the machine is in the way.
+Libraries wrap system errors (SQLAlchemy a full disk, MLflow a lost server), so the causes of an exception are searched
+for one that means a machine fault.
 """
 
 from __future__ import annotations
@@ -27,70 +27,71 @@ if TYPE_CHECKING:
 KEEP = 20  # logs
 REPORT = "this is a fault of Hallmark, not yours: please report it"
 _PASSWORD = re.compile(r"(://)[^@\s'\"]*@")
-# whose exceptions, under an error of ours, say more than its message does
+# libraries whose exceptions, as the cause of one of our errors, say more than its message
 _LIBRARIES = ("dvc", "dvc_data", "dvc_objects", "mlflow", "prefect", "sqlalchemy", "great_expectations", "lightning")
 
 
-def as_hallmark_error(error: BaseException, where: str = "") -> HallmarkError:
-    """The error of ours that an exception amounts to: itself, one that a library wrapped, or one that says what it is.
+def as_hallmark_error(error: BaseException, context: str = "") -> HallmarkError:
+    """The exception itself if it is a HallmarkError, else one that a library wrapped, else a new one that describes it.
 
-    ``where`` (a stage, a command) begins the message of an error of the machine.
+    ``context`` (a stage, a command) begins the message of a MachineError.
     """
     if isinstance(error, HallmarkError):
         if not isinstance(error, MachineError | GateRefused) and hides_full_disk(error):
-            return as_machine_error(error, where) or error
+            return as_machine_error(error, context) or error
         return error
     for each in _causes(error):
         if isinstance(each, HallmarkError):
             return each
-    machine = as_machine_error(error, where)
+    machine = as_machine_error(error, context)
     if machine is not None:
         return machine
-    said = str(error).strip().splitlines()
-    return HallmarkError(f"unexpected {type(error).__name__}" + (f": {said[0]}" if said else ""))
+    lines = str(error).strip().splitlines()
+    return HallmarkError(f"unexpected {type(error).__name__}" + (f": {lines[0]}" if lines else ""))
 
 
 def log_and_describe(error: BaseException, *, command: str, root: Path) -> tuple[str, int]:
-    """The message for a person, and the exit code; the traceback goes to a log that the message names.
+    """(message, exit code); writes the traceback to a log that the message names.
 
-    Wrong input and a gate's refusal say all there is to say: of them no log is kept, unless a library's exception is
-    behind it.
+    Wrong input and a gate's refusal need no log, unless a library's exception caused them.
     """
-    found = as_hallmark_error(error, command)
-    if found.exit_code in (InputError.exit_code, GateRefused.exit_code) and not _has_library(error):
-        return str(found), found.exit_code
+    failure = as_hallmark_error(error, command)
+    if failure.exit_code in (InputError.exit_code, GateRefused.exit_code) and not _has_library(error):
+        return str(failure), failure.exit_code
     log: Path | None = None
     try:
         log = write_log(error, command=command, root=root)
-        place = f"{_shown(log, root)} has the traceback"
+        note = f"{_shown(log, root)} has the traceback"
     except OSError as second:
-        place = f"no log of it could be written ({second.strerror})"
-    if found.exit_code == HallmarkError.exit_code:
-        return "; ".join((str(found), f"{REPORT}, with the file {log}" if log else f"{REPORT} ({place})")), 1
-    return f"{found}; {place}", found.exit_code
+        note = f"no log of it could be written ({second.strerror})"
+    if failure.exit_code == HallmarkError.exit_code:
+        return "; ".join((str(failure), f"{REPORT}, with the file {log}" if log else f"{REPORT} ({note})")), 1
+    return f"{failure}; {note}", failure.exit_code
 
 
 def report(error: Exception, *, program: str, command: str) -> int:
-    """Tells an exception on standard error, at the top of a program; its exit code."""
+    """Prints an exception to standard error at the top level of a program; returns the exit code."""
     try:
         root = Path.cwd()
     except FileNotFoundError:  # the folder was removed under the program
         root = Path(tempfile.gettempdir())
     message, code = log_and_describe(error, command=command, root=root)
-    with suppress(OSError):  # standard error is closed, or on the full disk itself: the exit code is left
+    with suppress(OSError):  # standard error is closed or on the full disk: the exit code must do
         sys.stderr.write(f"{program}: {message.removeprefix(f'{program}: ')}\n")
         sys.stderr.flush()
     try:
         sys.stdout.flush()
     except OSError:
-        # Python would try once more at its end, and exit with a code of its own
+        # Python would retry at exit and replace our exit code
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
 def write_log(error: BaseException, *, command: str, root: Path) -> Path:
-    """Writes the traceback to a new file of the workspace's logs, or, if that cannot be, of the system's folder for
-    temporary files; the file. The newest :data:`KEEP` logs are left. Passwords in addresses are left out."""
+    """Writes the traceback, without passwords in addresses, to a new log file and returns its path.
+
+    The log goes to the workspace, else to the system's temporary folder; the newest :data:`KEEP` logs are kept.
+    """
     now = datetime.now(UTC)
     text = (
         f"when      {now.isoformat(timespec='seconds')}\n"
@@ -120,7 +121,7 @@ def _write(folder: Path, name: str, text: str) -> Path:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What an exception was raised from, and the parts of a group; not what merely was being handled."""
+    """An exception, its explicit causes and the parts of groups; not those being handled when it was raised."""
     return (each for each, explicit in links(error) if explicit)
 
 

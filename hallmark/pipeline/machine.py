@@ -1,7 +1,7 @@
-"""Which exceptions mean that the machine is in the way: a full disk, no permission, no memory, a server that is gone.
+"""Recognizes exceptions that mean a machine fault: a full disk, no permission, no memory, a lost server.
 
-Libraries hide the system's error number: SQLAlchemy wraps sqlite3, which has words only; MLflow and Prefect wrap the
-HTTP client's error; compiled code (Arrow, safetensors, torch) puts the words into a message.
+Libraries hide the system's error number: SQLAlchemy wraps sqlite3, which has only a message; MLflow and Prefect wrap
+the HTTP client's error; compiled code (Arrow, safetensors, torch) puts the system's text into a message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SPACE = 32 << 20  # bytes that the databases of Prefect and MLflow and the outputs of a small set take
+SPACE = 32 << 20  # bytes for the databases of Prefect and MLflow and the outputs of a small data set
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK = (*FULL, errno.EROFS, errno.EIO)
 MACHINE = {
@@ -32,12 +32,12 @@ MACHINE = {
     errno.EIO: "the disk reports an error",
     errno.ENOMEM: "not enough memory",
 }
-# the words of those errors in the messages of libraries, in lower case
+# the lower-case text of those errors in the messages of libraries
 _WORDS = {
     "no space left on device": errno.ENOSPC,
     "database or disk is full": errno.ENOSPC,
-    "unexpected pos ": errno.ENOSPC,  # torch's writer, of a file that stopped growing
-    " requested and ": errno.ENOSPC,  # numpy's, of "800 requested and 200 written"
+    "unexpected pos ": errno.ENOSPC,  # torch's writer, if a file stops growing
+    " requested and ": errno.ENOSPC,  # numpy: "800 requested and 200 written"
     "disk quota exceeded": errno.EDQUOT,
     "read-only file system": errno.EROFS,
     "attempt to write a readonly database": errno.EACCES,
@@ -49,21 +49,21 @@ _WORDS = {
     "too many open files": errno.EMFILE,
 }
 _CLIENTS = ("httpx", "httpcore", "requests", "urllib3")
-_NOT_OURS = (401, 403, 407, 429)  # statuses, besides 500 and above, that say something of the server
-_SERVER = "see that it runs and can be reached, and run again; `hallmark doctor` asks every server"
+_NOT_OURS = (401, 403, 407, 429)  # statuses, besides 500 and above, that concern the server
+_SERVER = "check that it runs and can be reached, and run again; `hallmark doctor` checks every server"
 
 
-def as_machine_error(error: BaseException, where: str = "") -> MachineError | None:
-    """The error as one of the machine, None if it is of another kind. ``where`` begins the message."""
-    begin = f"{where}: " if where else ""
+def as_machine_error(error: BaseException, context: str = "") -> MachineError | None:
+    """The error as a MachineError, None if it is of another kind. ``context`` begins the message."""
+    begin = f"{context}: " if context else ""
     everything = list(links(error))
     chain = [each for each, explicit in everything if explicit]
     for each in chain:
         if isinstance(each, MachineError):
             return each
-    # what was merely being handled may have been dealt with: of that only a disk that takes nothing counts
-    handled = [found for each, explicit in everything if not explicit and (found := _number(each))[0] in _DISK]
-    # an error number says more than words of a library that was raised from it
+    # an exception that was being handled may be resolved, so of those only disk errors count
+    handled = [numbered for each, explicit in everything if not explicit and (numbered := _number(each))[0] in _DISK]
+    # an error number is more precise than the message of a library error raised from it
     for number, file in (*map(_number, chain), *handled, *map(_number_in_words, chain)):
         if number is not None:
             words = f"{begin}{MACHINE[number]}" + (f" ({file})" if file else "")
@@ -74,7 +74,7 @@ def as_machine_error(error: BaseException, where: str = "") -> MachineError | No
             return MachineError(words, remedy=_remedy(errno.ENOMEM))
         if isinstance(each, BrokenProcessPool):
             return MachineError(
-                f"{begin}a worker process was killed, perhaps for want of memory", remedy=_remedy(errno.ENOMEM)
+                f"{begin}a worker process was killed, perhaps for lack of memory", remedy=_remedy(errno.ENOMEM)
             )
         silent = _silent_server(each)
         if silent:
@@ -83,36 +83,36 @@ def as_machine_error(error: BaseException, where: str = "") -> MachineError | No
 
 
 def require_space(*folders: Path, need: int = SPACE) -> None:
-    """Raises MachineError where fewer than ``need`` bytes are free on the disk of one of the folders, there or not."""
+    """Raises MachineError if the disk of a folder, which need not exist, has fewer than ``need`` bytes free."""
     for folder in folders:
         while not folder.exists():
             folder = folder.parent
         free = shutil.disk_usage(folder).free
         if free < need:
             raise MachineError(
-                f"{free / 2**20:.1f} MiB are free on the disk of {folder}, and a run takes {need >> 20} MiB at least",
+                f"{free / 2**20:.1f} MiB are free on the disk of {folder}, and a run takes at least {need >> 20} MiB",
                 remedy="free some space and run again: earlier outputs are untouched",
             )
 
 
 def hides_full_disk(error: BaseException) -> bool:
-    """Whether an error was raised from one of a disk that is full or read-only."""
+    """Whether a disk error (full, read-only, failing) is among the causes of an error."""
     causes = [each for each, explicit in links(error) if explicit]
     return any(number in _DISK for number, _ in (*map(_number, causes), *map(_number_in_words, causes)))
 
 
 def links(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
-    """An exception, its causes, the parts of groups and what was being handled when it was raised, each once.
+    """An exception, its causes, the parts of groups and those being handled when it was raised, each once.
 
-    The flag says whether one is reached by causes and groups alone.
+    The flag says whether causes and groups alone lead to it.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     waiting: list[tuple[BaseException, bool]] = [(error, True)]
     while waiting:
         each, explicit = waiting.pop(0)
-        if id(each) in seen:
+        if id(each) in visited:
             continue
-        seen.add(id(each))
+        visited.add(id(each))
         yield each, explicit
         if isinstance(each, BaseExceptionGroup):
             waiting.extend((part, explicit) for part in each.exceptions)
@@ -123,14 +123,14 @@ def links(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
 
 
 def _number(error: BaseException) -> tuple[int | None, str]:
-    """The system's error number, if it is one of the machine, and the file it is about."""
+    """The system's error number, if it means a machine fault, and the file concerned."""
     if isinstance(error, OSError) and error.errno in MACHINE:
         return error.errno, str(error.filename or "")
     return None, ""
 
 
 def _number_in_words(error: BaseException) -> tuple[int | None, str]:
-    """The same by the words of a message, where a library keeps no number, and the message."""
+    """The error number that a library's message implies, if the library keeps none, and the message."""
     if isinstance(error, HallmarkError) or (isinstance(error, OSError) and error.errno is not None):
         return None, ""
     if isinstance(error, OSError | RuntimeError) or type(error).__module__ != "builtins":
@@ -145,18 +145,18 @@ def _remedy(number: int) -> str:
     if number in FULL:
         return "free some space and run again"
     if number == errno.ENOMEM:
-        return "end what else needs memory, or use fewer --workers and --jobs, and run again"
+        return "close other programs, or use fewer --workers and --jobs, and run again"
     if number in (errno.EMFILE, errno.ENFILE):
         return "raise the limit (`ulimit -n 4096`) and run again"
     if number == errno.EIO:
-        return "look at the system's log, move the workspace to another disk and run again"
+        return "check the system's log, move the workspace to another disk and run again"
     if number == errno.EROFS:
         return "make it writable, or move the workspace, and run again"
     return "give yourself access to it and run again"
 
 
 def _silent_server(error: BaseException) -> str:
-    """What to say of an HTTP client's error that means a server is away or unwell, empty for any other error."""
+    """The message for an HTTP client's error that means a server is down or failing, empty for any other error."""
     room = type(error).__module__.partition(".")[0]
     response: Any = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
@@ -183,12 +183,12 @@ def _address(error: BaseException) -> str:
     try:
         url = str(getattr(error, "request").url)  # noqa: B009  it raises where httpx has none
     except (AttributeError, RuntimeError):
-        return "an address unknown"
+        return "an unknown address"
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _first(error: BaseException) -> str:
-    """The first line of a message, not too long."""
+    """The first line of a message, at most 300 characters."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__

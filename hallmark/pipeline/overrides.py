@@ -1,8 +1,8 @@
-"""Hydra overrides and groups applied to the params.yaml at hand, comments kept.
+"""Applies Hydra overrides and groups to the current params.yaml and keeps its comments.
 
 ``train.lr=1e-3`` sets a value; ``model=vit`` merges the preset conf/model/vit.yaml into the section ``model``;
 ``preset=quick`` merges conf/preset/quick.yaml, whose keys are sections. The grammar is Hydra's; ``+key=value``,
-``~key`` and sweeps (``a=1,2``) are refused here, because params.yaml always holds every value, once.
+``~key`` and sweeps (``a=1,2``) are rejected, because params.yaml holds every value exactly once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GLOBAL_GROUP = "preset"
 
 
 def misspelt(values: Mapping[str, Any], overrides: Sequence[str], *, conf: Path) -> list[Fault]:
-    """What is wrong with the keys of overrides, found without Hydra, whose import takes longer than all else here."""
+    """Faults in the keys of overrides, checked without Hydra, whose import takes longer than everything else here."""
     faults: list[Fault] = []
     for override in overrides:
         key, equals, _ = override.partition("=")
@@ -40,7 +40,7 @@ _PLAIN = re.compile(rf"([\w.]+)=({_NUMBER}|[A-Za-z_][\w/.-]*)")
 
 
 def plain_values(overrides: Sequence[str], *, conf: Path) -> dict[str, Any] | None:
-    """The values that overrides set, found without Hydra; None where one is no plain number or word, or a preset.
+    """The values that overrides set, parsed without Hydra; None if one is a preset or no plain number or word.
 
     >>> from pathlib import Path
     >>> plain_values(["train.lr=1e-3", "train.patience=5", "model.name=vit"], conf=Path("none"))
@@ -51,10 +51,10 @@ def plain_values(overrides: Sequence[str], *, conf: Path) -> dict[str, Any] | No
     words = {"true": True, "false": False, "null": None, "inf": math.inf, "nan": math.nan}
     values: dict[str, Any] = {}
     for override in overrides:
-        found = _PLAIN.fullmatch(override)
-        if found is None or (conf / found[1].replace(".", "/")).is_dir():
+        match = _PLAIN.fullmatch(override)
+        if match is None or (conf / match[1].replace(".", "/")).is_dir():
             return None
-        key, text = found.groups()
+        key, text = match.groups()
         if text[0].isalpha() or text[0] == "_":
             values[key] = words.get(text.lower(), text)
         else:
@@ -63,7 +63,7 @@ def plain_values(overrides: Sequence[str], *, conf: Path) -> dict[str, Any] | No
 
 
 def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
-    """The text of params.yaml with the overrides applied, in the order given.
+    """The text of params.yaml with the overrides applied in order.
 
     Raises InputError that lists all overrides that cannot be applied.
     """
@@ -73,7 +73,7 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
     from ruamel.yaml.representer import RoundTripRepresenter
 
     class Representer(RoundTripRepresenter):
-        """Writes null as such: ruamel leaves nothing behind the colon."""
+        """Writes ``null``, where ruamel writes nothing after the colon."""
 
     Representer.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml = YAML()
@@ -88,14 +88,14 @@ def apply(text: str, overrides: Sequence[str], *, conf: Path) -> str:
         try:
             parsed = parser.parse_override(override)
         except HydraException as error:
-            faults.append(Fault(f"'{override}' is no override ({str(error).splitlines()[0]})", _grammar(override)))
+            faults.append(Fault(f"'{override}' is not an override ({str(error).splitlines()[0]})", _grammar(override)))
             continue
         if parsed.is_sweep_override():
             faults.append(Fault(f"'{override}': several values belong to `hallmark tune`", _grammar(override)))
             continue
         if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
-            words = f"'{override}': only key=value or group=preset, since params.yaml holds every value"
-            faults.append(Fault(words))
+            message = f"'{override}': only key=value or group=preset, since params.yaml holds every value"
+            faults.append(Fault(message))
             continue
         key, value = parsed.key_or_group, parsed.value()
         group = conf / key.replace(".", "/")
@@ -120,17 +120,17 @@ def _grammar(override: str) -> str:
 
 
 def _in_one_line(value: Any) -> Any:
-    """A section or list that is written in braces or brackets, with the comment of its line behind it."""
+    """A section or list in flow style (braces or brackets), so that its line's comment stays after it."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if isinstance(value, dict):
-        made: Any = CommentedMap({key: _in_one_line(entry) for key, entry in value.items()})
+        styled: Any = CommentedMap({key: _in_one_line(entry) for key, entry in value.items()})
     elif isinstance(value, list):
-        made = CommentedSeq([_in_one_line(entry) for entry in value])
+        styled = CommentedSeq([_in_one_line(entry) for entry in value])
     else:
         return value
-    made.fa.set_flow_style()
-    return made
+    styled.fa.set_flow_style()
+    return styled
 
 
 def refuse(faults: Sequence[Fault]) -> None:
@@ -151,12 +151,12 @@ def _merge_preset(document: MutableMapping[str, Any], group: str, name: str, fol
     return _merge(document, content if group == GLOBAL_GROUP else {group: content}, f"{group}={name}")
 
 
-def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], where: str) -> Fault | None:
+def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], location: str) -> Fault | None:
     for key, value in values.items():
         if key not in into:
-            return Fault(f"{where}: unknown key '{key}'", "correct the preset in conf/")
+            return Fault(f"{location}: unknown key '{key}'", "correct the preset in conf/")
         if isinstance(value, dict) and isinstance(into[key], dict):
-            fault = _merge(into[key], value, f"{where}.{key}")
+            fault = _merge(into[key], value, f"{location}.{key}")
             if fault:
                 return fault
         else:
@@ -165,27 +165,27 @@ def _merge(into: MutableMapping[str, Any], values: MutableMapping[str, Any], whe
 
 
 def set_value(document: MutableMapping[str, Any], dotted: str, value: Any) -> Fault | None:
-    """Sets the value of a key that is there; what is wrong with the key, if anything."""
-    place, fault = _find(document, dotted)
-    if not fault and place is document and isinstance(place[dotted], dict):
-        first = next(iter(place[dotted]), "name")
+    """Sets the value of an existing key; returns the fault of the key, if any."""
+    holder, fault = _find(document, dotted)
+    if not fault and holder is document and isinstance(holder[dotted], dict):
+        first = next(iter(holder[dotted]), "name")
         return Fault(f"{dotted} is a section", f"set its values one by one, as {dotted}.{first}=...")
     if not fault:
-        place[dotted.rpartition(".")[2]] = value
+        holder[dotted.rpartition(".")[2]] = value
     return fault
 
 
 def _find(document: Mapping[str, Any], dotted: str) -> tuple[Any, Fault | None]:
-    """The section that holds a dotted key, and what is wrong if there is no such key."""
+    """The section that holds a dotted key, and the fault if there is no such key."""
     *sections, key = dotted.split(".")
-    place: Any = document
+    holder: Any = document
     for depth, section in enumerate(sections):
-        if not isinstance(place, dict) or section not in place:
-            return place, _unknown(".".join(sections[: depth + 1]), section, place, dotted)
-        place = place[section]
-    if not isinstance(place, dict) or key not in place:
-        return place, _unknown(dotted, key, place, dotted)
-    return place, None
+        if not isinstance(holder, dict) or section not in holder:
+            return holder, _unknown(".".join(sections[: depth + 1]), section, holder, dotted)
+        holder = holder[section]
+    if not isinstance(holder, dict) or key not in holder:
+        return holder, _unknown(dotted, key, holder, dotted)
+    return holder, None
 
 
 def as_overrides(values: Mapping[str, Any]) -> list[str]:
@@ -197,12 +197,10 @@ def as_overrides(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 
-def _unknown(path: str, key: str, place: Any, dotted: str) -> Fault:
-    known = sorted(map(str, place)) if isinstance(place, dict) else []
-    near = difflib.get_close_matches(key, known, n=1)
+def _unknown(path: str, key: str, holder: Any, dotted: str) -> Fault:
+    keys = sorted(map(str, holder)) if isinstance(holder, dict) else []
+    near = difflib.get_close_matches(key, keys, n=1)
     prefix = path.rpartition(".")[0]
     full = f"{prefix}.{near[0]}" if near and prefix else (near[0] if near else "")
-    hint = (
-        f"did you mean '{full}'?" if full else (f"known here: {', '.join(known)}" if known else "it is not a section")
-    )
+    hint = f"did you mean '{full}'?" if full else (f"known here: {', '.join(keys)}" if keys else "it is not a section")
     return Fault(f"{dotted}: params.yaml has no '{path}'", hint)

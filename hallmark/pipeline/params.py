@@ -1,7 +1,7 @@
-"""params.yaml: read, checked whole, and given to each stage as its frozen Params.
+"""Reads params.yaml, checks the whole file and builds the frozen Params of each stage.
 
-Every fault of the file is told at once, each with its line: a misspelt or missing key, a wrong type, a value out of
-range. Nothing here knows which stages there are: the caller gives the names and the Params classes.
+All faults are reported at once, each with its line: a misspelt or missing key, a wrong type, a value out of range. The
+caller passes the names of the stages and their Params classes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Loader(Base):  # type: ignore[misc]  # which base there is depends on how PyYAML was built
-    """Safe YAML with the booleans and numbers of YAML 1.2, as DVC reads and rewrites it: ``off`` is a word."""
+    """Safe YAML with the booleans and numbers of YAML 1.2, as in DVC: ``off`` is a word."""
 
 
 _BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
@@ -57,11 +57,11 @@ class Document:
             values = yaml.load(text, Loader=Loader)  # noqa: S506  a safe loader
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            where = f", line {mark.line + 1}" if mark else ""
+            location = f", line {mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "cannot be parsed"
-            raise InputError(f"{name}{where}: not valid YAML ({problem})", remedy="mend that line") from error
+            raise InputError(f"{name}{location}: not valid YAML ({problem})", remedy="correct that line") from error
         if not isinstance(values, dict):
-            raise InputError(f"{name}: holds no sections", remedy="restore it from version control")
+            raise InputError(f"{name}: holds no sections", remedy=RESTORE)
         self.values: dict[str, Any] = values
         self._walk(node, "")
 
@@ -76,19 +76,19 @@ class Document:
             self._walk(value, dotted)
 
     def location(self, dotted: str) -> str:
-        """``params.yaml, line 12`` of a key, or of the nearest section that holds it."""
+        """``params.yaml, line 12`` for a key, or for the innermost section of it that exists."""
         dotted = dotted.partition("[")[0]
         while dotted and dotted not in self.lines:
             dotted = dotted.rpartition(".")[0]
         return f"{self.name}, line {self.lines[dotted]}" if dotted else self.name
 
     def fault(self, key: str, message: str, remedy: str = "") -> Fault:
-        """What is wrong with a key, and its line; the message goes on from the key."""
+        """A fault of a key, with its line; the key precedes the message."""
         return Fault(f"{key} {message}", remedy, key, self.location(key))
 
 
 def read(path: Path) -> Document:
-    """Parses params.yaml. Raises InputError where it is missing or no YAML."""
+    """Parses params.yaml. Raises InputError if it is missing or not valid YAML."""
     try:
         return Document(path.read_text(encoding="utf-8"), name=path.name)
     except UnicodeDecodeError as error:
@@ -130,20 +130,20 @@ def build_all(
                 values[key] = document.values[key]
             else:
                 faults.append(document.fault(key, "is missing", RESTORE))
-        made = _build(document, cls, values, prefix=stage, shared=shared[stage], faults=faults)
-        if made is not None:
-            built[stage] = made
+        params = _build(document, cls, values, prefix=stage, shared=shared[stage], faults=faults)
+        if params is not None:
+            built[stage] = params
     if faults:
         raise InputError.of(list(dict.fromkeys(faults)), head=f"{document.name} has ")
     return built
 
 
-def _unknown(document: Document, prefix: str, values: Mapping[str, Any], known: set[str], faults: list[Fault]) -> None:
+def _unknown(document: Document, prefix: str, values: Mapping[str, Any], keys: set[str], faults: list[Fault]) -> None:
     for key in values:
-        if key not in known:
+        if key not in keys:
             dotted = f"{prefix}.{key}" if prefix else str(key)
-            near = difflib.get_close_matches(str(key), sorted(known), n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
+            near = difflib.get_close_matches(str(key), sorted(keys), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(keys))}"
             faults.append(Fault(f"unknown key {dotted}", hint, location=document.location(dotted)))
 
 
@@ -156,24 +156,24 @@ def _build(
     shared: Sequence[str],
     faults: list[Fault],
 ) -> Any:
-    """An instance of a params dataclass from dotted values, or None where it lacks one of the right type.
+    """An instance of a params dataclass from dotted values, or None if a value is missing or of a wrong type.
 
-    With a value that the dataclass refuses it is an instance all the same, so that what holds it is checked as well.
+    Values that the dataclass rejects still give an instance, so that the enclosing section is checked too.
     """
     hints = typing.get_type_hints(cls)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
     own = {name for name in fields if name not in shared}
-    given = {key.rpartition(".")[2]: key for key in values}
-    _unknown(document, prefix, {k: v for k, v in given.items() if k not in shared}, own, faults)
+    key_of = {key.rpartition(".")[2]: key for key in values}
+    _unknown(document, prefix, {k: v for k, v in key_of.items() if k not in shared}, own, faults)
     arguments: dict[str, Any] = {}
-    complete = True  # a missing shared value is told once, by the caller
+    complete = True  # the caller reports a missing shared value once
     for name, hint in fields.items():
-        if name not in given:
+        if name not in key_of:
             if name in own:
                 faults.append(document.fault(f"{prefix}.{name}", "is missing", RESTORE))
             complete = False
             continue
-        dotted, before = given[name], len(faults)
+        dotted, before = key_of[name], len(faults)
         arguments[name] = _value(document, hint, values[dotted], dotted, faults)
         complete &= len(faults) == before or dataclasses.is_dataclass(arguments[name])
     if not complete:
@@ -183,13 +183,13 @@ def _build(
         params = cls(**arguments)
     for fault in refused:
         name = re.match(r"\w*", fault.field)[0]  # type: ignore[index]  # it matches every text
-        key = given.get(name, f"{prefix}.{name}" if name else prefix) + fault.field.removeprefix(name)
+        key = key_of.get(name, f"{prefix}.{name}" if name else prefix) + fault.field.removeprefix(name)
         faults.append(fault.at(key, document.location(key)))
     return params
 
 
 def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[Fault]) -> Any:
-    """The value as the hint asks for it, or None and a fault."""
+    """The value converted to the type of the hint, or None and a fault."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
             faults.append(document.fault(dotted, f"is {value!r}, but must be a section of keys"))
@@ -204,9 +204,9 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
         attempts = []
         for option in options:
             trial: list[Fault] = []
-            made = _value(document, option, value, dotted, trial)
+            converted = _value(document, option, value, dotted, trial)
             if not trial:
-                return made
+                return converted
             attempts.append(trial)
         for option, trial in zip(options, attempts, strict=True):
             section = dataclasses.is_dataclass(option) and isinstance(value, dict)
@@ -215,11 +215,11 @@ def _value(document: Document, hint: Any, value: Any, dotted: str, faults: list[
                 return None
         faults.append(document.fault(dotted, f"is {value!r}, but must be {_spell(hint)}"))
         return None
-    made, fits = _plain(document, hint, origin, value, dotted, faults)
+    converted, fits = _plain(document, hint, origin, value, dotted, faults)
     if not fits:
         quoted = f', in quotes: "{value}"' if hint is str and isinstance(value, int | float) else ""
         faults.append(document.fault(dotted, f"is {value!r}, but must be {_spell(hint)}{quoted}"))
-    return made
+    return converted
 
 
 def _plain(
@@ -251,7 +251,7 @@ def _plain(
 
 
 def _spell(hint: Any) -> str:
-    """A type as a person would say it.
+    """A type in plain words.
 
     >>> _spell(float | None)
     'a number or null'

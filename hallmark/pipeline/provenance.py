@@ -1,8 +1,7 @@
-"""reports/run.js: when the page was made, from which source and which commit. The page loads it as a script.
+"""reports/run.js: the time, source and commit of the report page, which loads it as a script.
 
-No output may hold a time or a path, so the page cannot. A browser reads a script beside a page from a file too, which
-it refuses for JSON. The script names its page by the page's ``data-page``: another page, as one that Git or DVC
-brought, shows no time.
+No output may hold a time or a path, so the page cannot. Opened from a file, a page may load a script but not JSON. The
+script holds the ``data-page`` of its page, so another page, such as one restored by Git or DVC, shows no time.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from hallmark.pipeline.params import read
 if TYPE_CHECKING:
     from pathlib import Path
 
-STAGE = "report"  # the one that makes the page
+STAGE = "report"  # the stage that writes the page
 WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")  # by the pipeline itself
-_HEAD = 4096  # bytes, within which a page names itself
+_HEAD = 4096  # bytes that contain the page's data-page
 _BEGIN = "window.hallmarkRun="
 
 
 def note(stage: str, state: str, root: Path) -> None:
-    """Writes reports/run.js once ``stage``, which ``ran``, was ``restored`` or was found ``cached``, was the last."""
+    """Writes reports/run.js after the stage ``report``; ``state`` is ``ran``, ``restored`` or ``cached``."""
     if stage != STAGE:
         return
     page = page_id(root / "reports" / "index.html")
@@ -35,7 +34,7 @@ def note(stage: str, state: str, root: Path) -> None:
         return
     facts = {
         "page": page,
-        # of a page that was there before, only that it is up to date is known
+        # when a cached page was made is unknown
         "made": None if state == "cached" else datetime.now().astimezone().isoformat(timespec="seconds"),
         "source": str(read(root / "params.yaml").values["ingest"]["source"]),
         "commit": _git(root, "rev-parse", "HEAD"),
@@ -45,16 +44,16 @@ def note(stage: str, state: str, root: Path) -> None:
 
 
 def page_id(page: Path) -> str | None:
-    """What the page calls itself, None where there is none or it does not say."""
+    """The page's ``data-page``, None if the page or the attribute is missing."""
     if not page.exists():
         return None
     with page.open("rb") as file:
-        found = re.search(rb'data-page="([0-9a-f]+)"', file.read(_HEAD))
-    return found[1].decode() if found else None
+        match = re.search(rb'data-page="([0-9a-f]+)"', file.read(_HEAD))
+    return match[1].decode() if match else None
 
 
 def read_script(path: Path) -> dict[str, Any]:
-    """The facts of a reports/run.js, empty where there is none or it is torn."""
+    """The facts in reports/run.js, empty if it is missing or incomplete."""
     try:
         text = path.read_text(encoding="utf-8").strip()
         facts: dict[str, Any] = json.loads(text.removeprefix(_BEGIN).removesuffix(";"))
@@ -64,12 +63,12 @@ def read_script(path: Path) -> dict[str, Any]:
 
 
 def _literal(facts: dict[str, Any]) -> str:
-    """JSON that no HTML parser mistakes for markup, wherever the script is put."""
+    """JSON that no HTML parser mistakes for markup."""
     return json.dumps(facts).replace("<", "\\u003c")
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git says, None where this is no repository, has no commit, or git is missing."""
+    """The output of a git command, None if it fails (no repository, no commit) or git is missing."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Where per-image work is done: processes of this machine, a Dask cluster, or Ray. Never a matter of what comes out.
+"""Executors for per-image work: local processes, a Dask cluster or Ray. The results are the same.
 
-Dask takes the scheduler that ``DASK_SCHEDULER_ADDRESS`` names, Ray the cluster of ``RAY_ADDRESS``; without one, each
-starts workers here. The workers need the same installation as this machine, since functions are sent by name.
+Dask uses the scheduler at ``DASK_SCHEDULER_ADDRESS``, Ray the cluster at ``RAY_ADDRESS``; without one, each starts
+workers on this machine. The workers need the same installation, since functions are sent by name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """``executor`` is None for processes of this machine, which rooms start themselves; ``workers`` is how many."""
+    """``executor`` is None for local processes, which rooms start themselves; ``workers`` is their number."""
 
     executor: Executor | None
     workers: int
@@ -29,17 +29,17 @@ class Runner:
 
 @contextlib.contextmanager
 def runner() -> Iterator[Runner]:
-    """The runner asked for by HALLMARK_RUNNER. Raises InputError for an unknown one, MachineError where it is lacking.
+    """The runner that HALLMARK_RUNNER names. Raises InputError for an unknown one, MachineError if it is unavailable.
 
-    What was started here ends with the block; a cluster that was running before goes on.
+    Workers started here end with the block; a cluster that was already running continues.
     """
     match runtime.runner():
         case "dask":
-            with _dask() as found:
-                yield found
+            with _dask() as started_runner:
+                yield started_runner
         case "ray":
-            with _ray() as found:
-                yield found
+            with _ray() as started_runner:
+                yield started_runner
         case _:
             yield Runner(executor=None, workers=runtime.workers())
 
@@ -73,10 +73,10 @@ def _ray() -> Iterator[Runner]:
     if started:
         try:
             ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, **_ray_size())
-        except Exception as error:  # Ray raises a bare Exception where a node of its own does not start
+        except Exception as error:  # Ray raises a bare Exception if its node does not start
             raise MachineError(
                 f"{runtime.RUNNER} is ray, but Ray does not start: {error}",
-                remedy="mend RAY_ADDRESS, or unset it to have workers started here",
+                remedy="correct RAY_ADDRESS, or unset it to have workers started here",
             ) from error
     try:
         yield Runner(executor=RayExecutor(ray), workers=max(int(ray.cluster_resources().get("CPU", 1)), 1))
@@ -88,7 +88,7 @@ def _ray() -> Iterator[Runner]:
 def _ray_size() -> dict[str, int]:
     import os
 
-    # the size of a cluster that runs already is not ours to choose
+    # the size of a running cluster is fixed
     return {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": runtime.workers()}
 
 

@@ -116,7 +116,7 @@ def test_a_wrong_override_says_what_to_write(workspace: Path, override: str, mes
         (("validate.suites=/nope",), r"validate.suites: there is no '/nope'"),
         (("train.lr=0.003", "train.lrr=1"), "did you mean 'train.lr'"),
         (("train.lr=0.003", "model=nope"), "no such preset"),
-        (("train.lr=0.003", "train.lr=[1"), "is no override"),
+        (("train.lr=0.003", "train.lr=[1"), "is not an override"),
     ],
 )
 def test_a_refused_override_leaves_the_file_as_it_was(

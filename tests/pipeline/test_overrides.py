@@ -62,7 +62,7 @@ def test_a_global_preset_reaches_every_section(conf: Path) -> None:
         ("train.lr=1,2", "hallmark tune"),
         ("+train.new=1", "only key=value"),
         ("~train.lr", "only key=value"),
-        ("train.lr", "is no override"),
+        ("train.lr", "is not an override"),
         ('train.names={"a": 1}', "no quotes around the names"),
         ("preset=wrong", "unknown key 'rate'"),
         ("train.lr.x=1", "not a section"),
