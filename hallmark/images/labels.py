@@ -114,13 +114,13 @@ def shown(label: str) -> str:
     return repr(label) if unicodedata.is_normalized("NFC", label) else ascii(label)
 
 
-def notices(told: Mapping[str, Any]) -> list[str]:
+def notices(spellings: Mapping[str, Any]) -> list[str]:
     """The account in a sentence for each group of similar classes."""
     return [
         "The classes "
         + ", ".join(f"{shown(name)} ({count})" for name, count in group.items())
         + " differ in case, spacing or punctuation alone and are kept apart: give them one label if they are one class."
-        for group in told["similar"]
+        for group in spellings["similar"]
     ]
 
 

@@ -143,13 +143,13 @@ def _splits(tree: _Top) -> dict[str, str]:
 
 
 def _flat(tops: Sequence[str]) -> InputError:
-    seen = (
+    problem = (
         f"the folder '{tops[0]}' is named as a split but holds"
         if len(tops) == 1
         else f"the folders {_listed(tops)} are named as splits but hold"
     )
     return InputError(
-        f"ingest.source: {seen} no class folders, so no image has a label",
+        f"ingest.source: {problem} no class folders, so no image has a label",
         remedy=f"put one folder per class into each (such as {tops[0]}/cat/1.png), or a metadata.csv with the columns "
         f"file_name,label; {_OVERRIDE}",
     )
@@ -232,17 +232,17 @@ def _class_file(path: str, below: Sequence[str]) -> Entry:
 def _split_file(
     path: str, below: Sequence[str], by_top: dict[str, str], depths: dict[str, int], unlabelled: set[str]
 ) -> Entry:
-    given = by_top.get(below[0]) if len(below) > 1 else None
+    split = by_top.get(below[0]) if len(below) > 1 else None
     hidden = is_stray(path.split("/"))
-    if given is not None and below[0] in unlabelled:
+    if split is not None and below[0] in unlabelled:
         stray = hidden or is_document(path)
-        return Entry(path=path, label=None, given_split=given, reasons=("stray_file",) if stray else ("unlabelled",))
-    folders = below[1 + depths.get(below[0], 0) : -1] if given is not None else []
+        return Entry(path=path, label=None, given_split=split, reasons=("stray_file",) if stray else ("unlabelled",))
+    folders = below[1 + depths.get(below[0], 0) : -1] if split is not None else []
     labelled = bool(folders) and not is_stray(folders[:1])
     return Entry(
         path=path,
         label=folders[0] if labelled else None,
-        given_split=given,
+        given_split=split,
         reasons=("stray_file",) if hidden or not labelled else (),
     )
 
@@ -254,5 +254,5 @@ def _listed(names: Iterable[str]) -> str:
     ("'a', 'b'", "'a', 'b', 'c', 'd', 'e' and 2 more")
     """
     ordered = sorted(names)
-    shown = ", ".join(f"'{name}'" for name in ordered[:5])
-    return shown + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
+    text = ", ".join(f"'{name}'" for name in ordered[:5])
+    return text + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")

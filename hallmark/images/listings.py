@@ -141,24 +141,24 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
     """The objects of a JSON Lines file; a list as a label stays one, to be refused."""
     with file:
         for number, line in enumerate(file, start=1):
-            where = f"{name}, line {number},"
+            location = f"{name}, line {number},"
             try:
                 row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")) if line.strip() else None
             except (ValueError, RecursionError) as error:
                 reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
                 raise InputError(
-                    f"ingest.source: {where} is no JSON in UTF-8: {reason}", remedy="write one JSON object a line"
+                    f"ingest.source: {location} is no JSON in UTF-8: {reason}", remedy="write one JSON object a line"
                 ) from error
             if line.strip():
-                yield _json_row(row, where)
+                yield _json_row(row, location)
 
 
-def _json_row(row: Any, where: str) -> dict[str, Value]:
+def _json_row(row: Any, location: str) -> dict[str, Value]:
     if not isinstance(row, dict):
-        raise InputError(f"ingest.source: {where} is no JSON object", remedy="write one object a line")
+        raise InputError(f"ingest.source: {location} is no JSON object", remedy="write one object a line")
     for key, value in row.items():
         if isinstance(value, list) and key.casefold() in LABELS:
-            raise labels.multi_label(where, str(value), 1)
+            raise labels.multi_label(location, str(value), 1)
     return {labels.trimmed(key): manifests.plain(value) for key, value in row.items()}
 
 
@@ -185,28 +185,28 @@ def _matched(
     first: dict[str, int] = {}
     faults: list[str] = []
     remedies: list[str] = []
-    known = 0
+    matched = 0
     for number, cells in enumerate(table.rows, start=1):
         row = {own.get(column, column): value for column, value in cells.items()}
         try:
             path = manifests.path_of(row["path"])
-            place = spot.of(path)
-            if place is None:
+            image = spot.of(path)
+            if image is None:
                 # named and not there: one row of the ledger, as of a manifest
-                place = posixpath.normpath(prefix + path)
+                image = posixpath.normpath(prefix + path)
             else:
-                known += 1
-            if place in entries:
-                raise _twice(table.name, path, entries[place], row["label"], number, first[place])
-            described = manifests.describe(row, place)
+                matched += 1
+            if image in entries:
+                raise _twice(table.name, path, entries[image], row["label"], number, first[image])
+            described = manifests.describe(row, image)
         except manifests.Fault as fault:
             faults.append(f"row {number}: {fault}")
             remedies.append(fault.remedy)
             continue
-        split = described.given_split or paths.get(place) or table.split
-        entries[place], first[place] = dataclasses.replace(described, given_split=split), number
+        split = described.given_split or paths.get(image) or table.split
+        entries[image], first[image] = dataclasses.replace(described, given_split=split), number
     # a table of other things, such as the names of classes by their number
-    if 2 * known < len(table.rows):
+    if 2 * matched < len(table.rows):
         return {}
     if faults:
         raise manifests.refusal(table.name, faults, remedies)

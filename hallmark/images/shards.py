@@ -63,7 +63,7 @@ def write(folder: Path, items: Iterable[tuple[str, bytes]], *, expected_bytes: i
     part of it, or 256 MiB where that is more, and the last shard what is left.
     """
     limit = max(SHARD_BYTES, -(-expected_bytes // MOST_SHARDS))
-    places: list[ShardPosition] = []
+    positions: list[ShardPosition] = []
     stream = iter(items)
     for shard in range(MOST_SHARDS):
         first = next(stream, None)
@@ -71,10 +71,10 @@ def write(folder: Path, items: Iterable[tuple[str, bytes]], *, expected_bytes: i
             break
         with _Writer(folder / name_of(shard)) as writer:
             for path, data in itertools.chain([first], stream):
-                places.append(ShardPosition(shard, writer.add(path, data)))
+                positions.append(ShardPosition(shard, writer.add(path, data)))
                 if writer.size >= limit and shard < MOST_SHARDS - 1:
                     break
-    return places
+    return positions
 
 
 class _Writer:

@@ -52,13 +52,13 @@ def snapshot(files: Files, source: str, packed: Literal["", "zip", "tar"]) -> So
     others = sorted(set(files.sizes) - set(shards))
     entries = [*rows, *(Entry(path=name, label=None, reasons=("stray_file",)) for name in others)]
     entries.sort(key=lambda row: row.path)
-    place_of = {row.path: place for place, row in enumerate(entries)}
+    index_of = {row.path: index for index, row in enumerate(entries)}
     return Source(
         kind="parquet_shards",
         packed=packed,
         entries=entries,
         expected_bytes=sum(files.sizes[name] for name in shards),
-        contents=lambda limit: _contents(files, shards, others, place_of, limit),
+        contents=lambda limit: _contents(files, shards, others, index_of, limit),
     )
 
 
@@ -77,11 +77,11 @@ def _refuse_several(shards: Sequence[str], source: str) -> None:
         own = [folder for folder in folders if folder.casefold() != "data" and splits.split_of(folder) is None]
         configurations.setdefault("/".join(own), "/".join(folders))
     if len(configurations) > 1:
-        shown = sorted(configurations.values())
+        names = sorted(configurations.values())
         raise InputError(
-            f"ingest.source: '{source}' holds the shards of {len(shown)} data sets: "
-            f"{', '.join(name or '.' for name in shown[:5])}",
-            remedy=f"give the folder of one of them, such as ingest.source={posixpath.join(source, shown[-1])}",
+            f"ingest.source: '{source}' holds the shards of {len(names)} data sets: "
+            f"{', '.join(name or '.' for name in names[:5])}",
+            remedy=f"give the folder of one of them, such as ingest.source={posixpath.join(source, names[-1])}",
         )
 
 
@@ -130,7 +130,7 @@ def _rows(files: Files, shards: Sequence[str], by_shard: Mapping[str, str | None
 
 
 def _contents(
-    files: Files, shards: Sequence[str], others: Sequence[str], place_of: Mapping[str, int], limit: int
+    files: Files, shards: Sequence[str], others: Sequence[str], index_of: Mapping[str, int], limit: int
 ) -> Iterator[tuple[int, Content]]:
     from hallmark.images.parquets import Table
 
@@ -144,6 +144,6 @@ def _contents(
 
         with files.spool(name) as file:
             for number, content in enumerate(Table(file, name).contents(limit, elsewhere)):
-                yield place_of[f"{name}/row:{number}"], content
+                yield index_of[f"{name}/row:{number}"], content
     for number, content in files.read(others, limit):
-        yield place_of[others[number]], content
+        yield index_of[others[number]], content

@@ -261,8 +261,8 @@ def _images_in(archive: Zip | Tar, name: str, entries: list[Entry]) -> Source:
 
 def _in_order(entries: Sequence[Entry], contents: Iterator[Content]) -> Iterator[tuple[int, Content]]:
     """The contents of a table's rows with their indices in ``entries``."""
-    places = {row.path: place for place, row in enumerate(entries)}
-    return ((places[f"row:{number}"], content) for number, content in enumerate(contents))
+    index_of = {row.path: index for index, row in enumerate(entries)}
+    return ((index_of[f"row:{number}"], content) for number, content in enumerate(contents))
 
 
 def _stored(kind: Kind, entries: Sequence[Entry], files: Folder | Zip | Tar) -> Source:

@@ -21,7 +21,7 @@ ONE, TWO, SECRET = png(1), png(2), b"a secret of this machine"
 def reasons(source: Path, **options: object) -> dict[str, str]:
     """path → why there are no bytes, and that no secret is among those there are."""
     opened = open_source(str(source), **options)  # type: ignore[arg-type]
-    by_path = {opened.entries[place].path: content for place, content in opened.contents(2**20)}
+    by_path = {opened.entries[index].path: content for index, content in opened.contents(2**20)}
     if "follow_outside" not in options:
         assert SECRET not in [content.data for content in by_path.values()]
     return {path: content.reason for path, content in by_path.items()}

@@ -189,5 +189,5 @@ def test_an_encrypted_link_is_one_row(tmp_path: Path) -> None:
         data[data.rindex(signature) + offset] |= 1
     (tmp_path / "s.zip").write_bytes(data)
     source = open_source(str(tmp_path / "s.zip"))
-    outcome = {source.entries[place].path: content.reason for place, content in source.contents(2**20)}
+    outcome = {source.entries[index].path: content.reason for index, content in source.contents(2**20)}
     assert outcome == {"a/0.png": "", "a/link.png": "unreadable_file"}

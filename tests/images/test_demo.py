@@ -81,8 +81,8 @@ def test_broken_files_are_broken_as_told_and_no_other(folder: Path, truth: pd.Da
     expected = {"empty": "empty_file", "corrupt": "corrupt", "truncated": "truncated", "text": "not_an_image"}
     source = open_source(str(folder))
     faults = truth.set_index("path")["fault"]
-    for place, content in source.contents(2**20):
-        entry = source.entries[place]
+    for index, content in source.contents(2**20):
+        entry = source.entries[index]
         fault = faults[entry.path]
         assert entry.reasons == (("stray_file",) if fault == "stray" else ())
         try:

@@ -29,9 +29,9 @@ ONE, TWO, THREE = png(1), png(2), png(3)
 
 def read(source: Source) -> dict[str, tuple[Entry, Content]]:
     contents = list(source.contents(LIMIT))
-    assert sorted(place for place, _ in contents) == list(range(len(source.entries)))
+    assert sorted(index for index, _ in contents) == list(range(len(source.entries)))
     assert [file.path for file in source.entries] == sorted(file.path for file in source.entries)
-    return {source.entries[place].path: (source.entries[place], content) for place, content in contents}
+    return {source.entries[index].path: (source.entries[index], content) for index, content in contents}
 
 
 def told(source: str) -> dict[str, tuple[str | None, str | None, str, bytes | None]]:
@@ -168,10 +168,10 @@ def test_a_folder_that_is_gone_while_the_source_is_listed_holds_nothing(
     folder = lay(tmp_path, {"cat/a.png": ONE, "dog/b.png": TWO})
     scan = os.scandir
 
-    def vanishing(place: Any) -> Any:
-        if str(place).endswith("dog"):
-            shutil.rmtree(place)
-        return scan(place)
+    def vanishing(folder: Any) -> Any:
+        if str(folder).endswith("dog"):
+            shutil.rmtree(folder)
+        return scan(folder)
 
     monkeypatch.setattr(os, "scandir", vanishing)
     assert set(told(str(folder))) == {"cat/a.png"}
@@ -256,7 +256,7 @@ def test_contents_come_in_order_for_any_worker_count(
     lay(tmp_path, {f"{number % 3}/{number:03d}": bytes([number]) for number in range(150)})
     source = open_source(str(tmp_path))
     contents = list(source.contents(LIMIT))
-    assert [place for place, _ in contents] == list(range(150))
+    assert [index for index, _ in contents] == list(range(150))
     assert [content.data for _, content in contents] == [bytes([int(file.path[2:])]) for file in source.entries]
 
 
