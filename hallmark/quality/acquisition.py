@@ -1,7 +1,7 @@
-"""Advice for whoever takes the pictures: which variance in them could be avoided.
+"""Advice on image acquisition: which variance between the images is avoidable.
 
-A classifier must learn around every difference that has nothing to do with the classes, and is misled by one that goes
-along with them: a class taken in other light, at another size or by another camera can be told by that alone.
+A classifier has to learn to ignore differences unrelated to the classes, and is misled by differences that correlate
+with them: a class recorded in other light, at another size or with another camera is recognisable by that alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# past these, variance is worth words; the shares are of a variable's variance or entropy that the class explains
+# limits above which advice is given; the shares are those of variance or entropy that the class explains
 LIGHT_DEVIATION = 0.12
 LIGHT_BY_CLASS = 0.5
 RESOLUTION_RATIO = 2.0
@@ -24,7 +24,7 @@ def advice(images: pd.DataFrame) -> list[dict[str, Any]]:
     """Findings and advice on lighting, framing, resolution, focus and camera, one entry each.
 
     ``images`` are the usable images: ``label`` and the columns of :class:`hallmark.quality.measurement.Measured`. An
-    entry has ``topic``, ``even`` (nothing to do), ``words``, and the ``measures`` they rest on.
+    entry has ``topic``, ``even`` (nothing to do), ``words``, and the ``measures`` behind them.
     """
     if images.empty:
         return []
@@ -46,7 +46,7 @@ def _lighting(images: pd.DataFrame) -> dict[str, Any]:
         middle = images.groupby("label")["brightness"].median().sort_index()
         words.append(
             f"The class explains {share:.0%} of the brightness ('{middle.idxmin()}' is darkest, '{middle.idxmax()}' "
-            "brightest): unless the things themselves differ so, take all classes in the same light."
+            "brightest): unless the subjects themselves differ, record all classes in the same light."
         )
     return _entry("lighting", words, "The light is even.", deviation=deviation, explained_by_class=share)
 
@@ -55,7 +55,7 @@ def _framing(images: pd.DataFrame) -> dict[str, Any]:
     ratio = _ratio(images["width"] / images["height"])
     words = []
     if ratio > FRAMING_RATIO:
-        words.append(f"The shape of the frame varies {ratio:.1f}-fold: crop or frame every subject alike.")
+        words.append(f"The shape of the frame varies {ratio:.1f}-fold: use the same crop or framing for every subject.")
     return _entry("framing", words, "The framing is even.", ratio=ratio)
 
 
@@ -80,14 +80,14 @@ def _focus(images: pd.DataFrame) -> dict[str, Any]:
 
 def _camera(images: pd.DataFrame) -> dict[str, Any]:
     source = images["format"] + " " + images["width"].astype(str) + "x" + images["height"].astype(str)
-    share = told_by(images["label"], source)
+    share = explained_by_source(images["label"], source)
     words = []
     if share > CAMERA_BY_CLASS:
         words.append(
-            f"File format and size alone tell {share:.0%} of what there is to know about the class: it looks like one "
-            "camera or source per class. Take every class with every camera."
+            f"File format and size alone determine {share:.0%} of the class information: there seems to be one camera "
+            "or source per class. Record every class with every camera."
         )
-    return _entry("camera", words, "No class has a camera of its own.", explained_by_source=share)
+    return _entry("camera", words, "The camera does not depend on the class.", explained_by_source=share)
 
 
 def _ratio(values: pd.Series) -> float:
@@ -97,7 +97,7 @@ def _ratio(values: pd.Series) -> float:
 
 
 def explained(values: pd.Series, labels: pd.Series) -> float:
-    """The share of the variance of values between the classes (eta squared), in [0, 1]."""
+    """The between-class share of the variance of ``values`` (eta squared), in [0, 1]."""
     total = float(values.var(ddof=0))
     if total <= 0:
         return 0.0
@@ -105,10 +105,10 @@ def explained(values: pd.Series, labels: pd.Series) -> float:
     return float(means.var(ddof=0)) / total
 
 
-def told_by(labels: pd.Series, source: pd.Series) -> float:
+def explained_by_source(labels: pd.Series, source: pd.Series) -> float:
     """The share of the labels' entropy that the source removes (Theil's uncertainty coefficient), in [0, 1].
 
-    Sources of a single image tell nothing that would hold for another, so they count as one.
+    Sources with a single image do not generalise, so they count as one source.
     """
     common = source.where(source.map(source.value_counts()) > 1, "")
     joint = pd.crosstab(labels.astype(str), common).to_numpy(np.float64)

@@ -1,12 +1,11 @@
-"""How much of one small picture another leaves unexplained, once what a copy may differ in is allowed for.
+"""The residual between two small pictures after the changes that a copy may have.
 
-A copy may be brighter or of more contrast (one gain in [0.6, 1.6] for all channels, and an offset), softer (resized,
-re-encoded: either of the two may be smoothed), and, where asked for, shifted and stretched by up to 5 % of the side, as
-a light crop leaves it (Gauss-Newton on the linearised warp; Lucas and Kanade 1981).
+A copy may differ in brightness and contrast (one gain in [0.6, 1.6] for all channels, and an offset), in sharpness
+(resizing and re-encoding: either picture may be smoothed) and optionally in a shift and stretch of up to 5 % of the
+side, as after a light crop (Gauss-Newton on the linearised warp; Lucas and Kanade 1981).
 
-The four freedoms of the warp also bring *different* pictures nearer to each other: on digits of 28 px, chance pairs
-come as near as 0.09 aligned, but 0.14 unaligned, and true crops as near as 0.04. So a residual left after alignment
-counts double.
+The four parameters of the warp also reduce the residual of *different* pictures: on 28 px digits the closest chance
+pairs have 0.09 aligned but 0.14 unaligned, true crops 0.04. A residual after alignment therefore counts double.
 """
 
 from __future__ import annotations
@@ -27,28 +26,27 @@ _COARSE_STEPS, _FINE_STEPS = 3, 2
 _FLAT = 1.5  # deviation in grey levels below which an image shows nothing to compare
 _GAIN = (0.6, 1.6)
 _SOFTER = (1, 2, 4)  # passes of the smoothing mask tried on either picture
-_WORTH = 0.35  # residual above which no smoothing of one picture makes it the other
+_WORTH = 0.35  # residual above which smoothing cannot make one picture match the other
 _WORTH_REFINING = 0.2  # residual at half the side above which a warp is not refined
-_ROUGH = 0.5  # the same for whatever a copy may differ in, of the coarse light
+_ROUGH = 0.5  # residual of the coarse luma above which a pair is no copy
 _BLOCK = 128  # pairs at once: each holds half a MiB of intermediate pictures
 
 
 def residual(
     pixels: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64], align: NDArray[np.bool_]
 ) -> Floats:
-    """Part of the right image's contrast that the left one leaves unexplained, per pair: 0 a copy, 1 unrelated.
+    """The share of the right image's contrast that the left one does not explain, per pair: 0 a copy, 1 unrelated.
 
     ``left`` and ``right`` ``[pairs]`` are rows of ``pixels``, uint8 ``[images, side, side, 3]``; ``align`` ``[pairs]``
-    says which may be moved. Too few pixels cannot tell such a move from another picture: align only images larger than
-    a few dozen pixels.
+    selects pairs to align. Align only images larger than a few dozen pixels: smaller ones match by chance.
     """
     out = np.empty(len(left))
     if (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., :1]  # grey: one channel says it all, at a third of the cost
+        pixels = pixels[..., :1]  # grey: one channel suffices, at a third of the cost
     for begin in range(0, len(left), _BLOCK):
         part = slice(begin, begin + _BLOCK)
         a, b = pixels[left[part]].astype(np.float32), pixels[right[part]].astype(np.float32)
-        # most candidates are told apart by their coarse light, at a tenth of the cost
+        # the coarse luma rules out most candidates, at a tenth of the cost
         out[part] = _explain(smooth(_half(a)), smooth(_half(b)))
         alike = np.flatnonzero(out[part] <= _ROUGH)
         out[begin + alike] = _residual(a[alike], b[alike], align[part][alike])
@@ -64,10 +62,10 @@ def _residual(a: Pictures, b: Pictures, align: NDArray[np.bool_]) -> Floats:
             softer_a, softer_b = smooth(softer_a), smooth(softer_b)
         out[near] = np.minimum(out[near], np.minimum(_explain(softer_a, b[near]), _explain(a[near], softer_b)))
     loose = np.flatnonzero(align & (out > 0.01))
-    # resampling softens one of the two: without smoothing both, that alone would be a residual
+    # resampling softens one picture; smoothing both removes that difference
     soft_a, soft_b = smooth(a[loose]), smooth(b[loose])
     there = _aligned(soft_a, soft_b)
-    # a crop holds too little to be moved onto the whole: then the whole is moved onto the crop
+    # a crop lacks the rim that aligning it to the whole needs, so the reverse direction is tried too
     again = np.flatnonzero(there <= _WORTH)
     there[again] = np.minimum(there[again], _aligned(soft_b[again], soft_a[again]))
     out[loose] = np.minimum(out[loose], ALIGNED_COUNTS * there)
@@ -85,7 +83,7 @@ def smooth(a: Pictures) -> Pictures:
 
 def _explain(a: Pictures, b: Pictures) -> Floats:
     """Residual of b on gain * a + offset; pictures without contrast match by their level."""
-    width = int(np.prod(a.shape[1:]))  # -1 would not do where there are no pairs
+    width = int(np.prod(a.shape[1:]))  # reshape cannot infer -1 without pairs
     a, b = a.reshape(len(a), width), b.reshape(len(b), width)
     mean_a, mean_b = a.mean(axis=1, dtype=np.float64), b.mean(axis=1, dtype=np.float64)
     a, b = a - mean_a[:, None].astype(np.float32), b - mean_b[:, None].astype(np.float32)
@@ -112,9 +110,9 @@ def _light(a: Pictures) -> Pictures:
 
 
 def _aligned(a: Pictures, b: Pictures) -> Floats:
-    """Residual of b on a after moving and stretching a; the rim is left out, for there the move finds no pixels.
+    """Residual of b on a after shifting and stretching a; the rim is excluded because the warp has no pixels there.
 
-    The move is found on the light, at half the side and then at the whole.
+    The warp is fitted on luma, first at half the side, then at full size.
     """
     side = a.shape[1]
     move = np.zeros((len(a), 4), np.float32)  # shift and stretch along x, then along y, in pixels

@@ -1,9 +1,8 @@
-"""Great Expectations' pages made to stand alone.
+"""Self-contained Great Expectations Data Docs.
 
-As the library writes them they fetch their styles, scripts and icons from seven hosts (one of them its maker's, with
-the time of the visit), and without a network they are bare and their first page lists nothing. Here what is fetched
-goes, a style sheet of our own comes, and the first page is a plain table of the suites. Filtering and folding work by
-style alone; what only a script can draw (Vega charts of distributions) is left out.
+The library's pages load styles, scripts and icons from seven hosts (one of them the vendor's, with the time of the
+visit); offline they are unstyled and the index is empty. This module removes external resources, adds a local style
+sheet and writes the index as a table of the suites. Filtering and folding use CSS; script-drawn Vega charts are lost.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 STYLE = Path(__file__).with_suffix(".css")
-# a browser then fetches nothing, whatever a later version of the library puts in
+# blocks all requests, also those that a later version of the library adds
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _GONE = [
     re.compile(pattern, re.DOTALL | re.IGNORECASE)
@@ -38,7 +37,7 @@ _IMAGE = re.compile(r"<img\b[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def stand_alone(site: Path, results: Iterable[dict[str, Any]]) -> Path:
-    """Rewrites the pages of ``site``; its first page.
+    """Rewrites the pages of ``site`` and returns its index page.
 
     ``results`` are the suites' validation results as JSON values.
     """
@@ -92,7 +91,7 @@ def _first_page(site: Path, results: Iterable[dict[str, Any]], style: str) -> st
 
 @contextmanager
 def errors_raised() -> Iterator[None]:
-    """Raises the first error of Great Expectations' rendering after the block; by itself it logs them and goes on."""
+    """Raises the first rendering error after the block; Great Expectations only logs such errors."""
     errors: list[BaseException] = []
 
     def catch(_record: logging.LogRecord) -> bool:

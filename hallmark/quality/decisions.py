@@ -1,7 +1,7 @@
-"""From findings to decisions: one fate per image, people before detectors, nothing removed outside of train.
+"""From findings to decisions: one fate per image, reviews before detectors, removals in train only.
 
-The order in which the fate of an image is decided: a person's review; copies; outliers and label issues. What a
-detector finds in val or test, and what validate or split had already flagged, is flagged.
+The fate of an image is decided in this order: review; copies; outliers and label issues. Findings in val or test, and
+those of the stages validate and split, are flagged.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _BY_SPLIT = {*COPY, "conflicting_duplicate", "split_leak"}
 
 
 def start(split: pd.DataFrame, measurements: pd.DataFrame, review: pd.DataFrame) -> pd.DataFrame:
-    """The table of DECISIONS before any detector: every image kept or flagged, reviews applied.
+    """The DECISIONS table before any detector: every image kept or flagged, reviews applied.
 
     ``split`` and ``measurements`` are the stages' tables, ``review`` the decisions in force. Adds the working columns
-    ``cluster representative decided`` (by a person). Raises InputError where a review names a class that is not there.
+    ``cluster representative decided`` (by a review). Raises InputError if a review names an unknown class.
     """
     table = split.drop(columns="reasons").copy()
-    seen = dict(zip(measurements["path"], measurements["reasons"], strict=True))
+    validate_reasons = dict(zip(measurements["path"], measurements["reasons"], strict=True))
     table["reasons"] = [
-        join_reasons(split_reasons(seen[path]) + split_reasons(found))
-        for path, found in zip(split["path"], split["reasons"], strict=True)
+        join_reasons(split_reasons(validate_reasons[path]) + split_reasons(split_reason))
+        for path, split_reason in zip(split["path"], split["reasons"], strict=True)
     ]
     table["found_label"] = table["label"]
     table["weight"] = 1.0
@@ -43,9 +43,9 @@ def start(split: pd.DataFrame, measurements: pd.DataFrame, review: pd.DataFrame)
     table["suggested_label"] = pd.array([pd.NA] * len(table), dtype="string")
     table["fate"] = np.where(table["reasons"] != "", "flagged", "kept")
     review = review[review["path"].isin(table["path"])]
-    said = table["path"].map(dict(zip(review["path"], review["decision"], strict=True)))
-    table["decided"] = said.notna()
-    keep, drop, relabel = (said.eq(word).fillna(False).to_numpy(bool) for word in ("keep", "drop", "relabel"))
+    decision = table["path"].map(dict(zip(review["path"], review["decision"], strict=True)))
+    table["decided"] = decision.notna()
+    keep, drop, relabel = (decision.eq(word).fillna(False).to_numpy(bool) for word in ("keep", "drop", "relabel"))
     unknown = review[(review["decision"] == "relabel") & ~review["label"].isin(table["found_label"])]
     if len(unknown):
         listed = ", ".join(f"'{row.label}' ({row.path})" for row in unknown.itertuples())
@@ -66,15 +66,15 @@ def start(split: pd.DataFrame, measurements: pd.DataFrame, review: pd.DataFrame)
 
 
 def open_in_train(table: pd.DataFrame) -> Mask:
-    """Training images that no person decided about and nothing has removed yet."""
+    """Training images without a review decision that are not removed."""
     return ((table["split"] == "train") & ~table["decided"] & (table["fate"] != "removed")).to_numpy(bool)
 
 
 def remove_copies(table: pd.DataFrame) -> Mask:
-    """Removes copies from train, where a representative is left; who is removed.
+    """Removes copies from train if a representative remains; returns the removed rows.
 
-    A person may have dropped the representative, or kept another member: then the survivor is the person's, or the next
-    copy, which loses its reason. Clusters with conflicting labels are left to :func:`settle_conflicts`.
+    If a review dropped the representative or kept another member, the survivor is the reviewed member or the next copy,
+    which loses its reason. :func:`settle_conflicts` handles clusters with conflicting labels.
     """
     conflicting = having(table["reasons"], ["conflicting_duplicate"])
     copy = having(table["reasons"], COPY) & ~conflicting
@@ -92,17 +92,17 @@ def remove_copies(table: pd.DataFrame) -> Mask:
 
 
 def settle_conflicts(table: pd.DataFrame, label: NDArray[np.int64], probabilities: NDArray[np.float64] | None) -> Mask:
-    """Of a training cluster with conflicting labels, keeps (flagged) the image whose label the classifier gives; who is
-    removed.
+    """Keeps (flagged) the image of a conflicting training cluster whose label the classifier predicts; returns the
+    removed rows.
 
-    Without probabilities ``[images, classes]``, or where the classifier gives none of the labels, all are removed, but
-    where a person decided about a member that stays: then the rest goes.
+    Removes all members without probabilities ``[images, classes]`` or if the classifier predicts none of the labels.
+    If a review keeps a member, the others are removed.
     """
     candidates = having(table["reasons"], ["conflicting_duplicate"]) & open_in_train(table)
     by_person = (table["decided"] & (table["fate"] != "removed")).groupby(table["cluster"]).transform("any").to_numpy()
     removed = candidates.copy()
     if probabilities is not None:
-        # beside a held-out member no copy may stay in train, whatever its label
+        # no copy of a held-out image may stay in train
         apart = (table["split"] != "train").groupby(table["cluster"]).transform("any").to_numpy(bool)
         right = candidates & ~by_person & ~apart & (probabilities.argmax(axis=1) == label)
         first = table[right].sort_values(["representative", "path"], ascending=[False, True])
@@ -112,16 +112,16 @@ def settle_conflicts(table: pd.DataFrame, label: NDArray[np.int64], probabilitie
     return removed
 
 
-def act(table: pd.DataFrame, found: Mask, reason: str, *, removable: Mask, action: str, weight: float) -> None:
-    """Applies ``action`` to the images a detector found.
+def act(table: pd.DataFrame, flagged: Mask, reason: str, *, removable: Mask, action: str, weight: float) -> None:
+    """Applies ``action`` to the images that a detector flagged.
 
-    remove, relabel (to ``suggested_label``) and downweight hold for training images in ``removable``; of the others,
-    and of val and test, the finding is a flag. Images a person decided about, and removed ones, stay as they are.
+    remove, relabel (to ``suggested_label``) and downweight apply to training images in ``removable``; all others are
+    only flagged. Reviewed and removed images do not change.
     """
-    found = found & ~table["decided"].to_numpy(bool) & (table["fate"] != "removed").to_numpy(bool)
-    add(table, found, reason)
-    table.loc[found & (table["fate"] == "kept").to_numpy(bool), "fate"] = "flagged"
-    chosen = found & removable & open_in_train(table)
+    flagged = flagged & ~table["decided"].to_numpy(bool) & (table["fate"] != "removed").to_numpy(bool)
+    add(table, flagged, reason)
+    table.loc[flagged & (table["fate"] == "kept").to_numpy(bool), "fate"] = "flagged"
+    chosen = flagged & removable & open_in_train(table)
     match action:
         case "remove":
             table.loc[chosen, "fate"] = "removed"
@@ -135,11 +135,11 @@ def act(table: pd.DataFrame, found: Mask, reason: str, *, removable: Mask, actio
 
 
 def within_share(candidates: Mask, score: NDArray[np.float64], label: pd.Series, pool: Mask, share: float) -> Mask:
-    """Of the candidates the surest (highest score), at most ``share`` of each class's ``pool``."""
+    """The candidates with the highest scores, at most ``share`` of each class's ``pool``."""
     table = pd.DataFrame({"label": label.to_numpy(object), "score": score, "row": np.arange(len(score))})
     allowed = table[pool].groupby("label").size().mul(share).floordiv(1)
     ranked = table[candidates].sort_values(["score", "row"], ascending=[False, True])
-    # without candidates the column maps to text, which cannot be compared with a number
+    # without candidates the column has dtype text, which does not compare with numbers
     limit = ranked["label"].map(allowed).fillna(0).astype(float)
     ranked = ranked[ranked.groupby("label").cumcount() < limit]
     out = np.zeros(len(score), bool)
@@ -148,7 +148,7 @@ def within_share(candidates: Mask, score: NDArray[np.float64], label: pd.Series,
 
 
 def name_stages(table: pd.DataFrame) -> None:
-    """``stage``: clean where a person's or a detector's word or a removal decided, else who flagged first."""
+    """Sets ``stage``: clean if a review, detector or removal decided, else the first stage that flagged."""
     table["stage"] = [
         _stage(fate, set(split_reasons(reasons))) for fate, reasons in zip(table["fate"], table["reasons"], strict=True)
     ]
@@ -160,11 +160,11 @@ def add(table: pd.DataFrame, rows: Mask, reason: str) -> None:
 
 
 def suspects(table: pd.DataFrame, *, most: int) -> list[dict[str, Any]]:
-    """The worst of each finding, for a person to look at: half outliers, half labels."""
+    """The worst findings for review: half outliers, half label issues."""
     rows = []
     for reason, column, ascending in (("outlier", "outlier_score", False), ("label_issue", "label_quality", True)):
-        found = table[having(table["reasons"], [reason])]
-        for row in found.sort_values([column, "path"], ascending=[ascending, True]).head(most // 2).itertuples():
+        flagged = table[having(table["reasons"], [reason])]
+        for row in flagged.sort_values([column, "path"], ascending=[ascending, True]).head(most // 2).itertuples():
             suggested = row.suggested_label
             rows.append(
                 {

@@ -1,7 +1,7 @@
-"""Outliers and wrong labels: searched for among all images, acted on in train, flagged in val and test.
+"""Outliers and label errors: detected in all images, acted on in train, flagged in val and test.
 
-Detectors are fitted on the training images that stand and whose label no copy contradicts. They need ``min_images`` of
-those, of two classes; without them nothing is detected, and of conflicting copies none is kept.
+Detectors are fitted on the remaining training images without conflicting copies. They need ``min_images`` of those in
+two classes; otherwise nothing is detected and all conflicting copies are removed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """When an image is an outlier or its label wrong, and what is done about it: see the section clean."""
+    """Thresholds and actions for outliers and label errors: the section ``clean`` of params.yaml."""
 
     duplicates: str
     outliers: str
@@ -51,9 +51,9 @@ class Rules:
 
 @dataclass(kw_only=True)
 class Detected:
-    """``removed`` counts training images by finding; ``facts`` say how the detectors were fitted and what they found.
+    """``removed`` counts training images by finding; ``facts`` describe the fit and the findings.
 
-    ``spared`` findings in train are flagged only: beyond ``max_removed_share``, or doubted for a class's rarity alone.
+    ``spared`` findings in train are only flagged: beyond ``max_removed_share``, or explained by a rare class.
     """
 
     removed: dict[str, int] = field(default_factory=lambda: {"conflicts": 0, "outliers": 0, "label_issues": 0})
@@ -62,7 +62,7 @@ class Detected:
 
 
 class _Detection:
-    """The table of decisions, which the detectors change in place, and what all of them use."""
+    """The table of decisions, which the detectors change in place, and their shared state."""
 
     def __init__(self, table: pd.DataFrame, rules: Rules, order: NDArray[np.float64]) -> None:
         self.table, self.rules, self.order = table, rules, order
@@ -76,7 +76,7 @@ class _Detection:
         return len(np.unique(self.label[rows])) >= 2
 
     def find_outliers(self, shapes: Features, looks: Features) -> Mask:
-        """Acts on the outliers; which images they are."""
+        """Acts on the outliers and returns them."""
         progress.report("searching for outliers")
         score = outliers.strangeness([shapes, looks], self.certain)
         limit = outliers.threshold(score[self.certain], false_alarms=self.rules.outlier_false_alarms)
@@ -90,7 +90,7 @@ class _Detection:
     def probabilities(self, features: Features, fit: Mask) -> NDArray[np.float64]:
         """[images, classes] from classifiers that have not seen the image."""
         cluster, _ = pd.factorize(self.table["cluster"])
-        progress.report("searching for wrong labels")
+        progress.report("searching for label errors")
         fold = labels.folds(cluster[fit], self.label[fit], self.order[fit], self.rules.folds)
         model, out_of_fold = labels.fit(features[fit], self.label[fit], fold, len(self.classes))
         probabilities = model.predict(features)
@@ -110,7 +110,7 @@ class _Detection:
             self.outcome.removed["conflicts"] = int(settled.sum())
 
     def find_wrong_labels(self, probabilities: NDArray[np.float64], fit: Mask) -> None:
-        """Acts on the labels that another class is far more probable than."""
+        """Acts on images for which another class is far more probable than the label."""
         rules, label = self.rules, self.label
         quality = labels.label_quality(label, probabilities)
         self.table["label_quality"] = quality
@@ -129,7 +129,7 @@ class _Detection:
         self.outcome.facts["doubted_for_rarity"] = self.per_split(rare)
 
     def act(self, flagged: Mask, reason: str, score: NDArray[np.float64], action: str, chosen: Mask) -> None:
-        """``action`` on the ``chosen`` of the highest score within the share of each class that may go."""
+        """Applies ``action`` to the ``chosen`` with the highest scores, up to ``max_removed_share`` of each class."""
         share = self.rules.max_removed_share
         chosen = decisions.within_share(chosen, score, self.table["label"], self.standing, share)
         before = decisions.open_in_train(self.table)
@@ -151,11 +151,11 @@ def detect(
     order: NDArray[np.float64],
     encode: Encoder | None,
 ) -> Detected:
-    """Scores all images of a table that :func:`hallmark.quality.decisions.start` made, and acts on what it finds.
+    """Scores all images of a table from :func:`hallmark.quality.decisions.start` and acts on the findings.
 
-    ``stored`` are the positions of the images, [images, 2], in the shards in ``folder``. ``encode`` gives what a
-    trained network sees in them and a description of it; None takes oriented gradients. ``order`` is any fixed number
-    per image: duplicate clusters are dealt out to the folds by it.
+    ``stored`` are the positions of the images, [images, 2], in the shards in ``folder``. ``encode`` returns a network's
+    features and their description; None uses oriented gradients. ``order`` is any fixed number per image: it assigns
+    duplicate clusters to folds.
     """
     work = _Detection(table, rules, order)
     off = rules.outliers == "off" and rules.label_issues == "off"
@@ -167,9 +167,9 @@ def detect(
     progress.report("reading images")
     small = thumbnails.load(folder, stored, side=embedding.SIDE, workers=workers())
     colours = embedding.colours(small)
-    shown, work.outcome.facts["encoder"] = (embedding.gradients(small), None) if encode is None else encode(stored)
+    features, work.outcome.facts["encoder"] = (embedding.gradients(small), None) if encode is None else encode(stored)
     looks = Components.fit(colours[work.certain]).of(colours)
-    shapes = Components.fit(shown[work.certain]).of(shown)
+    shapes = Components.fit(features[work.certain]).of(features)
     fit = work.certain
     if rules.outliers != "off":
         fit = fit & ~work.find_outliers(shapes, looks)

@@ -1,11 +1,11 @@
 """How a set differs from the last accepted one: class shares and image statistics, with effect sizes.
 
-"Accepted" is a person's word: ``hallmark accept`` writes the profile of the usable images at hand to
-data/accepted.json, which is kept in git and is an input of validate. So the comparison hangs on files alone.
+A user accepts a set: ``hallmark accept`` writes the profile of the usable images to data/accepted.json, which is kept
+in git and is an input of validate. The comparison depends on files only.
 
 The population stability index of two distributions over the same bins is sum((q - p) ln(q / p)): below 0.1 little,
-above 0.25 much (Siddiqi, Credit Risk Scorecards, 2006). Under chance alone it is distributed like chi squared with
-bins - 1 degrees of freedom times (1/n + 1/m) (Yurdakul, 2018); what lies within 99 % of that is called none.
+above 0.25 much (Siddiqi, Credit Risk Scorecards, 2006). Without drift it is distributed like chi squared with bins - 1
+degrees of freedom times (1/n + 1/m) (Yurdakul, 2018); below the 99 % quantile the level is ``none``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SOME, STRONG = 0.1, 0.25
 CHANCE = 0.99
 # added to each bin's count, so that an empty one has a logarithm
 LEAST_COUNT = 0.5
-# told beside the index: in standard deviations of the accepted set
+# least shift of a mean to report, in standard deviations of the accepted set
 WORTH_TELLING = 0.2
 
 
 def values_of(images: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """What is compared, by name: float64 [images] each. ``images`` has the columns of MEASUREMENTS."""
+    """The compared quantities by name, float64 [images] each. ``images`` has the columns of MEASUREMENTS."""
     width, height = images["width"].to_numpy(np.float64), images["height"].to_numpy(np.float64)
     return {
         **{name: images[name].to_numpy(np.float64) for name in ("brightness", "contrast", "sharpness", "noise")},
@@ -62,7 +62,7 @@ def profile(images: pd.DataFrame) -> dict[str, Any]:
 
 
 def read_accepted(path: Path) -> dict[str, Any]:
-    """The profile in data/accepted.json; empty where no set was accepted yet. Raises InputError."""
+    """The profile in data/accepted.json; empty if no set has been accepted. Raises InputError."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
         whole = read == {} or (isinstance(read, dict) and {"images", "classes", "formats", "measures"} <= read.keys())
@@ -70,15 +70,15 @@ def read_accepted(path: Path) -> dict[str, Any]:
         whole = False
     if not whole:
         raise InputError(
-            f"data/{path.name} is no profile of a data set",
-            remedy="bring it back from git, or run `hallmark accept` to write it from the data at hand",
+            f"data/{path.name} is not a profile of a data set",
+            remedy="restore it from git, or run `hallmark accept` to write it from the current data",
         )
     accepted: dict[str, Any] = read
     return accepted
 
 
 def compare(accepted: dict[str, Any], images: pd.DataFrame) -> dict[str, Any]:
-    """The drift from an accepted profile to usable images: plain values, in ``words`` too; empty without a profile."""
+    """The drift from an accepted profile to usable images, as values and in ``words``; empty without a profile."""
     if not accepted or images.empty:
         return {}
     now = profile(images)
@@ -97,8 +97,8 @@ def compare(accepted: dict[str, Any], images: pd.DataFrame) -> dict[str, Any]:
             "mean_now": round(float(values.mean()), 6),
             "difference": _difference(values, before),
         }
-    found = {"accepted_images": accepted["images"], "classes": classes, "formats": formats, "measures": measures}
-    return found | {"words": _words(found)}
+    drift = {"accepted_images": accepted["images"], "classes": classes, "formats": formats, "measures": measures}
+    return drift | {"words": _words(drift)}
 
 
 def _tally(values: pd.Series) -> dict[str, int]:
@@ -133,34 +133,34 @@ def _shares(before: dict[str, int], now: dict[str, int]) -> dict[str, Any]:
         "new": [name for name in names if name not in before],
         "gone": [name for name in names if name not in now],
         "shares": {
-            name: [round(float(side[place] / side.sum()), 6) for side in counts] for place, name in enumerate(names)
+            name: [round(float(side[column] / side.sum()), 6) for side in counts] for column, name in enumerate(names)
         },
     }
 
 
 def _difference(values: NDArray[np.float64], before: dict[str, Any]) -> float | None:
-    """The difference of the means in standard deviations of the accepted set; None where it had none."""
+    """The difference of the means in standard deviations of the accepted set; None if that deviation is 0."""
     if before["deviation"] <= 0:
         return None
     return round((float(values.mean()) - float(before["mean"])) / float(before["deviation"]), 4)
 
 
-def _words(found: dict[str, Any]) -> list[str]:
+def _words(drift: dict[str, Any]) -> list[str]:
     words = []
-    classes = found["classes"]
+    classes = drift["classes"]
     for verb, names in (("has not seen", classes["new"]), ("had, and now is gone", classes["gone"])):
         if names:
-            shown = ", ".join(f"'{name}'" for name in names[:5]) + (" and more" if len(names) > 5 else "")
-            words.append(f"Classes that the accepted set {verb}: {shown}.")
+            listed = ", ".join(f"'{name}'" for name in names[:5]) + (" and more" if len(names) > 5 else "")
+            words.append(f"Classes that the accepted set {verb}: {listed}.")
     if classes["level"] != "none":
         name, (before, now) = max(classes["shares"].items(), key=lambda item: abs(item[1][1] - item[1][0]))
         words.append(
             f"The class shares differ (stability index {classes['psi']:.2f}, {classes['level']}), most of all "
             f"'{name}': {before:.1%} then, {now:.1%} now."
         )
-    if found["formats"]["level"] != "none":
-        words.append(f"The file formats differ (stability index {found['formats']['psi']:.2f}).")
-    for name, one in found["measures"].items():
+    if drift["formats"]["level"] != "none":
+        words.append(f"The file formats differ (stability index {drift['formats']['psi']:.2f}).")
+    for name, one in drift["measures"].items():
         shift = one["difference"]
         if one["level"] == "none" and (shift is None or abs(shift) < WORTH_TELLING):
             continue
@@ -170,16 +170,16 @@ def _words(found: dict[str, Any]) -> list[str]:
 
 
 def accept(root: Path) -> int:
-    """Writes the profile of the usable images at hand to data/accepted.json; how many there are. Raises InputError."""
+    """Writes the profile of the usable images to data/accepted.json and returns their number. Raises InputError."""
     from hallmark.contracts import tables
     from hallmark.contracts.durable import write_text
 
-    places = root / "data" / "ingest" / "manifest.parquet", root / "data" / "validate" / "measurements.parquet"
-    if not all(place.exists() for place in places):
+    paths = root / "data" / "ingest" / "manifest.parquet", root / "data" / "validate" / "measurements.parquet"
+    if not all(path.exists() for path in paths):
         raise InputError("there is no validated data set to accept", remedy="run `hallmark run` first")
     manifest, measured = (
-        tables.read_table(place, table)
-        for place, table in zip(places, (tables.MANIFEST, tables.MEASUREMENTS), strict=True)
+        tables.read_table(path, table)
+        for path, table in zip(paths, (tables.MANIFEST, tables.MEASUREMENTS), strict=True)
     )
     usable = measured[~measured["quarantined"]].merge(manifest[["path", "label"]], on="path", validate="1:1")
     write_text(root / "data" / "accepted.json", json.dumps(profile(usable), indent=1, ensure_ascii=False) + "\n")

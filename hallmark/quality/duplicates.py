@@ -1,11 +1,10 @@
-"""Duplicates as clusters: exact by the hash of the decoded pixels, near by perceptual hash and then by the pixels.
+"""Duplicate clusters: exact by the hash of the decoded pixels, near by perceptual hash and then by the pixels.
 
-The 64-bit perceptual hash only proposes: two images whose hashes differ in few bits are *candidates*, if their sketches
-are alike too; on small or uniform images many hashes of different ones are near. Of small images a crop by a single
-pixel changes many bits, so that there each image's nearest neighbours are candidates too. A candidate pair is accepted
-if one image explains the other but for a small residual (:mod:`hallmark.quality.alignment`). So re-encoded, resized,
-slightly brightened and lightly cropped copies are found, and merely similar photos are not. Clusters are the connected
-components of accepted pairs.
+The 64-bit perceptual hash only proposes: two images whose hashes differ in few bits and whose sketches are similar are
+*candidates*; small or uniform images often have close hashes by chance. A one-pixel crop of a small image changes many
+bits, so its nearest neighbours are candidates too. A candidate pair is accepted if the residual between the images
+(:mod:`hallmark.quality.alignment`) is small. This detects re-encoded, resized, slightly brightened and lightly cropped
+copies, but not merely similar photos. Clusters are the connected components of accepted pairs.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
 SIDE = 48
 _CHUNK = 1 << 20  # pairs compared at once: 8 MiB a column
 _CROWD = 24  # images of one hash beyond which only neighbours in brightness and contrast are compared
-# the shorter side in pixels below which a crop by one pixel is a matter of percents
+# shorter side in pixels below which a one-pixel crop removes some percent of the image
 _SMALL = 64
 _NEAREST, _NEIGHBOURS = 64, 2
 _NEIGHBOUR_SIDE = 16
-_UNLIKE = 0.1  # 1 - cosine of two coarse pictures beyond which none is a crop of the other
-_EXACT_SEARCH = 8192  # images up to which every pair is looked at; of more, those that share a nearby anchor
+_UNLIKE = 0.1  # 1 - cosine of two coarse pictures above which neither is a crop of the other
+_EXACT_SEARCH = 8192  # images up to which all pairs are compared; beyond, pairs with a common nearby anchor
 _CELLS = 3
-_HELD = 1 << 14  # thumbnails held at once: 108 MiB
+_HELD = 1 << 14  # thumbnails in memory at once: 108 MiB
 _DIFFERENT = 0.1  # 1 - cosine of two sketches beyond which none is a copy; copies of photographs stay below 0.02
 # the same of small images, smoothed: resized, re-encoded and brightened copies of 8 to 28 pixels stay below 0.004.
 # Crops do not, and are left to the search of neighbours
@@ -63,58 +62,58 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> tuple[Indices, Indi
     together = 2 if distance <= 4 else 3
     edges = np.linspace(0, 64, distance + together + 1).round().astype(int)
     bands = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
-    found: list[NDArray[np.uint64]] = []
+    packed: list[NDArray[np.uint64]] = []
     for choice in itertools.combinations(bands, together):
         keys, order = _sorted_by(hashes, choice)
         for i, j in _same_key(keys):
             left, right = order[i], order[j]
             near = np.bitwise_count(hashes[left] ^ hashes[right]) <= distance
-            found.append(_packed(left[near], right[near], len(hashes)))
-        if sum(map(len, found)) > _CHUNK:
-            found = [_distinct(np.concatenate(found))]
-    return _unpacked(np.concatenate(found) if found else np.zeros(0, np.uint64), len(hashes))
+            packed.append(_packed(left[near], right[near], len(hashes)))
+        if sum(map(len, packed)) > _CHUNK:
+            packed = [_distinct(np.concatenate(packed))]
+    return _unpacked(np.concatenate(packed) if packed else np.zeros(0, np.uint64), len(hashes))
 
 
 def _packed(left: Indices, right: Indices, count: int) -> NDArray[np.uint64]:
-    """Each pair of places below ``count`` as one number, the lower place first: numbers are soon sorted."""
+    """Each pair of indices below ``count`` as one number, the lower index first: plain numbers sort fast."""
     low, high = np.minimum(left, right).astype(np.uint64), np.maximum(left, right).astype(np.uint64)
     return low * np.uint64(count) + high
 
 
 def _unpacked(packed: NDArray[np.uint64], count: int) -> tuple[Indices, Indices]:
-    """The pairs that :func:`_packed` packed, each once, sorted."""
+    """The distinct pairs of :func:`_packed` numbers, sorted."""
     low, high = np.divmod(_distinct(packed), np.uint64(max(count, 1)))
     return low.astype(np.int64), high.astype(np.int64)
 
 
 def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The distinct values, sorted; ``np.unique`` hashes such numbers, which takes several times as long."""
+    """The distinct values, sorted; ``np.unique`` hashes them, which is several times slower."""
     values = np.sort(values)
     return values[np.r_[True, values[1:] != values[:-1]]] if len(values) else values
 
 
-def _together(found: list[Indices], images: int) -> tuple[Indices, Indices]:
+def _together(pair_lists: list[Indices], images: int) -> tuple[Indices, Indices]:
     """Pairs ``[2, pairs]`` of several searches as pairs i < j, each once, sorted."""
-    pairs = np.concatenate(found, axis=1)
+    pairs = np.concatenate(pair_lists, axis=1)
     return _unpacked(_packed(pairs[0], pairs[1], images), images)
 
 
 def _sorted_by(hashes: NDArray[np.uint64], bands: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.uint64], Indices]:
-    """The bits of some bands of each hash, sorted, and whose they are.
+    """The bits of some bands of each hash, sorted, and the rows they belong to.
 
-    Sorting the bits with the position behind them in one number is several times faster than an argsort.
+    Sorting bits and row packed into one number is several times faster than an argsort.
     """
     keys = np.zeros(len(hashes), np.uint64)
     width = 0
     for low, high in bands:
         keys |= ((hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)) << np.uint64(width)
         width += high - low
-    places = max(len(hashes) - 1, 1).bit_length()
-    if width + places > 64:
+    position_bits = max(len(hashes) - 1, 1).bit_length()
+    if width + position_bits > 64:
         order = np.argsort(keys, kind="stable")
         return keys[order], order
-    packed = np.sort((keys << np.uint64(places)) | np.arange(len(hashes), dtype=np.uint64))
-    return packed >> np.uint64(places), (packed & np.uint64((1 << places) - 1)).astype(np.int64)
+    packed = np.sort((keys << np.uint64(position_bits)) | np.arange(len(hashes), dtype=np.uint64))
+    return packed >> np.uint64(position_bits), (packed & np.uint64((1 << position_bits) - 1)).astype(np.int64)
 
 
 def _same_key(keys: NDArray[np.uint64]) -> Iterator[tuple[Indices, Indices]]:
@@ -148,16 +147,16 @@ def candidates(phash: NDArray[np.uint64], light: NDArray[np.float64], distance: 
     first, second = near_pairs(unique, distance)
     plain = np.bincount(which)[first] * np.bincount(which)[second] == 1
     alone = np.array([group[0] for group in members], np.int64)
-    found = [np.stack([alone[first[plain]], alone[second[plain]]])]
+    pairs = [np.stack([alone[first[plain]], alone[second[plain]]])]
     for group in members:
         if len(group) > 1:
-            found.append(_neighbours(group, light) if len(group) > _CROWD else _all_pairs(group))
+            pairs.append(_neighbours(group, light) if len(group) > _CROWD else _all_pairs(group))
     for a, b in zip(first[~plain], second[~plain], strict=True):
         if crowded[a] or crowded[b]:
-            found.append(_neighbours(np.concatenate([members[a], members[b]]), light))
+            pairs.append(_neighbours(np.concatenate([members[a], members[b]]), light))
         else:
-            found.append(np.stack([np.repeat(members[a], len(members[b])), np.tile(members[b], len(members[a]))]))
-    return _together(found, len(phash))
+            pairs.append(np.stack([np.repeat(members[a], len(members[b])), np.tile(members[b], len(members[a]))]))
+    return _together(pairs, len(phash))
 
 
 def _all_pairs(group: Indices) -> Indices:
@@ -166,11 +165,11 @@ def _all_pairs(group: Indices) -> Indices:
 
 
 def _neighbours(group: Indices, light: NDArray[np.float64]) -> Indices:
-    found = []
+    pairs = []
     for column in range(light.shape[1]):
         order = group[np.argsort(light[group, column], kind="stable")]
-        found += [np.stack([order[:-step], order[step:]]) for step in range(1, min(_CROWD, len(group)))]
-    return np.concatenate(found, axis=1)
+        pairs += [np.stack([order[:-step], order[step:]]) for step in range(1, min(_CROWD, len(group)))]
+    return np.concatenate(pairs, axis=1)
 
 
 def coarse(thumbnails: Thumbnails) -> NDArray[np.float32]:
@@ -185,11 +184,11 @@ def coarse(thumbnails: Thumbnails) -> NDArray[np.float32]:
 
 
 def neighbours(vectors: NDArray[np.float32]) -> tuple[Indices, Indices]:
-    """Each coarse picture with the two that it is likeliest a crop of, where they are near at all: pairs i < j, sorted.
+    """Each coarse picture with the two it is most likely a crop of, if any is near: pairs i < j, sorted.
 
-    Of the 64 nearest, those two whose difference a small shift or stretch explains best (tangent distance; Simard et
-    al. 1993): where many pictures are alike, a crop is not among the very nearest. Of more than 8 192, only vectors are
-    compared that have one of their three nearest anchors in common; anchors are evenly spaced rows.
+    Of the 64 nearest, the two whose difference a small shift or stretch explains best (tangent distance; Simard et al.
+    1993): among many similar pictures a crop is not one of the nearest. Beyond 8 192 pictures, only those that share
+    one of their three nearest anchors (evenly spaced rows) are compared.
     """
     n = len(vectors)
     if n <= _EXACT_SEARCH:
@@ -200,14 +199,14 @@ def neighbours(vectors: NDArray[np.float32]) -> tuple[Indices, Indices]:
         nearest = np.concatenate([np.argpartition(-like, _CELLS, axis=1)[:, :_CELLS] for like in blocks])
         order = np.argsort(nearest.ravel(), kind="stable")
         cells = np.split(order // _CELLS, np.cumsum(np.bincount(nearest.ravel(), minlength=len(anchors)))[:-1])
-    found = [np.zeros((2, 0), np.int64)]
+    pairs = [np.zeros((2, 0), np.int64)]
     for cell in cells:
         inside = vectors[cell]
         for begin in range(0, len(cell) if len(cell) > 1 else 0, 256):
             rows = slice(begin, begin + 256)
             which, partner = _likeliest(inside[rows], inside, begin)
-            found.append(np.stack([cell[which + begin], cell[partner]]))
-    return _together(found, n)
+            pairs.append(np.stack([cell[which + begin], cell[partner]]))
+    return _together(pairs, n)
 
 
 def _likeliest(block: NDArray[np.float32], inside: NDArray[np.float32], begin: int) -> tuple[Indices, Indices]:
@@ -238,7 +237,7 @@ def _tangents(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _alike(sketches: pd.Series, i: Indices, j: Indices, *, small: bool) -> NDArray[np.bool_]:
-    """Which pairs of images look alike as far as their sketches tell: bool [pairs]; ``small`` ones are smoothed."""
+    """Which pairs of images have similar sketches: bool [pairs]; ``small`` ones are smoothed first."""
     held = sketches.to_numpy(object)
     least = 1 - (_DIFFERENT_SMALL if small else _DIFFERENT)
 
@@ -247,14 +246,14 @@ def _alike(sketches: pd.Series, i: Indices, j: Indices, *, small: bool) -> NDArr
         values = (smooth(pictures.astype(np.float32)) if small else pictures.astype(np.float32)).reshape(len(rows), -1)
         return np.asarray(values - values.mean(axis=1, keepdims=True), np.float32)
 
-    found = [np.zeros(0, bool)]
+    parts = [np.zeros(0, bool)]
     for begin in range(0, len(i), 4096):
         a, b = light(i[begin : begin + 4096]), light(j[begin : begin + 4096])
         length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         alike: NDArray[np.bool_] = np.einsum("nd,nd->n", a, b) >= least * length
-        # where there is hardly any contrast, rounding alone turns a sketch in any direction
-        found.append(alike | (np.sqrt(((a - b) ** 2).mean(axis=1)) <= _ROUNDING))
-    return np.concatenate(found)
+        # with hardly any contrast, rounding dominates the cosine
+        parts.append(alike | (np.sqrt(((a - b) ** 2).mean(axis=1)) <= _ROUNDING))
+    return np.concatenate(parts)
 
 
 def find_clusters(
@@ -265,11 +264,11 @@ def find_clusters(
     max_residual: float,
     align_from: int,
 ) -> NDArray[np.int64]:
-    """The duplicate cluster of each image: numbers from 0, equal within a cluster, alone where an image has no copy.
+    """The duplicate cluster of each image, numbered from 0; an image without a copy is its own cluster.
 
     ``images`` has the columns ``pixel_hash phash sketch brightness contrast width height``. ``thumbnails(rows)`` gives
-    the pixels of some rows as uint8 ``[rows, 48, 48, 3]`` and is asked only for candidates. ``align_from`` is the
-    shorter side in pixels from which copies may also be cropped.
+    pixels uint8 ``[rows, 48, 48, 3]`` and is called for candidates only. ``align_from`` is the shorter side in pixels
+    from which copies may also be cropped.
     """
     exact, _ = pd.factorize(images["pixel_hash"])
     _, first = np.unique(exact, return_index=True)  # one image per content stands for all its exact copies
@@ -292,7 +291,7 @@ def find_clusters(
     likely = np.abs(aspect[i] - aspect[j]) <= 3 * LARGEST_STRETCH
     i, j = i[likely], j[likely]
     align = np.minimum(side[i], side[j]) >= align_from
-    # all candidates at once where memory allows it, else some pairs at a time: then an image may be read more than once
+    # all candidates at once if memory allows; else in blocks of pairs, which may read an image more than once
     together = max(len(i), 1) if len(np.unique(np.concatenate([i, j]))) <= _HELD else _HELD // 2
     accepted = [np.zeros(0, bool)]
     begins = range(0, len(i), together)

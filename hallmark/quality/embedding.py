@@ -1,8 +1,7 @@
-"""Features of small pictures that need no training: oriented gradients for what is shown, pixels for how it looks.
+"""Untrained features of small pictures: oriented gradients for shape, pixels for appearance.
 
-Both come from the same 32x32 thumbnails and are brought to few dimensions by principal components of the images they
-are fitted on. Gradients are the cells of Dalal and Triggs (Histograms of oriented gradients, CVPR 2005) with signless
-orientations; pixels are 16x16 colour means.
+Both use 32x32 thumbnails and are later reduced by principal components. Gradients are HOG cells (Dalal and Triggs,
+CVPR 2005) with unsigned orientations; pixels are 16x16 colour means.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _ORIENTATIONS = 8
 def gradients(thumbnails: NDArray[np.uint8]) -> Features:
     """float32 ``[images, 512]`` from uint8 ``[images, 32, 32, 3]``: 8x8 cells of 8 orientations, locally normalised."""
     cells = SIDE // _CELL
-    # square root: equal steps of light count alike in shadow and sun
+    # square root (gamma) compression balances gradients in shadow and light
     light = np.sqrt(thumbnails.mean(axis=3, dtype=np.float32) / 255)
     gy, gx = np.gradient(light, axis=(1, 2))
     size = np.hypot(gx, gy)
@@ -48,5 +47,5 @@ def colours(thumbnails: NDArray[np.uint8]) -> Features:
 
 
 def join(shapes: Features, looks: Features) -> Features:
-    """Both kinds side by side, shapes counting more: what is shown tells a class better than how it is lit."""
+    """Both kinds concatenated, with more weight on shapes: they identify a class better than its light."""
     return np.concatenate([shapes, np.float32(0.6) * looks], axis=1)

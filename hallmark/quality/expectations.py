@@ -1,4 +1,4 @@
-"""Great Expectations over the table of found files: failing rows by path, results without times, Data Docs.
+"""Great Expectations on the table of source files: failing rows by path, results without times, Data Docs.
 
 A row that fails a *critical* expectation is quarantined and one that fails a *warning* is flagged, with the reason of
 ``meta``; *info* is only reported. A critical expectation about the table as a whole refuses the set. The row count
@@ -37,10 +37,10 @@ SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What the suites found.
+    """The results of the suites.
 
-    ``outcomes`` are plain JSON values without times, one per expectation; ``failing`` maps (severity, reason) to the
-    paths of failing rows; ``refusals`` tells of critical expectations about the whole table that failed.
+    ``outcomes`` are JSON values without times, one per expectation; ``failing`` maps (severity, reason) to the paths of
+    failing rows; ``refusals`` are messages of failed critical expectations about the whole table.
     """
 
     outcomes: list[dict[str, Any]]
@@ -51,9 +51,8 @@ class Checked:
 def check(frames: Mapping[str, pd.DataFrame], counts: Mapping[str, int], suites: list[Suite], store: Path) -> Checked:
     """Runs the suites on their rows and stores Great Expectations' whole results as ``store/<suite>.json``.
 
-    ``frames`` and ``counts`` are keyed by :data:`hallmark.quality.suites.ROWS`:
-    the tables, each with a column ``path``, and how many rows each
-    must have by another count than its own. Raises InputError for an expectation that cannot be evaluated.
+    ``frames`` and ``counts`` are keyed by :data:`hallmark.quality.suites.ROWS`: tables with a ``path`` column,
+    and their independently counted numbers of rows. Raises InputError for an expectation that cannot be evaluated.
     """
     gx = _great_expectations()
     store.mkdir(parents=True, exist_ok=True)
@@ -79,7 +78,7 @@ def check(frames: Mapping[str, pd.DataFrame], counts: Mapping[str, int], suites:
             (store / f"{suite.name}.json").write_text(text, encoding="utf-8")
             checked.outcomes.extend(_left_out(suite))
     if faults:
-        raise InputError("; ".join(faults), remedy="mend these expectations")
+        raise InputError("; ".join(faults), remedy="correct these expectations")
     return checked
 
 
@@ -89,33 +88,33 @@ def _native(gx: ModuleType, suite: Suite, count: int) -> tuple[Any, list[str]]:
     native = gx.ExpectationSuite(name=suite.name)
     first = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": count}, "severity": "critical", "meta": {}}
     faults = []
-    for given in (first, *suite.expectations):
-        where = f"suite {suite.name}, {given['type']}"
+    for raw in (first, *suite.expectations):
+        label = f"suite {suite.name}, {raw['type']}"
         try:
-            implementation = get_expectation_impl(given["type"])
-            expectation = implementation(**given["kwargs"], severity=given["severity"], meta=given["meta"])
+            implementation = get_expectation_impl(raw["type"])
+            expectation = implementation(**raw["kwargs"], severity=raw["severity"], meta=raw["meta"])
         except (
             Exception
         ) as error:  # what a library and its plug-ins raise for a user's wrong words is not a closed list
-            faults.append(f"{where}: {' '.join(str(error).split())}")
+            faults.append(f"{label}: {' '.join(str(error).split())}")
             continue
-        if given["severity"] == "critical" and _by_row(implementation) and "reason" not in given["meta"]:
-            faults.append(f"{where} is critical but gives no meta.reason for the rows it quarantines")
+        if raw["severity"] == "critical" and _by_row(implementation) and "reason" not in raw["meta"]:
+            faults.append(f"{label} is critical but gives no meta.reason for the rows it quarantines")
         native.add_expectation(expectation)
     return native, faults
 
 
 def _evaluate(gx: ModuleType, batch: Any, suite: Any) -> Any:
-    """The suite's results in its order, failing rows listed for what acts on them.
+    """The suite's results in order, with failing rows for expectations that act on rows.
 
-    Not by a ValidationDefinition: its store copies all results, where a row that fails costs 0.1 ms.
+    A ValidationDefinition is slower: its store copies all results, at 0.1 ms per failing row.
     """
     from great_expectations.validator.validation_statistics import calc_validation_statistics
 
     formats = {
         # the only list of failing rows that is not cut at 200 is pandas' unexpected_index_list
         True: {"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
-        # what is told alone may hold for no row, and listing a hundred thousand of them takes half a minute
+        # an info expectation may fail for all rows, and listing a hundred thousand takes half a minute
         False: {"result_format": "SUMMARY"},
     }
     severities = [str(one.severity.value) != "info" for one in suite.expectations]
@@ -148,7 +147,7 @@ def _by_row(implementation: type) -> bool:
 
 
 def _record(suite: str, one: Any, checked: Checked) -> str:
-    """Adds one result to what was found; a message where it could not be evaluated."""
+    """Adds one result to ``checked``; returns a message if it could not be evaluated."""
     config, result = one.expectation_config, one.result
     raised = _raised(one.exception_info)
     if raised:
@@ -185,7 +184,7 @@ def _record(suite: str, one: Any, checked: Checked) -> str:
 
 
 def _shorten(one: Any) -> None:
-    """Leaves of long lists of failing rows what Data Docs show: the library copies a result several times over."""
+    """Cuts lists of failing rows to what Data Docs show: the library copies a result several times."""
     for name, value in list(one.result.items()):
         if isinstance(value, list):
             one.result[name] = value[:SHOWN]
@@ -194,7 +193,7 @@ def _shorten(one: Any) -> None:
 
 
 def _raised(information: dict[str, Any]) -> str:
-    """The message of an exception met while evaluating, in either of the library's two shapes; empty if none."""
+    """The message of an evaluation error, in either of the library's two formats; empty if none."""
     entries = [information] if "raised_exception" in information else list(information.values())
     return "; ".join(str(entry["exception_message"]) for entry in entries if entry.get("raised_exception"))
 
@@ -218,7 +217,7 @@ def _left_out(suite: Suite) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it, sorted where it is a bare list, None for what JSON lacks."""
+    """A JSON value; None for non-finite numbers, text for other types."""
     if isinstance(value, float):
         return round(value, 9) if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -274,14 +273,14 @@ def render_data_docs(store: Path, site: Path) -> Path:
 def _great_expectations() -> ModuleType:
     """The library, imported on first use: it takes 3 s."""
     with warnings.catch_warnings():
-        # the library and those it imports use what Python and others have marked as going away
+        # the library and its dependencies use deprecated features
         warnings.simplefilter("ignore")
         return importlib.import_module("great_expectations")
 
 
 @contextlib.contextmanager
 def imported_meanwhile() -> Iterator[None]:
-    """Has Great Expectations imported by the end of a block whose work other processes or libraries do."""
+    """Imports Great Expectations in a thread during a block that waits for other processes or libraries."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(_great_expectations)
         yield
@@ -290,7 +289,7 @@ def imported_meanwhile() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet(gx: ModuleType) -> Iterator[Any]:
-    """A context in memory alone, without progress bars, the library's log kept to errors."""
+    """An in-memory context without progress bars; the library logs errors only."""
     logger = logging.getLogger("great_expectations")
     level = logger.level
     logger.setLevel(logging.ERROR)

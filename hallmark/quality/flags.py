@@ -1,12 +1,11 @@
 """Fixed rules that turn each image's measurements into reasons.
 
-Rules of size look at the image alone. Rules of light, focus and noise ask two things at once: is the value past a fixed
-limit, below which no photo is wanted, and is it far out for this set? "Far" is ``spread`` robust standard deviations
-(1.4826 times the median absolute deviation) from the set's median. So a set that is dark throughout, like
-X-rays, is not flagged throughout, and the darkest of a hundred sound photos is not flagged for being the darkest.
+Rules of size use the image alone. Rules of light, focus and noise require both a value past a fixed limit and an
+outlier in the set: ``spread`` robust standard deviations (1.4826 times the median absolute deviation) from the median.
+So neither a set that is dark throughout, like X-rays, nor the darkest of a hundred good photos is flagged.
 
-How sharp a sound image is depends on its size and subject, so that the limit of focus is the fixed one or a share of
-the set's median, whichever is higher. An image of next to no contrast, all of it noise, shows as little as a blank one.
+Sharpness depends on size and subject, so the limit of focus is the fixed one or a share of the set's median, whichever
+is higher. An image of almost no contrast that consists of noise counts as blank.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# the least robust deviation a set is taken to have: one of 256 greys, or a tenth of a factor of e
+# lower bound of a set's robust deviation: one of 256 greys, or 0.1 in the logarithm
 LEAST_DEVIATION = 1 / 255
-# contrast, sharpness and darkness differ by factors and are compared by their logarithms
+# contrast, sharpness and darkness vary by factors and are compared on a log scale
 LEAST_DEVIATION_OF_LOG = 0.1
 LEAST_VALUE_OF_LOG = 1e-6
-# sharpness of white noise is 20; above half of it there is nothing but noise
+# the sharpness of white noise is 20; above half of it an image is noise only
 NOTHING_BUT_NOISE = 10.0
 # in fewer pixels, texture and noise cannot be told apart
 NOISE_LEAST_SIDE = 16
@@ -61,7 +60,7 @@ def flag(
     empty = (contrast <= low_contrast / 2) & (sharpness >= NOTHING_BUT_NOISE)
     blank = image & ((contrast <= blank_contrast) | empty)
     too_small = image & (short < min_side)
-    # an image of nothing, or of next to no pixels, has no light, focus and noise to speak of
+    # light, focus and noise are meaningless for blank or tiny images
     telling = image & ~blank & ~too_small
     usual = float(np.median(sharpness[telling])) if telling.any() else 0.0
     soft = max(blurry_sharpness, blurry_share * usual)
@@ -81,7 +80,7 @@ def flag(
 
 
 def standing(values: NDArray[np.float64], telling: NDArray[np.bool_], *, log: bool = False) -> NDArray[np.float64]:
-    """How many robust deviations each value, or its logarithm, lies from the median of the telling rows; NaN as 0."""
+    """Robust z-score of each value, or its logarithm, relative to the ``telling`` rows; 0 for NaN."""
     if not telling.any():
         return np.zeros(len(values))
     numbers = np.log(np.maximum(values, LEAST_VALUE_OF_LOG)) if log else values

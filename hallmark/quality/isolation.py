@@ -1,10 +1,9 @@
-"""Measuring untrusted files in worker processes that no file can take the run down with.
+"""Isolated measurement: worker processes measure untrusted files, so that no file can crash the run.
 
-A worker lives under a limit of memory (what it may allocate over what it holds at its start) and a limit of seconds for
-each image, see :mod:`hallmark.images.guard`. A file that hits the latter, or crashes a decoder, ends its worker; the
-images of the chunk it was in are then measured again one by one in a fresh worker, and the file that ends that worker
-too is ``corrupt``. All other images get the same measurements as if it had not been there, whatever the number of
-workers. Raises MachineError where workers end without any file.
+A worker has a memory limit (allocations beyond its size at start) and a time limit per image, see
+:mod:`hallmark.images.guard`. A file that exceeds the time limit or crashes a decoder ends its worker; the images of its
+chunk are then measured one by one in a fresh worker, and the file that ends that worker too is ``corrupt``. All other
+measurements are unaffected, for any number of workers. Raises MachineError if workers end without a file.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
-# images and bytes of one task: large enough to make its cost vanish, small enough to keep memory flat in N
+# images and bytes per task: large enough to hide its overhead, small enough for memory independent of N
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 8 * 2**20
-# a set of few and small files is measured by one worker: starting more would take longer than the work
+# one worker measures a set of few and small files: starting more takes longer than the work
 FEW_IMAGES = 2048
 SMALL_BYTES = 16 * 2**10
 
 
 def measure_here(chunk: list[bytes], limits: Limits, measure_one: Callable[[bytes, int], Measured]) -> list[Measured]:
-    """Measures a chunk in a foreign executor's process: protected by the limit of declared pixels alone."""
+    """Measures a chunk in an external executor's process, protected only by the limit of declared pixels."""
     return [measure_one(data, limits.max_pixels) for data in chunk]
 
 
 def measure_guarded(
     chunk: list[bytes], limits: Limits, measure_one: Callable[[bytes, int], Measured]
 ) -> list[Measured]:
-    """Measures a chunk in a worker that an image which takes too long ends."""
+    """Measures a chunk in a worker that ends if an image exceeds the time limit."""
     import signal
 
     measured = []
@@ -65,7 +64,7 @@ def _pool(workers: int, limits: Limits) -> ProcessPoolExecutor:
 
 
 def chunks(images: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The images in order, in lists of at most CHUNK_IMAGES and, unless of one image, at most CHUNK_BYTES."""
+    """The images in order, in lists of at most CHUNK_IMAGES images and CHUNK_BYTES bytes (but at least one image)."""
     chunk: list[bytes] = []
     held = 0
     for data in images:
@@ -86,11 +85,11 @@ def measure_all(
     executor: Executor | None = None,
     measure_one: Callable[[bytes, int], Measured] = measure,
 ) -> Iterator[Measured]:
-    """Yields each image's measurements in the order given, holding a bounded number of images at a time.
+    """Yields each image's measurements in order, with a bounded number of images in memory.
 
-    ``executor`` is anything with the ``submit`` of :mod:`concurrent.futures` (Dask's or Ray's too); it is left running,
-    and a chunk it fails on is measured again in guarded processes here. Without one, a set of few and
-    small files is measured by one guarded process, any other by ``workers`` of them.
+    ``executor`` has the ``submit`` of :mod:`concurrent.futures` (Dask and Ray clients do); it is left running, and a
+    chunk it fails on is measured again in guarded local processes. Without one, one guarded process measures a set of
+    few and small files, ``workers`` processes any other.
     """
     stream = iter(images)
     head = list(_until_many_or_large(stream)) if executor is None else []
@@ -107,7 +106,7 @@ def measure_all(
 
 
 def _until_many_or_large(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """The images up to the first for which more than one worker is worth its start, and that one."""
+    """The images up to and including the first that makes more than one worker worthwhile."""
     for number, data in enumerate(stream, start=1):
         yield data
         if number > FEW_IMAGES or len(data) > SMALL_BYTES:
@@ -118,13 +117,13 @@ Task = tuple["Future[list[Measured]] | None", "ProcessPoolExecutor | None"]
 
 
 class _Crew:
-    """The workers of one call: a pool, replaced when a file ends one of its processes, and one for suspects."""
+    """The workers of one call: a pool, replaced when a file ends a process, and one process for suspect files."""
 
     def __init__(
         self, limits: Limits, workers: int, executor: Executor | None, measure_one: Callable[[bytes, int], Measured]
     ) -> None:
         self._limits, self._workers, self._measure_one = limits, workers, measure_one
-        self._given = executor
+        self._executor = executor
         self._main: ProcessPoolExecutor | None = None
         self._solo: ProcessPoolExecutor | None = None
 
@@ -137,9 +136,9 @@ class _Crew:
                 pool.shutdown(cancel_futures=True)
 
     def submit(self, chunk: list[bytes]) -> Task:
-        """The chunk's future and the pool it runs in; no future where the pool broke at this very moment."""
-        if self._given is not None:
-            return self._given.submit(measure_here, chunk, self._limits, self._measure_one), None
+        """The chunk's future and its pool; no future if the pool just broke."""
+        if self._executor is not None:
+            return self._executor.submit(measure_here, chunk, self._limits, self._measure_one), None
         pool = self._main = self._main or _pool(self._workers, self._limits)
         try:
             return pool.submit(measure_guarded, chunk, self._limits, self._measure_one), pool
@@ -148,17 +147,17 @@ class _Crew:
             return None, None
 
     def result(self, chunk: list[bytes], task: Task) -> list[Measured]:
-        """The chunk's measurements; image by image in a fresh process where its own was lost."""
+        """The chunk's measurements, image by image in a fresh process if its own was lost."""
         future, pool = task
         if future is not None:
             try:
-                # a foreign executor has no limit of time of its own, and a lost answer must not hang the run
-                return future.result(None if self._given is None else self._limits.seconds * len(chunk))
+                # an external executor has no time limit, and a lost result must not hang the run
+                return future.result(None if self._executor is None else self._limits.seconds * len(chunk))
             except BrokenProcessPool:
                 self._forsake(pool)
             except Exception:
-                # a foreign executor's own way of losing a worker; in our own pool an exception is our mistake
-                if self._given is None:
+                # external executors report lost workers by various exceptions; in our pool an exception is a bug
+                if self._executor is None:
                     raise
         return [self._alone(data) for data in chunk]
 
@@ -177,7 +176,7 @@ class _Crew:
             try:
                 self._solo.submit(os.getpid).result()
             except BrokenProcessPool:
-                # no file did this: every one would be called corrupt
+                # no file caused this; going on would mark every file corrupt
                 raise MachineError(
                     "the processes that decode images end at their start",
                     remedy=f"raise validate.memory_mib ({self._limits.memory_mib}), or free some memory",

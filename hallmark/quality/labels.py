@@ -1,9 +1,9 @@
-"""Wrong labels: probabilities from a classifier that has not seen the image, held against the labels given.
+"""Label errors: out-of-fold probabilities of a classifier compared with the given labels.
 
-The classifier is kernel ridge regression on the one-hot labels with a Gaussian kernel (one linear solve, no training
-loop), its scores made probabilities by one temperature. Kernel width and ridge are those with the least out-of-fold log
-loss. Beyond 1 000 training images, 1 000 evenly spaced ones are the centres (Nyström; Williams and Seeger, NIPS 2000).
-Scores and the estimated number of errors are cleanlab's.
+The classifier is kernel ridge regression on one-hot labels with a Gaussian kernel (one linear solve, no training loop);
+temperature scaling turns its scores into probabilities. Kernel width and ridge minimise the out-of-fold log loss.
+Beyond 1 000 training images, 1 000 evenly spaced ones are the centres (Nyström; Williams and Seeger, NIPS 2000).
+Quality scores and the estimated number of errors come from cleanlab.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _JITTER = 1e-8
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Classifier:
-    """Fitted on all images it was given; :meth:`predict` gives probabilities ``[images, classes]``."""
+    """The fitted classifier; :meth:`predict` returns probabilities ``[images, classes]``."""
 
     centres: Floats
     weights: Floats  # [centres, classes]
@@ -83,18 +83,18 @@ def fit(embedding: NDArray[np.float32], label: Integers, fold: Integers, n_class
 
 
 def calibrated(probabilities: Floats, label: Integers) -> Floats:
-    """Another classifier's out-of-fold probabilities ``[images, classes]``, by one temperature as sure as it is right.
+    """Another classifier's out-of-fold probabilities ``[images, classes]`` after temperature scaling.
 
-    A network is too sure of itself for its probabilities to be evidence as they are (Guo et al., ICML 2017).
+    Networks are overconfident, so their raw probabilities are no evidence (Guo et al., ICML 2017).
     """
     scores = np.log(np.maximum(probabilities, 1e-12))
     return temperature.softmax(scores * _sharpness(scores, label)[0])
 
 
 def folds(unit: Integers, label: Integers, order: Floats, count: int) -> Integers:
-    """A fold in [0, count) per image: whole units, dealt out class by class in the order of their ``order`` value.
+    """A fold in [0, count) per image: whole units, assigned round-robin per class, sorted by ``order``.
 
-    ``unit`` ``[images]`` names what must stay together (copies), ``order`` ``[images]`` is any fixed number per image.
+    ``unit`` ``[images]`` marks what must stay together (copies), ``order`` ``[images]`` is any fixed number per image.
     """
     _, first, which = np.unique(unit, return_index=True, return_inverse=True)
     by_class = np.lexsort((first, order[first], label[first]))
@@ -104,10 +104,10 @@ def folds(unit: Integers, label: Integers, order: Floats, count: int) -> Integer
 
 
 def find_issues(label: Integers, probabilities: Floats, *, evidence: float) -> NDArray[np.bool_]:
-    """Which labels are likely wrong, per image: those to which another class is ``evidence`` times more probable.
+    """Which labels are likely wrong, bool [images]: another class is ``evidence`` times more probable.
 
-    cleanlab's own filters size the set by a count that ordinary hard images inflate. This rule and its default were
-    chosen, among some 14 rules, on digits, hand signs and clothes; there is no figure yet on data not used to choose.
+    cleanlab's filters derive the number of issues from a count that hard images inflate. This rule and its default were
+    chosen among some 14 rules on digits, hand signs and clothes; no evaluation on other data exists yet.
     """
     own = probabilities[np.arange(len(label)), label]
     return np.asarray(probabilities.max(axis=1, initial=0.0) > evidence * own, bool)
@@ -116,11 +116,11 @@ def find_issues(label: Integers, probabilities: Floats, *, evidence: float) -> N
 def doubted_for_rarity(
     label: Integers, probabilities: Floats, count: Integers, *, evidence: float
 ) -> NDArray[np.bool_]:
-    """Which of :func:`find_issues` would not be found if all classes were equally common, per image.
+    """Which of :func:`find_issues` vanish under equal class priors, bool [images].
 
-    Of a class with few images a classifier gives little probability to each, whatever the image shows. ``count``
-    ``[classes]`` are the images it was fitted on; divided by them, probabilities are those under even priors (Saerens
-    et al., Neural Computation 2002).
+    A classifier gives rare classes low probability whatever the image shows. ``count`` ``[classes]`` are the images it
+    was fitted on; dividing by them gives the probabilities under equal priors (Saerens et al., Neural Computation
+    2002).
     """
     even = probabilities / np.maximum(count, 1)
     return find_issues(label, probabilities, evidence=evidence) & ~find_issues(label, even, evidence=evidence)
@@ -132,7 +132,7 @@ def estimated_errors(label: Integers, probabilities: Floats) -> int:
     from cleanlab.count import num_label_issues
 
     present = np.unique(label)
-    # cleanlab wants every class to occur: the absent ones' probability goes to the others in proportion
+    # cleanlab requires every class to occur: the probability of absent ones is redistributed in proportion
     part = probabilities[:, present] + 1e-12
     return int(num_label_issues(np.searchsorted(present, label), part / part.sum(axis=1, keepdims=True)))
 
@@ -157,7 +157,7 @@ def _kernel(a: Floats, b: Floats, width: float) -> Floats:
 
 
 def _kernels(embedding: NDArray[np.float32], centres: Floats, width: float) -> Iterator[tuple[slice, Floats]]:
-    """Blocks of rows and their kernel to the centres: the whole would be images x 1 000 numbers."""
+    """Blocks of rows and their kernel to the centres, to avoid a matrix of images x 1 000."""
     for begin in range(0, len(embedding), _BLOCK):
         part = slice(begin, begin + _BLOCK)
         yield part, _kernel(embedding[part].astype(np.float64), centres, width)

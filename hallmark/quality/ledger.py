@@ -1,4 +1,4 @@
-"""The ledger: one row per file found in the source, each with exactly one fate and all its reasons."""
+"""The ledger: one row per source file, with exactly one fate and all its reasons."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """The ledger of a source, in the columns of ``LEDGER``.
 
-    ``decisions`` has one row per measured image that is not quarantined. The split is the one decided; of quarantined
-    images the one that the source gives.
+    ``decisions`` has one row per measured image that is not quarantined. The split is the decided one, for quarantined
+    images the source's.
 
-    Raises AssertionError where a file would have no fate or two: that is our mistake.
+    Raises AssertionError if a file has no fate or two, which is a bug.
     """
     rows = manifest[["path", "label", "group"]].copy()
     rows["given"] = manifest["given_split"].fillna("")
@@ -48,14 +48,14 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
 
 
 def reconcile(ledger: pd.DataFrame, *, found: int) -> dict[str, int]:
-    """Files per fate; asserts that they add up to the files found and that every word is from the closed lists."""
+    """Files per fate; asserts that they sum to ``found`` and that all words are in the closed lists."""
     counts = {fate: int((ledger["fate"] == fate).sum()) for fate in FATES}
     assert sum(counts.values()) == found == len(ledger), f"{found} files found, fates {counts}"
     assert ledger["path"].is_unique, "a path has two fates"
     assert set(ledger["split"]) <= {*SPLITS, ""}, "an unknown split"
-    kept = ledger["fate"] == "kept"
-    assert ((ledger["stage"] == "") == kept).all(), "the deciding stage is named exactly where something was decided"
-    assert ((ledger["reasons"] == "") == kept).all(), "reasons are given exactly where something was decided"
+    is_kept = ledger["fate"] == "kept"
+    assert ((ledger["stage"] == "") == is_kept).all(), "the deciding stage is named exactly where something was decided"
+    assert ((ledger["reasons"] == "") == is_kept).all(), "reasons are given exactly where something was decided"
     for reasons in ledger["reasons"].unique():
         join_reasons(split_reasons(reasons))
     return counts
@@ -76,11 +76,11 @@ def fates_by_reason(ledger: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def write(ledger: pd.DataFrame, path: Path) -> None:
-    """As CSV: UTF-8, ``\\n`` line ends, a header."""
+    """Writes CSV: UTF-8, ``\\n`` line ends, a header."""
     ledger.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
 
 
 def read(path: Path) -> pd.DataFrame:
-    """What :func:`write` wrote: all columns text, empty where nothing is known."""
+    """Reads the CSV of :func:`write`: all columns text, empty if unknown."""
     frame = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
     return conform(frame, LEDGER)

@@ -1,8 +1,7 @@
-"""The measurements of a whole set, each content measured once, ever.
+"""The measurements of a whole set, with a cache that measures each file content once.
 
-A content already measured by the same code is taken from ``measurements.parquet`` in the cache folder, keyed by the
-SHA-256 of the file: one more image costs one more measurement. Only what decoded is kept there; deleting the file, or
-finding it torn, changes nothing but the time taken.
+``measurements.parquet`` in the cache folder holds results by SHA-256 of the file, for the current code: one more image
+costs one more measurement. Only decodable contents are cached; deleting or damaging the file costs only time.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ KEY = b"hallmark_code"
 
 
 def code_key(bits: int = 16) -> str:
-    """A digest of all that measurements follow from besides the file: our code, the libraries, the set's depth."""
+    """A digest of what measurements depend on besides the file: our code, the libraries, the set's bit depth."""
     digest = hashlib.sha256()
     for module in (measurement, decoding):
         digest.update(inspect.getsource(module).encode())
@@ -61,22 +60,22 @@ def measure_set(
     bits: int = 16,
     executor: Executor | None = None,
 ) -> pd.DataFrame:
-    """Measurements of every row of a manifest, in its order: ``path`` and the columns of :class:`Measured`.
+    """Measurements of every row of a manifest, in order: ``path`` and the columns of :class:`Measured`.
 
-    ``read`` gives the stored bytes of (shard, row) pairs in their order. A row without stored bytes has no
+    ``read`` returns the stored bytes of (shard, row) pairs in order. A row without stored bytes has no
     measurements and no ``failure``. ``bits`` as in :func:`hallmark.images.decoding.decode`.
     """
     began = time.monotonic()
     stored = manifest[manifest["shard"] >= 0].drop_duplicates("sha256").sort_values(["shard", "row"])
-    known = _load(cache / FILE, bits)
-    usable = known[known["width"].astype("int64") * known["height"] <= limits.max_pixels]
+    cached = _load(cache / FILE, bits)
+    usable = cached[cached["width"].astype("int64") * cached["height"] <= limits.max_pixels]
     todo = stored[~stored["sha256"].isin(usable.index)]
     pairs = list(zip(todo["shard"].tolist(), todo["row"].tolist(), strict=True))
     measure_one = functools.partial(measurement.measure, bits=bits)
     results = measure_all(read(pairs), limits, workers=workers, executor=executor, measure_one=measure_one)
     measured = list(progress.counted(results, "measuring images", len(pairs)))
     fresh = _frame(todo["sha256"].tolist(), measured)
-    _save(cache / FILE, known, fresh[fresh["failure"] == ""], len(stored), bits)
+    _save(cache / FILE, cached, fresh[fresh["failure"] == ""], len(stored), bits)
     seconds = time.monotonic() - began
     note(images_measured=len(todo), images_remembered=len(stored) - len(todo))
     if pairs:
@@ -112,16 +111,16 @@ def _load(path: Path, bits: int) -> pd.DataFrame:
         typed: pd.DataFrame = frame[list(COLUMNS)].astype(_types())
         return typed
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        log.warning("the cache of measurements cannot be read and is made anew: %s: %s", path, error)
+        log.warning("the cache of measurements cannot be read and is rebuilt: %s: %s", path, error)
         return _frame([], [])
 
 
-def _save(path: Path, known: pd.DataFrame, fresh: pd.DataFrame, in_use: int, bits: int) -> None:
+def _save(path: Path, cached: pd.DataFrame, fresh: pd.DataFrame, in_use: int, bits: int) -> None:
     if fresh.empty:
         return
-    # contents of sets no longer looked at must not pile up for ever
-    kept = known if len(known) <= 4 * in_use + 100_000 else known.iloc[:0]
-    frame = pd.concat([kept[~kept.index.isin(fresh.index)], fresh]).sort_index()
+    # contents of sets no longer in use must not accumulate
+    retained = cached if len(cached) <= 4 * in_use + 100_000 else cached.iloc[:0]
+    frame = pd.concat([retained[~retained.index.isin(fresh.index)], fresh]).sort_index()
     table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

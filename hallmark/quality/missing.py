@@ -1,4 +1,4 @@
-"""Missing values in what people know of their images: the columns of metadata, and groups."""
+"""Missing values in metadata columns and groups."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ PREFIX = "meta_"
 
 
 def incomplete(manifest: pd.DataFrame) -> NDArray[np.bool_]:
-    """Rows that lack a group or a value of metadata which others have: bool [rows]."""
+    """Rows without a group or metadata value that other rows have: bool [rows]."""
     columns = [name for name in manifest.columns if name == "group" or name.startswith(PREFIX)]
-    known = [name for name in columns if manifest[name].notna().any()]
-    return manifest[known].isna().any(axis=1).to_numpy() if known else np.zeros(len(manifest), bool)
+    filled_columns = [name for name in columns if manifest[name].notna().any()]
+    return manifest[filled_columns].isna().any(axis=1).to_numpy() if filled_columns else np.zeros(len(manifest), bool)
 
 
 def filled(manifest: pd.DataFrame, policy: str) -> pd.DataFrame:
-    """The columns of metadata with their gaps treated: [rows, columns], in the manifest's order.
+    """The metadata columns with missing values treated: [rows, columns], in the manifest's order.
 
-    ``impute`` takes the median of a number and the most frequent word (the first of equals in the alphabet); the other
-    policies write ``unknown`` for a missing word and leave a missing number missing. A group is never imputed: it would
-    tie together images that have nothing in common.
+    ``impute`` uses the median of numbers and the most frequent word (ties alphabetically); the other policies write
+    ``unknown`` for a missing word and keep missing numbers. Groups are never imputed: that would link unrelated images.
     """
     columns = {name: manifest[name] for name in manifest.columns if name.startswith(PREFIX)}
     return pd.DataFrame({name: _filled(column, policy) for name, column in columns.items()}, index=manifest.index)

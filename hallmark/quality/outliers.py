@@ -1,13 +1,13 @@
-"""Images unlike all others: how far from their neighbours, and a threshold from the tail of the scores.
+"""Outliers: a nearest-neighbour score, and a threshold from the tail of the scores.
 
-In each kind of feature the score is the mean distance to the nearest neighbours (as in Kuan and Mueller, 2022) in
-Mahalanobis's metric: a stranger is odd in directions in which the others hardly vary. As many neighbours are taken as a
-hundredth of the images, so that a clump of strangers is not its own company. Distances become comparable as robust
-standard deviations of their logarithm, and are added up over the kinds.
+For each kind of feature the score is the mean distance to the nearest neighbours (as in Kuan and Mueller, 2022) in the
+Mahalanobis metric, which weights directions in which images hardly vary. The number of neighbours is a hundredth of the
+images, so that a small cluster of outliers does not mask itself. Distances are converted to robust standard deviations
+of their logarithm and summed over the kinds.
 
-The threshold follows peaks over threshold (Pickands 1975): scores beyond their 90 % quantile are taken as exponential,
-with the scale between the 90 % and the 97 % quantile so that up to 3 % of outliers cannot hide themselves, and
-continued to where fewer than the allowed number of ordinary images is expected.
+The threshold uses peaks over threshold (Pickands 1975): the tail beyond the 90 % quantile is taken as exponential, with
+its scale from the 90 % and 97 % quantiles so that up to 3 % of outliers do not affect it, and extrapolated to the
+allowed number of false alarms.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _SHRINK = 0.05
 
 
 def strangeness(kinds: Sequence[NDArray[np.float32]], reference: NDArray[np.bool_]) -> Floats:
-    """Sum over the kinds of how many robust standard deviations each of ``[images]`` is beyond the reference's median.
+    """The outlier score ``[images]``: robust z-scores relative to the reference, summed over the kinds.
 
-    ``kinds`` are principal components ``[images, dimensions]``. inf where there is no other reference row.
+    ``kinds`` are principal components ``[images, dimensions]``. inf without another reference row.
     """
     total = np.zeros(len(reference))
     for components in kinds:
         variance = components[reference].var(axis=0, dtype=np.float64)
-        # a share of the mean keeps directions of mere noise from counting like the others
+        # shrinkage to the mean limits the weight of noise directions
         scale = 1 / np.sqrt(np.maximum(variance + _SHRINK * variance.mean(), _LEAST))
         logs = np.log(np.maximum(distances((components * scale).astype(np.float32), reference), _LEAST))
         usual = logs[reference & np.isfinite(logs)]
@@ -53,10 +53,10 @@ def strangeness(kinds: Sequence[NDArray[np.float32]], reference: NDArray[np.bool
 
 
 def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> Floats:
-    """Mean distance of each row of ``[images, dimensions]`` to its nearest reference rows, itself left out.
+    """Mean distance of each row of ``[images, dimensions]`` to its nearest reference rows, excluding itself.
 
-    The nearest hundredth of the reference rows, but at least 5 and at most 100. Of more than 20 000 reference rows,
-    evenly spaced ones serve. inf where there is no other reference row.
+    Uses the nearest hundredth of the reference rows, at least 5 and at most 100; beyond 20 000 reference rows, evenly
+    spaced ones. inf without another reference row.
     """
     chosen = np.flatnonzero(reference)
     chosen = chosen[:: max(1, -(-len(chosen) // _REFERENCE))]
@@ -69,9 +69,9 @@ def distances(embedding: NDArray[np.float32], reference: NDArray[np.bool_]) -> F
 
 
 def threshold(scores: Floats, *, false_alarms: float) -> float:
-    """The score above which about ``false_alarms`` of ``[images]`` ordinary ones are expected; inf if none can be told.
+    """The score above which about ``false_alarms`` normal images are expected; inf with fewer than 20 scores.
 
-    ``scores`` are on the scale of a logarithm, as :func:`strangeness` gives them.
+    ``scores`` are on a log scale, as from :func:`strangeness`.
     """
     logs = scores[np.isfinite(scores)]
     if len(logs) < 20:

@@ -1,7 +1,7 @@
-"""What the networks of a cross-validation say of each image (``hallmark crossval``), for labels to be held against.
+"""Out-of-fold predictions of ``hallmark crossval``, as evidence for label errors.
 
-A network that has learnt this very task tells a wrong label better than a classifier on general features, and none of
-these has seen the image that it judges.
+A network trained on the task detects label errors better than a classifier on general features, and none of these
+networks was trained on the image it predicts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ REMEDY = "give the out_of_fold.parquet of `hallmark crossval` on these images, o
 
 
 def read_predictions(path: Path, *, images: pd.DataFrame, columns: Sequence[str]) -> Floats:
-    """Probabilities ``[images, classes]``, the mean over repeats; NaN for an image that was not judged.
+    """Probabilities ``[images, classes]``, the mean over repeats; NaN for an image without predictions.
 
-    ``images`` has path and cluster: of copies one was judged, which stands for all. ``columns`` are the names under
-    which the classes' probabilities stand. Raises InputError for another table, other classes, or none of these images.
+    ``images`` has path and cluster: the prediction of one copy serves for its cluster. ``columns`` are the probability
+    columns of the classes. Raises InputError for another table, other classes, or none of these images.
     """
     try:
         table = pd.read_parquet(path)
@@ -41,12 +41,12 @@ def read_predictions(path: Path, *, images: pd.DataFrame, columns: Sequence[str]
     others = sorted(set(table.columns) - {*PREDICTION, *columns})
     if others or lacking:
         what = f"the classes {', '.join(others)}, which no image has" if others else f"no class {', '.join(lacking)}"
-        raise InputError(f"clean.out_of_fold: {path} knows {what}", remedy=REMEDY)
+        raise InputError(f"clean.out_of_fold: {path} has {what}", remedy=REMEDY)
     judged = table.groupby("path")[list(columns)].mean()
     cluster = images.set_index("path")["cluster"]
     judged = judged[judged.index.isin(cluster.index)]
     if judged.empty:
-        raise InputError(f"clean.out_of_fold: {path} knows none of the images", remedy=REMEDY)
+        raise InputError(f"clean.out_of_fold: {path} has none of the images", remedy=REMEDY)
     by_cluster = judged.groupby(cluster.reindex(judged.index).to_numpy(object)).mean()
-    found = by_cluster.reindex(images["cluster"].to_numpy(object))
-    return np.asarray(found.to_numpy(np.float64))
+    probabilities = by_cluster.reindex(images["cluster"].to_numpy(object))
+    return np.asarray(probabilities.to_numpy(np.float64))

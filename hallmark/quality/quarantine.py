@@ -1,4 +1,4 @@
-"""The original bytes of quarantined files, as they were found."""
+"""Export of the original bytes of quarantined files."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 def save_quarantined(root: Path, folder: Path) -> tuple[int, list[str]]:
     """Writes every quarantined file as ``folder/<first reason>/<its path>``, byte for byte.
 
-    How many were written, and the paths of those whose bytes ingest could not read or did not keep (too large). Raises
-    InputError where there is no ledger, or the folder holds anything.
+    Returns the number written, and the paths whose bytes ingest could not read or did not store (too large). Raises
+    InputError without a ledger or if the folder is not empty.
     """
     ledger, manifest = root / "reports" / "ledger.csv", root / "data" / "ingest" / "manifest.parquet"
     if not ledger.exists():
-        # a refused set has no ledger but the one of its refusal
+        # the ledger of a refused set is in the refusal's folder
         ledger = next(iter(sorted((root / ".hallmark" / "refusals").glob("*/ledger.csv"))), ledger)
     if not ledger.exists() or not manifest.exists():
-        raise InputError("there is no ledger of a data set here", remedy="run `hallmark run` first")
+        raise InputError("there is no ledger of a data set", remedy="run `hallmark run` first")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"'{folder}' is no empty folder", remedy="give a folder that is new or empty")
     rows = pd.read_csv(ledger, dtype="string", keep_default_na=False)
     rows = rows[rows["fate"] == "quarantined"]
-    places = tables.read_table(manifest, tables.MANIFEST)[["path", "shard", "row"]]
-    rows = rows.merge(places, on="path", validate="one_to_one").sort_values(["shard", "row", "path"])
+    positions = tables.read_table(manifest, tables.MANIFEST)[["path", "shard", "row"]]
+    rows = rows.merge(positions, on="path", validate="one_to_one").sort_values(["shard", "row", "path"])
     without = rows[rows["shard"] < 0]["path"].sort_values().tolist()
-    kept = rows[rows["shard"] >= 0]
+    stored = rows[rows["shard"] >= 0]
     with Reader(root / "data" / "ingest") as reader:
-        for path, reasons, shard, row in kept[["path", "reasons", "shard", "row"]].itertuples(index=False, name=None):
+        for path, reasons, shard, row in stored[["path", "reasons", "shard", "row"]].itertuples(index=False, name=None):
             target = folder / split_reasons(reasons)[0] / _inside(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(reader.read(int(shard), int(row)))
-    return len(kept), without
+    return len(stored), without
 
 
 def _inside(path: str) -> str:
-    """A path as one below a folder: what a manifest names may lead out of it.
+    """The path made safe below a folder: a manifest's path may lead outside it.
 
     >>> _inside("cat/1.png"), _inside("../../etc/x.png"), _inside("/a.png")
     ('cat/1.png', '__/__/etc/x.png', 'a.png')

@@ -1,8 +1,8 @@
-"""What people decided about single images: data/review.csv, kept in git beside the code.
+"""Review decisions about single images: data/review.csv, kept in git beside the code.
 
-A row says ``keep``, ``drop`` or ``relabel`` of one path, for the content it had then: ``content_hash`` is the SHA-256
-of the file's bytes. The last row of a path wins. A decision about other bytes than those now at the path is stale: it
-is reported and not applied. People's decisions beat every detector.
+A row is ``keep``, ``drop`` or ``relabel`` for one path and content: ``content_hash`` is the SHA-256 of the file's bytes
+at that time. The last row of a path wins. A decision is stale if the bytes at the path have changed: it is reported and
+not applied. Reviews override every detector.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def read_review(path: Path) -> pd.DataFrame:
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """All rows as they stand in the file, each in the order of :data:`COLUMNS`; of a path there may be several.
+    """All rows in file order, fields in the order of :data:`COLUMNS`; a path may have several rows.
 
-    Raises InputError where the file is missing, its columns are others, or rows are faulty: all faults at once, each
-    with its line number.
+    Raises InputError if the file is missing, its columns differ, or rows are invalid: all faults at once, with line
+    numbers.
     """
     remedy = f"a review file is a CSV with the header {','.join(COLUMNS)}"
     try:
@@ -47,7 +47,7 @@ def read_rows(path: Path) -> list[list[str]]:
         raise InputError(f"no review file '{path}'", remedy=remedy) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start})", remedy=remedy) from error
-    # not splitlines, which also breaks at characters that a file's name may hold
+    # not splitlines, which also splits at characters that a file name may contain
     reader = csv.reader(io.StringIO(text, newline=""))
     header = next(reader, [])
     if tuple(header) != COLUMNS:
@@ -60,7 +60,9 @@ def read_rows(path: Path) -> list[list[str]]:
         faults += [f"line {reader.line_num}: {fault}" for fault in _faults(fields)]
         rows.append(fields)
     if faults:
-        raise InputError(f"{path} has {len(faults)} faults: {'; '.join(faults)}", remedy="mend or remove these lines")
+        raise InputError(
+            f"{path} has {len(faults)} faults: {'; '.join(faults)}", remedy="correct or remove these lines"
+        )
     return rows
 
 
@@ -85,8 +87,8 @@ def _faults(fields: list[str]) -> list[str]:
 def match(review: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Splits decisions into those in force and stale ones.
 
-    ``manifest`` has the columns ``path`` and ``sha256``. Stale are decisions about a path that is not in it, or whose
-    bytes are others now. Both parts keep the columns of :func:`read_review`; the stale get a column ``why``:
+    ``manifest`` has the columns ``path`` and ``sha256``. A decision is stale if its path is not in the manifest or its
+    bytes have changed. Both parts keep the columns of :func:`read_review`; the stale ones get a column ``why``:
     ``path_gone`` or ``content_changed``.
     """
     now = review["path"].map(dict(zip(manifest["path"], manifest["sha256"], strict=True)))
@@ -97,9 +99,9 @@ def match(review: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFrame, p
 
 
 def summary(review: pd.DataFrame, applied: pd.DataFrame, stale: pd.DataFrame, *, usable: pd.Series) -> dict[str, Any]:
-    """How many decisions there are, how many of each kind hold, of images not ``usable`` (paths), and the stale ones.
+    """Counts of all decisions, applied ones by kind, those of images not ``usable`` (paths), and the stale ones.
 
-    ``applied`` and ``stale`` are what :func:`match` makes of ``review``.
+    ``applied`` and ``stale`` are the results of :func:`match`.
     """
     return {
         "decisions": len(review),

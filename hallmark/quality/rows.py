@@ -1,4 +1,4 @@
-"""What becomes of each row of a source: its reasons, whether it is quarantined, and what a person has endorsed."""
+"""The outcome of each source row: its reasons, quarantine, and endorsement by a review."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-# what leaves no image to train on
+# reasons that leave no image to train on
 UNUSABLE = (
     "empty_file",
     "not_an_image",
@@ -33,17 +33,17 @@ UNUSABLE = (
     "unsupported_format",
     "unlabelled",
 )
-# what no person's "keep" can undo: there is no class to keep it in
+# reasons that a review's "keep" cannot override: there is no class to keep the file in
 WITHOUT_CLASS = ("stray_file", "unlabelled")
-# strays and files that could not be read are ingest's word
+# reasons set by ingest: stray and unread files
 UNREAD = ("stray_file", "unreadable_file", "outside_source")
 
 
 def reasons_of(table: pd.DataFrame, manifest: pd.DataFrame, *, missing: str, **limits: Any) -> pd.Series:
     """The reasons of each row: those of ingest, failures of decoding, the rules of :func:`flags.flag`, and gaps.
 
-    ``table`` is the manifest joined with the measurements, ``missing`` the policy for missing values, ``limits`` are
-    those of the rules.
+    ``table`` is the manifest joined with the measurements, ``missing`` the policy for missing values, ``limits`` the
+    rules' limits.
     """
     marks = flags.flag(table, **limits)
     for failure in sorted(set(table["failure"]) - {""}):
@@ -57,26 +57,26 @@ def reasons_of(table: pd.DataFrame, manifest: pd.DataFrame, *, missing: str, **l
 def frames(
     table: pd.DataFrame, manifest: pd.DataFrame, reasons: pd.Series
 ) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
-    """What suites see, by the rows they ask for, and how many rows each must have."""
+    """The tables for suites, by their ``rows`` key, and the number of rows that each must have."""
     short = table[["width", "height"]].min(axis=1)
     long = table[["width", "height"]].max(axis=1)
     sides = {"short_side": short, "long_side": long, "aspect": long / short.clip(lower=1)}
-    seen = table.drop(columns="sketch").assign(**sides, reasons=reasons)
-    # the manifest alone says how many rows are left
+    rows = table.drop(columns="sketch").assign(**sides, reasons=reasons)
+    # counted from the manifest, independently of the table
     beside = having(manifest["reasons"], UNREAD)
-    files = seen[~having(seen["reasons"], UNREAD)]
-    images = seen[seen["width"] > 0]
+    files = rows[~having(rows["reasons"], UNREAD)]
+    images = rows[rows["width"] > 0]
     counts = {"found": len(manifest), "files": int((~beside).sum()), "images": int((table["pixel_hash"] != "").sum())}
-    return {"found": seen, "files": files, "images": images}, counts
+    return {"found": rows, "files": files, "images": images}, counts
 
 
 def quarantine(
     path: pd.Series, reasons: pd.Series, checked: Checked, *, chosen: Iterable[str]
 ) -> tuple[pd.Series, Mask]:
-    """Reasons with those of the suites, and which rows are quarantined by one of them: bool [rows].
+    """The reasons including those of the suites, and the quarantined rows: bool [rows].
 
-    Quarantined are rows without an image to train on, those that fail a critical expectation, and those with a reason
-    of ``chosen``.
+    A row is quarantined without an image to train on, if it fails a critical expectation, or with a reason of
+    ``chosen``.
     """
     out = having(reasons, UNUSABLE)
     for (severity, reason), paths in checked.failing.items():
@@ -88,13 +88,13 @@ def quarantine(
 
 
 def endorsed(table: pd.DataFrame, decisions: pd.DataFrame) -> Mask:
-    """The decodable rows that a person keeps or relabels, as their bytes are now: bool [rows]."""
-    known = decisions[decisions["decision"].isin(["keep", "relabel"])].set_index("path")["content_hash"]
-    current = table["path"].map(known) == table["sha256"]
+    """The decodable rows that a review keeps or relabels with their current bytes: bool [rows]."""
+    hashes = decisions[decisions["decision"].isin(["keep", "relabel"])].set_index("path")["content_hash"]
+    current = table["path"].map(hashes) == table["sha256"]
     return np.asarray(current.fillna(False).to_numpy(bool) & (table["width"] > 0).to_numpy())
 
 
 def stale(table: pd.DataFrame, decisions: pd.DataFrame) -> int:
-    """How many decisions are about other bytes than those now at their path."""
+    """The number of decisions about bytes that differ from the current ones."""
     joined = decisions.merge(table[["path", "sha256"]], on="path", how="left")
     return int((joined["sha256"] != joined["content_hash"]).fillna(True).sum())

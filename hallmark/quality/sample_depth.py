@@ -1,4 +1,4 @@
-"""The largest sample of stored 16-bit images, found in processes that no file can take the run down with."""
+"""The largest sample value of stored 16-bit images, measured in isolated processes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# generous: validate refuses by limits of its own what this lets pass
+# generous: validate applies its own, stricter limits later
 LIMITS = Limits(max_pixels=MAX_PIXELS, seconds=60.0, memory_mib=4096)
 
 
-def peaks(folder: Path, places: Sequence[tuple[int, int]], *, workers: int) -> list[int]:
-    """The largest sample of each image at (shard, row) ``places`` of a folder of shards, in their order.
+def peaks(folder: Path, positions: Sequence[tuple[int, int]], *, workers: int) -> list[int]:
+    """The largest sample of each image at (shard, row) ``positions`` of a folder of shards, in order.
 
-    0 where a file holds 8 bits a sample, declares its range, or cannot be decoded.
+    0 for a file with 8 bits per sample, a declared range, or undecodable content.
     """
     with Reader(folder) as reader:
-        measured = measure_all(reader.rows(places), LIMITS, workers=workers, measure_one=measure_peak)
+        measured = measure_all(reader.rows(positions), LIMITS, workers=workers, measure_one=measure_peak)
         return [one.peak for one in measured]

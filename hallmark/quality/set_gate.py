@@ -1,4 +1,4 @@
-"""Whether a whole set can be used, once its rows are judged."""
+"""The gate of a whole set, after its rows are judged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class SetGate:
     """``too_small``: rows quarantined with their class; ``refused``: why the set is refused, empty if it is not.
 
-    ``remedies``: what to do about it, each once.
+    ``remedies``: distinct remedies for the refusals.
     """
 
     share: float
@@ -29,7 +29,7 @@ class SetGate:
 
 
 def split_folders(path: pd.Series, given_split: pd.Series) -> pd.Series:
-    """The folder and given split of each row, missing where the source gives no split.
+    """The folder and given split of each row, missing if the source gives no split.
 
     >>> import pandas as pd
     >>> paths = pd.Series(["test/1.png", "a/2.png"], dtype="string")
@@ -52,9 +52,9 @@ def judge(
 ) -> SetGate:
     """Judges the set by its rows' labels, reasons and fates.
 
-    ``folder`` is the split folder of each row as the source gives it, missing where there is none. Stray files count
-    neither as found nor as quarantined in the share, nor does a split folder without one label: a competition's test
-    set. Rows quarantined with a small class, which has a rule of its own, do not count as quarantined there.
+    ``folder`` is the source's split folder of each row, missing if there is none. The share of quarantined files
+    ignores stray files, split folders without any label (a competition's test set), and rows quarantined because their
+    class is small, which is a separate rule.
     """
     labelled = label.notna().groupby(folder).transform("any").reindex(label.index).fillna(True).to_numpy(bool)
     stray = having(reasons, ["stray_file"]) | (having(reasons, ["unlabelled"]) & ~labelled)
@@ -67,7 +67,7 @@ def judge(
 
     refused, remedies = list(refusals), []
     if refusals:
-        remedies.append("mend the set, or the suite that is too strict")
+        remedies.append("correct the set, or relax the suite if it is too strict")
     if bad == files:
         refused.append(f"none of {files} files is a usable image")
         remedies.append("check that ingest.source is the folder of the images")
@@ -77,7 +77,7 @@ def judge(
                 f"{bad} of {files} files ({share:.1%}) are quarantined, more than validate.max_quarantine_share "
                 f"({max_quarantine_share:.1%})"
             )
-            remedies.append("mend the files named in the ledger, or raise validate.max_quarantine_share")
+            remedies.append("repair the files named in the ledger, or raise validate.max_quarantine_share")
         if small and not quarantine_small:
             named = ", ".join(f"'{name}' {count}" for name, count in small.items())
             refused.append(f"classes below validate.min_images_per_class ({min_images_per_class}): {named}")
@@ -88,7 +88,7 @@ def judge(
                 f"{len(left)} of {len(every)} classes have {min_images_per_class} usable images or more "
                 "(validate.min_images_per_class), and a classifier needs two"
             )
-            remedies.append("put each class into a folder of its own below ingest.source, with enough images in each")
+            remedies.append("put each class into its own folder below ingest.source, with enough images in each")
     return SetGate(
         share=share,
         small_classes=small,

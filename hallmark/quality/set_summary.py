@@ -1,4 +1,4 @@
-"""A judged set in counts and distributions: plain JSON values, the same for the same set."""
+"""Counts and distributions of a judged set, as deterministic JSON values."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def _reasons(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 def _classes(table: pd.DataFrame, fate: pd.Series) -> dict[str, dict[str, int]]:
     """Per label as found, '' where there is none: found, and each fate."""
     label = table["label"].fillna("")
-    found = {}
+    counts = {}
     for name in sorted(set(label)):
         of_class = fate[label == name]
-        found[str(name)] = {
+        counts[str(name)] = {
             "found": len(of_class),
             "usable": int((of_class != "quarantined").sum()),
             "kept": int((of_class == "kept").sum()),
             "flagged": int((of_class == "flagged").sum()),
             "quarantined": int((of_class == "quarantined").sum()),
         }
-    return found
+    return counts
 
 
 def _sizes(images: pd.DataFrame) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _sizes(images: pd.DataFrame) -> dict[str, Any]:
         return {}
     pairs = images["width"].astype(str) + "x" + images["height"].astype(str)
     counts = pairs.value_counts()
-    # the names break ties, so that the list does not hang on the order of rows
+    # names break ties, so that the list does not depend on the row order
     common = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:10]
     return {
         "distinct": len(counts),
@@ -85,12 +85,12 @@ def _sizes(images: pd.DataFrame) -> dict[str, Any]:
 
 def _quantiles(values: pd.Series) -> dict[str, float]:
     names = ("min", "q05", "median", "q95", "max")
-    found = np.quantile(values.to_numpy(np.float64), [0, 0.05, 0.5, 0.95, 1])
-    return {name: round(float(value), 6) for name, value in zip(names, found, strict=True)}
+    quantiles = np.quantile(values.to_numpy(np.float64), [0, 0.05, 0.5, 0.95, 1])
+    return {name: round(float(value), 6) for name, value in zip(names, quantiles, strict=True)}
 
 
 def expectations(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many expectations of each severity held, and those that did not."""
+    """Counts of expectations that held by severity, and the failed ones."""
     run = [one for one in outcomes if not one["left_out"]]
     return {
         "checked": len(run),
@@ -111,7 +111,7 @@ def expectations(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def ledger(table: pd.DataFrame) -> pd.DataFrame:
-    """The ledger as far as it is known when the set is refused: one row per file found."""
+    """The ledger of a refused set, with the decisions so far: one row per source file."""
     fate = fates(table)
     rows = table[["path", "label", "group", "reasons"]].assign(
         split=table["given_split"],

@@ -10,7 +10,7 @@ Every .yaml, .yml and .json file of the suites' folder is one suite, in Great Ex
         severity: critical          # critical, warning or info
         meta: {reason: unlabelled}
 
-``$PARAMETER`` stands for a value of the ``validate`` section; an expectation whose parameter is null is left out.
+``$PARAMETER`` refers to a value of the ``validate`` section; an expectation with a null parameter is left out.
 """
 
 from __future__ import annotations
@@ -60,39 +60,39 @@ def load_suites(folder: Path, parameters: Mapping[str, Any]) -> list[Suite]:
     names = [suite.name for suite in suites]
     faults += [f"two suites are named '{name}'" for name in sorted({name for name in names if names.count(name) > 1})]
     if faults:
-        raise InputError(f"{folder}: {'; '.join(faults)}", remedy="mend these suites")
+        raise InputError(f"{folder}: {'; '.join(faults)}", remedy="correct these suites")
     return suites
 
 
 def _suite(content: Any, stem: str, parameters: Mapping[str, Any]) -> tuple[Suite, list[str]]:
     faults: list[str] = []
-    kept: list[dict[str, Any]] = []
+    expectations: list[dict[str, Any]] = []
     left_out: list[str] = []
     if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
         return Suite(name=stem, rows="files", expectations=[], left_out=[]), ["no list 'expectations'"]
-    # Great Expectations' own files keep what is not theirs in meta
+    # Great Expectations' own files keep foreign keys in meta
     rows = content.get("rows", (content.get("meta") or {}).get("rows", "files"))
     if rows not in ROWS:
         faults.append(f"rows is '{rows}', not one of {', '.join(ROWS)}")
-    for number, given in enumerate(content["expectations"], start=1):
-        where = f"expectation {number}"
-        if not isinstance(given, dict) or not isinstance(given.get("type"), str):
-            faults.append(f"{where} has no 'type'")
+    for number, raw in enumerate(content["expectations"], start=1):
+        label = f"expectation {number}"
+        if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
+            faults.append(f"{label} has no 'type'")
             continue
-        where = f"{where} ({given['type']})"
-        severity = given.get("severity", "critical")
-        reason = (given.get("meta") or {}).get("reason")
+        label = f"{label} ({raw['type']})"
+        severity = raw.get("severity", "critical")
+        reason = (raw.get("meta") or {}).get("reason")
         if severity not in SEVERITIES:
-            faults.append(f"{where}: severity is '{severity}', not one of {', '.join(SEVERITIES)}")
+            faults.append(f"{label}: severity is '{severity}', not one of {', '.join(SEVERITIES)}")
         if reason is not None and reason not in REASONS:
-            faults.append(f"{where}: meta.reason is '{reason}', not one of {', '.join(REASONS)}")
-        kwargs, unknown, null = _filled(given.get("kwargs") or {}, parameters)
-        faults += [f"{where}: no parameter '{name}' (there are {', '.join(sorted(parameters))})" for name in unknown]
+            faults.append(f"{label}: meta.reason is '{reason}', not one of {', '.join(REASONS)}")
+        kwargs, unknown, null = _filled(raw.get("kwargs") or {}, parameters)
+        faults += [f"{label}: no parameter '{name}' (there are {', '.join(sorted(parameters))})" for name in unknown]
         if null:
-            left_out.append(f"{given['type']}: {', '.join(null)} is null")
+            left_out.append(f"{raw['type']}: {', '.join(null)} is null")
         elif not unknown:
-            kept.append({**given, "kwargs": kwargs, "severity": severity, "meta": dict(given.get("meta") or {})})
-    suite = Suite(name=str(content.get("name", stem)), rows=rows, expectations=kept, left_out=left_out)
+            expectations.append({**raw, "kwargs": kwargs, "severity": severity, "meta": dict(raw.get("meta") or {})})
+    suite = Suite(name=str(content.get("name", stem)), rows=rows, expectations=expectations, left_out=left_out)
     return suite, faults
 
 

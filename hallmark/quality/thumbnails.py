@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_BLOCK = 256  # files held in memory at once: Executor.map would draw all of them
+_BLOCK = 256  # files in memory at once: Executor.map would read all of them
 
 
-def load(folder: Path, places: NDArray[np.int64], *, side: int, workers: int) -> NDArray[np.uint8]:
-    """uint8 ``[images, side, side, 3]`` of images at ``places`` ``[images, 2]`` (shard, row) of a folder of shards."""
-    out = np.empty((len(places), side, side, 3), np.uint8)
+def load(folder: Path, positions: NDArray[np.int64], *, side: int, workers: int) -> NDArray[np.uint8]:
+    """uint8 ``[images, side, side, 3]`` of the images at ``positions`` ``[images, 2]`` (shard, row) of a folder."""
+    out = np.empty((len(positions), side, side, 3), np.uint8)
     with Reader(folder) as reader, ThreadPoolExecutor(workers) as pool:
-        for begin in range(0, len(places), _BLOCK):
-            pairs = [(int(shard), int(row)) for shard, row in places[begin : begin + _BLOCK]]
-            for place, pixels in enumerate(
+        for begin in range(0, len(positions), _BLOCK):
+            pairs = [(int(shard), int(row)) for shard, row in positions[begin : begin + _BLOCK]]
+            for index, pixels in enumerate(
                 pool.map(lambda data: prepare(data, side, side, 3, bits=reader.bits), reader.rows(pairs)), begin
             ):
-                out[place] = pixels
+                out[index] = pixels
     return out

@@ -1,4 +1,4 @@
-"""A small source as ingest and validate would leave it, made in process."""
+"""A small source in the state after ingest and validate, created in process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encoded(pixels: NDArray[np.uint8], form: str = "PNG", **options: Any) -> byt
 
 
 def picture(seed: int, side: int = 64) -> NDArray[np.uint8]:
-    """A colour picture, different for each seed, with fewer details than large shapes, as photographs have."""
+    """A colour picture per seed, with more large shapes than details, like a photograph."""
     random = np.random.default_rng(seed)
     layers = [random.integers(0, 256, (cells, cells, 3), dtype=np.uint8) for cells in (3, 5, 12)]
     large = [np.asarray(Image.fromarray(x).resize((side, side), Image.Resampling.BICUBIC), np.float64) for x in layers]
@@ -42,7 +42,7 @@ def write_source(root: Path, items: list[dict[str, Any]]) -> tuple[Path, Path]:
     validate.mkdir()
     places = shards.write(ingest, [(item["path"], item["data"]) for item in items])
     manifest, measurements = [], []
-    for item, place in zip(items, places, strict=True):
+    for item, position in zip(items, places, strict=True):
         manifest.append(
             {
                 "path": item["path"],
@@ -52,8 +52,8 @@ def write_source(root: Path, items: list[dict[str, Any]]) -> tuple[Path, Path]:
                 "given_split": item.get("given_split"),
                 "size": len(item["data"]),
                 "sha256": hashlib.sha256(item["data"]).hexdigest(),
-                "shard": place.shard,
-                "row": place.row,
+                "shard": position.shard,
+                "row": position.row,
                 "reasons": item.get("ingest_reasons", ""),
             }
         )

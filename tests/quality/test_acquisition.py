@@ -1,4 +1,4 @@
-"""Advice on taking pictures: each topic speaks exactly where its measure is past the limit."""
+"""Advice on image acquisition: each topic has advice exactly if its measure is past the limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOPICS = ["lighting", "framing", "resolution", "focus", "camera"]
 
 
 def images(n: int = 40, **columns: Any) -> pd.DataFrame:
-    """Two classes in turn, all images taken alike but for the columns named."""
+    """Alternating images of two classes, identical except for the given columns."""
     plain = {
         "label": ["cat", "dog"] * (n // 2),
         "brightness": 0.5,
@@ -127,22 +127,22 @@ def test_the_share_of_variance_between_classes() -> None:
 
 def test_the_share_of_entropy_that_a_source_removes() -> None:
     labels = series(["a", "a", "b", "b"])
-    assert acquisition.told_by(labels, series(["x", "x", "y", "y"])) == pytest.approx(1)
-    assert acquisition.told_by(labels, series(["x", "y", "x", "y"])) == pytest.approx(0)
-    assert acquisition.told_by(series(["a"] * 4), series(["x", "x", "y", "y"])) == 0
+    assert acquisition.explained_by_source(labels, series(["x", "x", "y", "y"])) == pytest.approx(1)
+    assert acquisition.explained_by_source(labels, series(["x", "y", "x", "y"])) == pytest.approx(0)
+    assert acquisition.explained_by_source(series(["a"] * 4), series(["x", "x", "y", "y"])) == 0
     # of 3 a and 3 b, one source has 2 a and 1 b, the other the rest: 1 - H(1/3)
-    mixed = acquisition.told_by(series(list("aababb")), series(list("xxxyyy")))
+    mixed = acquisition.explained_by_source(series(list("aababb")), series(list("xxxyyy")))
     assert mixed == pytest.approx(1 + (np.log2(1 / 3) + 2 * np.log2(2 / 3)) / 3)
 
 
 def test_sources_of_one_image_explain_nothing() -> None:
-    assert acquisition.told_by(series(list("abab")), series(list("wxyz"))) == pytest.approx(0)
+    assert acquisition.explained_by_source(series(list("abab")), series(list("wxyz"))) == pytest.approx(0)
     # two images are a source of their own
-    assert acquisition.told_by(series(list("aabb")), series(list("xxyz"))) == pytest.approx(1)
+    assert acquisition.explained_by_source(series(list("aabb")), series(list("xxyz"))) == pytest.approx(1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.floats(-1e3, 1e3)), min_size=2))
 def test_shares_lie_between_nothing_and_all(rows: list[tuple[str, str, float]]) -> None:
     labels, sources, values = (series(list(column)) for column in zip(*rows, strict=True))
-    assert 0 <= acquisition.told_by(labels, sources) <= 1 + 1e-9
+    assert 0 <= acquisition.explained_by_source(labels, sources) <= 1 + 1e-9
     assert -1e-9 <= acquisition.explained(values, labels) <= 1 + 1e-6

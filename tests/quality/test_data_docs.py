@@ -1,4 +1,4 @@
-"""Great Expectations' pages, as they lie on disk and in a browser without a network."""
+"""Great Expectations' pages, on disk and in an offline browser."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def test_no_page_names_another_host_to_fetch_from(site: Path) -> None:
 def test_a_result_in_a_browser(site: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    said: list[str] = []
+    lines: list[str] = []
     asked: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.on("console", lambda message: said.append(message.text))
+        tab.on("console", lambda message: lines.append(message.text))
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto((site / "index.html").as_uri())
         tab.get_by_role("link", name="strict").click()
@@ -85,7 +85,7 @@ def test_a_result_in_a_browser(site: Path) -> None:
         assert failed.first.is_visible()
         assert not held.first.is_visible()
         browser.close()
-    assert not said
+    assert not lines
     assert all(url.startswith("file:") for url in asked)
 
 

@@ -1,4 +1,4 @@
-"""One fate per image: people before detectors, one survivor of copies, nothing removed outside of train."""
+"""One fate per image: reviews before detectors, one survivor of copies, removals in train only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_no_candidates_are_no_choice() -> None:
 
 
 def table(**columns: Any) -> pd.DataFrame:
-    """Copies of one image in train, the first of them the representative, but for the columns named."""
+    """Copies of one image in train, the first being the representative; the given columns override this."""
     n = max(len(values) for values in columns.values())
     plain: dict[str, Any] = {
         "path": [f"{row}.png" for row in range(n)],
@@ -164,7 +164,7 @@ def test_each_conflict_keeps_one() -> None:
 
 
 def act(action: str, **columns: Any) -> pd.DataFrame:
-    """A table after a detector found all but its last image; the second is outside of what may be removed."""
+    """A table after a detector flagged all but its last image; the second is not removable."""
     plain: dict[str, Any] = {
         "reasons": ["", "", "", "", ""],
         "fate": ["kept", "kept", "kept", "kept", "kept"],

@@ -1,4 +1,4 @@
-"""Detection: what is searched for, and what is left alone, by the rules and the images there are."""
+"""Detection: what is detected and what is spared, depending on rules and images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ N = 60
 
 
 def table(**columns: Any) -> pd.DataFrame:
-    """Images of two classes in turn, each a cluster of its own; a tenth each in val and test."""
+    """Alternating images of two classes, each its own cluster; a tenth each in val and test."""
     plain = {
         "path": [f"{number:02}.png" for number in range(N)],
         "split": ["val", "test", *["train"] * 8] * (N // 10),
@@ -52,7 +52,7 @@ def table(**columns: Any) -> pd.DataFrame:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint8]:
-    """Images in place of those of a folder: light from the left for one class and from above for the other."""
+    """Replaces the images of a folder: light from the left for one class, from above for the other."""
     side = embedding.SIDE
     ramp = np.broadcast_to(np.linspace(40, 200, side), (side, side))
     noise = np.random.default_rng(0).normal(0, 8, (N, side, side))

@@ -38,14 +38,16 @@ def as_read(profiled: dict[str, object]) -> dict[str, object]:
 def test_a_set_has_not_drifted_from_itself_nor_from_another_draw_of_the_same() -> None:
     one = images(0)
     same = compare(as_read(profile(one)), one)
-    assert {found["psi"] for found in same["measures"].values()} == {0.0}
+    assert {result["psi"] for result in same["measures"].values()} == {0.0}
     assert same["classes"]["psi"] == 0.0
-    assert {found["difference"] for name, found in same["measures"].items() if name not in ("side", "aspect")} == {0.0}
+    assert {result["difference"] for name, result in same["measures"].items() if name not in ("side", "aspect")} == {
+        0.0
+    }
     # few images differ by chance alone, which is no drift: at 1 % a test, none of these in 20 x 4
     levels = [
-        found["level"]
+        result["level"]
         for seed in range(1, 21)
-        for found in compare(profile(images(seed, 100)), images(seed + 100, 100))["measures"].values()
+        for result in compare(profile(images(seed, 100)), images(seed + 100, 100))["measures"].values()
     ]
     assert levels.count("none") >= len(levels) - 3
     assert "those of the accepted set" in same["words"][0]
@@ -59,20 +61,20 @@ def test_a_set_has_not_drifted_from_itself_nor_from_another_draw_of_the_same() -
         ({"cats": 0.8}, "classes", "most of all 'cat': 50.9% then"),
     ],
 )
-def test_drift_is_told_with_its_size(changed: dict[str, float], name: str, words: str) -> None:
-    found = compare(profile(images(0)), images(1, **changed))  # type: ignore[arg-type]
-    assert (found["classes"] if name == "classes" else found["measures"][name])["level"] == "strong"
-    assert pd.Series(found["words"]).str.contains(words).any(), found["words"]
+def test_drift_is_reported_with_its_size(changed: dict[str, float], name: str, words: str) -> None:
+    result = compare(profile(images(0)), images(1, **changed))  # type: ignore[arg-type]
+    assert (result["classes"] if name == "classes" else result["measures"][name])["level"] == "strong"
+    assert pd.Series(result["words"]).str.contains(words).any(), result["words"]
     if name == "brightness":
-        assert found["measures"][name]["difference"] == pytest.approx(1.5, abs=0.1)
-    others = {one: value["level"] for one, value in found["measures"].items() if one != name}
+        assert result["measures"][name]["difference"] == pytest.approx(1.5, abs=0.1)
+    others = {one: value["level"] for one, value in result["measures"].items() if one != name}
     assert set(others.values()) == {"none"}, others
 
 
 def test_classes_that_come_and_go_are_named() -> None:
-    found = compare(profile(images(0)), images(1).replace({"label": {"dog": "fox"}}))
-    assert (found["classes"]["new"], found["classes"]["gone"]) == (["fox"], ["dog"])
-    assert "has not seen: 'fox'" in " ".join(found["words"])
+    result = compare(profile(images(0)), images(1).replace({"label": {"dog": "fox"}}))
+    assert (result["classes"]["new"], result["classes"]["gone"]) == (["fox"], ["dog"])
+    assert "has not seen: 'fox'" in " ".join(result["words"])
 
 
 def test_what_is_committed_is_a_profile_or_nothing_yet(tmp_path: Path) -> None:

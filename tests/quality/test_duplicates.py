@@ -62,7 +62,7 @@ def test_repeated_hashes_and_wild_distances_are_refused() -> None:
         near_pairs(np.array([1, 2], np.uint64), 13)
 
 
-def test_unlike_photos_of_one_hash_are_told_apart_without_decoding_them_again() -> None:
+def test_unlike_photos_of_one_hash_are_reported_apart_without_decoding_them_again() -> None:
     frame = pd.DataFrame([measure(encoded(picture(seed, 96)), 10**8).row() for seed in range(6)]).assign(phash=0)
     asked: list[int] = []
 
@@ -80,8 +80,8 @@ def test_copies_of_a_picture_with_hardly_any_contrast_are_found() -> None:
     )
     files = [encoded(np.rint(200 + one).astype(np.uint8)) for one in grain]
     frame = pd.DataFrame([measure(data, 10**8).row() for data in files]).assign(phash=0)
-    found = find_clusters(frame, pixels_of(files), distance=8, max_residual=0.12, align_from=24)
-    assert len(set(found.tolist())) == 1
+    result = find_clusters(frame, pixels_of(files), distance=8, max_residual=0.12, align_from=24)
+    assert len(set(result.tolist())) == 1
 
 
 def test_clusters_do_not_depend_on_how_many_thumbnails_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,11 +118,11 @@ def test_changed_copies_are_found_and_other_pictures_are_not(side: int) -> None:
             encoded(crop(original)),
         ]
         files += copies
-    found = clusters_of(files).reshape(30, 5)
+    result = clusters_of(files).reshape(30, 5)
     # 120 copies; a strong crop may change the perceptual hash beyond the distance
-    assert (found[:, 1:] == found[:, :1]).mean() >= 0.98
-    assert [len(set(row) - set(found[:number].ravel())) for number, row in enumerate(found)] == [
-        len(set(row)) for row in found
+    assert (result[:, 1:] == result[:, :1]).mean() >= 0.98
+    assert [len(set(row) - set(result[:number].ravel())) for number, row in enumerate(result)] == [
+        len(set(row)) for row in result
     ]
 
 
@@ -137,16 +137,16 @@ def test_different_small_digits_are_not_merged_and_their_copies_are() -> None:
         encoded(np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.BILINEAR)))
         for pixels in digits[:100]
     ]
-    found = clusters_of([*files, *copies])
-    right = found[len(digits) :].reshape(2, 100) == found[:100]
+    result = clusters_of([*files, *copies])
+    right = result[len(digits) :].reshape(2, 100) == result[:100]
     assert right.mean(axis=1).min() >= 0.97
-    assert len(set(found[: len(digits)])) == len(digits)
+    assert len(set(result[: len(digits)])) == len(digits)
 
 
 def test_exact_copies_in_other_formats_join() -> None:
     pixels = picture(1)
-    found = clusters_of([encoded(pixels), encoded(pixels, "BMP"), encoded(picture(2))])
-    assert found[0] == found[1] != found[2]
+    result = clusters_of([encoded(pixels), encoded(pixels, "BMP"), encoded(picture(2))])
+    assert result[0] == result[1] != result[2]
 
 
 def test_another_colour_is_another_picture() -> None:
@@ -193,9 +193,9 @@ def test_of_small_pictures_that_share_a_hash_only_those_that_look_alike_are_comp
         return residual(pixels, left, *rest)
 
     monkeypatch.setattr(duplicates, "residual", counting)
-    found = find_clusters(frame, pixels_of(files), distance=8, max_residual=0.12, align_from=24)
-    assert (found[:12] == found[12:]).all()
-    assert len(set(found)) == 12
+    result = find_clusters(frame, pixels_of(files), distance=8, max_residual=0.12, align_from=24)
+    assert (result[:12] == result[12:]).all()
+    assert len(set(result)) == 12
     assert sum(compared) < 40  # of 276 pairs
 
 
@@ -207,9 +207,9 @@ def test_one_image_alone() -> None:
 def test_a_crop_by_one_pixel_of_a_small_picture_is_found() -> None:
     originals = [picture(number, 28) for number in range(40)]
     files = [encoded(pixels) for pixels in originals] + [encoded(pixels[1:, 1:]) for pixels in originals]
-    found = clusters_of(files)
-    assert (found[:40] == found[40:]).mean() >= 0.97
-    assert len(set(found[:40])) == 40
+    result = clusters_of(files)
+    assert (result[:40] == result[40:]).mean() >= 0.97
+    assert len(set(result[:40])) == 40
 
 
 def test_a_softer_copy_explains_but_another_picture_does_not() -> None:

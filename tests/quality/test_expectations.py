@@ -52,10 +52,10 @@ def test_every_failing_row_is_named_past_the_200_the_library_lists(tmp_path: Pat
     frame = table(3000)
     frame.loc[500:1499, "label"] = "horse"
     frame.loc[2000:2699, "label"] = pd.NA
-    found = checked(tmp_path, frame)
-    assert found.failing[("critical", "unlabelled")] == frame["path"][500:1500].tolist()
-    assert found.failing[("critical", "missing_value")] == frame["path"][2000:2700].tolist()
-    assert found.refusals == []
+    result = checked(tmp_path, frame)
+    assert result.failing[("critical", "unlabelled")] == frame["path"][500:1500].tolist()
+    assert result.failing[("critical", "missing_value")] == frame["path"][2000:2700].tolist()
+    assert result.refusals == []
 
 
 def test_severities_decide_what_becomes_of_failing_rows(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_severities_decide_what_becomes_of_failing_rows(tmp_path: Path) -> None:
     rules = [rule % (1, "critical", "{reason: too_small}"), rule % (2, "warning", "{reason: blurry}")]
     rules += [rule % (3, "info", "{reason: noisy}"), rule % (4, "warning", "{}")]
     suite(tmp_path / "suites", "expectations:\n" + "".join(f"  - {one}\n" for one in rules))
-    found = checked(tmp_path, table(10))
-    assert {key: len(paths) for key, paths in found.failing.items()} == {
+    result = checked(tmp_path, table(10))
+    assert {key: len(paths) for key, paths in result.failing.items()} == {
         ("critical", "too_small"): 1,
         ("warning", "blurry"): 2,
     }
-    outcomes = [one for one in found.outcomes if one["columns"] == ["width"]]
+    outcomes = [one for one in result.outcomes if one["columns"] == ["width"]]
     assert [(one["severity"], one["success"], one["unexpected"]) for one in outcomes] == [
         ("critical", False, 1),
         ("warning", False, 2),
@@ -79,10 +79,10 @@ def test_severities_decide_what_becomes_of_failing_rows(tmp_path: Path) -> None:
 
 def test_the_row_count_is_asserted_first_so_that_no_rows_do_not_pass(tmp_path: Path) -> None:
     suite(tmp_path / "suites", "expectations: [{type: expect_column_to_exist, kwargs: {column: width}}]")
-    found = checked(tmp_path, table(0), count=7)
-    assert found.outcomes[0]["name"] == "expect_table_row_count_to_equal"
-    assert len(found.refusals) == 1
-    assert "'value': 7}, but it is 0" in found.refusals[0]
+    result = checked(tmp_path, table(0), count=7)
+    assert result.outcomes[0]["name"] == "expect_table_row_count_to_equal"
+    assert len(result.refusals) == 1
+    assert "'value': 7}, but it is 0" in result.refusals[0]
 
 
 def test_a_critical_expectation_of_the_whole_table_refuses_the_set(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_critical_expectation_of_the_whole_table_refuses_the_set(tmp_path: Pat
           - {type: expect_column_to_exist, kwargs: {column: camera}, severity: warning}
         """,
     )
-    found = checked(tmp_path, table(10))
-    assert [text for text in found.refusals if "expect_column_mean_to_be_between" in text] == found.refusals
-    assert "but it is 4.5" in found.refusals[0]
+    result = checked(tmp_path, table(10))
+    assert [text for text in result.refusals if "expect_column_mean_to_be_between" in text] == result.refusals
+    assert "but it is 4.5" in result.refusals[0]
 
 
 def test_a_parameter_that_is_null_leaves_its_expectation_out(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_parameter_that_is_null_leaves_its_expectation_out(tmp_path: Path) -> 
         "expectations: [{type: expect_column_max_to_be_between, kwargs: {column: width, max_value: {$PARAMETER: %s}}}]"
     )
     suite(tmp_path / "suites", text % "nothing")
-    found = checked(tmp_path, table(3))
-    assert found.outcomes[-1]["left_out"] == "expect_column_max_to_be_between: nothing is null"
+    result = checked(tmp_path, table(3))
+    assert result.outcomes[-1]["left_out"] == "expect_column_max_to_be_between: nothing is null"
 
 
 def test_outcomes_hold_no_time_and_results_are_stored_and_rendered(tmp_path: Path) -> None:
@@ -124,14 +124,14 @@ def test_outcomes_hold_no_time_and_results_are_stored_and_rendered(tmp_path: Pat
     assert len(list((tmp_path / "docs" / "validations").rglob("*.html"))) == 2
 
 
-def test_all_faults_of_all_suites_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_all_suites_are_reported_at_once(tmp_path: Path) -> None:
     suite(
         tmp_path, "expectations: [{type: a, severity: grave}, {kwargs: {}}, {type: b, meta: {reason: ugly}}]", "1.yaml"
     )
     suite(tmp_path, "expectations: [{type: c, kwargs: {x: {$PARAMETER: minside}}}]", "2.yaml")
     suite(tmp_path, "a: [", "3.json")
     suite(tmp_path, "rows: all\nname: 4\nexpectations: []", "4.yml")
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as message:
         load_suites(tmp_path, PARAMETERS)
     for words in (
         "severity is 'grave'",
@@ -141,7 +141,7 @@ def test_all_faults_of_all_suites_are_told_at_once(tmp_path: Path) -> None:
         "3.json",
         "rows is 'all'",
     ):
-        assert words in str(told.value)
+        assert words in str(message.value)
 
 
 @pytest.mark.parametrize(

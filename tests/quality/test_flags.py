@@ -29,8 +29,8 @@ LIMITS: dict[str, Any] = {
 
 def flagged(images: list[Image.Image]) -> list[set[str]]:
     rows = pd.DataFrame([measured(image).row() for image in images])
-    found = flag(rows, **LIMITS)
-    return [{reason for reason, marks in found.items() if marks[row]} for row in range(len(images))]
+    result = flag(rows, **LIMITS)
+    return [{reason for reason, marks in result.items() if marks[row]} for row in range(len(images))]
 
 
 def noisy(image: Image.Image) -> Image.Image:
@@ -50,23 +50,23 @@ def noisy(image: Image.Image) -> Image.Image:
         (lambda image: image.resize((3, 3)), {"too_small"}),
     ],
 )
-def test_a_spoilt_photo_among_sound_ones_is_told_and_no_other(spoil: Any, reasons: set[str]) -> None:
+def test_a_spoilt_photo_among_sound_ones_is_reported_and_no_other(spoil: Any, reasons: set[str]) -> None:
     sound = [photo(seed) for seed in range(24)]
-    found = flagged([*sound, spoil(photo(99))])
-    assert found[:-1] == [set()] * 24
-    assert reasons <= found[-1]
-    assert not found[-1] & {"too_dark", "too_bright", "noisy", "blank", "too_small"} - reasons
+    result = flagged([*sound, spoil(photo(99))])
+    assert result[:-1] == [set()] * 24
+    assert reasons <= result[-1]
+    assert not result[-1] & {"too_dark", "too_bright", "noisy", "blank", "too_small"} - reasons
 
 
 def test_sound_digits_of_8_by_8_pixels_are_not_flagged() -> None:
     pixels = (load_digits().images * 255 / 16).astype(np.uint8)
-    found = flagged([Image.fromarray(one) for one in pixels])
-    assert [reasons for reasons in found if reasons] == []
+    result = flagged([Image.fromarray(one) for one in pixels])
+    assert [reasons for reasons in result if reasons] == []
 
 
 def test_a_set_that_is_dark_throughout_is_not_flagged_throughout() -> None:
-    found = flagged([ImageEnhance.Brightness(photo(seed)).enhance(0.08) for seed in range(24)])
-    assert not any("too_dark" in reasons for reasons in found)
+    result = flagged([ImageEnhance.Brightness(photo(seed)).enhance(0.08) for seed in range(24)])
+    assert not any("too_dark" in reasons for reasons in result)
 
 
 def test_rows_without_an_image_get_no_flag() -> None:
@@ -82,18 +82,18 @@ def made_rows(**changed: list[float]) -> pd.DataFrame:
     return pd.DataFrame({**{name: [value] * count for name, value in sound.items()}, **changed})
 
 
-def test_a_dark_image_is_told_in_a_set_of_very_different_light() -> None:
+def test_a_dark_image_is_reported_in_a_set_of_very_different_light() -> None:
     light = np.linspace(0.05, 0.6, 40).tolist()
-    found = flag(made_rows(brightness=[*light, 0.02], contrast=[*(0.2 + 0.3 * np.array(light)), 0.015]), **LIMITS)
-    assert found["too_dark"].tolist() == [False] * 40 + [True]
+    result = flag(made_rows(brightness=[*light, 0.02], contrast=[*(0.2 + 0.3 * np.array(light)), 0.015]), **LIMITS)
+    assert result["too_dark"].tolist() == [False] * 40 + [True]
 
 
 def test_focus_is_judged_by_the_set_where_images_are_small_and_sharp() -> None:
     sharp = np.random.default_rng(0).lognormal(np.log(1.7), 0.3, 40)
-    found = flag(made_rows(sharpness=[*sharp, 0.09, 0.3]), **LIMITS)
-    assert found["blurry"].tolist() == [False] * 40 + [True, False]
+    result = flag(made_rows(sharpness=[*sharp, 0.09, 0.3]), **LIMITS)
+    assert result["blurry"].tolist() == [False] * 40 + [True, False]
 
 
 def test_next_to_no_contrast_that_is_all_noise_is_blank() -> None:
-    found = flag(made_rows(contrast=[0.3] * 10 + [0.008, 0.008], sharpness=[1.6] * 10 + [20.0, 1.6]), **LIMITS)
-    assert found["blank"].tolist() == [False] * 10 + [True, False]
+    result = flag(made_rows(contrast=[0.3] * 10 + [0.008, 0.008], sharpness=[1.6] * 10 + [20.0, 1.6]), **LIMITS)
+    assert result["blank"].tolist() == [False] * 10 + [True, False]

@@ -20,7 +20,7 @@ LIMITS = Limits(max_pixels=100, seconds=1.0, memory_mib=256)
 
 
 def evil(data: bytes, max_pixels: int) -> Measured:
-    """Stands for a decoder that some files crash, hang, or fill the memory with."""
+    """Simulates a decoder that some files crash, hang, or exhaust the memory of."""
     if data == b"kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if data == b"hang":
@@ -48,10 +48,14 @@ def test_no_file_takes_the_run_or_its_neighbours_down() -> None:
     images = [b"a" * n for n in range(1, 22)]
     images[2], images[9], images[17] = b"kill", b"hang", b"fill"
     for workers in (1, 2):
-        found = list(measure_all(images, LIMITS, workers=workers, measure_one=evil))
-        assert [one.failure for one in found if one.failure] == ["corrupt", "corrupt", "decompression_bomb"]
-        assert (found[2].failure, found[9].failure, found[17].failure) == ("corrupt", "corrupt", "decompression_bomb")
-        assert [one.width for one in found if not one.failure] == [n for n in range(1, 22) if n not in (3, 10, 18)]
+        result = list(measure_all(images, LIMITS, workers=workers, measure_one=evil))
+        assert [one.failure for one in result if one.failure] == ["corrupt", "corrupt", "decompression_bomb"]
+        assert (result[2].failure, result[9].failure, result[17].failure) == (
+            "corrupt",
+            "corrupt",
+            "decompression_bomb",
+        )
+        assert [one.width for one in result if not one.failure] == [n for n in range(1, 22) if n not in (3, 10, 18)]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -68,9 +72,9 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_files() -> None:
 
 def test_a_small_set_of_small_files_is_guarded_by_one_process() -> None:
     images = [b"a", b"kill", b"bb", b"hang", b"fill", b"ccc"]
-    found = list(measure_all(images, LIMITS, workers=2, measure_one=evil))
-    assert [one.failure for one in found] == ["", "corrupt", "", "corrupt", "decompression_bomb", ""]
-    assert [one.width for one in found if not one.failure] == [1, 2, 3]
+    result = list(measure_all(images, LIMITS, workers=2, measure_one=evil))
+    assert [one.failure for one in result] == ["", "corrupt", "", "corrupt", "decompression_bomb", ""]
+    assert [one.width for one in result if not one.failure] == [1, 2, 3]
     assert list(measure_all([], LIMITS, workers=2, measure_one=evil)) == []
 
 
@@ -84,21 +88,21 @@ def test_more_or_larger_files_get_all_workers(more: list[bytes], monkeypatch: py
 
     monkeypatch.setattr(isolation, "_pool", pool)
     monkeypatch.setattr(isolation, "measure_guarded", isolation.measure_here)
-    found = list(measure_all([b"ab", *more], LIMITS, workers=2, measure_one=evil))
-    assert [one.width for one in found] == [2, *map(len, more)]
+    result = list(measure_all([b"ab", *more], LIMITS, workers=2, measure_one=evil))
+    assert [one.width for one in result] == [2, *map(len, more)]
     assert asked == [2 if more else 1]
 
 
 def test_a_given_executor_does_the_work_and_is_left_running() -> None:
     images = [b"a" * (n % 7 + 1) for n in range(600)]
     with ThreadPoolExecutor(2) as executor:
-        found = list(measure_all(images, LIMITS, workers=2, executor=executor, measure_one=evil))
+        result = list(measure_all(images, LIMITS, workers=2, executor=executor, measure_one=evil))
         assert executor.submit(int, "3").result() == 3
-    assert [one.width for one in found] == [len(data) for data in images]
+    assert [one.width for one in result] == [len(data) for data in images]
 
 
 class Losing(ThreadPoolExecutor):
-    """An executor whose worker is lost, in words of its own."""
+    """An executor that reports a lost worker by its own exception."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         lost: Future[Any] = Future()
@@ -108,9 +112,9 @@ class Losing(ThreadPoolExecutor):
 
 def test_what_a_given_executor_loses_is_measured_here() -> None:
     with Losing(1) as executor:
-        found = list(measure_all([b"abc", b"kill"], LIMITS, workers=1, executor=executor, measure_one=evil))
-    assert [one.width for one in found] == [3, 0]
-    assert found[1].failure == "corrupt"
+        result = list(measure_all([b"abc", b"kill"], LIMITS, workers=1, executor=executor, measure_one=evil))
+    assert [one.width for one in result] == [3, 0]
+    assert result[1].failure == "corrupt"
 
 
 def test_chunks_bound_images_and_bytes() -> None:

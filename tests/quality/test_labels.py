@@ -33,9 +33,9 @@ def test_flipped_labels_are_found(digits: tuple[NDArray[np.float32], NDArray[np.
     fold = labels.folds(np.arange(len(label)), label, random.random(len(label)), 5)
     model, probabilities = labels.fit(features, label, fold, 10)
     assert probabilities.sum(axis=1) == pytest.approx(1)
-    found = labels.find_issues(label, probabilities, evidence=15)
-    assert (found & flipped).sum() / flipped.sum() >= 0.9
-    assert (found & flipped).sum() / found.sum() >= 0.9
+    result = labels.find_issues(label, probabilities, evidence=15)
+    assert (result & flipped).sum() / flipped.sum() >= 0.9
+    assert (result & flipped).sum() / result.sum() >= 0.9
     assert abs(labels.estimated_errors(label, probabilities) - flipped.sum()) < 0.5 * flipped.sum()
     quality = labels.label_quality(label, probabilities)
     assert quality[flipped].mean() < 0.2 < 0.8 < quality[~flipped].mean()
@@ -57,11 +57,13 @@ def test_a_rare_class_is_not_doubted_for_being_rare(digits: tuple[NDArray[np.flo
     fold = labels.folds(np.arange(len(label)), label, random.random(len(label)), 5)
     _, probabilities = labels.fit(features, label, fold, 10)
     count = np.bincount(label, minlength=10)
-    found = labels.find_issues(label, probabilities, evidence=15)
+    result = labels.find_issues(label, probabilities, evidence=15)
     rarity = labels.doubted_for_rarity(label, probabilities, count, evidence=15)
-    assert not (rarity & ~found).any()
-    assert (found & ~wrong).sum() >= 2 * (found & ~rarity & ~wrong).sum() > 0, "rare classes' images are still removed"
-    assert (found & ~rarity & wrong).sum() >= 0.7 * wrong.sum(), "wrong labels among the rare are no longer removed"
+    assert not (rarity & ~result).any()
+    assert (result & ~wrong).sum() >= 2 * (result & ~rarity & ~wrong).sum() > 0, (
+        "rare classes' images are still removed"
+    )
+    assert (result & ~rarity & wrong).sum() >= 0.7 * wrong.sum(), "wrong labels among the rare are no longer removed"
     even = np.full(10, 50)
     assert not labels.doubted_for_rarity(label, probabilities, even, evidence=15).any()
 

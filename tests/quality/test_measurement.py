@@ -11,7 +11,7 @@ from hallmark.quality.measurement import Measured, measure, perceptual_hash, pix
 
 
 def photo(seed: int, side: int = 160) -> Image.Image:
-    """Smooth structure at several scales with fine grain, as a photo has."""
+    """Smooth structure at several scales with fine grain, like a photo."""
     draw = np.random.default_rng(seed)
     total = np.zeros((side, side, 3))
     for cells, weight in ((4, 90), (10, 50), (40, 25), (side, 8)):
@@ -35,21 +35,21 @@ def distance(a: Image.Image, b: Image.Image) -> int:
 
 
 def test_size_format_and_mode_are_those_of_the_file() -> None:
-    found = measure(encoded(photo(0).convert("CMYK").resize((60, 40)), "JPEG"), 10**8)
-    assert (found.format, found.mode, found.width, found.height, found.frames) == ("JPEG", "CMYK", 60, 40, 1)
-    assert found.failure == ""
+    result = measure(encoded(photo(0).convert("CMYK").resize((60, 40)), "JPEG"), 10**8)
+    assert (result.format, result.mode, result.width, result.height, result.frames) == ("JPEG", "CMYK", 60, 40, 1)
+    assert result.failure == ""
 
 
 def test_light_is_measured_in_shares_of_white() -> None:
     half = np.zeros((10, 10), np.uint8)
     half[:, :5] = 255
-    found = measured(Image.fromarray(half))
-    assert found.brightness == pytest.approx(0.5)
-    assert found.contrast == pytest.approx(0.5)
+    result = measured(Image.fromarray(half))
+    assert result.brightness == pytest.approx(0.5)
+    assert result.contrast == pytest.approx(0.5)
 
 
 def of_equal_luma(side: int = 64) -> Image.Image:
-    """A disc as bright as its ground and of another colour."""
+    """A disc of the same brightness as its background in another colour."""
     ground, disc = (60, 100, 60), (200, 40, 40)
     y, x = np.mgrid[:side, :side]
     inside = (y - side / 2) ** 2 + (x - side / 2) ** 2 < (side / 4) ** 2
@@ -59,11 +59,11 @@ def of_equal_luma(side: int = 64) -> Image.Image:
 
 
 def test_a_coloured_object_as_bright_as_its_ground_has_contrast_and_edges() -> None:
-    found, grey = measured(of_equal_luma()), measured(of_equal_luma().convert("L").convert("RGB"))
-    assert found.contrast == pytest.approx(np.asarray(of_equal_luma(), float).std(axis=(0, 1)).max() / 255)
-    assert found.contrast > 0.1 > grey.contrast
+    result, grey = measured(of_equal_luma()), measured(of_equal_luma().convert("L").convert("RGB"))
+    assert result.contrast == pytest.approx(np.asarray(of_equal_luma(), float).std(axis=(0, 1)).max() / 255)
+    assert result.contrast > 0.1 > grey.contrast
     soft = measured(of_equal_luma().filter(ImageFilter.GaussianBlur(4)))
-    assert soft.sharpness < found.sharpness / 3
+    assert soft.sharpness < result.sharpness / 3
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])
@@ -90,8 +90,8 @@ def test_sharpness_falls_with_blur_and_does_not_with_light(side: int) -> None:
 def test_noise_is_the_deviation_of_the_noise_added() -> None:
     flat = np.tile(np.linspace(60, 190, 300), (200, 1))
     noise = np.random.default_rng(0).normal(0, 12, flat.shape)
-    found = measured(Image.fromarray((flat + noise).round().astype(np.uint8)))
-    assert found.noise == pytest.approx(12 / 255, rel=0.1)
+    result = measured(Image.fromarray((flat + noise).round().astype(np.uint8)))
+    assert result.noise == pytest.approx(12 / 255, rel=0.1)
     assert measured(Image.fromarray(flat.astype(np.uint8))).noise < 0.005
 
 
@@ -129,9 +129,9 @@ def test_a_rotated_photo_is_measured_upright() -> None:
     one = photo(4).resize((60, 40))
     exif = Image.Exif()
     exif[0x0112] = 6
-    found = measure(encoded(one, exif=exif), 10**8)
-    assert (found.width, found.height) == (40, 60)
-    assert found.pixel_hash == measured(one.rotate(270, expand=True)).pixel_hash
+    result = measure(encoded(one, exif=exif), 10**8)
+    assert (result.width, result.height) == (40, 60)
+    assert result.pixel_hash == measured(one.rotate(270, expand=True)).pixel_hash
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,6 @@ def test_a_bomb_is_refused_by_what_it_declares() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 50), (2400, 2)])
 def test_the_smallest_images_are_measured(size: tuple[int, int]) -> None:
-    found = measured(Image.new("RGB", size, (10, 20, 30)))
-    assert found.failure == ""
-    assert (found.contrast, found.sharpness, found.noise) == (0, 0, 0)
+    result = measured(Image.new("RGB", size, (10, 20, 30)))
+    assert result.failure == ""
+    assert (result.contrast, result.sharpness, result.noise) == (0, 0, 0)

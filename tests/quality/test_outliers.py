@@ -27,9 +27,9 @@ def test_the_threshold_finds_strangers_and_spares_ordinary_images(seed: int) -> 
     points = np.concatenate([ordinary, strange]).astype(np.float32)
     score = distances(points, np.ones(len(points), bool))
     # far ones among themselves are far too: they do not form a crowd of five
-    found = np.log(score) > threshold(np.log(score), false_alarms=0.5)
-    assert found[2000:].mean() >= 0.95
-    assert found[:2000].sum() <= 6
+    result = np.log(score) > threshold(np.log(score), false_alarms=0.5)
+    assert result[2000:].mean() >= 0.95
+    assert result[:2000].sum() <= 6
 
 
 def test_too_few_images_have_no_threshold() -> None:

@@ -35,14 +35,14 @@ def test_the_last_decision_of_a_path_wins(tmp_path: Path) -> None:
     assert review.iloc[1].tolist() == ["b.png", B, "relabel", "cat", "a, note", "2026-01-01"]
 
 
-def test_all_faults_are_told_with_their_lines(tmp_path: Path) -> None:
+def test_all_faults_are_reported_with_their_lines(tmp_path: Path) -> None:
     path = write(
         tmp_path, f"a.png,{A},keep,,,", "b.png,xyz,drop,,,", f"c.png,{A},maybe,,,", f"d.png,{A},relabel,,,", "e"
     )
-    with pytest.raises(InputError, match=r"4 faults.*line 3: content_hash 'xyz'.*line 4: decision 'maybe'") as told:
+    with pytest.raises(InputError, match=r"4 faults.*line 3: content_hash 'xyz'.*line 4: decision 'maybe'") as message:
         read_review(path)
-    assert "line 5: relabel without a label" in str(told.value)
-    assert "line 6: 1 fields instead of 6" in str(told.value)
+    assert "line 5: relabel without a label" in str(message.value)
+    assert "line 6: 1 fields instead of 6" in str(message.value)
 
 
 def test_a_keep_with_a_label_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The fate of each row of a source: reasons of all kinds, quarantine, and what a person endorses."""
+"""The outcome of each source row: reasons of all kinds, quarantine, and endorsement by a review."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_the_share_of_quarantined_files_may_reach_the_bound_and_not_pass_it() ->
     assert past.refused == [
         "3 of 10 files (30.0%) are quarantined, more than validate.max_quarantine_share (20.0%)",
     ]
-    assert past.remedies == ("mend the files named in the ledger, or raise validate.max_quarantine_share",)
+    assert past.remedies == ("repair the files named in the ledger, or raise validate.max_quarantine_share",)
 
 
 def test_a_set_without_a_usable_image_is_refused_for_that_alone() -> None:
@@ -122,7 +122,7 @@ def test_a_classifier_needs_two_classes() -> None:
     (line,) = gate.refused
     assert line.startswith("1 of 2 classes")
     (remedy,) = gate.remedies
-    assert remedy.startswith("put each class into a folder of its own")
+    assert remedy.startswith("put each class into its own folder")
 
 
 def test_every_fault_is_reported_at_once_after_the_suites() -> None:
@@ -134,7 +134,7 @@ def test_every_fault_is_reported_at_once_after_the_suites() -> None:
     assert gate.refused[:2] == ["the suite of labels failed", "the suite of sizes failed"]
     assert [line.split(" ")[0] for line in gate.refused[2:]] == ["3", "classes", "0"]
     assert len(gate.remedies) == 4
-    assert gate.remedies[0].startswith("mend the set")
+    assert gate.remedies[0].startswith("correct the set")
 
 
 def test_the_folder_of_a_split_is_its_path_without_the_name() -> None:

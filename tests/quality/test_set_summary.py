@@ -1,4 +1,4 @@
-"""A judged set in figures: every file has one fate, and the counts add up."""
+"""Counts of a judged set: every file has one fate, and the counts add up."""
 
 from __future__ import annotations
 

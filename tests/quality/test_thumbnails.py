@@ -1,4 +1,4 @@
-"""Thumbnails of stored images: in the order asked, scaled as the shards' depth says."""
+"""Thumbnails of stored images: in the requested order, scaled by the shards' bit depth."""
 
 from __future__ import annotations
 

@@ -36,14 +36,14 @@ def test_a_gain_passes() -> None:
 def test_a_loss_is_refused() -> None:
     gate = judge([pair([0.9, 0.5], [0.7, 0.6]), pair([0.9, 0.5], [0.8, 0.5])])
     assert not gate.passed
-    assert "loses" in gate.reason
+    assert "worse" in gate.reason
 
 
 def test_a_sure_loss_is_refused_however_small() -> None:
     pairs = [pair([0.9, 0.5], [0.897, 0.5]), pair([0.9, 0.5], [0.897, 0.5]), pair([0.9, 0.5], [0.8971, 0.5])]
     gate = judge(pairs)
     assert not gate.passed
-    assert "loses" in gate.reason
+    assert "worse" in gate.reason
 
 
 def test_no_gain_for_the_classes_meant_is_refused() -> None:
