@@ -1,7 +1,7 @@
-"""``hallmark ablate``: does each step help on these data? Trained with and without it, judged on validation images.
+"""``hallmark ablate``: trains with and without each step and compares on the validation images.
 
-Steps of the stages before train are changed in a light copy of the workspace over the shared DVC cache; trainings share
-everything but the step and differ in the seed of train alone.
+Steps of the stages before train run in a light copy of the workspace over the shared DVC cache. The two variants share
+all other settings; within a variant only train's seed differs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LINKS = tuple(Path("data") / name for name in ("ingest", "validate", "split"))
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for; no ``steps`` means those that are on."""
+    """The command's options; empty ``steps`` means all enabled ones."""
 
     steps: tuple[str, ...]
     file: str
@@ -51,7 +51,7 @@ class Request:
 
 
 def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Ablated:
-    """Trains with and without each step over ``request.seeds`` seeds, and judges."""
+    """Trains with and without each step over ``request.seeds`` seeds, and compares."""
     document = read(root / "params.yaml")
 
     def check(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def ablate(root: Path, params: Mapping[str, Any], request: Request, console: Con
     values = ablation.to_apply(steps, ablated.findings)
     words = " ".join(overrides.as_overrides(values))
     if not values:
-        console.say("Apply  nothing: no step is surely better the other way")
+        console.say("Apply  nothing: no step is significantly better switched")
     elif request.apply:
         configure(STAGES, root, overrides.as_overrides(values), package="tasks")
         console.say(f"Applied to params.yaml: {words}")
@@ -105,7 +105,7 @@ class _Work:
         key = trial.identity(TRAIN, params, bench.root, CODE, steps=facts["steps"], seeds=seeds)
         count = (1 + len(self.steps)) * len(seeds)
         bench.console.say(
-            f"{len(self.steps)} steps, {len(seeds)} seeds: {count} trainings, {self.request.jobs} at a time"
+            f"{len(self.steps)} steps, {len(seeds)} seeds: {count} trainings, {self.request.jobs} in parallel"
         )
         try:
             with open_run(params.tracking, key=key, stage=NAME, params=facts) as run:
@@ -129,7 +129,7 @@ class _Work:
         )
 
     def _prepare(self, trees: Path) -> tuple[dict[str, Path], dict[str, dict[str, float | None]], dict[str, str]]:
-        """Where the inputs of each side lie, the seconds of its stages, and what gates refused."""
+        """By variant: the folder of its inputs, the seconds of its stages, and gates' refusals."""
         bench, root = self.bench, self.bench.root.resolve()
         here = {stage.name: bench.stage_seconds.get(stage.name) for stage in BEFORE_TRAIN}
         folders, refused = {AS_IT_IS: root}, {}
@@ -169,9 +169,9 @@ class _Work:
     def _train(
         self, folders: Mapping[str, Path], seeds: Sequence[int], parent: str, refused: dict[str, str]
     ) -> dict[str, list[Outcome]]:
-        """The outcome of each side and seed; a training that was finished before is not repeated.
+        """The outcomes of each variant by seed; finished trainings are reused.
 
-        A side that cannot be trained joins ``refused``; params.yaml as it is has to be.
+        A variant that cannot be trained is added to ``refused``; for the current params.yaml the error is raised.
         """
         bench = self.bench
         sides = {AS_IT_IS: bench.params["train"]}
@@ -202,8 +202,8 @@ class _Work:
                 refused[side] = str(error)
                 bench.console.warn(f"  {side:<24} seed {seed}  failed: {error}  ({count.more()})")
                 return
-            name = self._side(by_name[side]) if side in by_name else side
-            what = "known" if finished else f"{outcome.seconds:.1f} s"
+            name = self._side(by_name[side]) if side in by_name else "current params.yaml"
+            what = "reused" if finished else f"{outcome.seconds:.1f} s"
             bench.console.say(f"  {name:<24} seed {seed}  {outcome.objective:.4f}  {what}  ({count.more()})")
 
         every = [(side, seed) for seed in seeds for side in sides]

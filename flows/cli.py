@@ -28,7 +28,9 @@ app = typer.Typer(
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE | GROUP=PRESET]...", help="Values to set in params.yaml first.", show_default=False
+        metavar="[KEY=VALUE | GROUP=PRESET]...",
+        help="Changes to params.yaml, checked and written before the run.",
+        show_default=False,
     ),
 ]
 
@@ -57,12 +59,15 @@ def about(
 def run(
     overrides: Overrides = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for per-image work.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the fastest available.")] = None,
     runner: Annotated[
-        str | None, typer.Option(help="Who measures the images: local, dask or ray. Default: local processes.")
+        str | None,
+        typer.Option(
+            help="Executor for per-image work: local processes, Dask or Ray (local, dask, ray). Default: local."
+        ),
     ] = None,
 ) -> None:
-    """Run what is not up to date, as a Prefect flow; without anything to do, say so.
+    """Run the pipeline as a Prefect flow; stages that are up to date are skipped.
 
     Examples: hallmark run; hallmark run ingest.source=/path/to/images; hallmark run train.lr=1e-3 model=vit
     """
@@ -91,7 +96,7 @@ def run(
 
 @app.command()
 def configure(overrides: Overrides = None) -> None:
-    """Check params.yaml; with overrides, apply them, check the result and only then write it."""
+    """Check params.yaml; overrides are written only if the result is valid."""
     from hallmark.pipeline.configuration import configure as apply
     from tasks import STAGES
 
@@ -106,16 +111,18 @@ app.command()(experiment_commands.crossval)
 
 @app.command()
 def schedule(
-    cron: Annotated[str, typer.Option(help='When, as five cron fields: "0 3 * * *" is every night at three.')],
+    cron: Annotated[str, typer.Option(help='Schedule in UTC as five cron fields: "0 3 * * *" runs daily at 03:00.')],
     name: Annotated[str, typer.Option(help="The deployment's name.")] = "scheduled",
     port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65535, help="Port of the page, where no Prefect server is set. Default: 4200, or any free one."
+            min=1,
+            max=65535,
+            help="Port of the Prefect page, if hallmark starts the server. Default: 4200, or any free one.",
         ),
     ] = None,
 ) -> None:
-    """Serve a deployment of the training flow that runs on a schedule, until stopped with Ctrl+C."""
+    """Run the training flow on a schedule until stopped with Ctrl+C."""
     root = root_folder()
     prepare(root)
     from flows.deployments import serve_schedule
@@ -129,15 +136,16 @@ app.command()(model_commands.serve)
 
 @app.command()
 def review(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine; 0 takes any free one.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Local port; 0 picks a free one.")] = 8090,
     open_it: Annotated[
         bool | None,
-        typer.Option("--open/--no-open", help="Open it in the browser. Default: where there is a display."),
+        typer.Option("--open/--no-open", help="Open the page in the browser. Default: yes, if there is a display."),
     ] = None,
 ) -> None:
-    """Look at suspect images and decide: keep, drop, relabel. Writes data/review.csv; stop with Ctrl+C.
+    """Review suspect images in the browser: keep, drop or relabel.
 
-    The page answers on this machine alone. The next `hallmark run` applies the decisions.
+    The page is reachable from this machine only; stop it with Ctrl+C. Decisions go to data/review.csv, which the next
+    `hallmark run` applies.
     """
     import os
 
@@ -150,7 +158,7 @@ def review(
     display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
     def ready(address: str) -> None:
-        typer.echo(f"Review  {address}  (Ctrl+C stops it)")
+        typer.echo(f"Review  {address}  (stop with Ctrl+C)")
         if display if open_it is None else open_it:
             import webbrowser
 
@@ -162,12 +170,12 @@ def review(
 
 @app.command()
 def report(
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,
     save_quarantined: Annotated[
-        Path | None, typer.Option(help="Instead: write the original files that were quarantined to this new folder.")
+        Path | None, typer.Option(help="Write the quarantined original files to this new folder instead.")
     ] = None,
 ) -> None:
-    """Say where the page of the last run is (the report, or a gate's refusal), and those of experiments."""
+    """Print the paths of the report (or of a gate's refusal) and of the experiment pages."""
     from hallmark.contracts.errors import InputError
 
     root = root_folder()
@@ -175,9 +183,9 @@ def report(
         from hallmark.quality.quarantine import save_quarantined as save
 
         written, without = save(root, save_quarantined)
-        typer.echo(f"{written} quarantined files are in {save_quarantined}, by reason")
+        typer.echo(f"{written} quarantined files written to {save_quarantined}, one folder per reason")
         if without:
-            typer.echo(f"{len(without)} could not be read when they were found: {', '.join(without[:5])}")
+            typer.echo(f"{len(without)} files could not be read by ingest: {', '.join(without[:5])}")
         return
     pages = sorted((root / ".hallmark" / "refusals").glob("*/index.html"))
     if not pages:
@@ -197,7 +205,7 @@ def report(
 
 @app.command()
 def accept() -> None:
-    """Accept the validated data set at hand: later ones are compared with it, and the report tells the drift."""
+    """Accept the current data set as the reference; later reports show the drift from it."""
     from hallmark.quality.drift import accept as write
 
     typer.echo(f"data/accepted.json describes {write(root_folder())} images; commit it to git")
@@ -205,7 +213,7 @@ def accept() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Check installation, device, servers and workspace; fix what is safe to fix."""
+    """Check installation, device, servers and workspace; repair what is safe to repair."""
     root = root_folder()
     prepare(root)
     from flows.doctor import examine
@@ -214,7 +222,7 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """The entry point: every exception becomes one message and its exit code; its traceback goes to a log."""
+    """Entry point: turns every exception into one message and an exit code; the traceback goes to a log."""
     from hallmark.contracts.runtime import spare_collector
     from hallmark.pipeline.failures import report
 

@@ -1,4 +1,4 @@
-"""The best trials of a study against params.yaml as it is, over seeds that the search did not use."""
+"""Compares the best trials of a study with the current params.yaml, over seeds that the search did not use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hallmark.experiments.study import Row
     from hallmark.experiments.trial import Job
 
-BEST = 2  # trials trained anew
+BEST = 2  # trials that are retrained
 
 
 def confirm(
@@ -29,9 +29,9 @@ def confirm(
     trained_with: Callable[[dict[str, Any]], Any],
     jobs_of: Callable[[Any], list[Job]],
 ) -> Confirmed | None:
-    """Trains both sides over ``seeds`` fresh seeds and judges; None where no trial was better than params.yaml.
+    """Trains both sides over ``seeds`` new seeds and compares; None if no trial beat params.yaml.
 
-    ``jobs_of`` makes the trainings of one candidate from its params.
+    ``jobs_of`` returns the trainings of one candidate, given its params.
     """
     chosen = confirmation.candidates(rows, count=BEST, baseline=baseline)
     if not chosen:
@@ -40,12 +40,12 @@ def confirm(
     fresh = [now.seed + 1 + offset for offset in range(seeds)]
     sides: list[tuple[int | None, Any]] = [(None, now), *((row.number, trained_with(row.values)) for row in chosen)]
     qualities: dict[tuple[int | None, int], float] = {}
-    bench.console.say(f"Trained anew: params.yaml and the best {len(chosen)}, over {seeds} other seeds")
+    bench.console.say(f"Confirming: retraining params.yaml and the best {len(chosen)} trials with {seeds} new seeds")
 
     def train(number: int | None, params: Any, seed: int) -> None:
         outcomes = [bench.train(job) for job in jobs_of(dataclasses.replace(params, seed=seed))]
         quality = qualities[number, seed] = statistics.fmean(outcome.objective for outcome in outcomes)
-        name = "params.yaml as it is" if number is None else f"trial {number + 1}"
+        name = "current params.yaml" if number is None else f"trial {number + 1}"
         seconds = sum(each.seconds for each in outcomes)
         bench.console.say(f"  {name:<20} seed {seed}  {quality:.4f}  {seconds:6.1f} s  ({count.more()})")
 

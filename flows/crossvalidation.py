@@ -1,7 +1,7 @@
-"""``hallmark crossval``: how well does the pipeline do on images it has not seen, over folds of train and val?
+"""``hallmark crossval``: cross-validates the pipeline over folds of the training and validation images.
 
-In each fold clean, balance, augment and synthesize are run anew on its training part, in a light copy of the workspace
-over the shared DVC cache. The test set is in no fold.
+Each fold runs clean, balance, augment and synthesize on its training part, in a light copy of the workspace over the
+shared DVC cache. The test set is in no fold.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LINKS = tuple(Path("data") / name for name in ("ingest", "validate"))
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for."""
+    """The command's options."""
 
     folds: int
     repeats: int
@@ -54,7 +54,7 @@ class Request:
 
 
 def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, console: Console) -> Crossvalidated:
-    """Trains and judges each fold; with ``request.register`` the folds' models become one registered model."""
+    """Trains and scores each fold; with ``request.register`` registers the mean of the folds' models."""
 
     def work(bench: Bench) -> Crossvalidated:
         return _Work(bench=bench, request=request).run()
@@ -65,11 +65,11 @@ def crossvalidate(root: Path, params: Mapping[str, Any], request: Request, conso
     for warning in result.warnings:
         console.warn(f"Note: {warning}")
     console.table(
-        f"{request.folds} folds, {request.repeats} times: each image judged by models that did not see it",
+        f"{request.folds} folds, repeated {request.repeats} times; each image scored by models not trained on it",
         experiment_pages.CROSSVALIDATION_HEADINGS,
         experiment_pages.crossvalidation_rows(result.metrics),
     )
-    console.say(f"Out of fold  {result.table}")
+    console.say(f"Out-of-fold predictions  {result.table}")
     if result.model_uri:
         console.say(f"Model  {result.model_uri} (alias {ALIAS}), the mean of {len(result.folds)} models")
     console.say(f"Page   {page}")
@@ -90,7 +90,7 @@ def fold_tree(bench: Bench, fold: Fold, trees: Path) -> preparation.Tree:
     split_table = trees / f"{fold.name}.parquet"
     trees.mkdir(exist_ok=True)
     write_table(fold.table, SPLIT, split_table)
-    # such predictions come of networks that saw what this fold holds out
+    # existing out-of-fold predictions come from networks trained on images that this fold holds out
     text = (root / "params.yaml").read_text(encoding="utf-8")
     return preparation.Tree(
         root=root,
@@ -116,7 +116,7 @@ class _Work:
         durable.remove(trees)  # what a killed run left; its stages are in DVC's cache
         settings = dataclasses.asdict(request)
         key = trial.identity(TRAIN, params["train"], bench.root, CODE, **settings)
-        bench.console.say(f"{len(divided)} trainings, {request.jobs} at a time")
+        bench.console.say(f"{len(divided)} trainings, {request.jobs} in parallel")
         try:
             with open_run(params["train"].tracking, key=key, stage=NAME, params=settings) as run:
                 outcomes, folders = self._folds(divided, trees, run.run_id)
@@ -143,7 +143,7 @@ class _Work:
         )
 
     def _folds(self, divided: Sequence[Fold], trees: Path, parent: str) -> tuple[list[Outcome], list[Path]]:
-        """The outcome of each fold and the folder of its trial; a training finished before is not repeated."""
+        """The outcome and the trial folder of each fold; finished trainings are reused."""
         bench, params = self.bench, self.bench.params["train"]
         results: dict[str, tuple[Outcome, Path]] = {}
         count = Count(len(divided), "folds")
@@ -168,8 +168,8 @@ class _Work:
             outcome = bench.train(job)
             results[fold.name] = outcome, folder
             durable.remove(tree.folder)
-            what = "known" if finished else f"{outcome.seconds:.1f} s"
-            images = f"{outcome.n_judged} images judged, {outcome.n_train} to train on"
+            what = "reused" if finished else f"{outcome.seconds:.1f} s"
+            images = f"{outcome.n_judged} images scored, {outcome.n_train} trained on"
             bench.console.say(f"  fold {fold.name}  {outcome.objective:.4f}  {what}  {images}  ({count.more()})")
 
         all_done([unit_of_work(f"fold {fold.name}", partial(fold_work, fold)) for fold in divided])
@@ -177,7 +177,7 @@ class _Work:
         return [outcome for outcome, _ in pairs], [folder for _, folder in pairs]
 
     def _register(self, folders: Sequence[Path], table: Path, metrics: Sequence[Metric]) -> str:
-        """The ensemble as a version under its own alias: what was not judged on the test set is no champion."""
+        """Registers the ensemble under its own alias: a model not evaluated on the test set cannot be champion."""
         bench, params = self.bench, self.bench.params["register"]
         members = [folder / "data" / "train" for folder in folders]
         values = {f"crossval_{metric.name}": metric.estimate["value"] for metric in metrics[:1]}

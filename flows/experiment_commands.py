@@ -11,33 +11,39 @@ from flows.invocation import STOPPED, prepare_with_servers, root_folder, stage_p
 
 def tune(
     space: Annotated[str, typer.Argument(help="A search space: a name in conf/search, or a .yaml file.")] = "default",
-    trials: Annotated[int, typer.Option(min=1, help="Trials the study shall have in all.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Total trials of the study, finished ones included.")] = 20,
     sampler: Annotated[str, typer.Option(help="tpe, gp, random or grid.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="none, median or hyperband: ends trials that fall behind.")] = "none",
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
+    pruner: Annotated[str, typer.Option(help="none, median or hyperband: stops unpromising trials early.")] = "none",
+    jobs: Annotated[int, typer.Option(min=1, help="Parallel trials.")] = 1,
     storage: Annotated[
-        str | None, typer.Option(help="The study's database, such as a PostgreSQL URL. Default: in .hallmark.")
+        str | None, typer.Option(help="Database URL of the study, e.g. PostgreSQL. Default: SQLite in .hallmark.")
     ] = None,
-    study: Annotated[str | None, typer.Option(help="The study's name. Default: of the space, data and params.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Start no trial after so many seconds.")] = None,
-    latency: Annotated[bool, typer.Option("--latency", help="Search for quality against latency.")] = False,
-    folds: Annotated[int, typer.Option(min=0, help="Judge by cross-validation over so many folds.")] = 0,
-    baseline: Annotated[bool, typer.Option(help="Train params.yaml as it is too, to compare with.")] = True,
+    study: Annotated[str | None, typer.Option(help="Study name. Default: derived from space, data and params.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Start no new trial after this many seconds.")] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Optimise quality and latency together (Pareto front).")
+    ] = False,
+    folds: Annotated[
+        int,
+        typer.Option(min=0, help="Score trials by cross-validation over this many folds; 0: on the validation images."),
+    ] = 0,
+    baseline: Annotated[bool, typer.Option(help="Also train the current params.yaml, for comparison.")] = True,
     confirm: Annotated[
-        int, typer.Option(help="Before --apply: train the best and params.yaml anew over so many seeds; 0: no.")
+        int,
+        typer.Option(help="Before --apply, retrain the best trials and params.yaml with this many new seeds; 0: skip."),
     ] = 5,
     apply: Annotated[bool, typer.Option("--apply", help="Write the best values to params.yaml.")] = False,
 ) -> None:
-    """Search for better values of train and model, on validation images or folds; the test set stays closed.
+    """Tune train and model params on the validation images or folds; the test set is not used.
 
-    A study that was stopped or killed goes on where it was. Examples: hallmark tune --trials 30 --jobs 2;
+    An interrupted study resumes when the same command runs again. Examples: hallmark tune --trials 30 --jobs 2;
     hallmark tune quick --sampler grid --apply; hallmark tune architecture --latency
     """
     if confirm < 0 or confirm == 1:
         from hallmark.contracts.errors import InputError
 
         raise InputError(
-            f"--confirm is {confirm}", remedy="give 2 seeds or more, or 0 to apply the best trial as it is"
+            f"--confirm is {confirm}", remedy="give 2 seeds or more, or 0 to apply the best trial without confirmation"
         )
     root = root_folder()
     params = stage_params_of(root)
@@ -69,16 +75,16 @@ def tune(
 def ablate(
     steps: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STEP]...", help="Steps to leave out in turn. Default: those that are on."),
+        typer.Argument(metavar="[STEP]...", help="Steps to ablate, one at a time. Default: all enabled steps."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of each side, in pairs of equal seeds.")] = 5,
-    jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    seeds: Annotated[int, typer.Option(min=2, help="Training runs per variant, paired by seed.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Parallel trainings.")] = 1,
     file: Annotated[str, typer.Option(help="The list of steps: a name in conf/ablation.")] = "default",
     apply: Annotated[bool, typer.Option("--apply", help="Write the verdicts to params.yaml.")] = False,
 ) -> None:
-    """Does each step help on this data? Train with and without it, judged on the validation images.
+    """Measure what each step gains: train with and without it, compare on the validation images.
 
-    What was trained is kept: after a kill the same command goes on. Examples: hallmark ablate --jobs 2;
+    Finished trainings are reused when the same command runs again. Examples: hallmark ablate --jobs 2;
     hallmark ablate clean augment mixup --seeds 8
     """
     root = root_folder()
@@ -95,18 +101,18 @@ def ablate(
 
 
 def crossval(
-    folds: Annotated[int, typer.Option(min=2, help="Parts that are held out in turn.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="Times the images are divided anew.")] = 1,
-    stratified: Annotated[bool, typer.Option(help="Each fold has the classes' shares.")] = True,
-    jobs: Annotated[int, typer.Option(min=1, help="Folds at a time.")] = 1,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions, each with a new random division.")] = 1,
+    stratified: Annotated[bool, typer.Option(help="Keep the class proportions in each fold.")] = True,
+    jobs: Annotated[int, typer.Option(min=1, help="Parallel folds.")] = 1,
     register: Annotated[
-        bool, typer.Option("--register", help="Register the folds' models as one, their mean.")
+        bool, typer.Option("--register", help="Register the mean of the folds' models as one model.")
     ] = False,
 ) -> None:
-    """How well does the pipeline do on images it has not seen? The test set is in no fold.
+    """Cross-validate the pipeline on the training and validation images; the test set is not used.
 
-    Groups and duplicate clusters are held out whole; clean, balance, augment and synthesize run anew in each fold.
-    What was trained is kept: after a kill the same command goes on. Example: hallmark crossval --folds 5 --jobs 2
+    Groups and duplicate clusters stay within one fold; clean, balance, augment and synthesize run in each fold.
+    Finished trainings are reused when the same command runs again. Example: hallmark crossval --folds 5 --jobs 2
     """
     root = root_folder()
     params = stage_params_of(root)

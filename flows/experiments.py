@@ -1,7 +1,7 @@
-"""What tuning, ablation and cross-validation share: the workspace held, the inputs up to date, trials as Prefect tasks.
+"""Common part of tuning, ablation and cross-validation: workspace lock, up-to-date inputs, trials as Prefect tasks.
 
-Trainings run in processes of their own (:mod:`hallmark.experiments.workers`); a Prefect task waits for each, so that
-the task runner decides how many run at once and its page shows them.
+Each training runs in a worker process (:mod:`hallmark.experiments.workers`) while a Prefect task waits for it: the task
+runner limits how many run at once, and its page shows them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 class Count:
-    """Counts the trainings of an experiment, from several threads, and tells who watches: k of n, time left."""
+    """Thread-safe counter of an experiment's trainings; reports progress: k of n, time left."""
 
     def __init__(self, total: int, what: str) -> None:
         self._total, self._what = total, what
@@ -60,7 +60,7 @@ class Count:
         progress.report(what, 0, total, unit=what)
 
     def more(self) -> str:
-        """One more is done; what a line about it ends with, such as "3 of 20, 4:10 left"."""
+        """Counts one more and returns the progress text, such as "3 of 20, 4:10 left"."""
         with self._lock:
             self._done += 1
             progress.report(self._what, self._done, self._total, unit=self._what)
@@ -75,9 +75,9 @@ CODE = tuple(Path(__file__).resolve().parents[1] / name for name in ("hallmark",
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where an experiment works: the root, the params, a folder of its own, processes that train, who is told.
+    """What an experiment works with: root, params, its folder, worker processes, console.
 
-    ``stage_seconds`` are of the workspace's stages whose last run is on record.
+    ``stage_seconds`` holds the seconds of the workspace's stages whose last run is recorded.
     """
 
     root: Path
@@ -90,9 +90,9 @@ class Bench:
     _submitting: threading.Lock = field(default_factory=threading.Lock)
 
     def train(self, job: Job) -> Outcome:
-        """Does a job in one of the processes; two of the same place are one.
+        """Runs a job in a worker process; two jobs with the same folder share one training.
 
-        Raises what the training raised, MachineError where its process died.
+        Raises the training's error, or MachineError if its process died.
         """
         job = dataclasses.replace(job, params=trial.located(job.params, self.root))
         with self._submitting:
@@ -103,19 +103,19 @@ class Bench:
         return outcome
 
     def prepare(self, tree: Tree) -> dict[str, float | None]:
-        """Brings a tree's stages up to date in one of the processes; the seconds of each that ran."""
+        """Brings a tree's stages up to date in a worker process; returns the seconds of each that ran."""
         seconds: dict[str, float | None] = self.wait(self._begin(preparation.prepare, tree))
         return seconds
 
     def wait(self, future: Future[Any]) -> Any:
-        """The result of what runs in a process, as :meth:`train` says."""
+        """The result of a worker's future. Raises as :meth:`train` does."""
         try:
             return future.result()
         except BrokenProcessPool as error:
             raise self._killed() from error
 
     def _begin(self, work: Callable[..., Any], subject: Any) -> Future[Any]:
-        """Hands work to the processes, of which one may have died before, while it waited for its first."""
+        """Submits work to the pool, one of whose idle processes may have died already."""
         try:
             return self.pool.submit(work, subject)
         except BrokenProcessPool as error:
@@ -123,8 +123,8 @@ class Bench:
 
     def _killed(self) -> MachineError:
         return MachineError(
-            "a process that trained was killed, perhaps for want of memory",
-            remedy=f"run again with fewer --jobs; {self.folder / 'workers.log'} holds what it said",
+            "a training process was killed, perhaps by a lack of memory",
+            remedy=f"run again with fewer --jobs; {self.folder / 'workers.log'} holds its output",
         )
 
     @property
@@ -136,9 +136,9 @@ class Bench:
 def conduct(
     name: str, root: Path, params: Mapping[str, Any], console: Console, *, jobs: int, work: Callable[[Bench], Any]
 ) -> Any:
-    """Runs ``work`` as the flow ``name``, with the inputs of train up to date; what it returned.
+    """Runs ``work`` as the flow ``name`` with the inputs of train up to date, and returns its result.
 
-    The workspace is held for as long. Raises the error of a stage or of the work.
+    Holds the workspace's lock meanwhile. Raises the error of a stage or of the work.
     """
     prefect_server.check()
     reachability.check()
@@ -166,7 +166,7 @@ def conduct(
             failed = _inputs(root, params, console)
             if failed is not None:
                 return failed
-            console.display.begin(name, "trainings, each in a process of its own")
+            console.display.begin(name, "trainings, each in its own process")
             try:
                 bench = Bench(
                     root=root,
@@ -188,7 +188,7 @@ def conduct(
                 raise
             return Completed(message=f"{name} done")
 
-        console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
+        console.say("Starting the flow (on a local Prefect server unless PREFECT_API_URL is set) ...")
         with trainers(jobs, folder) as pool:
             for _ in range(jobs):
                 pool.submit(trial.warm_up)  # beside Prefect's start
@@ -215,14 +215,14 @@ def unit_of_work(name: str, body: Callable[[], Any]) -> Any:
 
 
 def _ran(root: Path) -> dict[str, float]:
-    """The seconds of the stages that ran when they were last asked for; one found unchanged took none to speak of."""
+    """Seconds of the stages that ran in the last run; a cached stage takes almost none and is left out."""
     path = root / "reports" / "run.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {name: facts["seconds"] for name, facts in report.items() if facts["state"] == "ran"}
 
 
 def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:
-    """The stages before train, brought up to date; the state of the one that failed."""
+    """Brings the stages before train up to date; returns the state of one that failed."""
 
     def announce(stage: str, what: str, seconds: float) -> None:
         if what == "cached":
@@ -236,7 +236,7 @@ def _inputs(root: Path, params: Mapping[str, Any], console: Console) -> Any:
 
 @contextmanager
 def trainers(jobs: int, folder: Path) -> Iterator[ProcessPoolExecutor]:
-    """Processes that train and track where this one does, whatever folder they work in."""
+    """Worker processes that use this process's MLflow stores, whatever their working directory."""
     environment = {"MLFLOW_TRACKING_URI": address.tracking_uri()}
     if os.environ.get("MLFLOW_REGISTRY_URI"):
         environment["MLFLOW_REGISTRY_URI"] = address.registry_uri()

@@ -1,4 +1,4 @@
-"""What a command does before its own work: find the workspace, read its params, see whether servers answer."""
+"""Common start of a command: find the workspace, read its params, check its servers."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from flows.environment import prepare
 
-STOPPED = "stopped; what was finished is kept, and the same command goes on from there"
+STOPPED = "stopped; finished work is kept: run the same command again to resume"
 
 
 def root_folder() -> Path:
-    """The current folder, the root of the workspace. Raises InputError where it is gone."""
+    """The current folder, the root of the workspace. Raises InputError if it was deleted."""
     try:
         return Path.cwd()
     except FileNotFoundError as error:
         from hallmark.contracts.errors import InputError
 
-        raise InputError("the current folder is no longer there", remedy="change to the root of a workspace") from error
+        raise InputError("the current folder no longer exists", remedy="change to the root of a workspace") from error
 
 
 def prepare_with_servers(root: Path) -> None:
-    """Prepares the environment; a server that does not answer is told before the imports of seconds."""
+    """Prepares the environment and reports unreachable servers before the slow imports."""
     from flows import prefect_server
     from hallmark.tracking import reachability
 

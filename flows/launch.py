@@ -1,4 +1,4 @@
-"""``hallmark run``: decide whether there is anything to do, start the flow if so, and sum up."""
+"""``hallmark run``: start the flow if a stage is out of date, and print a summary."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console)
 
     prefect_server.check()
     require_space(*writes_to(workspace.root))
-    console.say("Starting the flow (Prefect, as a local server of its own unless PREFECT_API_URL names one) ...")
+    console.say("Starting the flow (on a local Prefect server unless PREFECT_API_URL is set) ...")
     from flows.adapters import raise_error
     from flows.training import run_here
 
@@ -72,5 +72,5 @@ def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console)
     try:
         raise_error(state)
     except GateRefused:
-        console.warn(f"The full story: {workspace.root / '.hallmark' / 'refusals'}")
+        console.warn(f"Details: {workspace.root / '.hallmark' / 'refusals'}")
         raise

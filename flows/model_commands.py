@@ -1,4 +1,4 @@
-"""``hallmark predict`` and ``serve``: commands that ask the registered model."""
+"""``hallmark predict`` and ``serve``: inference with a registered model."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ if TYPE_CHECKING:
 def predict(
     images: Annotated[
         list[str],
-        typer.Argument(help="Image files, folders (with all below them), or quoted glob patterns.", show_default=False),
+        typer.Argument(
+            help="Image files, folders (searched recursively), or quoted glob patterns.", show_default=False
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="A model URI such as models:/name@champion. Default: this workspace's champion.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, with all probabilities, raw and calibrated.")
+        bool, typer.Option("--json", help="Print one JSON object per line, with all raw and calibrated probabilities.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write a table to this .parquet or .csv file, instead of lines.")
+        Path | None, typer.Option(help="Write a table to this .parquet or .csv file instead of printing lines.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode. Default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding processes. Default: one per core.")] = None,
 ) -> None:
     """Classify images with the registered champion.
 
-    Prints path, class and probability, separated by tabs. The probability is calibrated by the temperature that was
-    fitted on the validation images; the JSON and the table have the network's own, too. A file that gets no answer has
-    a line with its error. Every file of the model is compared with its digest in the registry first.
+    Prints path, class and probability, separated by tabs, or the error of a file that cannot be read. Probabilities
+    are calibrated by the temperature fitted on the validation images; the JSON and the table hold the raw ones too.
+    The model's files are first checked against their digests in the registry.
 
-    Exit code: 0 where all files got an answer, 3 where some did not, 2 where none did.
+    Exit code: 0 if all files are classified, 3 if some fail, 2 if all fail.
     Examples: hallmark predict a.png b.jpg; hallmark predict photos --out scores.csv; hallmark predict "in/**/*.png"
     """
     import json
@@ -74,32 +76,32 @@ def predict(
         typer.echo(f"{out}: {len(files)} rows", err=True)
     if failed:
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        message = f"{len(failed)} of {len(files)} paths got no answer ({'; '.join(failed[:3])}{more})"
+        message = f"{len(failed)} of {len(files)} paths could not be classified ({'; '.join(failed[:3])}{more})"
         error = GateRefused if len(failed) < len(files) else InputError
-        raise error(message, remedy="give whole image files; the rows say why each has none")
+        raise error(message, remedy="give complete image files; each failed row holds its error")
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on. Other than this machine's own: set HALLMARK_TOKEN.")
+        str, typer.Option(help="Address to listen on. Set HALLMARK_TOKEN for any but a loopback address.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
     model: Annotated[
         str | None, typer.Option(help="A model URI such as models:/name@champion. Default: this workspace's champion.")
     ] = None,
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name by which clients may call this server; repeat it for several.", show_default=False),
+        typer.Option(help="Host name that clients may use in requests; repeatable.", show_default=False),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that decode. Default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding processes. Default: one per core.")] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Requests at a time; further ones get 503. Default: 8 per worker.")
+        int | None, typer.Option(min=1, help="Concurrent requests; more get 503. Default: 8 per worker.")
     ] = None,
 ) -> None:
     """Serve the champion over HTTP: POST images to /predict; /docs describes the API.
 
-    Images are decoded under the limits of time, memory and pixels that validate has. Every file of the model is
-    compared with its digest in the registry first. With HALLMARK_TOKEN set, requests need `Authorization: Bearer`.
+    Images are decoded under validate's limits on time, memory and pixels. The model's files are first checked against
+    their digests in the registry. With HALLMARK_TOKEN set, requests need `Authorization: Bearer`.
     """
     import os
 
@@ -127,10 +129,7 @@ def serve(
 
 
 def _answering(root: Path, model: str | None) -> tuple[str, Path | None, Limits]:
-    """The URI of the model that answers, the folder that does where none was asked for and none is registered, limits.
-
-    The limits of one image are those of validate.
-    """
+    """The model's URI, the folder to use if no model is named or registered, and validate's limits per image."""
     from hallmark.images.guard import Limits
     from hallmark.serving.source import TRAIN
 

@@ -1,4 +1,4 @@
-"""What ``hallmark tune`` says on the terminal: a line a trial, and the table of the best."""
+"""Terminal output of ``hallmark tune``: one line per trial and a table of the best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A line a trial, with the best so far."""
+    """Prints one line per trial and marks a new best with ``*``."""
 
     def __init__(self, console: Console, study: Study, *, total: int, baseline: float | None) -> None:
         self._console, self._study, self._total = console, study, total
@@ -40,7 +40,7 @@ class Progress:
         )
 
     def end(self, why: str) -> None:
-        """Says once why no further trial is begun."""
+        """Prints once why no further trial starts."""
         if not self._ended:
             self._ended = True
             self._console.say(f"  No further trial: {why}")
@@ -51,14 +51,14 @@ def _short(value: Any) -> str:
 
 
 def sum_up(tuned: Tuned, console: Console, page: Path) -> None:
-    """The best trials, what matters, and where the page lies."""
+    """Prints the best trials, the parameter importances and the page's path."""
     keys = list(tuned.rows[0].values) if tuned.rows else []
     latency = any(row.latency_ms is not None for row in tuned.rows)
     best = tuned.front if latency else ranked(tuned.rows)[:5]
     headings = ["trial", tuned.objective, *(["ms"] if latency else []), *keys]
     table = []
     if tuned.baseline is not None:
-        blank = ["as it is" for _ in keys]
+        blank = ["current" for _ in keys]
         ms = [experiment_pages.number(tuned.baseline_ms, 3)] if latency else []
         table.append(["params.yaml", f"{tuned.baseline:.4f}", *ms, *blank])
     for row in best:
@@ -67,11 +67,13 @@ def sum_up(tuned: Tuned, console: Console, page: Path) -> None:
         table.append([str(row.number + 1), f"{row.quality:.4f}", *ms, *values])
     states = {state: sum(row.state == state for row in tuned.rows) for state in ("complete", "pruned", "failed")}
     counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-    title = "Best of quality against latency" if latency else "Best trials"
+    title = "Best trade-offs of quality and latency" if latency else "Best trials"
     judged_on = f"over {tuned.folds} folds" if tuned.folds else "on the validation images"
     console.table(f"{title}, {judged_on} ({counts})", headings, table)
     if tuned.importances:
-        console.say("Matters  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items()))
+        console.say(
+            "Importance  " + ", ".join(f"{key} {100 * share:.0f} %" for key, share in tuned.importances.items())
+        )
     trained = sum(row.facts.get("seconds", 0.0) for row in tuned.rows)
-    console.say(f"Took   {tuned.seconds:.1f} s in this run; all trainings of the study {trained:.1f} s")
+    console.say(f"Time   {tuned.seconds:.1f} s in this run, {trained:.1f} s for all trainings of the study")
     console.say(f"Page   {page}")

@@ -1,4 +1,4 @@
-"""The trials of a study: what each trains on, as Prefect tasks, and params.yaml as it is to compare with."""
+"""The trials of a study as Prefect tasks, their inputs, and the baseline: the current params.yaml."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BASELINE_MS = "baseline_ms"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for."""
+    """The command's options."""
 
     space: str
     trials: int
@@ -52,14 +52,14 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a trial trains on and is judged by: paths below ``data``, None for the validation images."""
+    """A trial's training data, and the paths of the images that score it (None: the validation images)."""
 
     data: Path
     judged: tuple[str, ...] | None
 
 
 def inputs_of(bench: Bench, request: Request, trees: Path) -> list[Inputs]:
-    """The workspace's own, or those of each fold, prepared."""
+    """The workspace's inputs, or the prepared inputs of each fold."""
     if not request.folds:
         return [Inputs(data=bench.root.resolve(), judged=None)]
     divided, warnings = divide(bench, folds=request.folds, repeats=1, stratified=True)
@@ -74,7 +74,7 @@ def inputs_of(bench: Bench, request: Request, trees: Path) -> list[Inputs]:
 def baseline_of(
     bench: Bench, study: Study, run: TrackedRun, params: Any, inputs: Sequence[Inputs], *, latency: bool
 ) -> float:
-    """The quality of params.yaml as it is, trained once for the study."""
+    """The quality of the current params.yaml, trained once per study."""
     recorded = study.noted("baseline")
     if recorded is not None:
         return float(recorded)
@@ -87,16 +87,16 @@ def baseline_of(
         _values(study.space, params, outcomes[0]),
         quality=quality,
         latency_ms=statistics.fmean(spent) if spent else None,
-        why="params.yaml as it is",
+        why="current params.yaml",
     )
     study.note("baseline", quality)
-    what = "  (a trial too: its values are in the space)" if in_space else ""
-    bench.console.say(f"  params.yaml as it is   {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s{what}")
+    what = "  (counts as a trial: its values are in the space)" if in_space else ""
+    bench.console.say(f"  current params.yaml    {quality:.4f}   {sum(each.seconds for each in outcomes):6.1f} s{what}")
     return quality
 
 
 def _values(searched: Space, params: Any, outcome: trial.Outcome) -> dict[str, Any]:
-    """The values of params.yaml by key of the space, an ``auto`` as it was trained with, where that is on record."""
+    """The values of params.yaml by key of the space; ``auto`` becomes the resolved value where that is recorded."""
     values: dict[str, Any] = {}
     for dimension in searched.dimensions:
         section, _, name = dimension.key.partition(".")
@@ -108,7 +108,7 @@ def _values(searched: Space, params: Any, outcome: trial.Outcome) -> dict[str, A
 def jobs_of(
     bench: Bench, run: TrackedRun, params: Any, inputs: Sequence[Inputs], *, latency: bool, follow: Any = None
 ) -> list[trial.Job]:
-    """The trainings of a trial: one, or one a fold."""
+    """The trainings of a trial: one, or one per fold."""
     return [
         trial.Job(
             stage=TRAIN,
@@ -138,7 +138,7 @@ def trial_task(
 ) -> Any:
     def body() -> Any:
         if request.seconds is not None and time.monotonic() - started >= request.seconds:
-            return Completed(name="Skipped", message="the time is up")
+            return Completed(name="Skipped", message="the time limit is reached")
         try:
             number, values = study.ask()
         except Exhausted as end:

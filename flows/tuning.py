@@ -1,4 +1,4 @@
-"""``hallmark tune``: values of params.yaml searched for on validation images or folds; the test set stays closed."""
+"""``hallmark tune``: searches values of params.yaml on validation images or folds; the test set is not used."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAME = "tune"
 
 
 def tune(root: Path, params: Mapping[str, Any], request: trials.Request, console: Console) -> Tuned:
-    """Runs or goes on with a study until it has ``request.trials`` trials. Raises InputError for a wrong space."""
+    """Starts or resumes a study until it has ``request.trials`` trials. Raises InputError for an invalid space."""
     document = read(root / "params.yaml")
     searched = space.read(
         space.find(request.space, root / "conf"),
@@ -58,8 +58,8 @@ def tune(root: Path, params: Mapping[str, Any], request: trials.Request, console
         raise InputError("--folds is 1", remedy="give 2 or more, or 0 to judge on the validation images")
     if request.folds and request.pruner != "none":
         raise InputError(
-            f"--pruner {request.pruner} and --folds do not go together: the folds of a trial end apart",
-            remedy="leave out one of them",
+            f"--pruner {request.pruner} and --folds exclude each other: the folds of a trial train separately",
+            remedy="drop one of them",
         )
 
     def work(bench: Bench) -> Tuned:
@@ -80,7 +80,7 @@ def tune(root: Path, params: Mapping[str, Any], request: trials.Request, console
     elif best is not None and (tuned.baseline is None or (best.quality or 0.0) > tuned.baseline):
         console.say("Apply  hallmark configure " + " ".join(overrides.as_overrides(best.values)))
     elif best is not None:
-        console.say("Apply  nothing: no trial was better than params.yaml as it is")
+        console.say("Apply  nothing: no trial beat the current params.yaml")
     return tuned
 
 
@@ -102,10 +102,10 @@ def _search(
     )
     recovered = study.recover()
     if recovered:
-        bench.console.warn(f"{recovered} trials of a killed process are tried again")
+        bench.console.warn(f"{recovered} trials of killed processes are repeated")
     bench.console.say(
         f"Study  {study.name}: {study.counted()} trials done, {max(0, request.trials - study.counted())} to do, "
-        f"{request.jobs} at a time"
+        f"{request.jobs} in parallel"
     )
     settings = {"space": searched.facts(), "sampler": request.sampler, "pruner": request.pruner}
     with open_run(now.tracking, key=f"{NAME}-{study.name}", stage=NAME, params=settings) as run:
@@ -168,20 +168,20 @@ def _tuned(
 
 def _apply(root: Path, tuned: Tuned, best: Row | None, console: Console) -> None:
     if best is None:
-        console.warn("Nothing to apply: no trial completed")
+        console.warn("Nothing applied: no trial completed")
         return
     if tuned.baseline is not None and (best.quality or 0.0) <= tuned.baseline:
-        console.warn("Nothing applied: no trial was better than params.yaml as it is")
+        console.warn("Nothing applied: no trial beat the current params.yaml")
         return
     values = best.values
     if tuned.confirmed is not None:
         console.table(
-            f"Trained anew over {len(tuned.confirmed.seeds)} other seeds, params.yaml {tuned.confirmed.baseline:.4f}",
+            f"Retrained with {len(tuned.confirmed.seeds)} new seeds (current params.yaml: {tuned.confirmed.baseline:.4f})",
             experiment_pages.CONFIRMED_HEADINGS,
             experiment_pages.confirmed_rows(tuned.confirmed),
         )
         if tuned.confirmed.winner is None:
-            console.warn("Nothing applied: no trial is surely better than params.yaml over other seeds")
+            console.warn("Nothing applied: no trial is significantly better over new seeds")
             return
         values = tuned.confirmed.winner.values
     configure(STAGES, root, overrides.as_overrides(values), package="tasks")

@@ -69,7 +69,7 @@ def test_a_kill_loses_no_finished_training_and_the_verdicts_are_right(workspace:
 
     done = workspace.hallmark(*command[2:])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("  known  (") >= len(finished) - 1
+    assert done.stdout.count("  reused  (") >= len(finished) - 1
     assert {path: path.stat().st_mtime_ns for path in finished} == finished, "a finished training was repeated"
     assert "without clean: inputs ready (0 of 4 stages ran)" in done.stdout, "nothing came from the shared cache"
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("slow", "clean", "mixup"))}

@@ -85,7 +85,7 @@ def test_folds_are_judged_kept_and_registered_as_one(workspace: Clone, digits: P
 
     again = workspace.hallmark(*COMMAND)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("known") == 3, again.stdout
+    assert again.stdout.count("reused") == 3, again.stdout
     with sqlite3.connect(workspace.root / "mlflow.db") as connection:
         assert connection.execute("SELECT count(*) FROM model_versions").fetchone() == (1,)
         assert connection.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone() == (0,)
@@ -118,7 +118,7 @@ def test_clean_takes_the_predictions_and_a_cross_validation_does_not(workspace: 
     finally:
         assert workspace.hallmark("configure", "clean.out_of_fold=data/none").returncode == 0
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("known") == 3, again.stdout
+    assert again.stdout.count("reused") == 3, again.stdout
     assert table.read_bytes() == before
     detectors = json.loads((workspace.root / "reports" / "clean.json").read_text())["detectors"]
     assert detectors["crossvalidated"] >= len(pd.read_parquet(table))

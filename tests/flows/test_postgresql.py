@@ -91,7 +91,7 @@ def test_a_killed_study_goes_on(database: str, clone: Callable[..., Clone], digi
 
     done = workspace.hallmark(*command)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 trials of a killed process are tried again" in done.stdout
+    assert "1 trials of killed processes are repeated" in done.stdout
     trial_states = states(database)
     assert (trial_states.count("COMPLETE"), trial_states.count("RUNNING")) == (3, 0), trial_states
     assert not (workspace.root / ".hallmark" / "optuna.db").exists(), "the study is not where it was asked for"

@@ -150,7 +150,7 @@ def test_a_signal_ends_a_run_and_the_server_that_it_started(
             os.killpg(process.pid, signal.SIGKILL)
     assert psutil.wait_procs(children, timeout=20)[1] == []
     output = log.read_text()
-    assert output.count("goes on from there") == (by == signal.SIGINT), output
+    assert output.count("same command again to resume") == (by == signal.SIGINT), output
     assert "Traceback" not in output
     assert "error" not in output.lower()
     done = workspace.hallmark("run", "train.max_epochs=2")

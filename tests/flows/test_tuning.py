@@ -76,9 +76,9 @@ def test_a_grid_in_parallel_is_nested_shown_and_applied(workspace: Clone, prefec
     parents = {parent for stage, _, parent in kinds if stage == "train"}
     assert len(parents) == 1
     assert None not in parents, "the trials' runs are not below the study's"
-    # nine trials and params.yaml as it is; then it and the two best over three other seeds
+    # nine trials and the baseline; then the baseline and the two best over three new seeds
     assert [stage for stage, _, _ in kinds].count("train") == 10 + 9
-    assert "Trained anew over 3 other seeds" in done.stdout
+    assert "Retrained with 3 new seeds" in done.stdout
     assert {status for _, status, _ in kinds} == {"FINISHED"}
     task_runs = ask(prefect_server, "task_runs/filter", {"task_runs": {"name": {"like_": "trial-"}}})
     # for a task with tags Prefect asks for concurrency slots, two seconds a trial
@@ -120,7 +120,7 @@ def test_pruning_gaussian_processes_and_latency(workspace: Clone) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Best of quality against latency" in done.stdout
     cells = next(line.split() for line in done.stdout.splitlines() if line.startswith("params.yaml  "))
-    assert float(cells[2]) > 0, "params.yaml as it is has no milliseconds to compare with"
+    assert float(cells[2]) > 0, "the baseline has no latency"
     assert "ms an image" in (workspace.root / "reports" / "tuning.html").read_text()
 
 
@@ -133,7 +133,7 @@ def test_a_killed_study_goes_on(clone: Callable[..., Clone], digits: Path) -> No
 
     done = workspace.hallmark(*command)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 trials of a killed process are tried again" in done.stdout
+    assert "1 trials of killed processes are repeated" in done.stdout
     states = trials(workspace)
     assert states.count("COMPLETE") == 4, states
     assert states.count("RUNNING") == 0, states
