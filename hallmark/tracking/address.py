@@ -1,7 +1,7 @@
-"""Where the tracking store and the model registry are, told without importing MLflow.
+"""URIs of the tracking store and the model registry, without importing MLflow.
 
-By default both are ``mlflow.db`` in the workspace, which is also what MLflow itself takes when nothing else is set;
-``MLFLOW_TRACKING_URI`` and ``MLFLOW_REGISTRY_URI`` win.
+Both default to ``mlflow.db`` in the workspace, MLflow's own default; ``MLFLOW_TRACKING_URI`` and
+``MLFLOW_REGISTRY_URI`` override it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def registry_uri() -> str:
 
 
 def database(uri: str) -> Path | None:
-    """The file of a SQLite store, None for any other."""
+    """The file of a SQLite store, None for other stores."""
     name = uri.removeprefix(_SQLITE).split("?")[0]
     return Path(unquote(name)) if uri.startswith(_SQLITE) and name and name != ":memory:" else None
 

@@ -1,10 +1,10 @@
-"""Takes what a run tells to MLflow while the run goes on.
+"""Delivers a run's journal to MLflow while the run is active.
 
-To a server, in a thread of its own: no training waits for a network. To a SQLite file, now and then between two steps:
-that is quick, and a thread which computes would take more from the training by the interpreter's lock than it saves.
+A server is written to from a background thread, so that training never waits for the network. A SQLite file is written
+to between two steps: the write is quick, and a thread would cost more through the interpreter lock than it saves.
 
-Where MLflow is away, or refuses, what is told waits in the run's journal and is tried again every :data:`RETRY`
-seconds. A warning says when that begins, and another when it is over.
+While MLflow is unreachable or refuses, events stay in the journal and delivery is retried every :data:`RETRY` seconds.
+A warning marks the start of an outage, another its end.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from hallmark.tracking.journal import Journal
 
 EVERY = 1.5  # seconds between deliveries: a batch costs what a single value costs
-RETRY = 5.0  # seconds until a store that took nothing is tried again
-PATIENCE = 15.0  # seconds without progress after which the end of a run waits no longer
-SHORT = 6.0  # the same where the store was away already
+RETRY = 5.0  # seconds between attempts during an outage
+PATIENCE = 15.0  # seconds without progress after which the end of a run stops waiting
+SHORT = 6.0  # the same during an outage
 
 _log = logging.getLogger(__name__)
 
@@ -48,15 +48,15 @@ class Courier:
         self.seconds = 0.0
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the delivery thread, if there is one."""
         if self._thread is not None:
             self._thread.start()
 
     def lost(self, why: str) -> None:
-        """Says, once an outage, that the store takes nothing."""
+        """Warns, once per outage, that the store accepts nothing."""
         if self.away is None:
             _log.warning(
-                "MLflow at %s takes nothing (%s): the work goes on, and what it logs waits in %s",
+                "MLflow at %s accepts nothing (%s): the run continues and its log waits in %s",
                 without_password(self._journal.header.uri),
                 why,
                 ROOM,
@@ -64,13 +64,13 @@ class Courier:
         self.away = why
 
     def deliver_if_due(self) -> None:
-        """To be called after each thing that is told: delivers, where that is done between two steps and due."""
+        """Call after each event: delivers if the store is a SQLite file and delivery is due."""
         if self._thread is None and time.monotonic() >= self._next:
             self._attempt()
             self._next = time.monotonic() + self._pause()
 
     def flush(self, seconds: float = PATIENCE) -> None:
-        """Waits for one attempt to deliver all that is told so far."""
+        """Waits for one attempt to deliver all events so far."""
         if self._thread is None:
             self._attempt()
             return
@@ -80,7 +80,7 @@ class Courier:
             self._tried.wait(seconds)
 
     def finish(self) -> None:
-        """Delivers what is left, as long as that makes progress; the journal is the caller's afterwards."""
+        """Delivers the rest while that makes progress; then the journal belongs to the caller again."""
         if self._thread is None:
             self._attempt()
             return
@@ -96,7 +96,7 @@ class Courier:
 
     def _work(self) -> None:
         while True:
-            last = self._last  # before the attempt: what is told after it would be left out
+            last = self._last  # read before the attempt: later events would be left out
             self._attempt()
             self._tried.set()
             if last:
@@ -122,10 +122,10 @@ class Courier:
         except Exception as error:  # each kind of store (SQL, S3, Azure, GCS) raises its client's own
             why = delivery.reason(error, self._journal.header.uri)
         self.seconds += time.perf_counter() - started
-        if self._left_alone:  # what was under way came back too late
+        if self._left_alone:  # this attempt came back too late
             return
         if why is not None:
             self.lost(why)
         elif self.away is not None:
             self.away = None
-            _log.warning("MLflow answers again: what waited is delivered")
+            _log.warning("MLflow answers again: the waiting log is delivered")

@@ -1,7 +1,7 @@
-"""From a journal to MLflow.
+"""Sends a journal to MLflow.
 
-Delivering twice is the same as once: MLflow's SQL stores keep one of equal points of a metric, time included, and a
-run is found again by the name of its journal or by its work.
+Delivery is idempotent: MLflow's SQL stores keep one of equal metric points (time included), and a run is identified by
+the name of its journal or by its work.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ OUTPUT = "hallmark.output"
 JOURNAL = "hallmark.journal"
 _BATCH = 1000  # metrics, MLflow's limit
 _PARAMS = 100  # params and tags in a batch, MLflow's limit
-_IN_ORDER = ("resumed", "end")  # after all that was told before
-# what no second try changes; all else, a refused password too, may pass
+_IN_ORDER = ("resumed", "end")  # sent after all earlier events
+# permanent errors; any other, a refused password included, is retried
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST")
 
 _log = logging.getLogger(__name__)
 
 
 def passes(error: Exception) -> bool:
-    """Whether a second try may go better: the store is away, busy or locked."""
+    """Whether a retry may succeed: the store is unreachable, busy or locked."""
     from mlflow.exceptions import MlflowException
 
     return not (isinstance(error, MlflowException) and error.error_code in _REFUSALS)
 
 
 def reason(error: Exception, uri: str) -> str:
-    """Why nothing was taken, in a line: that the server is away, if it is, else what the error says."""
+    """One line on why delivery failed: the server's fault if it is unreachable, else the error's first line."""
     return reachability.fault(uri) or next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def attach(journal: Journal, client: MlflowClient) -> bool:
-    """Gives a journal its run: the one it had, that of an earlier life, or a new one.
+    """Attaches a journal to its run: the one it has, an interrupted one of the same work, or a new one.
 
-    False where it belongs to a run that made a file and there is none.
+    False if the journal belongs to the run that wrote a file, and there is none.
     """
     if journal.run_id is not None:
         return True
@@ -71,13 +71,13 @@ def attach(journal: Journal, client: MlflowClient) -> bool:
 
 
 def deliver(journal: Journal, client: MlflowClient) -> None:
-    """Sends what MLflow does not have yet. Raises whatever MLflow raises where another try may go better."""
+    """Sends undelivered events. Raises MLflow's error if a retry may succeed."""
     if not attach(journal, client):
         return
     try:
         _send(journal, client)
     except _Unknown:
-        # the store lost the run, as one that lived in memory: it gets all that the journal has
+        # the store lost the run, as an in-memory one does: send the whole journal to a new run
         journal.acknowledge(0)
         journal.add(
             "run", run_id=_create(client, store.experiment(client, journal.header.experiment), journal), done={}
@@ -91,7 +91,7 @@ class _Unknown(Exception):
 
 @dataclass(frozen=True)
 class _Batch:
-    """Events that go out together: their order among each other does not matter."""
+    """Events that are sent together, in any order."""
 
     metrics: list[Any] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
@@ -186,7 +186,7 @@ def log_figures(
     model_id: str | None = None,
     dataset: Mapping[str, str] | None = None,
 ) -> None:
-    """Sets final figures of a run, and of a model if named: those that it has already get no second point."""
+    """Sets final figures of a run and, if named, of a model; figures already logged get no second point."""
     from mlflow.entities import Metric
 
     recorded = {name: points[-1] for name in values if (points := client.get_metric_history(run_id, name))}
@@ -205,7 +205,7 @@ def log_figures(
 
 
 def _batches(client: MlflowClient, run_id: str, what: str, items: list[Any], size: int) -> None:
-    """Sends in parts of that size; of a part that is refused, the smaller ones, down to what is at fault."""
+    """Sends in parts of ``size`` items; a refused part is split until only the faulty items are left out."""
     for part in _parts(items, size):
         if len(part) == 1:
             _refusable(run_id, f"{what} '{part[0].key}'", lambda part=part: client.log_batch(run_id, **{what: part}))
@@ -214,12 +214,12 @@ def _batches(client: MlflowClient, run_id: str, what: str, items: list[Any], siz
 
 
 def _refusable(run_id: str, what: str, send: Any) -> None:
-    """Sends; what MLflow refuses for good is told and left out, so that what follows still arrives."""
+    """Sends; a permanent refusal is logged and skipped, so that later events still arrive."""
     _taken(send, message=f"MLflow refuses {what} of run {run_id}")
 
 
 def _taken(send: Any, message: str = "") -> bool:
-    """Whether MLflow took it; False where it refuses it for good, which is then ``told``, if there are words."""
+    """Whether MLflow accepted it; False for a permanent refusal, which is logged under ``message`` if given."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -240,7 +240,7 @@ def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _unfinished(client: MlflowClient, experiment: str, journal: Journal) -> str | None:
-    """The run that this journal made before a kill, or the last of the same work, if it did not finish."""
+    """The unfinished run that this journal created before a kill, or the last unfinished one of the same work."""
     header = journal.header
     condition = f"tags.`{KEY}` = '{header.key}' and tags.`{STAGE}` = '{header.stage}'"
     runs = client.search_runs([experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])

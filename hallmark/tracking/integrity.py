@@ -1,8 +1,8 @@
-"""The digests of a version's files, kept in the registry: what is used is what was registered.
+"""Digests of a version's files in the registry: only files that were registered are used.
 
-Registration writes the SHA-256 of every file of the model into the version's tag :data:`FILES`. Whoever uses a file
-reads it once, compares its digest with the tag and goes on with the bytes that were compared. Whoever can write to the
-registry's database can change both; MLflow's own loading compares nothing.
+Registration writes the SHA-256 of every file of the model into the version's tag :data:`FILES`. A reader
+reads each file once, checks its digest and uses those same bytes. Anyone who can write to the registry's database can
+change both; MLflow's own loading checks nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def digests(folder: Path) -> str:
 
 
 def recorded(name: str, version: Version, subfolder: str) -> dict[str, str]:
-    """The digests of a version's files in the folder ``place`` of the model (empty: all), by their path there.
+    """The digests of a version's files in ``subfolder`` of the model (empty: all), by their path there.
 
     Raises InputError where the version was registered without them.
     """
@@ -46,7 +46,7 @@ def recorded(name: str, version: Version, subfolder: str) -> dict[str, str]:
     except (KeyError, ValueError, AttributeError) as error:
         raise InputError(
             f"the registry has no digests (tag {FILES}) of the files of version {version.number} of model '{name}', "
-            "so that they cannot be checked",
+            "so they cannot be checked",
             remedy="delete the version in MLflow, and `hallmark run` registers the model again",
         ) from error
     return selected
@@ -61,11 +61,10 @@ def read(
     whole: bool = True,
     beside: Container[str] = (),
 ) -> dict[str, bytes]:
-    """The bytes of those files in ``keep``, after all files of a folder were compared with their digests.
+    """Checks the digests of all files of a folder; returns the bytes of those in ``keep``.
 
-    ``what`` names the folder in messages. With ``whole`` a file that has no digest and is not named in
-    ``beside`` is refused. Raises MachineError that
-    names each file that is changed, added or missing.
+    ``what`` names the folder in messages. With ``whole`` a file without digest that is not in ``beside`` is refused.
+    Raises MachineError that names each changed, added or missing file.
     """
     contents: dict[str, bytes] = {}
     faults: list[str] = []

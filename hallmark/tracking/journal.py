@@ -1,12 +1,12 @@
-"""What a run tells MLflow, on disk until MLflow has it.
+"""A run's events for MLflow, kept on disk until they are delivered.
 
-A journal is a folder ``.hallmark/tracking/<name>``: ``header.json`` says which run it is, ``events.jsonl`` has a line
-for each thing told, ``files/`` what goes with them, ``delivered`` how many bytes of the events MLflow has. Guarantees,
+A journal is a folder ``.hallmark/tracking/<name>``: ``header.json`` identifies the run,
+``events.jsonl`` has one line per event, ``files/`` holds their files, ``delivered`` the number of bytes of events.jsonl that MLflow has. Guarantees,
 each with its test:
 
-- an event is in the file when :meth:`Journal.add` returns: a kill of the process loses none of them;
-- a line that a kill cut short is dropped, those before it are not;
-- a journal has one owner at a time, by a lock that the kernel frees when its holder dies.
+- an event is in the file when :meth:`Journal.add` returns: a killed process loses none;
+- a line that a kill truncated is dropped, earlier lines are kept;
+- a journal has one owner at a time, by a lock that the kernel frees when the owner dies.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Which run a journal is of: the store at ``uri``, its experiment, and the work that ``stage`` and ``key`` name.
+    """Identifies a journal's run: the store at ``uri``, its experiment, and the work (``stage`` and ``key``).
 
-    ``made`` names a file by its digest: the journal is then of the run that made it, and makes no run.
+    ``made`` is a file's name and digest: the journal then belongs to the run that wrote it and creates no run.
     """
 
     uri: str
@@ -64,8 +64,8 @@ class Journal:
         self.delivered = self._acknowledged()
         self.run_id: str | None = None
         self.ended: str | None = None
-        self.steps: dict[str, int] = {}  # the last step of each metric
-        self.done: dict[str, int] = {}  # the same, of what the run had when this journal took it up
+        self.steps: dict[str, int] = {}  # last step per metric
+        self.done: dict[str, int] = {}  # last step per metric that MLflow had when this journal attached
         for _, event in self.events():
             self._note(event)
 
@@ -76,11 +76,11 @@ class Journal:
 
     @property
     def waits(self) -> bool:
-        """Whether something is not delivered yet."""
+        """Whether events are undelivered."""
         return self.delivered < (self.folder / _EVENTS).stat().st_size
 
     def add(self, kind: str, **content: Any) -> None:
-        """Appends an event; it outlives the process from now on."""
+        """Appends an event; on return it survives a kill of the process."""
         event = {"kind": kind, **content}
         line = json.dumps(event, ensure_ascii=True).encode() + b"\n"
         with self._writing:
@@ -90,13 +90,13 @@ class Journal:
             self._note(event)
 
     def file(self, name: str) -> Path:
-        """A new path for a file that goes with an event, under its own name."""
+        """A new path with that file name, for a file that an event refers to."""
         folder = self.folder / _FILES / secrets.token_hex(4)
         folder.mkdir(parents=True)
         return folder / name
 
     def events(self, start: int = 0) -> Iterator[tuple[int, Event]]:
-        """The events from a byte on, each with the byte behind it."""
+        """The events from byte ``start`` on, each with the offset of its end."""
         with (self.folder / _EVENTS).open("rb") as file:
             file.seek(start)
             at = start
@@ -107,12 +107,12 @@ class Journal:
                 yield at, json.loads(line)
 
     def check_owned(self) -> None:
-        """Raises ValueError after :meth:`release`, for a thread that did not hear of it."""
+        """Raises ValueError after :meth:`release`, for a thread that still uses it."""
         if self._out == _CLOSED:
-            raise ValueError(f"{self.folder} has another owner by now")
+            raise ValueError(f"{self.folder} has another owner now")
 
     def acknowledge(self, byte: int) -> None:
-        """MLflow has the events before this byte."""
+        """Records that MLflow has the events before this byte."""
         self.check_owned()
         partial = self.folder / f".partial-{_DELIVERED}"
         partial.write_text(str(byte), encoding="ascii")
@@ -120,7 +120,7 @@ class Journal:
         self.delivered = byte
 
     def sync(self) -> None:
-        """Forces the events to the disk, for the case that the machine fails."""
+        """Syncs the events to disk, against a failure of the machine."""
         os.fsync(self._out)
 
     def release(self) -> None:
@@ -153,7 +153,7 @@ class Journal:
             return 0
 
     def _repair(self) -> None:
-        """Cuts off a last line that has no end."""
+        """Truncates an incomplete last line."""
         path = self.folder / _EVENTS
         if not path.exists():
             return
@@ -164,7 +164,7 @@ class Journal:
 
 
 def begin(header: Header, root: Path) -> Journal:
-    """A new journal, or that of an earlier life of the same work which did not finish."""
+    """A new journal, or the unfinished one of an interrupted run of the same work."""
     room = (root / ROOM).resolve()
     room.mkdir(parents=True, exist_ok=True)
     for journal in left(root, lambda other: _work(other) == _work(header)):
@@ -173,7 +173,7 @@ def begin(header: Header, root: Path) -> Journal:
         journal.release()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(header.started / 1000))
     name = f"{stamp}-{header.stage}-{header.key[:8]}-{secrets.token_hex(3)}"
-    # it appears with its header and its owner
+    # renamed into view only with its header and owner
     partial = room / f"{_PARTIAL}{name}"
     partial.mkdir()
     (partial / _LOCK).touch()
@@ -185,12 +185,12 @@ def begin(header: Header, root: Path) -> Journal:
 
 
 def left(root: Path, wanted: Callable[[Header], bool]) -> Iterator[Journal]:
-    """The journals that no living process owns, the oldest first; each is the caller's to release or remove."""
+    """The journals that no running process owns, oldest first; the caller releases or removes each."""
     for folder in _folders(root):
         lock = _owned(folder)
         if lock is None:
             continue
-        if folder.name.startswith(_PARTIAL):  # of a process that was killed before it told anything
+        if folder.name.startswith(_PARTIAL):  # its process was killed before its first event
             durable.remove(folder)
         else:
             header = _header(folder)

@@ -1,4 +1,4 @@
-"""What earlier runs could not deliver to MLflow, delivered now."""
+"""Delivers journals that earlier runs could not send to MLflow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _log = logging.getLogger(__name__)
 
 
 def deliver(root: Path = Path(), *, needed: bool = False) -> int:
-    """Delivers the journals of runs that ended or were killed, the oldest first; how many there were.
+    """Delivers the journals of ended or killed runs, oldest first, and returns their number.
 
-    Those of living processes and of other stores are left alone. Where MLflow is away they stay, with a warning, or a
-    MachineError where they are ``needed``. Nothing is imported where there is no journal.
+    Journals of running processes and of other stores are skipped. If MLflow is unreachable they stay, with a warning
+    or with a MachineError if ``needed``. Without a journal nothing is imported.
     """
     uri = address.tracking_uri()
     if not journal.some(root, uri):
@@ -34,12 +34,12 @@ def deliver(root: Path = Path(), *, needed: bool = False) -> int:
         else:
             each.release()
     if delivered:
-        _log.warning("MLflow has now what %d earlier run%s had left for it", delivered, "s" if delivered > 1 else "")
+        _log.warning("delivered the logs of %d earlier run%s to MLflow", delivered, "s" if delivered > 1 else "")
     if why is not None and needed:
         raise reachability.away(uri, why)
     if why is not None:
         _log.warning(
-            "MLflow at %s takes nothing (%s): what earlier runs logged waits in %s",
+            "MLflow at %s accepts nothing (%s): the logs of earlier runs wait in %s",
             without_password(uri),
             why,
             root / journal.ROOM,

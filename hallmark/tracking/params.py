@@ -1,4 +1,4 @@
-"""What of a run is followed, and where."""
+"""Params of experiment tracking."""
 
 from __future__ import annotations
 

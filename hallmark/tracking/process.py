@@ -1,4 +1,4 @@
-"""Who writes a run: enough of a process to tell later whether it still lives.
+"""The process that writes a run, identified well enough to check later whether it is alive.
 
 >>> alive(me())
 True
@@ -11,7 +11,7 @@ import os
 import socket
 
 TAG = "hallmark.process"
-_TOLERANCE = 5.0  # seconds: a process start is read with the clock of the machine, which may be set in between
+_TOLERANCE = 5.0  # seconds: start times depend on the system clock, which may be adjusted in between
 
 
 def me() -> str:
@@ -23,7 +23,7 @@ def me() -> str:
 
 
 def alive(identity: str) -> bool:
-    """Whether the process lives; one of another host is taken to live, since nothing here can tell."""
+    """Whether the process is alive; one of another host counts as alive, because it cannot be checked."""
     import psutil
 
     owner = json.loads(identity)

@@ -1,8 +1,8 @@
-"""A training that can be followed live, and taken up again after a kill.
+"""MLflow runs that can be watched live and resumed after a kill.
 
-What a run tells goes to its journal on disk, at once, and from there to MLflow by a courier in a thread of its own:
-the training never waits for MLflow, and loses nothing where MLflow is away. MLflow is spoken to through its client with
-explicit run ids: its active run is thread-local.
+A run writes each event to its journal on disk; a courier delivers the journal to MLflow. Training does not wait for a
+server and loses nothing during an outage. All calls use MLflow's client with explicit run ids, because MLflow's active
+run is thread-local.
 
     with open_run(tracking, key=digest_of_inputs, stage="train", params={"lr": 1e-3}) as run:
         run.metrics({"loss": 0.7}, step=0)
@@ -51,15 +51,15 @@ def open_run(
     tags: Mapping[str, str] | None = None,
     needs_store: bool = True,
 ) -> Iterator[TrackedRun]:
-    """A run for the work that ``key`` stands for (a digest of its inputs).
+    """Opens a run for the work identified by ``key``, a digest of its inputs.
 
-    A run of that key and stage that did not finish, and whose process is gone, is taken up again; else a new one is
-    made, with that name. Ends FINISHED, FAILED on an exception, KILLED on an interrupt; after a SIGKILL it is left
-    RUNNING, for :func:`recover`. Nested params are flattened with dots.
+    Resumes an unfinished run of that key and stage whose process is dead, else creates one called ``name``. The run
+    ends FINISHED, FAILED on an exception, KILLED on an interrupt; a SIGKILL leaves it RUNNING, for :func:`recover`. Nested
+    params are flattened with dots.
 
-    Once the run is open, an outage of MLflow stops nothing: what was logged waits in ``.hallmark/tracking`` and is
-    delivered when MLflow is back, in this run or by :func:`hallmark.tracking.outbox.deliver`. Raises MachineError where
-    the store is away already, unless the work does not ``need`` it, or where it is damaged.
+    Once the run is open, an outage of MLflow stops nothing: events wait in ``.hallmark/tracking`` and are delivered
+    when MLflow is back, in this run or by :func:`hallmark.tracking.outbox.deliver`. Raises MachineError if the store is
+    damaged, or if it is unreachable at the start and ``needs_store``.
     """
     started = time.perf_counter()
     own_tags = {process.TAG: process.me(), "mlflow.source.name": f"hallmark {stage}", "mlflow.user": _user()}
@@ -90,7 +90,7 @@ def open_run(
     except BaseException:
         if resumed:
             own.release()
-        else:  # nothing was done that a run could tell of
+        else:  # nothing was logged
             own.remove()
         raise
     telemetry.note(tracking_opened_in_seconds=round(time.perf_counter() - started, 3))
@@ -100,15 +100,15 @@ def open_run(
     except BaseException as error:
         try:
             run.close("FAILED" if isinstance(error, Exception) else "KILLED")
-        except OSError as second:  # the first error is the one to tell
-            _log.warning("the end of MLflow run %s is not on record: %s", run.run_id, second)
+        except OSError as second:  # the first error is the one to raise
+            _log.warning("the end of MLflow run %s was not recorded: %s", run.run_id, second)
         raise
     run.close("FINISHED")
     telemetry.note(tracking_seconds=round(run.seconds, 3), tracking_courier_seconds=round(courier.seconds, 3))
 
 
 def _attached(own: Journal) -> str | None:
-    """Gives the journal its run; why MLflow cannot be reached, None if it was."""
+    """Attaches the journal to its run; returns why MLflow cannot be reached, None if it can."""
     from requests import RequestException
 
     why = reachability.fault(own.header.uri)
@@ -128,7 +128,7 @@ def _attached(own: Journal) -> str | None:
 
 @contextmanager
 def nested(run_id: str | None, tags: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Runs made within the block are shown below this run, if it is one, and carry these tags."""
+    """Runs created in the block become children of ``run_id``, if given, and carry these tags."""
     below = {} if run_id is None else {"mlflow.parentRunId": run_id}
     token = _nested.set({**below, **(tags or {})})
     try:
@@ -138,11 +138,10 @@ def nested(run_id: str | None, tags: Mapping[str, str] | None = None) -> Iterato
 
 
 def recover(tracking: Tracking) -> list[str]:
-    """Marks runs KILLED that are RUNNING without a process; returns their ids.
+    """Marks RUNNING runs whose process is dead as KILLED and returns their ids, after delivering their journals.
 
-    Runs of living processes, of other hosts, and those that Hallmark did not make are left alone. Nothing is imported
-    or made where a SQLite store shows that there is nothing to do. What such runs have left for MLflow is delivered
-    before. Raises MachineError where the store is away.
+    Runs of live processes, of other hosts and of other programs are skipped. If a SQLite store has nothing to recover,
+    MLflow is not imported. Raises MachineError if the store is unreachable.
     """
     outbox.deliver()
     reachability.check()
@@ -164,7 +163,7 @@ def recover(tracking: Tracking) -> list[str]:
 
 
 def run_of(client: MlflowClient, experiment: str, path: Path) -> str | None:
-    """The latest run that made a file of these bytes (see :meth:`TrackedRun.output`), None if no run did."""
+    """The latest run that wrote a file of these bytes (see :meth:`TrackedRun.output`), None if no run did."""
     return delivery.maker(client, experiment, path.name, digests.of_file(path))
 
 

@@ -1,4 +1,4 @@
-"""One MLflow run as its work sees it: everything it logs goes to the journal on disk, and from there to MLflow."""
+"""The logging interface of one MLflow run: everything goes to the journal on disk, and from there to MLflow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 def _clocked(method: Callable[P, R]) -> Callable[P, R]:
-    """Adds a call's time to the run's ``seconds``, once where one such method calls another."""
+    """Adds a call's time to the run's ``seconds``; nested calls count once."""
 
     @functools.wraps(method)
     def call(*arguments: P.args, **named: P.kwargs) -> R:
@@ -47,25 +47,25 @@ def _clocked(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class TrackedRun:
-    """One MLflow run, and the ``seconds`` that its work has waited for tracking.
+    """One MLflow run, and the ``seconds`` that its caller has spent on tracking.
 
-    Made by :func:`hallmark.tracking.runs.open_run`.
+    Created by :func:`hallmark.tracking.runs.open_run`.
     """
 
     def __init__(self, own: Journal, courier: Courier, wandb: WandbRun | None) -> None:
         self._journal, self._courier, self._wandb = own, courier, wandb
-        self._done = {**own.done, **own.steps}  # the last step of each metric from before a kill
+        self._done = {**own.done, **own.steps}  # last step per metric before a kill
         self.seconds = 0.0
         self._clock_goes = False
 
     @property
     def run_id(self) -> str:
-        """MLflow's id of the run; "" as long as MLflow has not been reached."""
+        """MLflow's id of the run; "" until MLflow has been reached."""
         return self._journal.run_id or ""
 
     @_clocked
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Adds values of a step; a step that an earlier life of this run logged is left out."""
+        """Logs values of a step, unless the run logged that step before an interruption."""
         fresh = {name: float(value) for name, value in values.items() if step > self._done.get(name, step - 1)}
         if not fresh:
             return
@@ -76,12 +76,12 @@ class TrackedRun:
 
     @_clocked
     def flush(self) -> None:
-        """Waits until MLflow has what was told so far, or has been tried."""
+        """Waits for one attempt to deliver all events so far."""
         self._courier.flush()
 
     @_clocked
     def params(self, params: Mapping[str, object]) -> None:
-        """Adds params that were not known when the run began; MLflow refuses to change one."""
+        """Adds params that were unknown at the start; MLflow refuses to change one."""
         self._journal.add("params", params=shortened(params))
 
     @_clocked
@@ -95,7 +95,7 @@ class TrackedRun:
         self._journal.add("dataset", dataset=dict(dataset), context=context)
 
     def output(self, path: Path) -> None:
-        """Records that the run made this file, by the digest of its bytes.
+        """Records that the run wrote this file, by the digest of its bytes.
 
         :func:`hallmark.tracking.runs.run_of` finds the run by it.
         """
@@ -103,7 +103,7 @@ class TrackedRun:
 
     @_clocked
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """Keeps an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png."""
+        """Logs an image, uint8 [height, width, channels] with 1, 3 or 4 channels, as images/<name>/<step>.png."""
         from PIL import Image
 
         assert pixels.ndim == 3, f"an image has three axes, this one {pixels.ndim}"
@@ -116,14 +116,14 @@ class TrackedRun:
 
     @_clocked
     def figure(self, name: str, figure: Any) -> None:
-        """Keeps a matplotlib figure as figures/<name>.png."""
+        """Logs a matplotlib figure as figures/<name>.png."""
         path = self._journal.file(f"{name}.png")
         figure.savefig(path, metadata={"Software": None})
         self._add_file(path, "figures")
 
     @_clocked
     def artifact(self, path: Path, folder: str = "") -> None:
-        """Keeps a file, or a folder with what is in it, as it is now."""
+        """Logs a copy of a file or folder."""
         copy = self._journal.file(path.name)
         if path.is_dir():
             shutil.copytree(path, copy)
@@ -137,7 +137,7 @@ class TrackedRun:
 
     @_clocked
     def close(self, status: str) -> None:
-        """Ends the run with MLflow's ``status``, and waits until MLflow has it or has been tried."""
+        """Ends the run with MLflow's ``status`` and waits for an attempt to deliver the rest."""
         self._journal.add("end", status=status, at=now())
         self._courier.finish()
         if self._wandb is not None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def file_of(name: str, version: Version, path: str, scratch: Path) -> Path | None:
-    """As :func:`located`, after its digest was compared with the registry's.
+    """As :func:`located`, after checking the digest in the registry.
 
-    A version from before digests were kept passes. Raises MachineError where a file is another one now.
+    A version registered without digests passes. Raises MachineError if a file has changed.
     """
     local = located(name, version, path, scratch)
     if local is not None and integrity.FILES in version.tags:
@@ -31,9 +31,9 @@ def file_of(name: str, version: Version, path: str, scratch: Path) -> Path | Non
 
 
 def located(name: str, version: Version, path: str, scratch: Path) -> Path | None:
-    """A file or folder kept with a version: itself where it is on this machine, else a copy in ``scratch``.
+    """A file or folder of a version: its own path if it is on this machine, else a copy in ``scratch``.
 
-    None where the version has no such file. Raises MachineError where its artifacts cannot be reached.
+    None if the version has no such file. Raises MachineError if its artifacts cannot be reached.
     """
     folder = local_folder(version)
     if folder is not None:
@@ -57,12 +57,12 @@ def located(name: str, version: Version, path: str, scratch: Path) -> Path | Non
     except (MlflowException, OSError) as error:
         raise MachineError(
             f"the files of version {version.number} of model '{name}' cannot be read ({error})",
-            remedy="look whether the artifact store answers",
+            remedy="check that the artifact store answers",
         ) from error
 
 
 def local_folder(version: Version) -> Path | None:
-    """The folder of a version whose files are on this machine's disk; found again where the workspace was moved."""
+    """The folder of a version's files on this machine, also after the workspace was moved; None if remote."""
     location = version.folder or ""
     parts = urlparse(location)
     if parts.scheme not in ("", "file") or not location:

@@ -81,7 +81,7 @@ def test_a_training_goes_on_and_delivers_when_the_server_is_back(
         run.tag("after", "yes")
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2, messages
-    assert "takes nothing" in messages[0]
+    assert "accepts nothing" in messages[0]
     assert "answers again" in messages[1]
     client = store.client()
     stored = client.get_run(run.run_id)

@@ -156,11 +156,11 @@ def test_what_a_store_refuses_for_a_while_waits(
             run.image("mistakes", grey, 1)
             run.flush()
     messages = [record.getMessage() for record in caplog.records]
-    assert [message.split(": the work")[0].split(" takes ")[-1] for message in messages] == [
+    assert [message.split(": the run")[0].split(" accepts ")[-1] for message in messages] == [
         "nothing (database is locked)",
-        "MLflow answers again: what waited is delivered",
+        "MLflow answers again: the waiting log is delivered",
         "nothing (slow down)",
-        "MLflow answers again: what waited is delivered",
+        "MLflow answers again: the waiting log is delivered",
     ]
     client = store.client()
     assert status(run.run_id) == "FINISHED"
