@@ -176,7 +176,7 @@ def _apply(root: Path, tuned: Tuned, best: Row | None, console: Console) -> None
     values = best.values
     if tuned.confirmed is not None:
         console.table(
-            f"Retrained with {len(tuned.confirmed.seeds)} new seeds (current params.yaml: {tuned.confirmed.baseline:.4f})",
+            f"Retrained with {len(tuned.confirmed.seeds)} new seeds; params.yaml: {tuned.confirmed.baseline:.4f}",
             experiment_pages.CONFIRMED_HEADINGS,
             experiment_pages.confirmed_rows(tuned.confirmed),
         )

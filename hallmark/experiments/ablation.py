@@ -1,4 +1,4 @@
-"""What an ablation found: for each step, runs with it against runs without it, seed by seed."""
+"""Results of an ablation: for each step, runs with it against runs without it, paired by seed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ AS_IT_IS = "as it is"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One step: ``gain`` and ``worst_gain`` are with minus without, of the objective and of the worst class's recall.
+    """One step: ``gain`` and ``worst_gain`` are with minus without, for the objective and the worst class's recall.
 
-    ``cost`` is in seconds of one run, training and stages; ``stages_known`` says whether the stages' are in it (one
-    restored from DVC's cache did not run). ``same`` where the step changes nothing on these data.
+    ``cost`` is the extra seconds of one run, training and stages; ``stages_known`` is false if a stage came from DVC's
+    cache, so that its seconds are missing. ``same``: the step changes nothing on these data.
     """
 
     name: str
@@ -44,10 +44,10 @@ def compare(
     *,
     bounds: tuple[float, float] | None = None,
 ) -> list[Finding]:
-    """The finding of each step that was trained both ways.
+    """The finding of each step that was trained in both variants.
 
-    ``outcomes`` holds the runs of :data:`AS_IT_IS` and of each step's other side by its name, in the order of the
-    seeds; ``seconds`` the stages' of each. ``bounds`` are the ends of what a gain of the objective can be.
+    ``outcomes`` holds the runs of :data:`AS_IT_IS` and, by step name, of each other variant, in the order of the seeds;
+    ``seconds`` holds the stages' seconds likewise. ``bounds`` limit a gain of the objective.
     """
     findings = []
     for step in steps:
@@ -74,7 +74,7 @@ def compare(
                 same=all(
                     a.objective == b.objective and a.recall == b.recall for a, b in zip(present, absent, strict=True)
                 ),
-                # two differences may agree by chance, of a recall of few images above all
+                # two differences may agree by chance, especially for the recall of few images
                 verdict=paired.verdict(gain) if len(gains) > 2 else paired.CANNOT_TELL,
             )
         )
@@ -82,7 +82,7 @@ def compare(
 
 
 def caution(seeds: int) -> str:
-    """What is to be said of intervals over so few seeds; empty where there is nothing."""
+    """A warning if there are too few seeds for an interval, else empty."""
     if seeds > 2:
         return ""
     if seeds == 2:
@@ -94,7 +94,7 @@ def caution(seeds: int) -> str:
 
 
 def to_apply(steps: Sequence[Intervention], findings: Sequence[Finding]) -> dict[str, Any]:
-    """The values by key that the verdicts ask for: what hurts is left out, what is off and gains is put in."""
+    """The values by key that apply the verdicts: harmful steps off, helpful ones on."""
     by_name = {step.name: step for step in steps}
     values: dict[str, Any] = {}
     for finding in findings:
@@ -107,7 +107,7 @@ def to_apply(steps: Sequence[Intervention], findings: Sequence[Finding]) -> dict
 
 
 def _cost(one: Mapping[str, float | None], other: Mapping[str, float | None]) -> tuple[float, bool]:
-    """Seconds that the stages of ``one`` took more than those of ``other``, of the stages known on both sides."""
+    """Extra seconds of ``one`` over ``other``, of the stages timed in both; and whether all were."""
     total, complete = 0.0, True
     for stage in {*one, *other}:
         a, b = one.get(stage), other.get(stage)

@@ -1,7 +1,7 @@
-"""Are the best trials of a study better than params.yaml as it is? Trained anew over seeds that the search did not use.
+"""Confirms the best trials of a study against the current params.yaml over seeds that the search did not use.
 
-The best of many trials is partly the luckiest. Over fresh seeds its luck is drawn anew, as that of params.yaml is; the
-validation images are the same, so that what is fitted to them alone stays.
+The best of many trials owes part of its score to a lucky seed; new seeds remove that. The validation images stay the
+same, so overfitting to them remains.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A trial trained anew: ``quality`` over the seeds, ``gain`` over params.yaml as it is, in pairs of equal seeds."""
+    """A retrained trial: mean ``quality`` over the seeds, and ``gain`` over the current params.yaml, paired by seed."""
 
     number: int
     values: dict[str, Any]
@@ -32,7 +32,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """``baseline`` is the mean quality of params.yaml as it is over ``seeds``."""
+    """``baseline`` is the mean quality of the current params.yaml over ``seeds``."""
 
     seeds: list[int]
     baseline: float
@@ -40,13 +40,13 @@ class Confirmed:
 
     @property
     def winner(self) -> Candidate | None:
-        """The best candidate that is surely better than params.yaml as it is."""
+        """The best candidate that is significantly better than the current params.yaml."""
         sure = [each for each in self.candidates if each.verdict == paired.KEEP]
         return max(sure, key=lambda each: (each.quality, -each.number), default=None)
 
 
 def candidates(rows: Sequence[Row], *, count: int, baseline: float) -> list[Row]:
-    """The best ``count`` trials of those that were better than params.yaml as it is, the best first."""
+    """The best ``count`` trials that beat the current params.yaml, best first."""
     return [row for row in ranked(rows) if row.quality is not None and row.quality > baseline][:count]
 
 

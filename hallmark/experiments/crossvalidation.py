@@ -1,4 +1,4 @@
-"""What a cross-validation found: each metric over the folds, and the out-of-fold predictions as one table."""
+"""Results of a cross-validation: each metric over the folds, and the out-of-fold predictions as one table."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def _metric(name: str, per_fold: Sequence[float | None], overlap: float) -> Metr
 
 
 def out_of_fold(folds: Sequence[Fold], tables: Sequence[Path]) -> pd.DataFrame:
-    """``path, repeat, fold, label, predicted`` and a probability per class, of every image judged, by repeat and path.
+    """``path, repeat, fold, label, predicted`` and a probability per class, of each judged image, by repeat and path.
 
-    A class that a fold's model does not know has probability 0 there.
+    A class missing from a fold's model has probability 0 there.
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
-"""Folds for cross-validation: of the training and validation images, whole by group and duplicate cluster.
+"""Cross-validation folds of the training and validation images; groups and duplicate clusters stay whole.
 
-The images of the test set are in no fold. What a fold holds out is neither trained on nor chosen by: the epoch is
-chosen on validation images carved out of the rest. Assignment after scikit-learn's stratified grouped k-fold.
+Test images are in no fold. A fold's held-out images influence neither training nor selection: the epoch is chosen on
+validation images split off from the rest. Assignment after scikit-learn's stratified grouped k-fold.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold:
-    """``table`` is SPLIT's with this fold's splits: what it holds out is ``test`` there, beside the real test images.
+    """``table`` is SPLIT's table with this fold's splits: held-out images are ``test``, like the real test images.
 
-    ``held_out`` are the paths it holds out; ``n_train`` the images that are left to train on. Numbers count from 1.
+    ``held_out`` are the held-out paths; ``n_train`` counts the training images. Numbers start at 1.
     """
 
     repeat: int
@@ -36,16 +36,16 @@ class Fold:
 
     @property
     def name(self) -> str:
-        """As text."""
+        """``<repeat>-<number>``."""
         return f"{self.repeat}-{self.number}"
 
 
 def divide(
     split: pd.DataFrame, *, folds: int, repeats: int, stratified: bool, val: float, seed: int
 ) -> tuple[list[Fold], list[str]]:
-    """All folds of all repeats, and warnings. ``split`` is SPLIT's table, ``val`` the share carved out of the rest.
+    """All folds of all repeats, and warnings. ``split`` is SPLIT's table, ``val`` the validation share of the rest.
 
-    Raises InputError where there are fewer units of images than folds.
+    Raises InputError if there are fewer units (groups, clusters) than folds.
     """
     pool = split[split["split"].isin(["train", "val"])].reset_index(drop=True)
     unit, _ = find_units(cluster=pool["cluster"], group=pool["group"], content=pool["path"], seed=seed)
@@ -53,14 +53,14 @@ def divide(
     units = len(np.unique(unit))
     if units < folds:
         raise InputError(
-            f"--folds is {folds}, but train and val hold only {units} units (groups and duplicate clusters are whole)",
+            f"--folds is {folds}, but train and val hold only {units} units (groups and duplicate clusters stay whole)",
             remedy=f"give at most {units}",
         )
     notes = []
     per_class = pool.assign(unit=unit).groupby("label")["unit"].nunique()
     few = per_class[per_class < folds]
     if stratified and len(few):
-        notes.append(f"fewer units than folds, so that some fold has none to judge: {', '.join(map(str, few.index))}")
+        notes.append(f"fewer units than folds, so some folds hold out none of: {', '.join(map(str, few.index))}")
     all_folds = []
     for repeat in range(repeats):
         number = _assign(labels, unit, folds, stratified=stratified, seed=derive(seed, "crossval", repeat))
@@ -97,14 +97,14 @@ def divide(
 def _assign(
     labels: NDArray[Any], unit: NDArray[np.int64], folds: int, *, stratified: bool, seed: int
 ) -> NDArray[np.int64]:
-    """The fold of each image, [n]; the images of a unit share theirs."""
+    """The fold of each image, [n]; images of a unit share a fold."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     kind: Any = StratifiedGroupKFold if stratified else GroupKFold
     splitter = kind(n_splits=folds, shuffle=True, random_state=seed % 2**32)
     number = np.zeros(len(labels), np.int64)
     with warnings.catch_warnings():
-        # a class with fewer units than folds: told by the caller in its own words
+        # a class with fewer units than folds: divide reports it
         warnings.filterwarnings("ignore", message="The least populated class in y has only")
         try:
             for index, (_, held) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups=unit)):

@@ -1,12 +1,12 @@
-"""Interventions: the steps of the pipeline that can be left out, and the values of params.yaml that do so.
+"""Interventions: steps of the pipeline that an ablation can switch off or on by values of params.yaml.
 
-conf/ablation/<name>.yaml names each with the values that switch it ``off`` and those that switch it ``on``:
+conf/ablation/<name>.yaml gives for each step the values that switch it ``off`` and ``on``:
 
     ema:
       off: {train.ema: 0.0}
       on: {train.ema: auto}
 
-``needs`` names a value without which there is nothing to leave out; where params.yaml has it null, there is no step:
+``needs`` names a value that the step requires; if it is null in params.yaml, the step does not apply:
 
     transfer:
       needs: model.backbone
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 FOLDER = "ablation"
 SIDES = ("off", "on")
 NEEDS = "needs"
-ANY_NETWORK = {"model.name": "auto", "model.backbone": None}  # one that lacks no setting
+ANY_NETWORK = {"model.name": "auto", "model.backbone": None}  # a network that has every setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """``off`` and ``on`` are values by key; ``active``: whether params.yaml has it on.
+    """``off`` and ``on`` are values by key; ``active``: whether it is on in params.yaml.
 
-    ``hindered`` says why it cannot be switched here, None where nothing is in the way.
+    ``hindered`` is the reason why it cannot be switched here, else None.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Intervention:
 
     @property
     def other(self) -> dict[str, Any]:
-        """The values that make params.yaml differ in this alone."""
+        """The values that toggle this step alone."""
         return self.off if self.active else self.on
 
     @property
@@ -80,11 +80,11 @@ def read(
             faults.append(f"{line}: {name}.{NEEDS}: params.yaml has no value {needs}")
             continue
         hindered = None if lacks is None else f"{lacks} is null; set it"
-        # what `on` says can only be checked together with the value that is wanting
+        # `on` can only be checked together with the missing value
         for side in SIDES if lacks is None else SIDES[:1]:
             side_faults = _faults(content[side], sections, check)
             if side_faults and not _faults(content[side], sections, lambda values: check({**ANY_NETWORK, **values})):
-                hindered = side_faults[0]  # right in itself, but the network that params.yaml names has no such setting
+                hindered = side_faults[0]  # valid, but the network in params.yaml lacks the setting
             else:
                 faults.extend(f"{document.location(f'{name}.{side}')}: {name}.{side}: {fault}" for fault in side_faults)
         if len(faults) == before:
@@ -98,7 +98,7 @@ def read(
 
 
 def find(name: str, conf: Path) -> Path:
-    """The file of that name in conf/ablation. Raises InputError that lists what there is."""
+    """The file of that name in conf/ablation. Raises InputError that lists the available names."""
     names = sorted(path.stem for path in (conf / FOLDER).glob("*.yaml"))
     if name not in names:
         raise InputError(f"there is no file conf/{FOLDER}/{name}.yaml", remedy=f"give one of: {', '.join(names)}")
@@ -106,7 +106,7 @@ def find(name: str, conf: Path) -> Path:
 
 
 def choose(interventions: Sequence[Intervention], names: Sequence[str]) -> list[Intervention]:
-    """Those of ``names``, or those that are on. Raises InputError for a name there is not, or that is hindered."""
+    """Those of ``names``, or all active ones. Raises InputError for an unknown or hindered name."""
     if not names:
         return [each for each in interventions if each.active]
     by_name = {each.name: each for each in interventions}

@@ -1,4 +1,4 @@
-"""What a trained network says of the images that an experiment is judged by: never those of the test set."""
+"""Scores a trained network on an experiment's judged images, never on the test set."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Judgement:
 
 
 def judge(folder: Path, *, judged: Sequence[str] | None, objective: Objective) -> Judgement:
-    """Judges the model in data/train below ``place`` on the images of ``judged``, or on the validation images.
+    """Scores the model in ``folder``/data/train on the images of ``judged``, or on the validation images.
 
-    One image of each duplicate cluster counts, none that was removed. Raises InputError where no image is left.
+    Counts one image per duplicate cluster and no removed image. Raises InputError if no image is left.
     """
     data = folder / "data"
     images = _images(data, judged)
@@ -93,7 +93,7 @@ def figures(predictions: Judged) -> dict[str, float | None]:
 
 
 def latency_ms(folder: Path) -> float:
-    """Median milliseconds of one image through the network below ``place``, on the CPU, on one thread."""
+    """Median milliseconds per image of the network in ``folder``, on one CPU thread."""
     model = weights.describe(folder / "data" / "train")["input"]
     network = weights.load(folder / "data" / "train")
     image = torch.zeros(1, model["channels"], model["height"], model["width"])

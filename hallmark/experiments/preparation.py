@@ -1,4 +1,4 @@
-"""The stages before train, in a tree of their own: restored from DVC's cache where they ran before, else run."""
+"""Runs the stages before train in a separate tree, or restores them from DVC's cache."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """A copy of the workspace ``root`` at ``place`` in which ``stages`` are brought up to date, of all ``known`` ones.
+    """A copy of the workspace ``root`` in ``folder`` in which ``stages`` (of ``all_stages``) are brought up to date.
 
-    ``links`` are what it shares with the workspace; ``given`` are files that take the place of others: (file, place
-    relative to the tree).
+    ``links`` are paths shared with the workspace; ``replaced`` are files that replace others: (file, path relative to
+    the tree).
     """
 
     root: Path
@@ -37,9 +37,9 @@ class Tree:
 
 
 def prepare(tree: Tree) -> dict[str, float | None]:
-    """Makes the tree and brings its stages up to date; the seconds of each that ran, None for one restored.
+    """Creates the tree and brings its stages up to date; returns the seconds of each, None for a restored one.
 
-    Raises what a stage raises: GateRefused where what is left out makes the data unusable.
+    Raises a stage's error, such as GateRefused if the changed params make the data unusable.
     """
     import shutil
 

@@ -1,4 +1,4 @@
-"""Trainings of a study that fall behind are ended early."""
+"""Stops unpromising trainings of a study early."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ UNJUDGED = 1 / 3  # share of a training's epochs after which it may be pruned
 
 
 class Pruned(BaseException):
-    """Ends a training that has fallen behind: no fault, so no Exception."""
+    """Stops an unpromising training; not an error, hence not an Exception."""
 
 
 @dataclass(kw_only=True)
 class Follower:
-    """Reports a trial's epochs to the study, from another process; raises :class:`Pruned` where it falls behind.
+    """Reports a trial's epochs to the study, from another process; raises :class:`Pruned` to stop it.
 
-    Not in the first third of the epochs, where the learning rate rises and says more of the objective than the trial's
-    values do, and not in the last, after which nothing is left to be saved.
+    Never prunes in the first third of the epochs, where the rising learning rate affects the objective more than the
+    trial's values do, nor in the last epoch, where nothing is left to save.
     """
 
     storage: str

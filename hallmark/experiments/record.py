@@ -1,6 +1,6 @@
-"""data/ablation.json: what the last ablation found, kept in Git and an input of the report; ``{}`` before the first.
+"""data/ablation.json: results of the last ablation, kept in Git and read by the report; ``{}`` before the first.
 
-It names by a digest the inputs of train that it was found on, so that a page of other data or other plans can say so.
+It holds a digest of train's inputs, so that the report can tell when data or plans have changed since.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def write(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What :func:`write` wrote; empty before the first. Raises InputError."""
-    remedy = "write {} into it, or take it from Git, or run hallmark ablate again"
+    """The content of the file, empty before the first ablation. Raises InputError."""
+    remedy = "restore it from Git, run hallmark ablate again, or write {} into it"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"data/ablation.json is no JSON ({error})", remedy=remedy) from error
+        raise InputError(f"data/ablation.json is not JSON ({error})", remedy=remedy) from error
     if content != {} and (not isinstance(content, dict) or set(content) != set(KEYS)):
         raise InputError("data/ablation.json was not written by hallmark ablate", remedy=remedy)
     result: dict[str, Any] = content

@@ -1,4 +1,4 @@
-"""What an experiment ends with: the values that its page, its terminal lines and its callers read."""
+"""Results of experiments, for their pages, terminal output and callers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """A study as it stands; ``confirmed`` where its best was trained anew.
+    """The current state of a study; ``confirmed`` if its best trials were retrained.
 
-    ``baseline`` is the quality of params.yaml as it is, None where it was not asked for; ``baseline_ms`` its
-    milliseconds an image, None where they were not measured.
+    ``baseline`` is the quality of the current params.yaml, None if not requested; ``baseline_ms`` its milliseconds per
+    image, None if not measured.
     """
 
     study: str
@@ -37,7 +37,7 @@ class Tuned:
 
 @dataclass(frozen=True, kw_only=True)
 class Ablated:
-    """``refused`` holds, by step, what a gate said of the pipeline without (or with) it."""
+    """``refused`` holds, by step, the gate's refusal of the pipeline without (or with) it."""
 
     objective: str
     n_judged: int
@@ -48,7 +48,7 @@ class Ablated:
 
 @dataclass(frozen=True, kw_only=True)
 class Crossvalidated:
-    """``metrics`` are over all folds of all repeats; ``table`` is where the out-of-fold predictions lie."""
+    """``metrics`` are over all folds of all repeats; ``table`` is the path of the out-of-fold predictions."""
 
     objective: str
     folds: list[tuple[str, Outcome]]

@@ -38,7 +38,7 @@ def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
 
 
 def sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler of that name; of a grid the study lists the points itself."""
+    """Optuna's sampler of that name; for grid the study enqueues the points itself."""
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
     if name == "gp":

@@ -1,10 +1,10 @@
-"""A search space: which values of params.yaml a study may vary, and how far.
+"""A search space: the values of params.yaml that a study may vary, with their ranges.
 
-conf/search/<name>.yaml holds one line a value:
+conf/search/<name>.yaml holds one line per value:
 
     train.lr: {low: 3.0e-4, high: 1.0e-2, log: true}      # a number between two ends
     train.label_smoothing: {low: 0.0, high: 0.2, step: 0.05}
-    model.depth: {low: 1, high: 3}                         # a whole number, as both ends are
+    model.depth: {low: 1, high: 3}                         # an integer, because both ends are
     train.optimizer: {choices: [adamw, sgd]}               # one of a list
 
 >>> document = Document("train.lr: {low: 0.001, high: 0.1, log: true}", name="space.yaml")
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 FIELDS = ("choices", "low", "high", "step", "log")
 FOLDER = "search"
-MOST = 100_000  # points that are listed one by one
-POINTS = 5  # of a continuous value in a grid that gives no step
+MOST = 100_000  # points that are enumerated at most
+POINTS = 5  # of a continuous value without step in a grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +48,11 @@ class Dimension:
 
     @property
     def whole(self) -> bool:
-        """Whether only whole numbers are meant."""
+        """Whether the values are integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def ends(self) -> list[Any]:
-        """The values to be checked before a study starts: all choices, or both ends."""
+        """The values to check before a study starts: all choices, or both ends."""
         return list(self.choices) if self.choices else [self.low, self.high]
 
     def draw(self, random: Random) -> Any:
@@ -96,7 +96,7 @@ class Space:
         return [dict(zip(keys, values, strict=True)) for values in every]
 
     def every(self) -> list[dict[str, Any]] | None:
-        """Every point there is; None where there is no end of them, or where there are more than :data:`MOST`."""
+        """Every point; None if there are infinitely many or more than :data:`MOST`."""
         if any(not (each.choices or each.step is not None or each.whole) for each in self.dimensions):
             return None
         values = [
@@ -109,7 +109,7 @@ class Space:
         return [dict(zip(keys, point, strict=True)) for point in itertools.product(*values)]
 
     def draw(self, random: Random) -> dict[str, Any]:
-        """A point at random, all alike likely (on the scale of the dimension)."""
+        """A uniformly random point (on the scale of each dimension)."""
         return {each.key: each.draw(random) for each in self.dimensions}
 
     def facts(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Space:
 
 
 def find(name: str, conf: Path) -> Path:
-    """The file of a space: a path, or a name in conf/search. Raises InputError that lists what there is."""
+    """The file of a space: a path, or a name in conf/search. Raises InputError that lists the available spaces."""
     from pathlib import Path
 
     path = Path(name)
@@ -141,7 +141,7 @@ def find(name: str, conf: Path) -> Path:
 
 
 def read(path: Path, *, sections: Sequence[str], check: Callable[[Mapping[str, Any]], object]) -> Space:
-    """The space of a file. ``check`` takes {key: value} and raises InputError where params.yaml cannot hold it.
+    """The space of a file. ``check`` takes {key: value} and raises InputError if params.yaml cannot hold it.
 
     Only keys of ``sections`` may vary. Raises InputError that lists all faults of the file, with their lines.
     """
@@ -156,7 +156,7 @@ def parse(
     check: Callable[[Mapping[str, Any]], object] = lambda _: None,
     stem: str = "space",
 ) -> Space:
-    """As :func:`read`, of a file already parsed."""
+    """As :func:`read`, for a parsed file."""
     faults = [f"{document.location(key)}: {key} is given twice; keep one" for key in document.doubled]
     dimensions = []
     for key, content in document.values.items():
@@ -187,7 +187,7 @@ def _line(document: Document, key: str) -> str:
 
 
 def _dimension(key: str, content: Any, faults: list[str]) -> Dimension | None:
-    """The dimension, or None and the faults of what stands at its key."""
+    """The dimension; None if its definition has faults, which are appended to ``faults``."""
     if not isinstance(content, dict):
         faults.append(f"{key} is {content!r}, but must be {{low: …, high: …}} or {{choices: […]}}")
         return None
@@ -203,7 +203,9 @@ def _dimension(key: str, content: Any, faults: list[str]) -> Dimension | None:
     if "choices" in content:
         choices = content["choices"]
         if len(content) > 1:
-            faults.append(f"{key}.choices stands alone: leave out {', '.join(sorted(set(content) - {'choices'}))}")
+            faults.append(
+                f"{key}.choices excludes other keys: leave out {', '.join(sorted(set(content) - {'choices'}))}"
+            )
         elif not isinstance(choices, list) or len(choices) < 2:
             faults.append(f"{key}.choices is {choices!r}, but must be a list of two or more")
         elif not all(isinstance(value, str | int | float | bool | None) for value in choices):

@@ -1,7 +1,7 @@
-"""A study: Optuna's trials in a database, so that a killed one goes on.
+"""A study: Optuna's trials in a database, so that a killed study can resume.
 
-Each trial carries the process it runs in. One whose process is gone is ended as failed and its values are tried again;
-such a trial does not count. Nothing here trains: :meth:`Study.ask` gives values, :meth:`Study.tell` takes what came.
+Each trial records the process that runs it. If that process is dead, the trial ends as failed, does not count, and its
+values are repeated. Nothing here trains: :meth:`Study.ask` returns values, :meth:`Study.tell` takes the result.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from hallmark.experiments.space import Space
 
 KILLED, PROCESS, FACTS, WHY, SPACE, REPEATED = "killed", "process", "facts", "why", "space", "repeated"
-REDRAWS = 20  # of a sampler that gives points already tried, before one is chosen for it
-GRACE = 5.0  # seconds from a trial's start within which it says whose it is
+REDRAWS = 20  # of points already tried, before a new point is drawn at random
+GRACE = 5.0  # seconds within which a new trial records its process
 
 
 class Exhausted(Exception):
@@ -41,7 +41,7 @@ class Exhausted(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A trial as it stands: ``state`` is complete, pruned, failed or killed; ``quality`` is higher for better."""
+    """A finished trial: ``state`` is complete, pruned, failed or killed; ``quality`` is higher for better."""
 
     number: int
     state: str
@@ -53,16 +53,16 @@ class Row:
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The trials that completed, the best quality first, of equals the earlier."""
+    """The completed trials, best quality first, ties by number."""
     done = [(-row.quality, row.number, row) for row in rows if row.quality is not None]
     return [row for _, _, row in sorted(done, key=lambda each: each[:2])]
 
 
 class Study:
-    """The study ``name`` in the database at ``storage`` (an SQLAlchemy URL), made if there is none.
+    """The study ``name`` in the database at ``storage`` (an SQLAlchemy URL), created if missing.
 
-    Raises InputError for settings that do not go together or an existing study of other objectives or another space,
-    MachineError where the database cannot be reached.
+    Raises InputError for conflicting settings or an existing study with other objectives or another space, MachineError
+    if the database cannot be reached.
     """
 
     def __init__(
@@ -87,19 +87,19 @@ class Study:
                 self._study.enqueue_trial(values, skip_if_exists=True)
 
     def recover(self) -> int:
-        """Ends the trials whose process is gone and asks for their values again; how many there were.
+        """Ends the trials of dead processes, enqueues their values again and returns their number.
 
-        Where a trial does not say yet whose it is, waits for it: it has just begun, or its process was killed then.
+        Waits up to :data:`GRACE` for trials without a recorded process: they have just started, or were killed then.
         """
         deadline = time.monotonic() + GRACE
         while any(PROCESS not in trial.user_attrs for trial in self._running()) and time.monotonic() < deadline:
             time.sleep(0.1)
         dead = [trial for trial in self._running() if not _is_owned(trial)]
         for trial in dead:
-            # RUNNING still: the storage itself ends it, since nobody holds the trial any more
+            # still RUNNING without an owner: ended through the storage
             self._study._storage.set_trial_user_attr(trial._trial_id, KILLED, True)
             self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            # killed before it drew its values, one of a grid has them set all the same
+            # a grid trial has its values even if it was killed before drawing them
             values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
             if len(values) == len(self.space.dimensions):
                 self._study.enqueue_trial(values)
@@ -108,7 +108,7 @@ class Study:
     def ask(self) -> tuple[int, dict[str, Any]]:
         """The number of a new trial, now running, and its values by key: a point that was not tried before.
 
-        Raises Exhausted where there is none left, in a space of choices, whole numbers and steps alone.
+        Raises Exhausted if none is left, in a space of choices, whole numbers and steps alone.
         """
         with self._asking:
             redraws = 0
@@ -119,7 +119,7 @@ class Study:
                 tried = self._tried(trial.number)
                 if _point(values) not in tried:
                     return trial.number, values
-                # a trial cannot be taken back: this one ends beside those that count
+                # a trial cannot be withdrawn: this one ends as a repeat, which does not count
                 self._study._storage.set_trial_user_attr(trial._trial_id, REPEATED, True)
                 self._study.tell(trial, state=TrialState.FAIL)
                 redraws += 1
@@ -132,8 +132,7 @@ class Study:
                     self._study.enqueue_trial(draw.choice(left) if left else self.space.draw(draw))
 
     def _tried(self, but: int) -> set[str]:
-        """The points that trials other than number ``but`` have, running ones too; not of killed ones, which are tried
-        again."""
+        """The points of all trials but number ``but``, running ones included; killed ones are repeated, so left out."""
         trials = self._study.get_trials(deepcopy=False)
         return {
             _point(trial.params)
@@ -144,7 +143,7 @@ class Study:
         }
 
     def start_from(self, values: Mapping[str, Any], *, quality: float, latency_ms: float | None, why: str) -> bool:
-        """Adds a finished trial that the study did not ask for; False where its values are not in the space."""
+        """Adds a finished trial from outside; False if its values are not in the space."""
         if set(values) != {each.key for each in self.space.dimensions}:
             return False
         distributions = {each.key: samplers.distribution(each) for each in self.space.dimensions}
@@ -155,18 +154,18 @@ class Study:
                 values=[quality, latency_ms] if self.latency else [quality],  # type: ignore[list-item]
                 user_attrs={WHY: why},
             )
-        except ValueError:  # how Optuna says that a value is in none of the distributions
+        except ValueError:  # Optuna's error for a value outside its distribution
             return False
         self._study.add_trial(ended)
         return True
 
     def tell(self, number: int, *, quality: float, latency_ms: float | None, facts: Mapping[str, Any]) -> None:
-        """Ends a trial with what it came to."""
+        """Ends a trial with its result."""
         values = [quality, latency_ms] if self.latency else [quality]
         self._end(number, {FACTS: dict(facts)}, values=values)
 
     def tell_pruned(self, number: int) -> None:
-        """Ends a trial that fell behind."""
+        """Ends a pruned trial."""
         self._end(number, {}, state=TrialState.PRUNED)
 
     def tell_failed(self, number: int, why: str, *, killed: bool = False) -> None:
@@ -202,22 +201,22 @@ class Study:
         return rows
 
     def counted(self) -> int:
-        """Trials that ended by themselves."""
+        """Number of finished trials, killed ones excluded."""
         return sum(row.state != "killed" for row in self.rows())
 
     def running(self) -> int:
-        """Trials under way, here or elsewhere."""
+        """Number of running trials, in any process."""
         return len(self._running())
 
     def _running(self) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(states=(TrialState.RUNNING,))
 
     def best(self) -> Row | None:
-        """The trial of the best quality, the first of equals; None where none completed."""
+        """The trial of the best quality, the first of equals; None if none completed."""
         return next(iter(ranked(self.rows())), None)
 
     def front(self) -> list[Row]:
-        """The trials that none beats in both quality and latency, the best quality first; without latency the best."""
+        """The Pareto front of quality and latency, best quality first; without latency the best trial."""
         if not self.latency:
             best = self.best()
             return [best] if best is not None else []
@@ -233,7 +232,7 @@ class Study:
         if len(done) < 4 or len({row.quality for row in done}) < 2:
             return {}
         if self.latency:
-            # of two objectives the importance has to be told of one, and the evaluator takes low for good
+            # with two objectives the evaluator needs one target, and minimises it
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes the importances")
                 importances = optuna.importance.get_param_importances(
@@ -244,37 +243,37 @@ class Study:
         return {name: float(value) for name, value in importances.items()}
 
     def note(self, key: str, value: Any) -> None:
-        """Keeps a plain value with the study."""
+        """Stores a plain value with the study."""
         self._study.set_user_attr(key, value)
 
     def noted(self, key: str) -> Any:
-        """What :meth:`note` kept, None if nothing."""
+        """The value that :meth:`note` stored, else None."""
         return self._study.user_attrs.get(key)
 
     def follower(self, number: int) -> Follower | None:
-        """Who follows the training of a trial; None where nothing is pruned."""
+        """The pruning callback of a trial's training; None without a pruner."""
         if self.pruner == "none":
             return None
         return Follower(storage=self.storage, name=self.name, number=number, pruner=self.pruner)
 
 
 def check(*, sampler: str, pruner: str, latency: bool) -> None:
-    """Raises InputError for settings of a study that there are not, or that do not go together."""
+    """Raises InputError for unknown or conflicting settings of a study."""
     require.one_of(samplers.SAMPLERS, **{"--sampler": sampler})
     require.one_of(pruning.PRUNERS, **{"--pruner": pruner})
     if latency and pruner != "none":
         raise InputError(
-            f"--pruner {pruner} and --latency do not go together: a training that ends early has no latency",
-            remedy="leave out one of them",
+            f"--pruner {pruner} and --latency exclude each other: a training that is stopped early has no latency",
+            remedy="drop one of them",
         )
 
 
 def _point(values: Mapping[str, Any]) -> str:
-    """A point as text, the same for the same values in any order."""
+    """A point as text, independent of the order of its values."""
     return json.dumps(values, sort_keys=True)
 
 
 def _is_owned(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether the process of a running trial lives, as far as can be told from here."""
+    """Whether a running trial's process is alive, as far as this machine can check."""
     owner = trial.user_attrs.get(PROCESS)
     return owner is not None and process.alive(owner)

@@ -1,4 +1,4 @@
-"""The database that a study lives in."""
+"""The database of a study."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def default_storage(state: Path) -> str:
 
 
 def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
-    """The study of that name, made if there is none. Raises MachineError where the database cannot be reached."""
+    """The study of that name, created if missing. Raises MachineError if the database cannot be reached."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

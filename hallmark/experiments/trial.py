@@ -1,7 +1,7 @@
-"""One training in isolation: a folder of its own that sees the inputs and shares nothing else with the workspace.
+"""One isolated training: a folder that links to the inputs and shares nothing else with the workspace.
 
-The stage train runs as ever, with its params validated as ever; only where it writes is another place. A finished trial
-leaves ``result.json`` and is never repeated; one that was killed is taken up from its checkpoint.
+The stage train and the validation of its params are unchanged; only the output folder differs. A finished trial leaves
+``result.json`` and is never repeated; a killed one resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ HEAVY = ("hallmark.learning.training_data", "hallmark.experiments.judging", "hal
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A training to be done: ``stage`` of ``package`` with ``params`` on the inputs below ``data``, in ``place``.
+    """A training to run: ``stage`` of ``package`` with ``params`` on the inputs below ``data``, in ``folder``.
 
-    ``cache`` is the workspace's cache folder, ``parent`` the MLflow run that its run is shown below, with ``tags``;
-    ``follow`` is told of each epoch. ``judged`` are the paths of images to be judged afterwards, None for the
-    validation images. With ``latency`` the time of one image is measured; with ``keep`` model and predictions stay.
+    ``cache`` is the workspace's cache folder, ``parent`` the parent MLflow run, ``tags`` those of the training's run.
+    ``follow`` is called after each epoch. ``judged`` are the paths of the images to score, None for the validation
+    images. ``latency`` measures the time per image; ``keep`` keeps model and predictions.
     """
 
     stage: Stage
@@ -56,9 +56,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a training came to: ``objective`` is higher for better; ``recall`` by class, None where it has no image.
+    """The result of a training: ``objective`` (higher is better) and ``recall`` by class, None without images.
 
-    ``resolved`` are the values of train that were ``auto``, as they were trained with.
+    ``resolved`` holds the values used for train's ``auto`` settings.
     """
 
     objective: float
@@ -80,7 +80,7 @@ class Outcome:
 
 
 def warm_up() -> None:
-    """Imports what a training needs, so that a process that waits for its first job does so meanwhile."""
+    """Imports a training's modules while a worker process waits for its first job."""
     from hallmark.contracts import runtime
 
     runtime.prepare()
@@ -89,7 +89,7 @@ def warm_up() -> None:
 
 
 def run(job: Job) -> Outcome:
-    """Does the job, in this process, or reads what it came to before."""
+    """Runs the job in this process, or returns its earlier result."""
     done = read(job.folder)
     if done is not None:
         return done
@@ -118,7 +118,7 @@ def run(job: Job) -> Outcome:
 
 
 def read(folder: Path) -> Outcome | None:
-    """What the finished trial of a folder came to, None where none is finished there."""
+    """The result of the finished trial in a folder, None if there is none."""
     try:
         return Outcome(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -126,9 +126,9 @@ def read(folder: Path) -> Outcome | None:
 
 
 def identity(stage: Stage, params: Any, data: Path, code: Sequence[Path], **more: Any) -> str:
-    """16 hexadecimal digits of everything a training follows from: values, inputs, code.
+    """16 hexadecimal digits of everything that determines a training: values, inputs, code.
 
-    Where runs are tracked is no part of it.
+    The tracking settings are left out.
     """
     values = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
     return digest({"stage": stage.name, "values": values, **more}, [data / "data" / name for name in INPUTS], code)[:16]
@@ -144,7 +144,7 @@ def digest(values: Mapping[str, Any], files: Sequence[Path], code: Sequence[Path
 
 
 def located(params: Any, root: Path) -> Any:
-    """Params of train that mean the same from any folder: a backbone given as a folder of the workspace by its path."""
+    """Params of train that work from any folder: a backbone folder of the workspace becomes an absolute path."""
     backbone = backbone_path(params.model.backbone, root)
     if backbone == params.model.backbone:
         return params
@@ -152,7 +152,7 @@ def located(params: Any, root: Path) -> Any:
 
 
 def backbone_path(backbone: str | None, root: Path) -> str | None:
-    """A backbone's name; of one that is a folder of the workspace the whole path, for another working directory."""
+    """A backbone's name, or its absolute path if it is a folder of the workspace."""
     if backbone is None or not (root / backbone).is_dir():
         return backbone
     return str((root / backbone).resolve())
@@ -160,7 +160,7 @@ def backbone_path(backbone: str | None, root: Path) -> str | None:
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """The block with ``folder`` as the working directory: relative places of a stage are then its own."""
+    """Runs the block with ``folder`` as the working directory, which a stage's relative paths refer to."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -170,8 +170,8 @@ def working_in(folder: Path) -> Iterator[None]:
 
 
 def _isolate(job: Job) -> None:
-    """The folder: links to the inputs, to the cache of decoded images, which is named by content, and to what waits for
-    MLflow, which may outlive the trial.
+    """Creates the folder with links to the inputs, the content-addressed image cache and the MLflow journals, which may
+    outlive the trial.
     """
     (job.folder / "data").mkdir(parents=True, exist_ok=True)
     for name in job.stage.inputs:
@@ -184,13 +184,13 @@ def _isolate(job: Job) -> None:
 
 def _link(link: Path, target: Path) -> None:
     if not target.exists():
-        raise HallmarkError(f"{target} is not there", remedy="run the stages before it first")
+        raise HallmarkError(f"{target} does not exist", remedy="run the stage that writes it first")
     durable.remove(link)
     link.symlink_to(target.resolve(), target_is_directory=True)
 
 
 def _tidy(job: Job) -> None:
-    """Leaves the result, the predictions and, where asked for, the model."""
+    """Removes all but the result and, with ``keep``, the predictions and the model."""
     durable.remove(job.folder / ".hallmark")
     if not job.keep:
         durable.remove(job.folder / "data")

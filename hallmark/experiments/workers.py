@@ -1,6 +1,6 @@
-"""Processes of their own for trainings: torch's threads, generators and settings belong to a whole process.
+"""Worker processes for trainings: torch's threads, generators and settings are per process.
 
-The processes are kept over many trainings.
+A process runs many trainings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def pool(jobs: int, *, log: Path, environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
-    """An executor of ``jobs`` processes that write what they say to ``log``; an exception ends them at once."""
+    """An executor of ``jobs`` processes that write their output to ``log``; an exception kills them at once."""
     log.parent.mkdir(parents=True, exist_ok=True)
     executor = processes.pool(jobs, _settle, str(log), shares(jobs) | dict(environment))
     try:
@@ -34,13 +34,13 @@ def pool(jobs: int, *, log: Path, environment: Mapping[str, str]) -> Iterator[Pr
 
 
 def kill(executor: ProcessPoolExecutor) -> None:
-    """Ends the processes now; what they were at fails with BrokenProcessPool."""
+    """Kills the processes; their jobs fail with BrokenProcessPool."""
     for process in list((executor._processes or {}).values()):
         process.kill()
 
 
 def shares(jobs: int) -> dict[str, str]:
-    """The part of the machine that each of several processes takes; nothing is said where there is one, or by hand."""
+    """Environment that limits each process to its share of the cores; empty for one job, never overriding the user."""
     if jobs == 1:
         return {}
     cores = max(1, runtime.workers() // jobs)
@@ -48,7 +48,7 @@ def shares(jobs: int) -> dict[str, str]:
 
 
 def _settle(log: str, environment: dict[str, str]) -> None:
-    """In the new process: nothing to the terminal, which is the parent's."""
+    """In the new process: redirects all output from the terminal to the log."""
     os.environ.update(environment)
     stream = open(log, "a", buffering=1, encoding="utf-8")
     sys.stdout = sys.stderr = stream

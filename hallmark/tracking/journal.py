@@ -1,8 +1,8 @@
 """A run's events for MLflow, kept on disk until they are delivered.
 
 A journal is a folder ``.hallmark/tracking/<name>``: ``header.json`` identifies the run,
-``events.jsonl`` has one line per event, ``files/`` holds their files, ``delivered`` the number of bytes of events.jsonl that MLflow has. Guarantees,
-each with its test:
+``events.jsonl`` has one line per event, ``files/`` holds their files, ``delivered`` the number of
+bytes of events.jsonl that MLflow has. Guarantees, each with its test:
 
 - an event is in the file when :meth:`Journal.add` returns: a killed process loses none;
 - a line that a kill truncated is dropped, earlier lines are kept;

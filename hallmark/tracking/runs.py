@@ -54,8 +54,8 @@ def open_run(
     """Opens a run for the work identified by ``key``, a digest of its inputs.
 
     Resumes an unfinished run of that key and stage whose process is dead, else creates one called ``name``. The run
-    ends FINISHED, FAILED on an exception, KILLED on an interrupt; a SIGKILL leaves it RUNNING, for :func:`recover`. Nested
-    params are flattened with dots.
+    ends FINISHED, FAILED on an exception, KILLED on an interrupt; a SIGKILL leaves it RUNNING, for :func:`recover`.
+    Nested params are flattened with dots.
 
     Once the run is open, an outage of MLflow stops nothing: events wait in ``.hallmark/tracking`` and are delivered
     when MLflow is back, in this run or by :func:`hallmark.tracking.outbox.deliver`. Raises MachineError if the store is

@@ -86,4 +86,4 @@ def test_too_many_folds_are_refused_and_small_classes_told() -> None:
     frame = table()
     frame.loc[frame["path"].isin(["0002.png", "0003.png"]), "label"] = "rare"
     _, notes = divide(frame, folds=5, repeats=1, stratified=True, val=0.2, seed=0)
-    assert notes == ["fewer units than folds, so that some fold has none to judge: rare"]
+    assert notes == ["fewer units than folds, so some folds hold out none of: rare"]

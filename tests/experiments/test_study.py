@@ -1,4 +1,4 @@
-"""Studies in a real database: a killed trial is tried again, a study goes on, pruning and two objectives."""
+"""Studies in a real database: killed trials are repeated, studies resume, pruning and two objectives."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_trial_killed_before_it_said_whose_it_is_is_tried_again(
 ) -> None:
     monkeypatch.setattr("hallmark.experiments.study.GRACE", 0.2)
     first = open_study(tmp_path, sampler="grid")
-    first._study.ask()  # what ask() does first, and a kill could make its last
+    first._study.ask()  # the first call of ask(); a kill may follow it
     second = open_study(tmp_path, sampler="grid")
     assert second.recover() == 1
     retried = []
@@ -199,7 +199,7 @@ def test_quality_and_latency_have_a_front(tmp_path: Path) -> None:
     assert [(row.quality, row.latency_ms) for row in study.front()] == [(0.9, 5.0), (0.8, 1.0)]
     with pytest.raises(InputError, match="other objectives"):
         open_study(tmp_path)
-    with pytest.raises(InputError, match="do not go together"):
+    with pytest.raises(InputError, match="exclude each other"):
         open_study(tmp_path, latency=True, pruner="median", name="other")
 
 

@@ -84,7 +84,7 @@ def test_an_ablation_of_other_data_is_marked(tmp_path: Path) -> None:
     assert "are those of this page" not in text
 
 
-@pytest.mark.parametrize(("content", "message"), [("{", "is no JSON"), ('{"objective": 1}', "was not written by")])
+@pytest.mark.parametrize(("content", "message"), [("{", "is not JSON"), ('{"objective": 1}', "was not written by")])
 def test_an_invalid_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "ablation.json"
     path.write_text(content)
