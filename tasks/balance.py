@@ -1,4 +1,4 @@
-"""balance: a sampling plan for the training images, against class imbalance. No image is copied."""
+"""balance: plans how often each training image is shown, against class imbalance. No image is copied."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ class Params:
 class Report:
     """reports/balance.json."""
 
-    strategy: str  # the one carried out
+    strategy: str  # the one applied
     requested: str  # balance.strategy
     reason: str
     sampler: str
     loss: str
     n_images: int  # training images, the rows of the plan
     n_shown: int  # images an epoch shows
-    imbalance_before: float  # images of the largest class for one of the smallest
-    imbalance_after: float  # the same as an epoch shows them; loss weights are told apart, in `classes`
+    imbalance_before: float  # images of the largest class per image of the smallest
+    imbalance_after: float  # the same for an epoch; loss weights are in `classes`
     down_weighted: int  # images whose loss clean had lowered
     doubted: int  # images whose label clean doubts: not shown, drawn or weighed more than one of the largest class
     classes: list[dict[str, Any]]  # label, before, after, left_out, weight, share
 
 
 def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
-    """Writes plan.parquet and plan.json. Raises GateRefused where there is nothing to train on."""
+    """Writes plan.parquet and plan.json. Raises GateRefused if fewer than two classes are left."""
     from hallmark.contracts.reasons import having
     from hallmark.contracts.tables import DECISIONS, SPLIT, read_table
     from hallmark.sampling.plan import make
@@ -71,18 +71,18 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
     table = read_table(split / "split.parquet", SPLIT)
     decisions = read_table(clean / "decisions.parquet", DECISIONS)
     in_train = set(table.loc[table["split"] == "train", "path"])
-    kept = decisions[decisions["path"].isin(in_train) & (decisions["fate"] != "removed")]
-    if kept["label"].nunique() < 2:
-        found = ", ".join(sorted(kept["label"].unique())) or "none"
+    images = decisions[decisions["path"].isin(in_train) & (decisions["fate"] != "removed")]
+    if images["label"].nunique() < 2:
+        names = ", ".join(sorted(images["label"].unique())) or "none"
         raise GateRefused(
-            f"balance: {len(kept)} training images of fewer than two classes are left ({found})",
-            remedy="give more images per class, or loosen the section clean of params.yaml",
-            story={"training_images": len(kept), "classes": sorted(kept["label"].unique())},
+            f"balance: {len(images)} training images of fewer than two classes are left ({names})",
+            remedy="add images per class, or loosen the section clean of params.yaml",
+            story={"training_images": len(images), "classes": sorted(images["label"].unique())},
         )
-    open_to_doubt = kept[kept["fate"] != "relabelled"]
-    doubted = set(open_to_doubt["path"][having(open_to_doubt["reasons"], DOUBTS)])
+    undecided = images[images["fate"] != "relabelled"]
+    doubted = set(undecided["path"][having(undecided["reasons"], DOUBTS)])
     plan = make(
-        kept[["path", "label", "weight"]],
+        images[["path", "label", "weight"]],
         strategy=params.strategy,
         scheme=params.weight_scheme,
         beta=params.beta,
@@ -99,14 +99,14 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
     )
     plan.write(balance)
 
-    shown = int(plan.table["repeats"].sum())
+    epoch_size = int(plan.table["repeats"].sum())
     before = plan.table.groupby("label").size()
     left_out = plan.table["repeats"].eq(0).groupby(plan.table["label"]).sum()
     classes = [
         {
             "label": label,
             "before": int(before[label]),
-            "after": round(share * shown),
+            "after": round(share * epoch_size),
             "left_out": int(left_out[label]),
             "weight": plan.class_weights[label],
             "share": share,
@@ -121,10 +121,10 @@ def run(params: Params, *, split: Path, clean: Path, balance: Path) -> Report:
         sampler=plan.sampler,
         loss=plan.loss,
         n_images=len(plan.table),
-        n_shown=shown,
+        n_shown=epoch_size,
         imbalance_before=float(before.max() / before.min()),
         imbalance_after=max(shares) / min(shares),
-        down_weighted=int((kept["weight"] < 1.0).sum()),
+        down_weighted=int((images["weight"] < 1.0).sum()),
         doubted=len(doubted),
         classes=classes,
     )

@@ -1,6 +1,6 @@
-"""clean: outliers, wrong labels and copies leave train; in val and test they are only flagged. Writes the ledger.
+"""clean: removes outliers, wrong labels and copies from train, flags them in val and test, and writes the ledger.
 
-Removing hard images from the test set would be a way to lie. A person's review beats every detector, in every split.
+Removing hard images from the test set would bias its figures. A review decision overrides every detector in every split.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Report:
     per_class: dict[str, dict[str, int]]  # class as found ("" unlabelled) -> fate -> files
     per_split: dict[str, dict[str, int]]
     reasons: dict[str, dict[str, int]]  # reason -> fate -> files
-    removed_from_train: dict[str, int]  # by what: review, duplicates, conflicts, outliers, label_issues
-    # findings in train that are only flagged: beyond max_removed_share, or a label doubted for its class's rarity alone
+    removed_from_train: dict[str, int]  # by cause: review, duplicates, conflicts, outliers, label_issues
+    # findings in train only flagged: above max_removed_share, or labels doubted only because their class is rare
     spared: int
     train_images: dict[str, dict[str, int]]  # class -> before, after
     detectors: dict[str, Any]
@@ -94,12 +94,12 @@ def run(
         ingest,
         rules=detection.Rules(**{each.name: getattr(params, each.name) for each in fields(detection.Rules)}),
         order=positions(table["cluster"], seed=params.seed),
-        encode=None if params.backbone is None else partial(_seen_by, params.backbone, ingest),
+        encode=None if params.backbone is None else partial(_features, params.backbone, ingest),
     )
     removed |= detected.removed
     decisions.name_stages(table)
     for column in ("outlier_score", "label_quality"):
-        # the last bits depend on the number of threads of the linear algebra
+        # the last bits depend on the number of BLAS threads
         table[column] = table[column].round(6)
     tables.write_table(table[list(tables.DECISIONS)], tables.DECISIONS, clean / "decisions.parquet")
     book = books.build(manifest, measured, table)
@@ -123,8 +123,8 @@ def run(
     )
 
 
-def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """What a trained network sees in the images, float32 [images, features], and which network it is."""
+def _features(backbone: str, ingest: Path, stored: NDArray[np.int64]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Features of the images at these shards and rows, float32 [images, features], and a summary of the network."""
     import tempfile
     from pathlib import Path
 
@@ -135,7 +135,7 @@ def _seen_by(backbone: str, ingest: Path, places: NDArray[np.int64]) -> tuple[ND
     from hallmark.tracking import backbones
 
     with tempfile.TemporaryDirectory() as scratch, Reader(ingest) as reader:
-        found = backbones.named(backbone, Path(scratch), where="clean.backbone")
-        images = reader.rows([(int(shard), int(row)) for shard, row in places])
-        seen = features.extract(found, images, bits=reader.bits, device=devices.select_device(), workers=workers())
-        return seen, dict(found.summary())
+        network = backbones.named(backbone, Path(scratch), where="clean.backbone")
+        images = reader.rows([(int(shard), int(row)) for shard, row in stored])
+        values = features.extract(network, images, bits=reader.bits, device=devices.select_device(), workers=workers())
+        return values, dict(network.summary())

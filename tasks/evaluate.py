@@ -1,4 +1,4 @@
-"""The test set, opened once: what the model gets right, how sure that is, and where it fails."""
+"""evaluate: the model's results on the test set, with confidence intervals and by subgroup."""
 
 from __future__ import annotations
 
@@ -14,25 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# the figures that go with the model into the registry
-PUBLISHED = (
-    "n_test",
-    "n_clusters",
-    "objective",
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "log_loss",
-    "ece",
-    "auroc",
-    "per_class",
-    "warnings",
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """Strengths of the small changes; an empty list leaves a kind out."""
+    """Strengths of each perturbation; an empty list skips a kind."""
 
     noise: tuple[float, ...]
     blur: tuple[float, ...]
@@ -45,7 +29,7 @@ class Robustness:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Its section of params.yaml."""
+    """The section ``evaluate`` of params.yaml, and the shared values."""
 
     seed: int
     objective: Objective
@@ -63,7 +47,7 @@ class Params:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The published numbers; an estimate is ``{"value", "ci95": [low, high]}``, None where undefined."""
+    """The published figures; an estimate is ``{"value", "ci95": [low, high]}``, None if undefined."""
 
     n_test: int
     n_clusters: int
@@ -81,7 +65,7 @@ class Report:
     robustness: dict[str, Any]
     without_flagged: dict[str, Any]
     probability_columns: dict[str, str]
-    baselines: dict[str, Any]  # largest_class, linear: the objective, accuracy, and how much better the model is
+    baselines: dict[str, Any]  # largest_class, linear: the objective, accuracy, and the gain of the model
     learning_curve: dict[str, Any] | None  # of the linear baseline, on the validation images
     warnings: list[str]
 
@@ -98,7 +82,7 @@ def run(
     plots: Path,
     metrics: Path,
 ) -> Report:
-    """Judges the model of ``train`` on every test image that no human removed."""
+    """Evaluates the model of ``train`` on every test image that no reviewer removed."""
     import json
 
     import pandas as pd
@@ -110,6 +94,7 @@ def run(
     from hallmark.judgement import assessment, calibration, comparison, prediction, scaling, slices
     from hallmark.judgement.judged import Judged
     from hallmark.judgement.publication import (
+        PUBLISHED,
         confusion_table,
         headline,
         prediction_table,
@@ -128,8 +113,8 @@ def run(
     if test.empty:
         raise GateRefused("evaluate: the test set has no image", remedy="add images, or raise split.test")
     model = json.loads((train / "model.json").read_text(encoding="utf-8"))
-    known = tuple(model["classes"])
-    val = images[(images["split"] == "val") & images["label"].isin(known)].reset_index(drop=True)
+    trained = tuple(model["classes"])
+    val = images[(images["split"] == "val") & images["label"].isin(trained)].reset_index(drop=True)
     seed = derive(params.seed, "evaluate")
     changes = [Perturbation(kind, strength, seed) for kind in KINDS for strength in getattr(params.robustness, kind)]
     ask = partial(prediction.of_stored, weights.load(train), shape=model["input"], size=params.batch_size)
@@ -137,7 +122,7 @@ def run(
         logits, *changed = ask(reader, test, perturbations=changes)
         held_out = None if val.empty else ask(reader, val)[0]
 
-    judged = Judged.of(test, softmax(logits), known)
+    judged = Judged.of(test, softmax(logits), trained)
     table = prediction_table(test, judged)
     table.to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
     write_table(test[["path", "cluster"]], CLUSTERS, evaluate / "clusters.parquet")
@@ -156,10 +141,10 @@ def run(
             "accuracy": assessment.accuracy(after, **draw),
             "change": assessment.accuracy_change(judged, after, **draw),
         }
-        for change, after in zip(changes, (Judged.of(test, softmax(each), known) for each in changed), strict=True)
+        for change, after in zip(changes, (Judged.of(test, softmax(each), trained) for each in changed), strict=True)
     }
     plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
-    scaled = scaling.UNSCALED if held_out is None else scaling.scaled(val, held_out, test, logits, known)
+    scaled = scaling.UNSCALED if held_out is None else scaling.scaled(val, held_out, test, logits, trained)
     temperature = json.dumps({"temperature": scaled["temperature"]})
     (evaluate / "temperature.json").write_text(temperature + "\n", encoding="utf-8")
     objective = assessment.objective_estimate(params.objective, judged, **draw)
@@ -184,7 +169,7 @@ def run(
         without_flagged={"n": int(plain.sum()), **assessment.overall(judged.rows(plain), **draw)},
         probability_columns=dict(zip(judged.classes, table.columns[3:], strict=True)),
         **compared,
-        warnings=warnings_of(judged, known, classes, parts, figures, objective),
+        warnings=warnings_of(judged, trained, classes, parts, figures, objective),
     )
     write_figures(evaluate, {name: getattr(published, name) for name in PUBLISHED})
     return published

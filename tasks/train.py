@@ -1,4 +1,4 @@
-"""train: a network fitted to the training images, chosen by the objective on the validation images."""
+"""train: fits a network to the training images; the objective on the validation images chooses its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.judgement.objective import Objective, describe
-from hallmark.learning.recipe import Recipe, Resolved, resolve
+from hallmark.learning.recipe import Recipe, resolve
 from hallmark.models.params import BACKBONE, Model
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
 
@@ -17,16 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hallmark.learning.checkpoints import Checkpoints
     from hallmark.learning.devices import Machine
-    from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
     from hallmark.tracking.tracked_run import TrackedRun
 
 
-MODULES = ("hallmark.learning.training", "hallmark.learning.model_setup")  # what the weights follow from
+MODULES = ("hallmark.learning.training", "hallmark.learning.model_setup")  # the code that decides the weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +46,9 @@ class Params(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was trained, how, and how it stands on the validation images; epochs count from 1.
+    """What was trained, how, and its results on the validation images; epochs count from 1.
 
-    ``transfer`` tells what it started from, None if from nothing; ``lr_search`` the trial of ``train.lr: find``.
+    ``transfer`` describes the pretrained network, None without one; ``lr_search`` the trial of ``train.lr: find``.
     """
 
     epochs: int
@@ -115,9 +113,9 @@ def run(
         device=str(machine.device), precision=machine.precision, threads=machine.threads, replicas=machine.replicas
     )
     key = _key(params, setup, machine, [*data.files, policy])
-    kept = checkpoints.Checkpoints(state() / "checkpoints", key)
+    saved = checkpoints.Checkpoints(state() / "checkpoints", key)
     if params.batch_size == "find":
-        resolved = _with_largest_batches(params, data, setup, machine, kept)
+        resolved = training.with_largest_batches(params, data, setup, machine, saved)
     layers.check_batches(setup.network, resolved.batch_size)
     values = settings.executed(
         params, resolved, data=data, setup=setup, machine=machine, transforms=transforms, objective=params.objective,
@@ -132,7 +130,7 @@ def run(
     ) as tracked:  # fmt: skip
         _track_data(tracked, data, ingest)
         fitted = training.train(
-            setup, plan, validation=training.validation(data, setup, params.objective), checkpoints=kept, log=tracked
+            setup, plan, validation=training.validation(data, setup, params.objective), checkpoints=saved, log=tracked
         )
         tracked.params(settings.decided(fitted, values))
         tracked.metrics({"best_epoch": fitted.best_epoch, "epochs_trained": len(fitted.history)}, len(fitted.history))
@@ -140,7 +138,13 @@ def run(
         tracked.output(train / weights.WEIGHTS)
         tracked.figure("learning_curves", record.curves(fitted))
     record.write(fitted, train=train, plots=plots)
-    return _report(params, data, setup, backbone, fitted)
+    value = record.finite(fitted.history[fitted.best_epoch - 1]["objective"])
+    return Report(
+        **record.summary(fitted, data, setup, loss=params.loss),
+        privacy=None,
+        transfer=record.transfer(fitted, data, backbone),
+        objective={"metric": describe(params.objective), "value": value},
+    )
 
 
 def _setup(params: Params, data: TrainingData, cache: Path) -> tuple[ModelSetup, Backbone | None]:
@@ -161,30 +165,15 @@ def _setup(params: Params, data: TrainingData, cache: Path) -> tuple[ModelSetup,
 
 
 def _key(params: Params, setup: ModelSetup, machine: Machine, files: Sequence[Path]) -> str:
-    """The key of the training's checkpoints: everything that the weights follow from."""
+    """The key of the checkpoints: a digest of everything the weights depend on."""
     from hallmark.learning import checkpoints
     from hallmark.pipeline import closure
 
-    # what follows the training only does not change it
+    # tracking does not change the weights
     values = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
-    begun = {"backbone": setup.description.get("backbone")}
+    start = {"backbone": setup.description.get("backbone")}
     code = closure.digest_of(MODULES)
-    return checkpoints.key_of({**values, **begun, **machine.facts()}, files, code=code)
-
-
-def _with_largest_batches(
-    params: Params, data: TrainingData, setup: ModelSetup, machine: Machine, kept: Checkpoints
-) -> Resolved:
-    from hallmark.learning import batch_size_finder
-
-    size = kept.once(
-        "batch_size",
-        lambda: batch_size_finder.search(
-            setup.network, setup.shape, images=data.images_per_epoch, machine=machine, classes=len(data.classes)
-        ),
-    )
-    name = setup.description["name"]
-    return resolve(params, images=data.images_per_epoch, network=name, weights=setup.weights, found_batch_size=size)
+    return checkpoints.key_of({**values, **start, **machine.facts()}, files, code=code)
 
 
 def _track_data(tracked: TrackedRun, data: TrainingData, ingest: Path) -> None:
@@ -198,54 +187,9 @@ def _track_data(tracked: TrackedRun, data: TrainingData, ingest: Path) -> None:
 
 
 def _tags(params: Params, setup: ModelSetup, device: str) -> dict[str, str]:
-    """For MLflow's page of the run: why this network, and what params.yaml left open."""
+    """Tags for MLflow's page of the run: the reason for the network, and the values params.yaml leaves open."""
     from hallmark.learning import settings
     from hallmark.tracking.runs import NOTE
 
     left = ", ".join(f"{key}: {value}" for key, value in settings.left_open(params, params.model).items())
     return {NOTE: setup.why, "hallmark.device": device, "hallmark.written": left or "all values"}
-
-
-def _report(params: Params, data: TrainingData, setup: ModelSetup, backbone: Backbone | None, fitted: Fitted) -> Report:
-    from hallmark.learning.record import finite
-
-    resolved, described = fitted.resolved, setup.description
-    best = fitted.history[fitted.best_epoch - 1]
-    transfer = None
-    if backbone is not None:
-        transfer = {
-            **backbone.summary(),
-            "head": "kept" if backbone.keeps_head(data.classes) else "new",
-            "freeze": resolved.freeze,
-            "layer_decay": resolved.layer_decay,
-        }
-    return Report(
-        epochs=len(fitted.history),
-        best_epoch=fitted.best_epoch,
-        model=described["name"],
-        n_parameters=fitted.n_parameters,
-        privacy=None,
-        why=setup.why,
-        transfer=transfer,
-        lr_search=fitted.search,
-        classes=list(data.classes),
-        n_train=data.n_real,
-        n_synthetic=data.n_synthetic,
-        n_val=len(data.val_items),
-        image_size=described["input"]["height"],
-        channels=described["input"]["channels"],
-        scaling=described["input"]["scaling"],
-        batch_size=resolved.batch_size,
-        optimizer=resolved.optimizer,
-        lr=resolved.lr,
-        weight_decay=resolved.weight_decay,
-        schedule=resolved.schedule,
-        plain_epochs=resolved.plain_epochs,
-        loss=data.plan.loss if params.loss == "auto" else params.loss,
-        objective={"metric": describe(params.objective), "value": finite(best["objective"])},
-        train_loss=finite(best["train_loss"]),
-        train_accuracy=best["train_accuracy"],
-        val_loss=finite(best["val_loss"]),
-        val_accuracy=best["val_accuracy"],
-        warnings=[*data.warnings, *setup.warnings, *fitted.warnings],
-    )

@@ -1,4 +1,4 @@
-"""Validate: every image measured, every row checked against the suites; bad rows quarantined, a bad set refused."""
+"""validate: measures every image, checks every row against the suites, quarantines rows and refuses unusable sets."""
 
 from __future__ import annotations
 
@@ -8,50 +8,17 @@ from typing import TYPE_CHECKING, Any
 from hallmark.contracts import require, runtime
 from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.reasons import adding, having
+from hallmark.quality.thresholds import CHOOSABLE, Thresholds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-# what a rule tells of a decodable image, so that whoever owns the data decides whether it quarantines
-CHOOSABLE = (
-    "multi_frame",
-    "too_small",
-    "too_large",
-    "extreme_aspect",
-    "blank",
-    "too_dark",
-    "too_bright",
-    "blurry",
-    "low_contrast",
-    "noisy",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """Limits of light, focus and noise; see :func:`hallmark.quality.flags.flag`."""
-
-    blank_contrast: float
-    low_contrast: float
-    dark_highlight: float
-    bright_shadow: float
-    blurry_sharpness: float
-    blurry_share: float
-    noisy_noise: float
-    spread: float
-
-    def __post_init__(self) -> None:
-        require.in_range(0, 0.5, blank_contrast=self.blank_contrast, low_contrast=self.low_contrast)
-        for name in ("dark_highlight", "bright_shadow", "blurry_share", "noisy_noise"):
-            require.in_range(0, 1, **{name: getattr(self, name)})
-        require.at_least(0, blurry_sharpness=self.blurry_sharpness, spread=self.spread)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """The section ``validate``."""
+    """The section ``validate`` of params.yaml."""
 
     suites: str
     classes: list[str] | None
@@ -87,7 +54,7 @@ class Params:
         require.that(
             self.classes is None or len(set(self.classes)) >= 2,
             f"is {self.classes}",
-            remedy="name at least two classes, or null to take all found",
+            remedy="name at least two classes, or null for all classes of the source",
             field="classes",
         )
 
@@ -113,7 +80,7 @@ class Report:
     expectations: dict[str, Any]
     review: dict[str, int]
     capture: list[dict[str, Any]]
-    drift: dict[str, Any]  # from the last accepted data set; empty where none was
+    drift: dict[str, Any]  # from the last accepted data set; empty without one
 
 
 def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate: Path) -> Report:
@@ -147,8 +114,8 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     render_data_docs(store, runtime.state() / "data_docs")
     chosen = [*params.quarantine, *(["missing_value"] if params.missing == "quarantine" else [])]
     reasons, quarantined = rows.quarantine(table["path"], reasons, checked, chosen=chosen)
-    kept_by_review = rows.endorsed(table, decisions) & quarantined & ~having(reasons, rows.WITHOUT_CLASS)
-    quarantined &= ~kept_by_review
+    endorsed = rows.endorsed(table, decisions) & quarantined & ~having(reasons, rows.WITHOUT_CLASS)
+    quarantined &= ~endorsed
 
     gate = set_gate.judge(
         table["label"],
@@ -171,7 +138,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
         expectations=set_summary.expectations(checked.outcomes),
         review={
             "decisions": len(decisions),
-            "kept": int(kept_by_review.sum()),
+            "kept": int(endorsed.sum()),
             "stale": rows.stale(table, decisions),
         },
         capture=advice(usable),
@@ -195,7 +162,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 
 
 def _labels(manifest: pd.DataFrame) -> dict[str, Any]:
-    """The account of labels' spellings; similar ones are told on the terminal too."""
+    """The spellings of the labels; logs a warning for similar ones."""
     import logging
 
     from hallmark.images import labels
@@ -215,13 +182,13 @@ def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFr
     from hallmark.quality.measured_set import measure_set
 
     limits = Limits(max_pixels=params.max_pixels, seconds=params.seconds_per_image, memory_mib=params.memory_mib)
-    with Reader(ingest) as reader, runner() as where, imported_meanwhile():
+    with Reader(ingest) as reader, runner() as pool, imported_meanwhile():
         return measure_set(
             manifest,
             reader.rows,
             limits,
             cache=runtime.state() / "cache",
-            workers=where.workers,
+            workers=pool.workers,
             bits=reader.bits,
-            executor=where.executor,
+            executor=pool.executor,
         )

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 SMALL_SUPPORT = 10
 FIGURES = "figures.json"  # registered with the model
 
+# the figures in figures.json
+PUBLISHED = (
+    "n_test",
+    "n_clusters",
+    "objective",
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "log_loss",
+    "ece",
+    "auroc",
+    "per_class",
+    "warnings",
+)
+
 
 def prediction_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
     """``path, label, predicted`` and one probability column per class, in the order of the images."""

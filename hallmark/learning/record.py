@@ -1,4 +1,4 @@
-"""What the epochs of a training left, as files."""
+"""The results of a training as files, figures and report values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hallmark.learning.fitted import Fitted
+    from hallmark.learning.model_setup import ModelSetup
+    from hallmark.learning.training_data import TrainingData
+    from hallmark.models.backbone import Backbone
 
 
 def write(fitted: Fitted, *, train: Path, plots: Path) -> None:
-    """history.parquet in ``train``; in ``plots`` history.csv, and lr_search.csv where a learning rate was searched."""
+    """Writes history.parquet to ``train``; history.csv and, after a rate search, lr_search.csv to ``plots``."""
     history = pd.DataFrame(fitted.history)
-    # without validation images a column of None would have no type
+    # a column of None, as without validation images, has no type
     history = history.astype({name: "float64" for name in history.columns if name != "epoch"})
     history.to_parquet(train / "history.parquet", index=False, compression="zstd")
     columns = ["epoch", "train_loss", "val_loss", "objective", "lr"]
@@ -42,6 +45,47 @@ def curves(fitted: Fitted) -> Any:
     return figure
 
 
+def summary(fitted: Fitted, data: TrainingData, setup: ModelSetup, *, loss: str) -> dict[str, Any]:
+    """The values of reports/train.json that describe the data, the network, the settings and the best epoch."""
+    resolved, network = fitted.resolved, setup.description["input"]
+    best = fitted.history[fitted.best_epoch - 1]
+    settings = ("batch_size", "optimizer", "lr", "weight_decay", "schedule", "plain_epochs")
+    return {
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "model": setup.description["name"],
+        "n_parameters": fitted.n_parameters,
+        "why": setup.why,
+        "lr_search": fitted.search,
+        "classes": list(data.classes),
+        "n_train": data.n_real,
+        "n_synthetic": data.n_synthetic,
+        "n_val": len(data.val_items),
+        "image_size": network["height"],
+        "channels": network["channels"],
+        "scaling": network["scaling"],
+        **{name: getattr(resolved, name) for name in settings},
+        "loss": data.plan.loss if loss == "auto" else loss,
+        "train_loss": finite(best["train_loss"]),
+        "train_accuracy": best["train_accuracy"],
+        "val_loss": finite(best["val_loss"]),
+        "val_accuracy": best["val_accuracy"],
+        "warnings": [*data.warnings, *setup.warnings, *fitted.warnings],
+    }
+
+
+def transfer(fitted: Fitted, data: TrainingData, backbone: Backbone | None) -> dict[str, Any] | None:
+    """The pretrained network and how its weights were used, None without one."""
+    if backbone is None:
+        return None
+    return {
+        **backbone.summary(),
+        "head": "kept" if backbone.keeps_head(data.classes) else "new",
+        "freeze": fitted.resolved.freeze,
+        "layer_decay": fitted.resolved.layer_decay,
+    }
+
+
 def finite(value: float | None) -> float | None:
-    """None for what JSON cannot say."""
+    """None for values that JSON cannot represent."""
     return value if value is not None and math.isfinite(value) else None

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hallmark.judgement.objective import score
-from hallmark.learning import loop, losses, lr_finder, pixels
+from hallmark.learning import batch_size_finder, loop, losses, lr_finder, pixels
 from hallmark.learning.batches import Batches
 from hallmark.learning.plan import TrainingPlan
+from hallmark.learning.recipe import resolve
 from hallmark.learning.validation import Validation
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def plan(
     seed: int,
     machine: Machine,
 ) -> TrainingPlan:
-    """How the network of ``setup`` is trained on its images."""
+    """The plan for training the network of ``setup`` on its images."""
     table = data.plan.table
     batches = Batches(
         setup.images,
@@ -79,9 +80,9 @@ def _loss(data: TrainingData, recipe: Recipe) -> Loss:
 
 
 def validation(data: TrainingData, setup: ModelSetup, objective: Objective) -> Validation | None:
-    """The validation images as the network sees them, None where there are none.
+    """The validation images as the network sees them, None if there are none.
 
-    Raises InputError where these classes or images do not define the objective.
+    Raises InputError if these classes or images do not define the objective.
     """
     objective.check_classes(data.classes)
     if setup.held_out is None:
@@ -91,23 +92,38 @@ def validation(data: TrainingData, setup: ModelSetup, objective: Objective) -> V
     return Validation(images=pixels.opened(setup.held_out), labels=labels, objective=objective, classes=data.classes)
 
 
+def with_largest_batches(
+    recipe: Recipe, data: TrainingData, setup: ModelSetup, machine: Machine, checkpoints: Checkpoints
+) -> Resolved:
+    """The values of ``recipe`` with the batch size that the batch-size finder gives, searched once per training."""
+    images, name = data.images_per_epoch, setup.description["name"]
+
+    def search() -> int:
+        return batch_size_finder.search(
+            setup.network, setup.shape, images=images, machine=machine, classes=len(data.classes)
+        )
+
+    size = checkpoints.once("batch_size", search)
+    return resolve(recipe, images=images, network=name, weights=setup.weights, found_batch_size=size)
+
+
 def train(
     setup: ModelSetup, plan: TrainingPlan, *, validation: Validation | None, checkpoints: Checkpoints, log: Log
 ) -> Fitted:
-    """Fits the network of ``setup`` by the plan, with the learning rate found first if asked for; see loop.fit."""
+    """Fits the network of ``setup``, after the learning-rate search if ``train.lr`` is find; see :func:`loop.fit`."""
     warnings: list[str] = []
     if validation is None and plan.resolved.schedule == "plateau":
         warnings.append(
             "train.schedule is plateau, but without validation images nothing tells when to lower the learning rate: "
-            "it stays as it is."
+            "it stays constant."
         )
     search: list[dict[str, float]] = []
     if plan.recipe.lr == "find":
         lr, search = checkpoints.once("lr", lambda: lr_finder.search(setup.network, plan))
         if lr_finder.is_inconclusive(search):
             warnings.append(
-                f"train.lr is find, but up to {search[-1]['lr']:g} no rate was too high for so few images: the one of "
-                f"auto is taken, {plan.resolved.lr:g}."
+                f"train.lr is find, but up to {search[-1]['lr']:g} no rate was too high for so few images: the rate "
+                f"of auto is used, {plan.resolved.lr:g}."
             )
         else:
             plan = replace(plan, resolved=replace(plan.resolved, lr=lr))

@@ -1,4 +1,4 @@
-"""The data of a training: the images of the sampling plan, synthetic ones, and the validation images."""
+"""The data of a training: the sampling plan's images, synthetic images, and the validation images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from hallmark.contracts.errors import GateRefused
-from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, SYNTHETIC, one_of_each_cluster, read_table
+from hallmark.contracts.tables import MANIFEST, SYNTHETIC, one_of_each_cluster, read_table
 from hallmark.images.shards import Reader
 from hallmark.learning.pixels import Item
+from hallmark.sampling import partitions
 from hallmark.sampling import plan as planning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """``plan`` has a row per training image, real ones first, then synthetic ones, as have ``train_items``.
+    """``plan`` and ``train_items`` have a row per training image, real ones first, then synthetic ones.
 
-    Synthetic images of no weight are left out. ``val_items`` and ``val_labels`` hold one image of each duplicate
-    cluster. ``files`` are the tables all this follows from. ``class_priors`` of the plan are those of the real and the
-    synthetic images together.
+    Synthetic images of weight 0 are left out. ``val_items`` and ``val_labels`` hold one image of each duplicate
+    cluster. ``files`` are the tables read. The plan's ``class_priors`` cover real and synthetic images together.
     """
 
     classes: list[str]
@@ -45,11 +45,11 @@ class TrainingData:
 
     @property
     def images_per_epoch(self) -> int:
-        """Images an epoch shows."""
+        """Images shown in an epoch."""
         return int(self.plan.table["repeats"].sum())
 
     def indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
-        """The labels as positions in ``classes``."""
+        """The labels as indices into ``classes``, int64 [n]."""
         index = {label: number for number, label in enumerate(self.classes)}
         return np.array([index[label] for label in labels], dtype=np.int64)
 
@@ -57,10 +57,7 @@ class TrainingData:
 def read(
     *, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: Path, synthetic_weight: float
 ) -> TrainingData:
-    """The sets as the stages before left them. Raises GateRefused where fewer than two classes are left to learn."""
-    manifest = read_table(ingest / "manifest.parquet", MANIFEST).set_index("path")
-    decisions = read_table(clean / "decisions.parquet", DECISIONS)
-    clusters = read_table(split / "split.parquet", SPLIT)[["path", "cluster", "representative"]]
+    """Reads the outputs of the earlier stages. Raises GateRefused if fewer than two classes are left."""
     synthetic = read_table(synthesize / "manifest.parquet", SYNTHETIC)
     if synthetic_weight == 0:
         synthetic = synthetic.iloc[:0]
@@ -72,26 +69,10 @@ def read(
             remedy="add images of a second class, or loosen what clean removes",
         )
 
-    def items(paths: Sequence[str]) -> list[Item]:
-        rows = manifest.loc[list(paths), ["shard", "row", "sha256"]]
-        triples = zip(paths, rows["shard"], rows["row"], rows["sha256"], strict=True)
-        return [Item(ingest, int(shard), int(row), str(digest), path) for path, shard, row, digest in triples]
-
-    made = _synthetic_items(synthesize, synthetic)
-    combined = _with_synthetic(plan, synthetic, weight=synthetic_weight)
-    held_out = decisions[(decisions["split"] == "val") & (decisions["fate"] != "removed")]
-    held_out = one_of_each_cluster(held_out.merge(clusters, on="path", validate="one_to_one"))
-    known = held_out["label"].isin(classes).to_numpy(dtype=bool)
-    warnings = []
-    if not known.all():
-        strange = ", ".join(sorted(held_out["label"][~known].astype(str).unique()))
-        warnings.append(
-            f"{int((~known).sum())} validation images are of classes without training images ({strange}); they were "
-            "left out."
-        )
-    held_out = held_out[known]
-    if held_out.empty:
-        warnings.append("There are no validation images: the last epoch's weights are kept, whatever train.keep says.")
+    manifest = read_table(ingest / "manifest.parquet", MANIFEST).set_index("path")
+    real = manifest.loc[plan.table["path"]].reset_index()
+    images = partitions.remaining(ingest=ingest, split=split, clean=clean)
+    held_out, warnings = _held_out(images, classes)
     files = [
         ingest / "manifest.parquet",
         split / "split.parquet",
@@ -103,15 +84,36 @@ def read(
     ]
     return TrainingData(
         classes=classes,
-        plan=combined,
+        plan=_with_synthetic(plan, synthetic, weight=synthetic_weight),
         n_real=len(plan.table),
         n_synthetic=len(synthetic),
-        train_items=items(plan.table["path"].astype(str).tolist()) + made,
-        val_items=items(held_out["path"].astype(str).tolist()),
+        train_items=_items(ingest, real) + _synthetic_items(synthesize, synthetic),
+        val_items=_items(ingest, held_out),
         val_labels=held_out["label"].astype(str).tolist(),
         files=files,
         warnings=warnings,
     )
+
+
+def _held_out(images: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """One validation image of each duplicate cluster, of these classes, and warnings."""
+    held_out = one_of_each_cluster(images[images["split"] == "val"])
+    trained = held_out["label"].isin(classes).to_numpy(dtype=bool)
+    warnings = []
+    if not trained.all():
+        untrained = ", ".join(sorted(held_out["label"][~trained].astype(str).unique()))
+        warnings.append(
+            f"{int((~trained).sum())} validation images are of classes without training images ({untrained}); they "
+            "were left out."
+        )
+    if not trained.any():
+        warnings.append("There are no validation images: the last epoch's weights are kept, whatever train.keep says.")
+    return held_out[trained], warnings
+
+
+def _items(folder: Path, images: pd.DataFrame) -> list[Item]:
+    rows = zip(images["shard"], images["row"], images["sha256"], images["path"], strict=True)
+    return [Item(folder, int(shard), int(row), str(digest), str(path)) for shard, row, digest, path in rows]
 
 
 def _synthetic_items(folder: Path, synthetic: pd.DataFrame) -> list[Item]:
@@ -126,12 +128,12 @@ def _synthetic_items(folder: Path, synthetic: pd.DataFrame) -> list[Item]:
 def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Plan:
     """The plan with a row per synthetic image after the real ones.
 
-    They are shown once an epoch with ``weight`` times their class's weight; under a weighted sampler an image's share
-    is its class's, divided evenly among real and synthetic images. Where balance evens the classes out by such a
-    sampler or by class weights, each class keeps its share of the loss.
+    Each is shown once an epoch with ``weight`` times its class's weight. A weighted sampler divides a class's
+    probability evenly among its real and synthetic images. If balance uses such a sampler or class weights, each class
+    keeps its share of the loss.
     """
     labels = synthetic["label"].astype(str)
-    assert set(labels) <= set(plan.class_weights), "a synthetic image is of a class without real ones"
+    assert set(labels) <= set(plan.class_weights), "a class has synthetic images but no real ones"
     if synthetic.empty:
         return plan
     rows = pd.DataFrame(
@@ -145,24 +147,24 @@ def _with_synthetic(plan: Plan, synthetic: pd.DataFrame, *, weight: float) -> Pl
     )
     table = pd.concat([plan.table, rows.astype(plan.table.dtypes.to_dict())], ignore_index=True)
     if plan.sampler == "weighted":
-        real, made = plan.table["label"].value_counts(), labels.value_counts()
+        real, added = plan.table["label"].value_counts(), labels.value_counts()
         totals = plan.table.groupby("label")["probability"].sum()
-        kept = (real / real.add(made, fill_value=0)).fillna(0.0)
-        share = table["label"].map(kept).astype("float64")
-        fresh = table["label"].map(totals / real.add(made, fill_value=0)).astype("float64")
-        is_made = np.arange(len(table)) >= len(plan.table)
-        table["probability"] = np.where(is_made, fresh, table["probability"] * share)
+        real_share = (real / real.add(added, fill_value=0)).fillna(0.0)
+        share = table["label"].map(real_share).astype("float64")
+        fresh = table["label"].map(totals / real.add(added, fill_value=0)).astype("float64")
+        is_synthetic = np.arange(len(table)) >= len(plan.table)
+        table["probability"] = np.where(is_synthetic, fresh, table["probability"] * share)
     else:
         table["probability"] = table["repeats"] / table["repeats"].sum()
     if plan.sampler == "weighted" or len(set(plan.class_weights.values())) > 1:
         before, after = _parts(plan.table), _parts(table)
-        kept = (before / after).fillna(1.0)  # a class whose images all have no weight
-        table["weight"] *= table["label"].map(kept).astype("float64")
+        correction = (before / after).fillna(1.0)  # if all images of a class have weight 0
+        table["weight"] *= table["label"].map(correction).astype("float64")
     priors = table.groupby("label")["probability"].sum()
     return replace(plan, table=table, class_priors={label: float(priors[label]) for label in plan.class_priors})
 
 
 def _parts(table: pd.DataFrame) -> pd.Series:
-    """Each class's part of an epoch's loss, by label; they add up to 1."""
+    """Each class's share of an epoch's loss, by label; the shares sum to 1."""
     parts = (table["probability"] * table["weight"]).groupby(table["label"].astype(str)).sum()
     return parts / parts.sum()

@@ -16,7 +16,8 @@ from hallmark.contracts.reasons import REASONS
 from hallmark.contracts.tables import LEDGER, MANIFEST, MEASUREMENTS, read_table, write_table
 from hallmark.images import shards
 from hallmark.quality import isolation
-from tasks.validate import Params, Report, Thresholds, run
+from hallmark.quality.thresholds import Thresholds
+from tasks.validate import Params, Report, run
 from tests.quality.test_measurement import encoded, photo
 
 SUITES = Path(__file__).parents[2] / "conf" / "expectations"
