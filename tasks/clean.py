@@ -1,6 +1,6 @@
 """clean: removes outliers, wrong labels and copies from train, flags them in val and test, and writes the ledger.
 
-Removing hard images from the test set would bias its figures. A review decision overrides every detector in every split.
+Removing hard images from the test set would bias its figures. A review decision overrides every detector.
 """
 
 from __future__ import annotations

@@ -62,17 +62,17 @@ def _step(network: nn.Module, shape: tuple[int, int, int], size: int, machine: M
 
 def _cost(network: nn.Module, shape: tuple[int, int, int], machine: Machine, classes: int) -> tuple[float, float]:
     """Bytes that an image takes in a step, and those that the weights take with all that belongs to them."""
-    kept: dict[int, int] = {}
+    stored: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        stored[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         _step(network, shape, TRIED, machine, classes)
-    saved = sum(size for pointer, size in kept.items() if pointer not in weights)
+    saved = sum(size for pointer, size in stored.items() if pointer not in weights)
     # the backward pass holds gradients beside what was saved for it, at worst as much again
     each = 2 * saved / TRIED + 8 * math.prod(shape)
     return each, COPIES * sum(p.numel() * p.element_size() for p in network.parameters())

@@ -163,10 +163,10 @@ class Batches(Dataset[Batch]):
     def _members(self, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """A batch's rows, their positions in the epoch, and the seed of the epoch's augmentation."""
         epoch, number = key
-        known = self._order
-        if known is None or known[0] != epoch:
-            known = self._order = epoch, epoch_order(self._plan, seed=self._seed, epoch=epoch, sampler=self._sampler)
-        order = known[1]
+        cached = self._order
+        if cached is None or cached[0] != epoch:
+            cached = self._order = epoch, epoch_order(self._plan, seed=self._seed, epoch=epoch, sampler=self._sampler)
+        order = cached[1]
         start, end = (len(order) * index // self.per_epoch for index in (number, number + 1))
         return order[start:end], np.arange(start, end), derive(self._seed, "train", "augment", epoch)
 

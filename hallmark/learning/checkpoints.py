@@ -1,8 +1,8 @@
-"""What a killed training is taken up from: one file per training, in .hallmark/checkpoints/<key>/.
+"""Checkpoints from which a killed training resumes: one file per training, in .hallmark/checkpoints/<key>/.
 
-The key stands for everything the weights follow from: values, inputs, code, device. A file appears by rename, after it
-was synced, and is read without unpickling objects. The finished training's file stays until another training starts, so
-that a kill between the last step and the stage's end costs nothing.
+The key is a digest of everything the weights depend on: values, inputs, code, device. A file is synced, then renamed
+into its path, and is read without unpickling objects. A finished training's file stays until another training starts,
+so a kill between the last step and the end of the stage costs nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Checkpoints:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-            _log.warning("the checkpoint %s cannot be read (%s): training starts anew", path, error)
+            _log.warning("the checkpoint %s cannot be read (%s): training restarts from the beginning", path, error)
             return None
         return state
 
@@ -99,16 +99,14 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def once(self, name: str, find: Callable[[], Any]) -> Any:
-        """What ``find`` gave the first time it was asked in this training, plain values: a training taken up asks no
-        second time.
-        """
+        """The result of ``find``, a JSON value, computed once per training: a resumed training reads it back."""
         path = self._folder / f"{name}.json"
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
-        found = find()
+        value = find()
         self._folder.mkdir(parents=True, exist_ok=True)
-        durable.write_text(path, json.dumps(found))
-        return found
+        durable.write_text(path, json.dumps(value))
+        return value
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint within the epoch is due after ``step`` steps."""
@@ -117,12 +115,12 @@ class Checkpoints:
         return time.monotonic() - self._last >= self._every
 
     def due_after_epoch(self) -> bool:
-        """Whether the end of an epoch shall be kept."""
+        """Whether a checkpoint at the end of an epoch is due."""
         return time.monotonic() - self._last >= self._spare
 
 
 class Stop:
-    """Whether the process was asked to end."""
+    """Whether the process received SIGTERM."""
 
     def __init__(self) -> None:
         self.asked = False

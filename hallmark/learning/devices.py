@@ -54,7 +54,7 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *,
     chosen = select_precision(asked, device)
     by_itself = asked == "auto" and device.type == "cpu" and chosen != "fp32"
     if by_itself and multiplications(network, shape) < WORTH_THREADS:
-        chosen = "fp32"  # the casts take what the multiplications save
+        chosen = "fp32"  # the casts cost what the multiplications save
     shared = max(1, threads(network, shape) // count)
     replicas = 1
     large = multiplications(network, shape) >= WORTH_THREADS
@@ -73,7 +73,7 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *,
 
 
 def select_device() -> torch.device:
-    """The device asked for by HALLMARK_DEVICE, else the best there is. Raises MachineError where it is not there."""
+    """The device named by HALLMARK_DEVICE, else the best available. Raises MachineError if it is unavailable."""
     asked = runtime.device()
     if asked == "auto":
         if torch.cuda.is_available():
@@ -109,7 +109,7 @@ def select_precision(asked: str, device: torch.device) -> str:
 
 
 def memory_format(network: nn.Module, machine: Machine) -> torch.memory_format:
-    """Channels last, which convolutions are faster in, where the device and torch can.
+    """Channels last, the faster format for convolutions, if the device and torch support it.
 
     On a CPU torch 2.13 writes past its memory in the fp32 backward pass of a strided 1 x 1 convolution of fewer than 16
     channels laid out so.
@@ -174,7 +174,7 @@ def multiplications(network: nn.Module, shape: tuple[int, int, int, int]) -> int
 
 @contextmanager
 def settled(machine: Machine, *, deterministic: bool) -> Iterator[None]:
-    """Runs the block with torch's generators, thread count and determinism its own, and puts back what was before."""
+    """Runs the block with its own torch generators, thread count and determinism, and restores the previous ones."""
     device, before = machine.device, torch.get_num_threads()
     strict, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
@@ -202,7 +202,7 @@ def settled(machine: Machine, *, deterministic: bool) -> Iterator[None]:
 
 
 def reseed(device: torch.device, seed: int) -> None:
-    """TrainingData the generators that dropout and stochastic depth draw from; within :func:`settled` alone."""
+    """Seeds the generators of dropout and stochastic depth; only within :func:`settled`."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index].manual_seed(seed)
@@ -216,7 +216,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a training could still take on the device; on the CPU within the limits of its control group."""
+    """Bytes still available for training on the device; on the CPU, within the limits of the control group."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":

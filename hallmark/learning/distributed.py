@@ -51,7 +51,7 @@ class Command(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a worker takes up: the train step's state, (epoch, batch), loader processes, images on the device or not."""
+    """Where a worker resumes: the train step's state, (epoch, batch), loader processes, images on the device or not."""
 
     state: dict[str, Any]
     position: tuple[int, int]
@@ -89,14 +89,14 @@ def launched(train_step: TrainStep, plan: TrainingPlan) -> Iterator[None]:
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
-            for process in workers:  # after an error here they wait for commands that never come
+            for process in workers:  # after an error here they would wait for commands forever
                 process.kill()
                 process.join()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warning that gradients of a single channel have other strides, though of the same layout."""
+    """Hides the warning about other strides of single-channel gradients, whose layout is the same."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         yield
@@ -145,7 +145,7 @@ def _has_ended(process: BaseProcess) -> bool:
 def _gone(why: str) -> MachineError:
     return MachineError(
         f"another process of the training is gone ({why})",
-        remedy="look above for its own message; its memory may have run out",
+        remedy="see its message above; it may have run out of memory",
     )
 
 

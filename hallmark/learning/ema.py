@@ -47,6 +47,6 @@ class Ema:
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes up a saved state."""
+        """Restores a saved state."""
         for name, value in self.state.items():
             value.copy_(state[name])

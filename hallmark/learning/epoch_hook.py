@@ -1,4 +1,4 @@
-"""A hook that an outsider installs: called with each epoch's objective, it may end the training by raising.
+"""A hook called with each epoch's objective; it may end the training by raising an exception.
 
 >>> calls = []
 >>> with on_epoch_end(lambda epoch, epochs, objective: calls.append((epoch, epochs, objective))):
@@ -23,7 +23,7 @@ _hook: ContextVar[Hook | None] = ContextVar("hallmark_epoch_hook", default=None)
 
 
 def call(epoch: int, epochs: int, objective: float) -> None:
-    """Calls the hook, if one is installed; what it raises ends the training."""
+    """Calls the hook, if one is installed; an exception from it ends the training."""
     hook = _hook.get()
     if hook is not None:
         hook(epoch, epochs, objective)

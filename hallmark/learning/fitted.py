@@ -1,4 +1,4 @@
-"""What a training gives."""
+"""The result of a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Fitted:
     """``state`` is the chosen weights, on the CPU; ``history`` one row per epoch; epochs count from 1.
 
-    ``resolved`` is what was trained with; ``search`` the trial of the learning-rate finder, if it ran.
+    ``resolved`` holds the values used; ``search`` the trial of the learning-rate finder, if it ran.
     """
 
     state: dict[str, Tensor]

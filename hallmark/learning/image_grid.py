@@ -17,9 +17,9 @@ def make_grid(images: NDArray[np.uint8], *, columns: int = 8, rows: int = 4, lea
     >>> make_grid(np.zeros((5, 8, 8, 1), np.uint8), columns=3, rows=4).shape
     (64, 96, 1)
     """
-    shown = np.asarray(images[: columns * rows])
-    factor = max(1, -(-least // min(shown.shape[1:3])))
-    shown = shown.repeat(factor, axis=1).repeat(factor, axis=2)
-    missing = -len(shown) % columns
-    shown = np.concatenate([shown, np.full((missing, *shown.shape[1:]), 255, np.uint8)])
-    return rearrange(shown, "(r k) h w c -> (r h) (k w) c", k=columns)
+    grid = np.asarray(images[: columns * rows])
+    factor = max(1, -(-least // min(grid.shape[1:3])))
+    grid = grid.repeat(factor, axis=1).repeat(factor, axis=2)
+    missing = -len(grid) % columns
+    grid = np.concatenate([grid, np.full((missing, *grid.shape[1:]), 255, np.uint8)])
+    return rearrange(grid, "(r k) h w c -> (r h) (k w) c", k=columns)

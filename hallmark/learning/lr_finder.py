@@ -33,7 +33,7 @@ def search(network: nn.Module, plan: TrainingPlan) -> tuple[float, list[dict[str
     """The learning rate to train with, and the trial: rows of ``lr`` and smoothed ``loss``.
 
     A copy of the network trains for up to :data:`STEPS` steps while the rate grows (Smith 2017); the network itself
-    stays as it was. Raises InputError where no rate made the loss fall.
+    is unchanged. Raises InputError if no rate lowers the loss.
     """
     curve: list[dict[str, float]] = []
     with devices.settled(plan.machine, deterministic=plan.recipe.deterministic):
@@ -48,16 +48,16 @@ def search(network: nn.Module, plan: TrainingPlan) -> tuple[float, list[dict[str
             if not math.isfinite(value):
                 break
             smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
-            known = smoothed / (1 - SMOOTHING ** (step + 1))
-            curve.append({"lr": lr, "loss": known})
-            least = min(least, known)
-            if known > WORSE * least:
+            corrected = smoothed / (1 - SMOOTHING ** (step + 1))
+            curve.append({"lr": lr, "loss": corrected})
+            least = min(least, corrected)
+            if corrected > WORSE * least:
                 break
     best = min(curve, key=lambda row: row["loss"], default=None)
     if best is None or best["loss"] > 0.99 * curve[0]["loss"]:
         raise InputError(
             f"train.lr is find, but no rate from {LOWEST:g} to {HIGHEST:g} made the loss fall",
-            remedy="set train.lr to auto, and look whether the labels fit the images",
+            remedy="set train.lr to auto, and check that the labels match the images",
         )
     return float(f"{best['lr'] / BACK:.2g}"), curve
 

@@ -49,22 +49,22 @@ def prepare(
     model: Model, data: TrainingData, *, recipe: Recipe, seed: int, cache: Path, backbone: Backbone | None = None
 ) -> ModelSetup:
     """Chooses the network, prepares the images for it, and draws its weights or takes the backbone's."""
-    found = pixels.survey(data.train_items[: data.n_real])
+    survey = pixels.survey(data.train_items[: data.n_real])
     warnings = []
     if backbone is not None:
         chosen = backbones.choose(backbone, model, classes=data.classes)
-        if chosen.channels == 1 and not found.grey:
+        if chosen.channels == 1 and not survey.grey:
             warnings.append("The images have colour, but the backbone was trained on grey ones: colour is not used.")
     else:
         chosen = params.choose(
             model,
             images=data.n_real,
             classes=len(data.classes),
-            side=found.side,
-            grey=found.grey,
+            side=survey.side,
+            grey=survey.grey,
             batch_size=batch_size(recipe, images=data.images_per_epoch),
         )
-    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels, "bits": found.bits}
+    shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels, "bits": survey.bits}
     images = pixels.prepared(data.train_items, **shape, cache=cache)
     held_out = pixels.prepared(data.val_items, **shape, cache=cache) if data.val_items else None
     scaling = recipe.scaling if recipe.scaling != "auto" else ("standard" if backbone is None else "backbone")

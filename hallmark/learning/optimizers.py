@@ -48,7 +48,7 @@ def layer_scales(layers: Sequence[Sequence[nn.Parameter]], decay: float | None) 
     gives the first layer a tenth of the head's rate, however many lie between.
     """
     rate = decay if decay is not None else FIRST_LAYER ** (1 / max(1, len(layers) - 1))
-    return {id(p): rate ** (len(layers) - 1 - place) for place, layer in enumerate(layers) for p in layer}
+    return {id(p): rate ** (len(layers) - 1 - depth) for depth, layer in enumerate(layers) for p in layer}
 
 
 def build(

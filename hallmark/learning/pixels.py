@@ -62,8 +62,8 @@ def survey(items: Sequence[Item]) -> Survey:
     chosen = [items[index * len(items) // count] for index in range(count)]
 
     bits = _bits(items)
-    seen = np.stack(list(_decoded(chosen, functools.partial(_look, bits=bits))))
-    return Survey(side=int(np.median(seen[:, 0])), grey=not seen[:, 1].any(), bits=bits)
+    looks = np.stack(list(_decoded(chosen, functools.partial(_look, bits=bits))))
+    return Survey(side=int(np.median(looks[:, 0])), grey=not looks[:, 1].any(), bits=bits)
 
 
 def _bits(items: Sequence[Item]) -> int:
@@ -127,7 +127,7 @@ def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]
     workers = runtime.workers()
     if small and (len(items) < WORTH_PROCESSES or workers == 1):
         for pair in encoded:
-            yield from _told([pair], _attempted(work, [pair[1]]))
+            yield from _checked([pair], _attempted(work, [pair[1]]))
         return
     size, most = CHUNK if small else 1, 2 * workers + 2
     waiting: deque[tuple[list[tuple[Item, bytes]], Future[list[Any]]]] = deque()
@@ -137,9 +137,9 @@ def _decoded(items: Sequence[Item], work: Callable[[bytes], NDArray[np.generic]]
                 waiting.append((chunk, pool.submit(_attempted, work, [data for _, data in chunk])))
                 if len(waiting) == most:
                     chunk, future = waiting.popleft()
-                    yield from _told(chunk, future.result())
+                    yield from _checked(chunk, future.result())
             for chunk, future in waiting:
-                yield from _told(chunk, future.result())
+                yield from _checked(chunk, future.result())
     except BrokenProcessPool as error:
         raise MachineError(
             "a process that decodes images was ended", remedy=f"free some memory, or set {runtime.WORKERS} to 1"
@@ -157,17 +157,17 @@ def _encoded(items: Sequence[Item]) -> Iterator[tuple[Item, bytes]]:
 
 def _attempted(work: Callable[[bytes], Any], chunk: list[bytes]) -> list[Any]:
     """What ``work`` makes of each, or why it could not."""
-    made: list[Any] = []
+    results: list[Any] = []
     for data in chunk:
         try:
-            made.append(work(data))
+            results.append(work(data))
         except decoding.Undecodable as error:
-            made.append(error)
-    return made
+            results.append(error)
+    return results
 
 
-def _told(chunk: list[tuple[Item, bytes]], made: list[Any]) -> Iterator[NDArray[np.generic]]:
-    for (item, _), image in zip(chunk, made, strict=True):
+def _checked(chunk: list[tuple[Item, bytes]], results: list[Any]) -> Iterator[NDArray[np.generic]]:
+    for (item, _), image in zip(chunk, results, strict=True):
         if isinstance(image, decoding.Undecodable):
             raise InputError(
                 f"'{item.path}' cannot be decoded ({image}), but no earlier stage refused it",

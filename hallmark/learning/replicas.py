@@ -94,5 +94,5 @@ class Replicas:
 def _running(network: nn.Module) -> list[Tensor]:
     """The running statistics of its batch norms."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    found = [each for norm in norms for each in (norm.running_mean, norm.running_var)]
-    return [each for each in found if isinstance(each, torch.Tensor)]
+    statistics = [each for norm in norms for each in (norm.running_mean, norm.running_var)]
+    return [each for each in statistics if isinstance(each, torch.Tensor)]

@@ -73,7 +73,7 @@ def executed(
 
 
 def decided(fitted: Fitted, values: Mapping[str, object]) -> dict[str, object]:
-    """The values that :func:`executed` had to leave out, as the training decided them."""
+    """The values that :func:`executed` leaves out, as the training decided them."""
     last = fitted.best_epoch == len(fitted.history)
     late = {"lr": float(f"{fitted.resolved.lr:.6g}"), "keep": "last" if last else "best"}
     return {name: value for name, value in late.items() if name not in values}
@@ -87,7 +87,7 @@ def left_open(recipe: Recipe, model: Model) -> dict[str, str]:
 
 
 def title(values: Mapping[str, object]) -> str:
-    """A short name for a training: what tells it apart at first sight.
+    """A short name that identifies a training.
 
     >>> title({"model": "cnn", "image_size": 32, "optimizer": "muon", "lr": 0.02, "seed": 0})
     'cnn 32 px, muon, lr 0.02'

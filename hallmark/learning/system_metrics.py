@@ -1,4 +1,4 @@
-"""What a training makes of its machine, sampled while it runs: for MLflow's tab of system metrics and for run.json."""
+"""CPU, memory and GPU use of a training, sampled while it runs, for MLflow's system metrics and run.json."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ class TrainStep:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes up a saved state."""
+        """Restores a saved state."""
         self.network.load_state_dict(state["network"])
         self.replicas.spread()
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
@@ -252,7 +252,7 @@ def _with_gradients(optimizer: Optimizer) -> list[nn.Parameter]:
 
 @final
 class Swapped:
-    """Within the block the network has other weights, if any are given."""
+    """A block in which the network has the weights ``state``, if not None."""
 
     def __init__(self, network: nn.Module, state: Mapping[str, Tensor] | None) -> None:
         self._network, self._state = network, state

@@ -1,4 +1,4 @@
-"""What a network in training says of images it is not trained on."""
+"""Validation: predictions and figures of a network in training on images it is not trained on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Validated:
     probabilities: NDArray[np.float64]
 
     def mistakes(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows that are wrong for ``labels`` [n], the surest of their mistake first."""
+        """Rows that are wrong for ``labels`` [n], the most confident mistakes first."""
         truth = self.probabilities[np.arange(len(labels)), labels]
         order = np.argsort(truth, kind="stable")
         wrong = self.probabilities.argmax(axis=1) != labels
@@ -57,9 +57,9 @@ class Validation:
     def judge(
         self, network: nn.Module, device: torch.device, fabric: Any = None, replicas: Replicas | None = None
     ) -> Validated:
-        """The network's standing, in evaluation mode and ``fabric``'s precision, if given; its mode is put back.
+        """The network's figures, in evaluation mode and ``fabric``'s precision, if given; its mode is restored.
 
-        ``replicas`` lend their threads; they change nothing.
+        The threads of ``replicas`` do not change the result.
         """
         training = network.training
         network.eval()
@@ -76,7 +76,7 @@ class Validation:
         network.train(training)
         logs = torch.cat(parts).double().log_softmax(dim=1).numpy()
         if not np.isfinite(logs).all():
-            # a network that diverged says nothing: the worst there is, so that it is never the best
+            # a diverged network gets the worst figures, so that it is never the best
             return Validated(loss=np.inf, accuracy=0.0, objective=-np.inf, probabilities=np.exp(np.nan_to_num(logs)))
         probabilities = np.exp(logs)
         return Validated(

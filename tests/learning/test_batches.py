@@ -70,11 +70,11 @@ def test_workers_outlive_the_end_of_a_service_for_the_step_at_hand(tmp_path: Pat
     data = batches(tmp_path, transforms=[EQUALIZE])
     source = stream(data, start=(0, 0), epochs=4, processes=2, waiting=Waiting())
     first = next(source)
-    told = multiprocessing.active_children()
-    for worker in told:
+    workers = multiprocessing.active_children()
+    for worker in workers:
         worker.terminate()
     here = list(stream(data, start=(0, 0), epochs=4, processes=0, waiting=Waiting()))
-    assert len(told) == 2
+    assert len(workers) == 2
     assert same([first, *source], here)
 
 

@@ -60,12 +60,12 @@ def test_use_of_the_machine_is_sampled_and_summed_up(monkeypatch: pytest.MonkeyP
     while time.process_time() < spent:
         math.sqrt(2)
     now += 0.3
-    told = usage.sample(100)
-    assert set(told) == {
+    metrics = usage.sample(100)
+    assert set(metrics) == {
         "system/cpu_utilization_percentage", "system/process_memory_usage_megabytes", "system/samples_per_second"
     }  # fmt: skip
-    assert 0 < told["system/cpu_utilization_percentage"]
-    assert told["system/samples_per_second"] == pytest.approx(250)
+    assert 0 < metrics["system/cpu_utilization_percentage"]
+    assert metrics["system/samples_per_second"] == pytest.approx(250)
     now += 0.1
     assert usage.sample(100) == {}
     assert 0 < float(usage.facts()["cores_busy"] or 0)

@@ -113,8 +113,8 @@ def test_flips_of_digits_are_dropped_and_the_rest_builds(inputs: dict[str, Path]
     assert vertical["name"] == "VerticalFlip"
     assert vertical["retained"] < 0.7
     assert vertical["classes"][0]["retained"] < 0.1
-    told = dataclasses.asdict(report)
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    values = dataclasses.asdict(report)
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
     table = pd.read_parquet(tmp_path / "augment" / "audit.parquet")
     assert len(table) == 4 * (1 + 10)  # all images and each class, for each transform at its own strength
     assert set(table.loc[table["transform"] == "NoOp", "retained"]) == {1.0}

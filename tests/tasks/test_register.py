@@ -125,9 +125,9 @@ def test_champion_challenger_and_back(root: Path) -> None:
     first = run(root, seed=1, wrong=30)
     assert (first.decision, first.version, first.model_uri) == ("promoted", 1, "models:/animals/1")
     assert json.loads(json.dumps(asdict(first))) == asdict(first)
-    told = receipt(root)
+    before = receipt(root)
     assert run(root, seed=1, wrong=30) == first
-    assert receipt(root) == told
+    assert receipt(root) == before
     assert registry.receipt_matches(root / "register" / "receipt.json")
 
     worse = run(root, seed=2, wrong=35)
@@ -143,16 +143,16 @@ def test_champion_challenger_and_back(root: Path) -> None:
 
     better = run(root, seed=3, wrong=10)
     assert (better.decision, better.version) == ("promoted", 3)
-    told = receipt(root)
+    before = receipt(root)
     # the second time it is champion itself, and still tells whom it beat
     assert run(root, seed=3, wrong=10) == better
-    assert receipt(root) == told
+    assert receipt(root) == before
 
     # an older receipt, as restored from DVC's cache, no longer agrees with the registry
     old = run(root, seed=1, wrong=30)
     assert (old.decision, old.version) == ("challenger", 1)
     assert versions() == [1, 2, 3]
-    (root / "register" / "receipt.json").write_text(told.replace('"version": 3', '"version": 1'))
+    (root / "register" / "receipt.json").write_text(before.replace('"version": 3', '"version": 1'))
     assert not registry.receipt_matches(root / "register" / "receipt.json")
 
 
@@ -227,9 +227,9 @@ def test_the_version_tells_its_lineage(root: Path) -> None:
     assert version.tags["hallmark.train_run"] == tracked.run_id
     assert version.tags["hallmark.metric.accuracy"] == "0.666667"
     assert len(version.tags["hallmark.params"]) == 64
-    told = receipt(root)
-    assert tracked.run_id not in told
-    assert str(root) not in told
+    text = receipt(root)
+    assert tracked.run_id not in text
+    assert str(root) not in text
 
 
 def predict(path: Path, uri: str) -> list[dict[str, Any]]:
@@ -269,8 +269,8 @@ def test_a_changed_package_is_refused_by_name(root: Path) -> None:
     model_folder = version_files.local_folder(version)
     assert model_folder is not None
     folder = model_folder / registry.PACKAGE
-    told = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()}
-    assert set(json.loads(version.tags[integrity.FILES])) == told, "every file of the model has its digest"
+    names = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()}
+    assert set(json.loads(version.tags[integrity.FILES])) == names, "every file of the model has its digest"
     assert [healthy for _, healthy in registry.examined("animals")] == [True]
 
     ran = root / "ran"

@@ -27,11 +27,11 @@ def test_same_inputs_give_the_same_page(tmp_path: Path) -> None:
 
 def test_report_counts_what_the_page_shows(tmp_path: Path) -> None:
     places = build(tmp_path)
-    told = report.run(PARAMS, **places)
-    assert told.found == sum(told.fates.values()) == 82
-    assert told.fates == {"kept": 73, "flagged": 4, "relabelled": 1, "removed": 2, "quarantined": 2}
-    assert told.page_bytes == places["page"].stat().st_size < 3_000_000
-    assert told.pictures == places["page"].read_text().count('src="data:image/')
+    result = report.run(PARAMS, **places)
+    assert result.found == sum(result.fates.values()) == 82
+    assert result.fates == {"kept": 73, "flagged": 4, "relabelled": 1, "removed": 2, "quarantined": 2}
+    assert result.page_bytes == places["page"].stat().st_size < 3_000_000
+    assert result.pictures == places["page"].read_text().count('src="data:image/')
 
 
 def test_a_refused_model_is_told(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_a_ledger_that_lacks_a_file_is_our_fault(tmp_path: Path) -> None:
 
 def test_galleries_can_be_left_out(tmp_path: Path) -> None:
     places = build(tmp_path)
-    told = report.run(report.Params(title="My model", gallery=0, mistakes=0, thumbnail=96, enlarged=640), **places)
-    assert told.pictures == 3  # the sheet of augmentations and one cluster of two
+    result = report.run(report.Params(title="My model", gallery=0, mistakes=0, thumbnail=96, enlarged=640), **places)
+    assert result.pictures == 3  # the sheet of augmentations and one cluster of two
     assert "My model" in places["page"].read_text()
 
 

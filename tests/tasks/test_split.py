@@ -104,9 +104,9 @@ def leaking() -> list[dict[str, Any]]:
 
 
 def test_a_leak_stops_where_wanted(tmp_path: Path) -> None:
-    with pytest.raises(GateRefused, match=r"copies of images in another given split.*split\.on_leak") as told:
+    with pytest.raises(GateRefused, match=r"copies of images in another given split.*split\.on_leak") as refusal:
         execute(tmp_path, leaking(), on_leak="fail")
-    assert {"a/000.png", "a/copy of 000.bmp"} <= {row["path"] for row in told.value.story["leaking"]}
+    assert {"a/000.png", "a/copy of 000.bmp"} <= {row["path"] for row in refusal.value.story["leaking"]}
 
 
 def test_a_leak_is_moved_to_the_most_held_out_split(tmp_path: Path) -> None:

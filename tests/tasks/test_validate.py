@@ -276,15 +276,15 @@ def test_a_suite_of_the_users_own_quarantines(workspace: Workspace) -> None:
 
 
 def refused(workspace: Workspace, found: Found, **changes: Any) -> GateRefused:
-    with pytest.raises(GateRefused) as told:
+    with pytest.raises(GateRefused) as refusal:
         workspace.validate(found, **changes)
-    ledger = told.value.ledger
+    ledger = refusal.value.ledger
     assert ledger is not None
     assert list(ledger.columns) == list(LEDGER)
     assert ledger["path"].tolist() == sorted(found.files)
     assert set(ledger["fate"]) <= {"kept", "flagged", "quarantined"}
-    json.dumps(told.value.story, allow_nan=False)
-    return told.value
+    json.dumps(refusal.value.story, allow_nan=False)
+    return refusal.value
 
 
 def test_a_set_without_a_readable_image_is_refused(workspace: Workspace) -> None:
