@@ -70,11 +70,11 @@ def test_workers_outlive_the_end_of_a_service_for_the_step_at_hand(tmp_path: Pat
     data = batches(tmp_path, transforms=[EQUALIZE])
     source = stream(data, start=(0, 0), epochs=4, processes=2, waiting=Waiting())
     first = next(source)
-    workers = multiprocessing.active_children()
-    for worker in workers:
-        worker.terminate()
+    children = multiprocessing.active_children()
+    for child in children:
+        child.terminate()
     here = list(stream(data, start=(0, 0), epochs=4, processes=0, waiting=Waiting()))
-    assert len(workers) == 2
+    assert len(children) == 2
     assert same([first, *source], here)
 
 
