@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from hallmark.contracts.names import FATES, SPLITS
-from hallmark.contracts.reasons import join_reasons, split_reasons
+from hallmark.contracts.reasons import counts, having, join_reasons, split_reasons
 from hallmark.contracts.tables import LEDGER, conform
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def build(manifest: pd.DataFrame, measurements: pd.DataFrame, decisions: pd.Data
 
 def reconcile(ledger: pd.DataFrame, *, found: int) -> dict[str, int]:
     """Files per fate; asserts that they sum to ``found`` and that all words are in the closed lists."""
-    counts = {fate: int((ledger["fate"] == fate).sum()) for fate in FATES}
-    assert sum(counts.values()) == found == len(ledger), f"{found} files found, fates {counts}"
+    per_fate = {fate: int((ledger["fate"] == fate).sum()) for fate in FATES}
+    assert sum(per_fate.values()) == found == len(ledger), f"{found} files found, fates {per_fate}"
     assert ledger["path"].is_unique, "a path has two fates"
     assert set(ledger["split"]) <= {*SPLITS, ""}, "an unknown split"
     is_kept = ledger["fate"] == "kept"
@@ -58,7 +58,7 @@ def reconcile(ledger: pd.DataFrame, *, found: int) -> dict[str, int]:
     assert ((ledger["reasons"] == "") == is_kept).all(), "reasons are given exactly where something was decided"
     for reasons in ledger["reasons"].unique():
         join_reasons(split_reasons(reasons))
-    return counts
+    return per_fate
 
 
 def fates_by(ledger: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
@@ -71,8 +71,9 @@ def fates_by(ledger: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
 
 def fates_by_reason(ledger: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Files per reason and fate; a file counts with each of its reasons."""
-    single = ledger.assign(reason=ledger["reasons"].map(split_reasons)).explode("reason")
-    return fates_by(single[single["reason"].notna()], "reason")
+    reasons, fate = ledger["reasons"], ledger["fate"]
+    fates = {reason: fate[having(reasons, [reason])] for reason in sorted(counts(reasons))}
+    return {reason: {name: int((rows == name).sum()) for name in FATES} for reason, rows in fates.items()}
 
 
 def write(ledger: pd.DataFrame, path: Path) -> None:

@@ -66,3 +66,17 @@ def test_it_is_read_back_as_written(tmp_path: Path) -> None:
     ledger.write(book, tmp_path / "ledger.csv")
     pd.testing.assert_frame_equal(ledger.read(tmp_path / "ledger.csv"), book)
     assert (tmp_path / "ledger.csv").read_bytes().startswith(b"path,label,split,group,fate,stage,reasons\n")
+
+
+def test_a_file_counts_with_each_of_its_reasons() -> None:
+    book = ledger.build(MANIFEST, MEASURED, DECISIONS)
+    counts = ledger.fates_by_reason(book)
+    assert list(counts) == ["blurry", "label_issue", "not_an_image", "outlier", "stray_file", "truncated"]
+    nonzero = {reason: {fate: n for fate, n in fates.items() if n} for reason, fates in counts.items()}
+    assert nonzero["blurry"] == nonzero["outlier"] == {"flagged": 1}
+    assert nonzero["stray_file"] == nonzero["not_an_image"] == {"quarantined": 1}
+
+
+def test_a_ledger_without_any_reason_has_no_counts() -> None:
+    book = ledger.build(MANIFEST, MEASURED, DECISIONS)
+    assert ledger.fates_by_reason(book.assign(reasons="").astype("string")) == {}
