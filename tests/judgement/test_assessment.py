@@ -193,3 +193,93 @@ def test_reliability_table_adds_up() -> None:
     bins = metrics.bins_of(judged.confidence)
     assert gap == pytest.approx(float(metrics.ece(judged.confidence, judged.right, bins)[0]))
     assert ((table["low"] <= table["accuracy"]) & (table["accuracy"] <= table["high"])).all()
+
+
+def test_the_reliability_table_by_hand() -> None:
+    confidence = np.array([0.9, 0.5, 0.6, 0.8, 0.95, 0.7])
+    right = np.array([True, False, True, False, True, True])
+    table = calibration.reliability(confidence, right, bins=3)
+    columns = ["bin", "n", "lowest", "highest", "confidence", "accuracy", "low", "high"]
+    assert table.columns.tolist() == columns
+    expected = [
+        [1, 2, 0.5, 0.6, 0.55, 0.5, *intervals.wilson(0.5, 2)],
+        [2, 2, 0.7, 0.8, 0.75, 0.5, *intervals.wilson(0.5, 2)],
+        [3, 2, 0.9, 0.95, 0.925, 1.0, *intervals.wilson(1.0, 2)],
+    ]
+    np.testing.assert_allclose(table.to_numpy(dtype=np.float64), expected)
+    assert len(calibration.reliability(np.linspace(0.1, 1, 40), np.ones(40, dtype=bool))) == metrics.BINS
+
+
+def test_the_interval_of_a_recall_counts_the_clusters_of_its_class() -> None:
+    labels = np.repeat([0, 1, 2], [40, 12, 8])
+    # three images a cluster of class b: four pieces of evidence
+    clusters = np.concatenate([np.arange(40), 100 + np.arange(12) // 3, 200 + np.arange(8)])
+    judged = Judged(labels, np.eye(3)[labels], clusters, ("a", "b", "c"))
+    estimate = assessment.objective_estimate(Objective(metric="recall", class_name="b"), judged, **DRAW)
+    assert estimate == {"value": 1.0, "ci95": pytest.approx(list(intervals.wilson(1.0, 4)))}
+    plain = assessment.objective_estimate(Objective(metric="accuracy"), judged, **DRAW)
+    assert plain["ci95"] == pytest.approx(list(intervals.wilson(1.0, 52)))
+    balanced = assessment.objective_estimate(Objective(metric="balanced_accuracy"), judged, **DRAW)
+    assert balanced["ci95"] == pytest.approx(list(intervals.wilson(1.0, 9 / (1 / 40 + 1 / 4 + 1 / 8))))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_replicates_are_the_objective_of_the_images_drawn(metric: str) -> None:
+    judged = drawn(60)
+    objective = Objective(metric=metric, class_name="b", costs={"a": {"b": 3.0}})
+    replicates = assessment.objective_replicates(objective, judged, replicates=5, seed=2)
+    weights = intervals.bootstrap(
+        lambda weights: {"weights": weights}, judged.labels, judged.clusters, replicates=5, seed=2
+    )["weights"]
+    for value, counts in zip(replicates, weights, strict=True):
+        again = judged.rows(np.repeat(np.arange(60), counts.astype(int)))
+        assert value == pytest.approx(score(objective, again.labels, again.probabilities, again.classes))
+
+
+def test_without_an_image_every_figure_is_undefined() -> None:
+    nothing = drawn(5).rows(np.zeros(5, dtype=bool))
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+    assert assessment.overall(nothing, **DRAW) == dict.fromkeys(names, intervals.undefined())
+    assert assessment.per_class(nothing, **DRAW)["b"] == {
+        "support": 0,
+        **dict.fromkeys(("precision", "recall", "f1"), intervals.undefined()),
+    }
+
+
+def test_a_change_of_accuracy_is_that_of_the_same_images() -> None:
+    before = drawn(80, strength=1.0)
+    better = before.probabilities.copy()
+    better[:20] = np.eye(3)[before.labels[:20]]
+    after = before.answered(better)
+    change = assessment.accuracy_change(before, after, **DRAW)
+    gained = after.right.astype(float) - before.right
+    weights = intervals.bootstrap(lambda weights: {"w": weights}, before.labels, before.clusters, **DRAW)["w"]
+    assert change["value"] == pytest.approx(gained.mean())
+    assert change["value"] > 0
+    assert change["ci95"] == pytest.approx(np.quantile(weights @ gained / 80, [0.025, 0.975]).tolist())
+    back = assessment.accuracy_change(after, before, **DRAW)
+    assert back["value"] == pytest.approx(-change["value"])
+    assert assessment.accuracy_change(before, before, **DRAW) == {"value": 0.0, "ci95": [0.0, 0.0]}
+
+
+def test_the_most_frequent_mistakes_come_first_and_of_equal_ones_the_first_class() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
+    predicted = np.array([1, 0, 0, 2, 2, 1, 0, 2, 2, 2])
+    judged = Judged(labels, np.eye(3)[predicted], np.arange(10), ("a", "b", "c"))
+    expected = [
+        {"actual": "b", "predicted": "c", "n": 2},
+        {"actual": "a", "predicted": "b", "n": 1},
+        {"actual": "c", "predicted": "a", "n": 1},
+    ]
+    assert assessment.top_confusions(judged) == expected
+    assert assessment.top_confusions(judged, 2) == expected[:2]
+    assert assessment.top_confusions(judged.rows(labels == predicted)) == []
+    # no image of the last class, which has a row in the table all the same
+    assert assessment.top_confusions(judged.rows(np.array([0]))) == expected[1:2]
+
+
+def test_of_many_kinds_of_mistakes_ten_are_named() -> None:
+    labels, predicted = (each.ravel() for each in np.indices((4, 4)))
+    judged = Judged(labels, np.eye(4)[predicted], np.arange(16), ("a", "b", "c", "d"))
+    cells = [(each["actual"], each["predicted"]) for each in assessment.top_confusions(judged)]
+    assert cells == [(a, b) for a in "abcd" for b in "abcd" if a != b][:10]

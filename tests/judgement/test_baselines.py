@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hallmark.judgement import baselines, comparison, growth, linear
+from hallmark.judgement import assessment, baselines, comparison, growth, linear
 from hallmark.judgement.judged import Judged
 from hallmark.judgement.objective import METRICS, Objective
+from hallmark.statistics import intervals
 
 ACCURACY = Objective(metric="accuracy")
 DRAW = {"replicates": 200, "seed": 0}
@@ -73,6 +74,42 @@ def test_copies_are_one_piece_of_evidence() -> None:
     clustered = [Judged(each.labels, each.probabilities, copies, each.classes) for each in (one, other)]
     together = baselines.difference(ACCURACY, clustered[0], clustered[1], **DRAW)["ci95"]
     assert together[1] - together[0] > 1.5 * (alone[1] - alone[0])
+
+
+@pytest.mark.parametrize(("right", "other_right"), [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+def test_where_no_resample_differs_the_intervals_of_both_make_that_of_the_difference(
+    right: float, other_right: float
+) -> None:
+    label = np.arange(20) % 2
+    gap = baselines.difference(ACCURACY, judged(label, right), judged(label, other_right), **DRAW)
+    (low, high), (other_low, other_high) = (intervals.wilson(share, 20) for share in (right, other_right))
+    value = right - other_right
+    below = np.hypot(right - low, other_high - other_right)
+    above = np.hypot(high - right, other_right - other_low)
+    assert gap["value"] == value
+    assert gap["ci95"] == pytest.approx([value - below, value + above])
+
+
+def test_a_difference_is_that_of_the_same_resamples() -> None:
+    _, label = clouds(80, gap=0)
+    one, other = judged(label, 0.8), judged(label, 0.5)
+    for metric in ("accuracy", "log_loss", "macro_f1"):
+        objective = Objective(metric=metric)
+        gap = baselines.difference(objective, one, other, replicates=60, seed=5)
+        first, second = (
+            assessment.objective_replicates(objective, each, replicates=60, seed=5) for each in (one, other)
+        )
+        assert gap["ci95"] == pytest.approx(np.quantile(first - second, [0.025, 0.975]).tolist())
+        assert gap["value"] == pytest.approx(
+            assessment.objective_estimate(objective, one, **DRAW)["value"]
+            - assessment.objective_estimate(objective, other, **DRAW)["value"]
+        )
+
+
+def test_a_difference_that_the_images_do_not_define_is_undefined() -> None:
+    answers = judged(np.zeros(10, np.int64))
+    objective = Objective(metric="recall", class_name="class 1")
+    assert baselines.difference(objective, answers, answers, **DRAW) == intervals.undefined()
 
 
 def test_the_largest_class_is_named_and_answered_always() -> None:
@@ -172,6 +209,64 @@ def test_scatters_add_up_to_the_covariance_and_none_is_nothing() -> None:
     scatter = sum(linear.scatter(images[label == index]) for index in (0, 1))
     centred = images - np.stack([images[label == index].mean(axis=0) for index in (0, 1)])[label]
     np.testing.assert_allclose(scatter, centred.T @ centred, atol=1e-9)
+
+
+def test_shrinkage_is_that_of_the_images_about_the_means_of_their_classes() -> None:
+    from sklearn.covariance import ledoit_wolf
+
+    images, label = clouds(90, gap=5, classes=3)
+    images[:, 0] *= 3
+    centred = images - np.stack([images[label == index].mean(axis=0) for index in range(3)])[label]
+    shrink = linear.shrinkage(images, label, 3)
+    assert 0 < shrink < 1
+    assert shrink == pytest.approx(ledoit_wolf(centred, assume_centered=True)[1])
+    # where the classes lie, and a class without images, change nothing
+    assert linear.shrinkage(images + 7 * label[:, None], label, 3) == pytest.approx(shrink)
+    assert linear.shrinkage(images, label, 5) == pytest.approx(shrink)
+
+
+@pytest.mark.parametrize("even", [True, False])
+@pytest.mark.parametrize("shrink", [0.0, 0.3, 1.0])
+def test_the_linear_classifier_is_the_normal_one_of_a_common_covariance(even: bool, shrink: float) -> None:
+    from scipy.stats import multivariate_normal
+
+    images, label = clouds(90, gap=1, classes=2)
+    images, label = images[:70, :3], np.where(np.arange(70) < 50, 0, label[:70])
+    classes = [images[label == index] for index in (0, 1)]
+    within = np.sum([linear.scatter(each) for each in classes], axis=0)
+    fitted = linear.Linear.fit([linear.Moments.of(each) for each in classes], within, shrink=shrink, even=even)
+    pooled = within / 70
+    covariance = (1 - shrink) * pooled + shrink * np.eye(3) * np.trace(pooled) / 3
+    prior = [0.5, 0.5] if even else [len(each) / 70 for each in classes]
+    density = np.stack([multivariate_normal(each.mean(axis=0), covariance).pdf(images) for each in classes], axis=1)
+    expected = density * prior
+    np.testing.assert_allclose(fitted.predict(images), expected / expected.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_a_class_without_images_is_never_predicted(even: bool) -> None:
+    images, label = clouds(40, gap=2)
+    parts = [images[label == 0], images[:0], images[label == 1]]
+    within = np.sum([linear.scatter(each) for each in parts], axis=0)
+    fitted = linear.Linear.fit([linear.Moments.of(each) for each in parts], within, shrink=0.5, even=even)
+    answers = fitted.predict(images)
+    np.testing.assert_array_equal(answers[:, 1], 0)
+    assert ((answers[:, 2] > 0.5) == (label == 1)).mean() > 0.8
+
+
+def test_a_class_of_one_image_lies_at_that_image() -> None:
+    parts = [np.array([[0.0, 0], [0, 2], [2, 0], [2, 2]]), np.array([[9.0, 9.0]])]
+    within = np.sum([linear.scatter(each) for each in parts], axis=0)
+    fitted = linear.Linear.fit([linear.Moments.of(each) for each in parts], within, shrink=0.0, even=True)
+    middle = fitted.predict(np.array([[5.0, 5.0], [5.0, 5.01], [4.99, 5.0]]))
+    assert middle[0] == pytest.approx([0.5, 0.5])
+    assert middle[1:].argmax(axis=1).tolist() == [1, 0]
+
+
+def test_equal_images_have_a_classifier() -> None:
+    parts = [np.zeros((3, 2)), np.zeros((1, 2))]
+    fitted = linear.Linear.fit([linear.Moments.of(each) for each in parts], np.zeros((2, 2)), shrink=0.0, even=False)
+    assert fitted.predict(np.zeros((1, 2)))[0] == pytest.approx([0.75, 0.25])
 
 
 def frame(sizes: dict[str, int], side: int) -> pd.DataFrame:

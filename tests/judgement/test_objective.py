@@ -76,3 +76,15 @@ def test_a_right_answer_costs_nothing() -> None:
     Objective(metric="cost", costs={"a": {"a": 0.0, "b": 2.0}})
     with pytest.raises(InputError, match=r"^costs\.a\.a is 3, but a correct prediction costs nothing"):
         Objective(metric="cost", costs={"a": {"a": 3.0}})
+
+
+@pytest.mark.parametrize("costs", [{"x": {"a": 2.0}}, {"a": {"x": 2.0}}])
+def test_costs_of_a_class_that_the_data_lack_are_an_error(costs: dict[str, dict[str, float]]) -> None:
+    objective = Objective(metric="cost", costs=costs)
+    with pytest.raises(InputError, match="names the class 'x', which the data does not have"):
+        objective.check_classes(CLASSES)
+    Objective(metric="cost", costs={"a": {"b": 2.0}}).check_classes(CLASSES)
+    # of another objective they do not count
+    Objective(metric="accuracy", class_name="x", costs=costs).check_classes(CLASSES)
+    with pytest.raises(InputError, match="names the class 'x'"):
+        Objective(metric="recall", class_name="x", costs=costs).check_classes(CLASSES)
