@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hallmark.contracts.errors import InputError, MachineError
-from hallmark.pipeline.configuration import configure
+from hallmark.pipeline.configuration import configure, stage_params
 from hallmark.pipeline.overrides import apply
 from tasks import STAGES
 
@@ -154,3 +154,19 @@ def test_a_source_in_a_folder_that_may_not_be_entered(workspace: Path, monkeypat
     with pytest.raises(MachineError, match=r"ingest.source: no permission to read '/locked/set'"):
         set_to(workspace, "ingest.source=/locked/set")
     assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_the_params_of_every_stage_are_read_from_the_workspace(workspace: Path) -> None:
+    set_to(workspace, "train.lr=0.0125")
+    params = stage_params(STAGES, workspace, package="tasks")
+    assert list(params) == [stage.name for stage in STAGES]
+    assert params["train"].lr == 0.0125
+
+
+def test_a_missing_path_comes_with_a_remedy(workspace: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        set_to(workspace, "ingest.source=/nope")
+    assert caught.value.remedy
+    set_to(workspace, "train.lr=0.003")
+    with pytest.raises(InputError, match=r"git restore data/none"):
+        configure(STAGES, workspace, ["train.lr=0.004"], package="tasks", all_sources=True)

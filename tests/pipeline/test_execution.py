@@ -59,6 +59,19 @@ def test_outputs_appear_with_their_report_and_the_clock_apart(root: Path) -> Non
     assert clock["peak_memory_bytes"] > 1 << 20
 
 
+def test_a_report_holds_letters_as_they_are(root: Path) -> None:
+    @dataclass(frozen=True)
+    class Named:
+        name: str
+
+    def run(params: Any, *, split: Path, clean: Path, ledger: Path) -> Any:
+        ledger.write_text("ledger")
+        return Named(name=params)
+
+    execute(STAGE, module(run), "œuf", root)
+    assert (root / "reports/clean.json").read_text(encoding="utf-8") == '{\n  "name": "œuf"\n}\n'
+
+
 def test_a_field_of_an_error_becomes_the_key_of_the_stage_that_ran(root: Path) -> None:
     def refuses(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
         if params == "shared":

@@ -52,3 +52,11 @@ def test_workspaces_are_locked_each_for_itself(tmp_path: Path) -> None:
     with exclusive(tmp_path / "one", "the first"), exclusive(tmp_path / "two", "the second"):
         assert "the first" in str(holder(tmp_path / "one"))
         assert "the second" in str(holder(tmp_path / "two"))
+
+
+def test_a_holder_that_wrote_nothing_is_another_process(tmp_path: Path) -> None:
+    with exclusive(tmp_path, "hallmark run"):
+        next(path for path in tmp_path.rglob("lock")).write_text("")
+        assert holder(tmp_path) == "another process"
+        with pytest.raises(MachineError, match=r"\(another process\)"), exclusive(tmp_path, "the second"):
+            pass

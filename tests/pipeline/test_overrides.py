@@ -66,6 +66,9 @@ def test_a_global_preset_reaches_every_section(conf: Path) -> None:
         ('train.names={"a": 1}', "no quotes around the names"),
         ("preset=wrong", "unknown key 'rate'"),
         ("train.lr.x=1", "not a section"),
+        ("train.zzz=1", r"known here: lr, names"),
+        ("qqqq=1", r"known here: model, seed, train"),
+        ("train.lr=/my images/a=b", r"as 'train\.lr=\"my text\"'"),
     ],
 )
 def test_what_cannot_be_applied_is_refused(conf: Path, override: str, message: str) -> None:
@@ -94,3 +97,10 @@ def test_a_value_found_without_hydra_is_the_one_hydra_finds(text: str) -> None:
     if plain is not None:
         written = Document(apply(TEXT, [f"train.lr={text}"], conf=conf), name="params.yaml").values["train"]["lr"]
         assert repr(plain["train.lr"]) == repr(written)
+
+
+def test_a_preset_of_a_section_within_a_section_is_left_to_hydra(tmp_path: Path) -> None:
+    (tmp_path / "train" / "schedule").mkdir(parents=True)
+    assert plain_values(["train.schedule=cosine"], conf=tmp_path) is None
+    assert plain_values(["train.lr=1"], conf=tmp_path) == {"train.lr": 1}
+    assert plain_values(["train=quick"], conf=tmp_path) is None

@@ -81,7 +81,7 @@ def test_off_is_a_word_as_in_yaml_1_2() -> None:
         ("limit: null", "limit: x", r"line 7: grow\.limit is 'x', but must be a whole number or null"),
         ("seed: 3", "sead: 3", r"line 1: unknown key sead; did you mean 'seed'\?"),
         ("seed: 3", "seed: 3\nseed: 4", r"seed is given twice"),
-        ("  steps: 10", "  steps: 10\n  seed: 4", r"grow\.seed|seed is a shared value"),
+        ("  steps: 10", "  steps: 10\n  seed: 4", r"seed is a shared value; set it once at top level"),
         ("  limit: null\n", "", r"line 2: grow\.limit is missing"),
         ("{x: 1}", "{x: y}", r"line 8: grow\.options\.x is 'y', but must be a number"),
         ("[a, b]", "[a, b", "not valid YAML"),
@@ -98,6 +98,11 @@ def test_each_fault_names_the_key_and_the_line(old: str, new: str, message: str)
 def test_a_file_that_is_not_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"seed: 3\ntitle: Gr\xfc\xdfe\n")
     with pytest.raises(InputError, match=r"params.yaml, line 2: not UTF-8; save the file as UTF-8"):
+        read(tmp_path / "params.yaml")
+
+
+def test_without_a_file_the_message_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^no params\.yaml in .*; run from the root of a Hallmark workspace$"):
         read(tmp_path / "params.yaml")
 
 

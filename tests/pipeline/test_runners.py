@@ -3,13 +3,16 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
 from hallmark.contracts import runtime
 from hallmark.contracts.errors import InputError, MachineError
+from hallmark.pipeline import runners
 from hallmark.pipeline.runners import runner
 from hallmark.quality import isolation, measured_set
 from tests.quality.test_measured_set import LIMITS, Store, files
@@ -71,3 +74,39 @@ def test_an_address_without_a_scheduler_is_told(monkeypatch: pytest.MonkeyPatch)
         warnings.simplefilter("ignore")
         with pytest.raises(MachineError, match=r"no scheduler at tcp://127\.0\.0\.1:9"), runner():
             pass
+
+
+class Ray:
+    """Ray's `remote`, whose tasks run at once; it counts how often each function is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def remote(self, function: Any) -> Any:
+        self.sent.append(function)
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            future: Future[Any] = Future()
+            future.set_result(function(*arguments, **named))
+            return SimpleNamespace(future=lambda: future)
+
+        return SimpleNamespace(remote=run)
+
+
+def test_ray_gets_each_function_once_and_all_its_arguments() -> None:
+    ray = Ray()
+    executor = runners.RayExecutor(ray)
+    assert executor.submit(int, "12", base=3).result() == 5
+    assert executor.submit(int, "12").result() == 12
+    assert executor.submit(max, 3, 7).result() == 7
+    assert ray.sent == [int, max]
+
+
+def test_a_ray_cluster_that_runs_keeps_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(runtime.WORKERS, "3")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert runners._ray_size() == {"num_cpus": 3}
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    assert runners._ray_size() == {"num_cpus": 3}
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert runners._ray_size() == {}
