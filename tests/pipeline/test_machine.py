@@ -49,7 +49,7 @@ def test_a_client_without_an_answer_names_the_address() -> None:
     request = httpx.Request("GET", "http://host:4200/api")
     answer = as_machine_error(httpx.ConnectError("refused\nand more", request=request))
     assert "the server at http://host:4200 does not answer (refused)" in str(answer)
-    assert "an address unknown does not answer (refused)" in str(as_machine_error(httpx.ConnectError("refused")))
+    assert "does not answer (refused)" in str(as_machine_error(httpx.ConnectError("refused")))
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ STAGE = Stage(
     ],
 )
 def test_each_keyword_is_a_path_below_the_root(keyword: str, path: str) -> None:
-    assert STAGE.place(keyword) == Path(path)
+    assert STAGE.path(keyword) == Path(path)
 
 
 def test_files_in_git_are_the_inputs_that_no_stage_makes() -> None:
-    assert STAGE.kept == [Path("data/review.csv"), Path("data/accepted.json"), Path("data/ablation.json")]
+    assert STAGE.git_inputs == [Path("data/review.csv"), Path("data/accepted.json"), Path("data/ablation.json")]
 
 
 def test_a_report_has_the_name_of_its_stage() -> None:
