@@ -170,3 +170,13 @@ def test_a_missing_path_comes_with_a_remedy(workspace: Path) -> None:
     set_to(workspace, "train.lr=0.003")
     with pytest.raises(InputError, match=r"git restore data/none"):
         configure(STAGES, workspace, ["train.lr=0.004"], package="tasks", all_sources=True)
+
+
+def test_a_new_manifest_sets_the_folder_that_is_watched(workspace: Path) -> None:
+    (workspace / "it's mine" / "images").mkdir(parents=True)
+    (workspace / "it's mine" / "images" / "1.png").touch()
+    (workspace / "it's mine" / "table.csv").write_text("path,label\nimages/1.png,cat\n")
+    configure(STAGES, workspace, ['ingest.source="it\'s mine/table.csv"'], package="tasks")
+    params = stage_params(STAGES, workspace, package="tasks")
+    assert params["ingest"].source == "it's mine/table.csv"
+    assert params["ingest"].images == "it's mine/images"

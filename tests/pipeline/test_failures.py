@@ -129,6 +129,15 @@ def test_wrong_input_and_refusals_need_no_log(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("module", "logged"), [("mlflow.exceptions", True), ("prefect", True), ("pandas.errors", False)]
+)
+def test_wrong_input_that_a_library_noticed_has_a_log(tmp_path: Path, module: str, logged: bool) -> None:
+    cause: Exception = type("LibraryError", (Exception,), {"__module__": module})("no such table")
+    failures.log_and_describe(raised(InputError("a is 2"), cause), command="run", root=tmp_path)
+    assert any(tmp_path.iterdir()) == logged
+
+
 def test_a_mistake_of_ours_names_the_log_that_holds_the_traceback(tmp_path: Path) -> None:
     message, code = failures.log_and_describe(raised(TypeError("first\nsecond")), command="run", root=tmp_path)
     [log] = (tmp_path / ".hallmark" / "logs").iterdir()
