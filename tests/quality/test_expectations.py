@@ -164,3 +164,10 @@ def test_an_expectation_that_cannot_be_evaluated_is_the_users_to_mend(
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"validate\.suites: no folder"):
         load_suites(tmp_path / "gone", PARAMETERS)
+
+
+def test_a_suite_of_great_expectations_names_its_rows_in_meta(tmp_path: Path) -> None:
+    suite(tmp_path, "meta: {rows: images}\nexpectations: []", "one.yml")
+    suite(tmp_path, "rows: files\nmeta: {rows: images}\nexpectations: []", "two.yml")
+    suite(tmp_path, "expectations: []", "zero.yml")
+    assert [each.rows for each in load_suites(tmp_path, {})] == ["images", "files", "files"]

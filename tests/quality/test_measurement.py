@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from hallmark.quality.measurement import Measured, measure, perceptual_hash, pixel_hash
+from hallmark.quality.measurement import Measured, measure, measure_peak, perceptual_hash, pixel_hash
 
 
 def photo(seed: int, side: int = 160) -> Image.Image:
@@ -159,3 +159,10 @@ def test_the_smallest_images_are_measured(size: tuple[int, int]) -> None:
     result = measured(Image.new("RGB", size, (10, 20, 30)))
     assert result.failure == ""
     assert (result.contrast, result.sharpness, result.noise) == (0, 0, 0)
+
+
+def test_the_peak_alone_is_that_of_the_whole_measurement() -> None:
+    data = encoded(Image.fromarray(np.full((6, 4), 4095, dtype=np.uint16)))
+    assert measure_peak(data, 10**6) == Measured(peak=4095)
+    assert measure_peak(data, 10**6).peak == measure(data, 10**6).peak
+    assert measure_peak(b"no image", 10**6).failure == measure(b"no image", 10**6).failure == "not_an_image"
