@@ -116,3 +116,8 @@ def test_nothing_is_detected_where_it_is_off_or_there_are_too_few_images(changes
 def test_one_class_is_too_few() -> None:
     outcome = detect(table(label="a"))
     assert outcome.facts == {"fitted_on": 0}
+
+
+@pytest.mark.usefixtures("shown")
+def test_without_predictions_from_elsewhere_no_image_counts_as_crossvalidated() -> None:
+    assert detect(table()).facts["crossvalidated"] == 0

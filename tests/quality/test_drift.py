@@ -100,3 +100,14 @@ def test_accepting_describes_the_usable_images_at_hand(tmp_path: Path) -> None:
     accepted = read_accepted(tmp_path / "data" / "accepted.json")
     usable = read_table(table, MEASUREMENTS).query("not quarantined").merge(manifest[["path", "label"]], on="path")
     assert compare(accepted, usable)["classes"]["psi"] == 0.0
+
+
+def test_a_class_on_one_side_only_has_a_share_of_0_on_the_other() -> None:
+    cats, both = images(0, 400, cats=1.1), images(1, 400)
+    dogs = float((both["label"] == "dog").mean())
+    appeared = compare(as_read(profile(cats)), both)["classes"]
+    assert appeared["shares"]["dog"] == [0.0, pytest.approx(dogs, abs=1e-6)]
+    assert (appeared["new"], appeared["gone"]) == (["dog"], [])
+    vanished = compare(as_read(profile(both)), cats)["classes"]
+    assert vanished["shares"]["dog"] == [pytest.approx(dogs, abs=1e-6), 0.0]
+    assert (vanished["new"], vanished["gone"]) == ([], ["dog"])

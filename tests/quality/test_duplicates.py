@@ -237,3 +237,12 @@ def test_neighbours_beyond_the_exact_search_still_find_copies(monkeypatch: pytes
     i, j = neighbours(vectors)
     assert len(wanted & set(zip(i.tolist(), j.tolist(), strict=True))) >= 97
     assert [len(one) for one in neighbours(vectors[:1])] == [0, 0]
+
+
+def test_a_flat_picture_is_unlike_one_with_contrast_and_like_a_flat_one_of_its_level() -> None:
+    flat, dark = (np.full((1, SIDE, SIDE, 3), level, np.uint8) for level in (128, 20))
+    ramp = np.broadcast_to(np.linspace(78, 178, SIDE)[:, None, None], (1, SIDE, SIDE, 3)).astype(np.uint8)
+    plain = np.array([False])
+    assert rest(flat, ramp, plain) == rest(ramp, flat, plain) == pytest.approx(1.0)
+    assert rest(flat, flat + np.uint8(1), plain) == pytest.approx(0.0)
+    assert rest(flat, dark, plain) == pytest.approx(1.0)

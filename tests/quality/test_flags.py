@@ -97,3 +97,12 @@ def test_focus_is_judged_by_the_set_where_images_are_small_and_sharp() -> None:
 def test_next_to_no_contrast_that_is_all_noise_is_blank() -> None:
     result = flag(made_rows(contrast=[0.3] * 10 + [0.008, 0.008], sharpness=[1.6] * 10 + [20.0, 1.6]), **LIMITS)
     assert result["blank"].tolist() == [False] * 10 + [True, False]
+
+
+@pytest.mark.parametrize(("contrast", "sharpness"), [(0.004, 0.1), (0.02, 10.0)])
+def test_an_image_at_a_bound_of_contrast_is_blank(contrast: float, sharpness: float) -> None:
+    rows = pd.DataFrame([measured(photo(seed)).row() for seed in range(3)])
+    rows.loc[0, ["contrast", "sharpness"]] = contrast, sharpness
+    assert flag(rows, **LIMITS)["blank"].tolist() == [True, False, False]
+    rows.loc[0, "contrast"] = contrast + 1e-6
+    assert not flag(rows, **LIMITS)["blank"].any()

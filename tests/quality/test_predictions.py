@@ -67,3 +67,10 @@ def test_a_classifier_too_sure_of_itself_is_brought_down() -> None:
     assert result.max(axis=1).mean() == pytest.approx(0.7, abs=0.05)
     assert (result.argmax(axis=1) == predicted).all()
     np.testing.assert_allclose(result.sum(axis=1), 1)
+
+
+def test_a_table_without_paths_is_refused_by_that_name(tmp_path: Path) -> None:
+    file = tmp_path / "p.parquet"
+    pd.DataFrame({"cat": [0.8], "dog": [0.2]}).to_parquet(file)
+    with pytest.raises(InputError, match=r"has no column path(;|$)"):
+        read_predictions(file, images=IMAGES, columns=["cat", "dog"])

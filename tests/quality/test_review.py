@@ -65,3 +65,9 @@ def test_stale_decisions_are_set_apart(tmp_path: Path) -> None:
     applied, stale = match(review, manifest)
     assert applied["path"].tolist() == ["a.png"]
     assert dict(zip(stale["path"], stale["why"], strict=True)) == {"b.png": "content_changed", "c.png": "path_gone"}
+
+
+def test_a_line_break_within_a_note_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    path.write_bytes(f'{HEADER}\r\na.png,{A},keep,,"one\r\ntwo",\r\n'.encode())
+    assert read_review(path).iloc[0]["note"] == "one\r\ntwo"
