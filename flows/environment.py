@@ -88,7 +88,8 @@ def end_abandoned(root: Path) -> None:
             if surroundings.get("PREFECT_HOME") != home or "PREFECT__SERVER_EPHEMERAL" not in surroundings:
                 continue
             parent = process.parent()
-            if parent is None or not parent.name().startswith("python"):
+            # by the program: a process may change its name, as test runners and task queues do
+            if parent is None or not Path(parent.exe()).name.lower().startswith("python"):
                 process.kill()
 
 

@@ -118,7 +118,7 @@ def test_pruning_gaussian_processes_and_latency(workspace: Clone) -> None:
 
     done = workspace.hallmark("tune", "quick", "--latency", "--sampler", "gp", "--trials", "3", "--study", "fast")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Best of quality against latency" in done.stdout
+    assert "Best trade-offs of quality and latency" in done.stdout
     cells = next(line.split() for line in done.stdout.splitlines() if line.startswith("params.yaml  "))
     assert float(cells[2]) > 0, "the baseline has no latency"
     assert "ms an image" in (workspace.root / "reports" / "tuning.html").read_text()
