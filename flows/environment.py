@@ -16,6 +16,8 @@ from hallmark.contracts import runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psutil
+
     from flows.console import Console
 
 LOCAL_PREFECT = {
@@ -88,9 +90,18 @@ def end_abandoned(root: Path) -> None:
             if surroundings.get("PREFECT_HOME") != home or "PREFECT__SERVER_EPHEMERAL" not in surroundings:
                 continue
             parent = process.parent()
-            # by the program: a process may change its name, as test runners and task queues do
-            if parent is None or not Path(parent.exe()).name.lower().startswith("python"):
+            if parent is None or not _runs_python(parent):
                 process.kill()
+
+
+def _runs_python(process: psutil.Process) -> bool:
+    """Whether its program is Python; its name does not tell, as test runners and task queues change theirs."""
+    import psutil
+
+    try:
+        return Path(process.exe()).name.lower().startswith("python")
+    except psutil.AccessDenied:  # init, or another user's: no run of this user
+        return False
 
 
 @contextmanager
