@@ -49,6 +49,8 @@ def located(name: str, version: Version, path: str, scratch: Path) -> Path | Non
 
     uri = client.get_model_version_download_uri(name, str(version.number))
     try:
+        if not _holds(name, version, path, uri):
+            return None
         return Path(
             mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{uri}/{path}", dst_path=str(scratch), tracking_uri=address.tracking_uri()
@@ -59,6 +61,21 @@ def located(name: str, version: Version, path: str, scratch: Path) -> Path | Non
             f"the files of version {version.number} of model '{name}' cannot be read ({error})",
             remedy="check that the artifact store answers",
         ) from error
+
+
+def _holds(name: str, version: Version, path: str, uri: str) -> bool:
+    """Whether a version in an artifact store has ``path``: downloading what it lacks raises as an outage does.
+
+    The digests in the registry say so; of a version registered without them, the store's list of the folder.
+    """
+    if integrity.FILES in version.tags:
+        files = integrity.recorded(name, version, "")
+        return any(each == path or each.startswith(f"{path}/") for each in files)
+    import mlflow.artifacts
+
+    parent, _, last = path.rpartition("/")
+    listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/{parent}", tracking_uri=address.tracking_uri())
+    return any(each.path.rpartition("/")[2] == last for each in listed)
 
 
 def local_folder(version: Version) -> Path | None:
