@@ -6,12 +6,18 @@ neither. Imported only where several processes train: Fabric takes longer to imp
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from lightning_fabric.plugins import Precision
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor, nn
 
 
 @final
@@ -78,3 +84,27 @@ class _Joined(DDPStrategy):
 def strategy(rank: int, size: int) -> DDPStrategy:
     """The strategy of process ``rank`` of ``size``. Batch norms keep statistics of their own: only rank 0's count."""
     return _Joined(cluster_environment=_RunningProcesses(rank, size), forward_sync_buffers=False)
+
+
+def leave_out_unused(network: nn.Module, images: Tensor, *, penalised: Iterable[nn.Parameter]) -> None:
+    """Keeps DistributedDataParallel from waiting for gradients of weights that do not affect the logits.
+
+    A pretrained network may have some, such as dinov2's token for masked patches. ``images`` [b, c, h, w] are on the
+    network's device; ``penalised`` weights have gradients all the same, from the loss.
+    """
+    training = network.training
+    named = [(name, each) for name, each in network.named_parameters() if each.requires_grad]
+    # past __call__, which would compile the network for this
+    logits: Tensor = network.eval().forward(images)
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+        logits.sum(), [each for _, each in named], allow_unused=True
+    )
+    network.train(training)
+    needed = {id(each) for each in penalised}
+    unused = [
+        name for (name, each), grad in zip(named, gradients, strict=True) if grad is None and id(each) not in needed
+    ]
+    # DistributedDataParallel spells a weight of the network itself both with and without a dot before it
+    names = [*unused, *(f".{name}" for name in unused if "." not in name)]
+    wrapper: Any = DistributedDataParallel
+    wrapper._set_params_and_buffers_to_ignore_for_model(network, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -78,6 +79,10 @@ class TrainStep:
 
     def join(self, rank: int) -> None:
         """Trains from now on as process ``rank`` of the machine's, whose process group is initialised."""
+        from hallmark.learning.ddp import leave_out_unused
+
+        image = torch.from_numpy(np.array(self._plan.batches.pixels[:1]))
+        leave_out_unused(self.network, self._inputs(image), penalised=self._penalised[0] if self._penalised else ())
         self.connect(fabric.join(self._plan.machine, rank, self._scaler))
 
     @property
@@ -128,9 +133,7 @@ class TrainStep:
     def _mixed(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Images, targets, labels and weights of a batch on the device, after mixup and cutmix."""
         recipe, device = self._plan.recipe, self.device
-        images = on_device(batch.images, device)
-        if self._format == torch.contiguous_format:  # of a single channel, contiguous() would keep the strides
-            images = images.clone(memory_format=self._format)
+        images = self._inputs(batch.images)
         labels = batch.labels.to(device, non_blocking=True)
         targets = functional.one_hot(labels, self._plan.classes).to(torch.float32)
         weights = batch.weights.to(device, non_blocking=True)
@@ -140,6 +143,12 @@ class TrainStep:
             )
             labels = targets.argmax(dim=1)
         return images, targets, labels, weights
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        """Images uint8 [b, h, w, c] on the device as the network takes them."""
+        inputs = on_device(images, self.device)
+        # of a single channel, contiguous() would keep the strides
+        return inputs.clone(memory_format=self._format) if self._format == torch.contiguous_format else inputs
 
     def _learn(self, images: Tensor, targets: Tensor, labels: Tensor, weights: Tensor, *, share: float) -> Tensor:
         """Adds the gradients of ``share`` times the loss, and to the sums; the loss."""

@@ -17,9 +17,10 @@ from hallmark.contracts.errors import InputError, MachineError
 from hallmark.learning import devices
 from hallmark.learning.batches import Batch
 from hallmark.learning.checkpoints import Checkpoints
+from hallmark.learning.loop import fit
 from hallmark.learning.train_step import TrainStep, shard
 from hallmark.models.build import build
-from tests.learning.training import CPU, RECIPE, batches, run, same, validation
+from tests.learning.training import CPU, RECIPE, Recorded, batches, plan, run, same, validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,25 @@ def test_two_processes_give_the_weights_of_one(tmp_path: Path, recipe: Any) -> N
         assert second["train_accuracy"] == pytest.approx(first["train_accuracy"], abs=0.02)
         assert second["gradient_norm"] == pytest.approx(first["gradient_norm"], rel=1e-2)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("l1", [0.0, 1e-4])
+def test_weights_without_effect_on_the_logits_do_not_stop_several_processes(tmp_path: Path, l1: float) -> None:
+    states = []
+    for name, machine in (("one", CPU), ("two", TWO)):
+        (tmp_path / name).mkdir()
+        network = build("cnn", classes=10, height=8, width=8, channels=1, mean=[0.3], std=[0.4], **ARGUMENTS)
+        for size in ((3, 3), (3,)):
+            network.register_parameter(f"unused_{len(size)}", nn.Parameter(torch.ones(size)))
+        recipe = replace(SHORT, optimizer="sgd", l1=l1)
+        fitted = fit(
+            network, plan(batches(tmp_path / name), recipe, machine=machine), validation=validation(),
+            checkpoints=Checkpoints(tmp_path / name / "checkpoints", "key"), log=Recorded(),
+        )  # fmt: skip
+        states.append(fitted.state)
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.pipeline
