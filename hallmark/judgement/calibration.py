@@ -47,4 +47,4 @@ def temperature(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -
     if len(labels) == 0 or bool((logits.argmax(axis=1) == labels).all()):
         return None
 
-    return fit(logits, labels, bounds=(np.log(0.05), np.log(20)), divide=True)[0]
+    return fit(logits, labels, bounds=(np.log(0.05), np.log(20)), divide=True, capped=True)[0]

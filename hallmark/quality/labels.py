@@ -189,4 +189,4 @@ def _solve(gram: Floats, moment: Floats, prior: Floats, inner: Floats, ridge: fl
 
 def _sharpness(scores: Floats, label: Integers) -> tuple[float, float]:
     """The factor of the scores with the least log loss, and that loss."""
-    return temperature.fit(scores, label, bounds=(-2.0, 5.0), divide=False)
+    return temperature.fit(scores, label, bounds=(-2.0, 5.0), divide=False, capped=False)

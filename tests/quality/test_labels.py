@@ -181,3 +181,14 @@ def test_errors_are_counted_over_the_classes_that_occur() -> None:
     # all of the probability on the absent class says nothing about the others
     probabilities[3] = [0, 1, 0]
     assert labels.estimated_errors(label, probabilities) >= 3
+
+
+@pytest.mark.parametrize("digits_of_doubt", [6, 8, 12])
+def test_confident_mistakes_make_probabilities_milder(digits_of_doubt: int) -> None:
+    random = np.random.default_rng(0)
+    label = random.integers(0, 3, 400)
+    predicted = np.where(random.random(400) < 0.1, (label + 1) % 3, label)
+    probabilities = np.full((400, 3), 10.0**-digits_of_doubt)
+    probabilities[np.arange(400), predicted] = 1 - 2 * 10.0**-digits_of_doubt
+    calibrated = labels.calibrated(probabilities, label)
+    assert calibrated.max(axis=1).mean() == pytest.approx((predicted == label).mean(), abs=0.05)

@@ -13,12 +13,12 @@ def test_a_temperature_and_a_factor_are_each_others_inverse() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(size=(4000, 3))
     labels = np.array([random.choice(3, p=row) for row in temperature.softmax(logits)])
-    divisor, loss = temperature.fit(logits * 4, labels, bounds=(-3.0, 3.0), divide=True)
-    factor, same = temperature.fit(logits * 4, labels, bounds=(-3.0, 3.0), divide=False)
+    divisor, loss = temperature.fit(logits * 4, labels, bounds=(-3.0, 3.0), divide=True, capped=True)
+    factor, same = temperature.fit(logits * 4, labels, bounds=(-3.0, 3.0), divide=False, capped=False)
     assert divisor == pytest.approx(4.0, rel=0.1)
     assert factor == pytest.approx(1 / divisor, rel=1e-4)
     assert same == pytest.approx(loss)
-    assert loss < temperature.fit(logits * 4, labels, bounds=(-0.1, 0.1), divide=True)[1]
+    assert loss < temperature.fit(logits * 4, labels, bounds=(-0.1, 0.1), divide=True, capped=True)[1]
 
 
 def test_softmax_of_one_row_and_of_many() -> None:
