@@ -116,7 +116,8 @@ def run(
     saved = checkpoints.Checkpoints(state() / "checkpoints", key)
     if params.batch_size == "find":
         resolved = training.with_largest_batches(params, data, setup, machine, saved)
-    layers.check_batches(setup.network, resolved.batch_size)
+    with require.within("train"):
+        layers.check_batches(setup.network, resolved.batch_size)
     values = settings.executed(
         params, resolved, data=data, setup=setup, machine=machine, transforms=transforms, objective=params.objective,
         seed=params.seed,
