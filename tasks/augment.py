@@ -91,7 +91,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         min_images=params.audit_min_images,
         weaker=params.audit_weaker,
     )
-    judge, known, whole = None, None, None
+    judge, judge_facts, whole = None, None, None
     with Reader(ingest) as reader:
         shape = common_shape(reader, train, limit=params.audit_size)
         examples = pixels(reader, train.head(params.preview_images), shape)
@@ -112,7 +112,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
     policy = auditing.applied(verdicts, transforms)
     if judge is not None and len(val):
         right = judge(images) == labels
-        known = {"train_images": len(train), "val_images": len(val), "accuracy": float(np.mean(right))}
+        judge_facts = {"train_images": len(train), "val_images": len(val), "accuracy": float(np.mean(right))}
         whole = auditing.whole(policy, judge=judge, images=images, labels=labels, rule=rule, seed=params.seed)
 
     text = json.dumps({"transforms": policy}, indent=2, ensure_ascii=False)
@@ -126,7 +126,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         asked=len(verdicts),
         outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},
         transforms=[verdict.summary(CLASSES_TOLD) for verdict in verdicts],
-        judge=known,
+        judge=judge_facts,
         whole=whole,
         image=dict(zip(("height", "width", "channels"), shape, strict=True)),
     )

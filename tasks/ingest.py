@@ -55,7 +55,7 @@ class Params:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was found, before anyone judged it.
+    """The contents of the source, before validation.
 
     ``kind`` is the kind of source; ``packed`` is empty, zip or tar; ``n_stored`` counts contents: files of equal bytes
     are stored once. ``classes`` counts files by class, of which ``unlabelled`` have none; ``splits`` counts files by
@@ -124,12 +124,12 @@ def run(params: Params, *, ingest: Path) -> Report:
         reasons=dict(sorted(counts(manifest["reasons"]).items())),
         depth=asdict(samples),
         unwatched=files.unwatched(params.source, params.images),
-        shards=len({place.shard for place in files.stored.values()}),
+        shards=len({position.shard for position in files.stored.values()}),
         digest=inventory.digest(manifest),
     )
 
 
-def _depth(params: Params, folder: Path, places: Sequence[ShardPosition]) -> Depth:
+def _depth(params: Params, folder: Path, positions: Sequence[ShardPosition]) -> Depth:
     """How many bits of their 16-bit samples the stored images use, left beside the shards."""
     import logging
 
@@ -138,11 +138,11 @@ def _depth(params: Params, folder: Path, places: Sequence[ShardPosition]) -> Dep
     from hallmark.quality.sample_depth import peaks
 
     declared = None if params.sample_bits == "auto" else params.sample_bits
-    found = depth.of(peaks(folder, places, workers=workers()) if places else [], declared=declared)
-    depth.write(folder, found)
-    if words := found.words():
+    sample_depth = depth.of(peaks(folder, positions, workers=workers()) if positions else [], declared=declared)
+    depth.write(folder, sample_depth)
+    if words := sample_depth.words():
         logging.getLogger("hallmark").warning("%s", words)
-    return found
+    return sample_depth
 
 
 def _counts(column: pd.Series[Any]) -> dict[str, int]:

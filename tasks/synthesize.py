@@ -108,12 +108,12 @@ def run(
     rows = partitions.training(ingest=ingest, balance=balance)
     if rows.empty:
         raise GateRefused("synthesize: no training image is left", remedy="loosen the sections clean and balance")
-    asked = "off" if isinstance(params.target, bool) else params.target
+    requested = "off" if isinstance(params.target, bool) else params.target
     wants: list[Want] = []
-    if asked != "off":
+    if requested != "off":
         wants = target.of_classes(
             {str(label): int(count) for label, count in rows["label"].value_counts().items()},
-            target=asked,
+            target=requested,
             classes=params.classes,
             rare_below=params.rare_below,
             most_per_real=params.most_per_real,
@@ -121,7 +121,7 @@ def run(
         )
     batch: Batch | None = None
     shape: tuple[int, int, int] | None = None
-    decision, table = "off" if asked == "off" else "too_few" if wants else "not_needed", batches.empty()
+    decision, table = "off" if requested == "off" else "too_few" if wants else "not_needed", batches.empty()
     origin = EXTERNAL if params.external != NO_FOLDER else params.generator
     if any(want.wanted for want in wants):
         from hallmark.synthesis import production
@@ -160,7 +160,7 @@ def run(
     return Report(
         decision=decision,
         verdict=batches.verdict(decision, batch, wants, shape=shape, max_side=params.max_side),
-        target=asked,
+        target=requested,
         generator=origin,
         preset=params.preset,
         image=dict(zip(("height", "width", "channels"), shape, strict=True)) if shape else None,

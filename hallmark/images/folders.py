@@ -40,7 +40,7 @@ FILE_ERRORS = {
 }
 
 
-# in place of a size
+# recorded instead of a size
 UNREADABLE, OUTSIDE = -1, -2
 
 
@@ -56,11 +56,11 @@ def walk(folder: Path, boundary: Boundary | None = None, bounds: Bounds | None =
     sizes: dict[str, int] = {}
     folders: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(os.fspath(folder), "", frozenset())]
     while folders:
-        place, prefix, above = folders.pop()
+        path, prefix, above = folders.pop()
         try:
-            here = os.stat(place)
+            here = os.stat(path)
             above = above | {(here.st_dev, here.st_ino)}
-            with os.scandir(place) as entries:
+            with os.scandir(path) as entries:
                 for entry in entries:
                     name = prefix + entry.name
                     size, facts = _look(entry, boundary)
@@ -73,7 +73,7 @@ def walk(folder: Path, boundary: Boundary | None = None, bounds: Bounds | None =
                     bounds.files(len(sizes) + len(folders), f"the folder '{folder}'")
         except PermissionError as error:
             raise MachineError(
-                f"ingest.source: no permission to list the folder '{place}'",
+                f"ingest.source: no permission to list the folder '{path}'",
                 remedy="give read and execute permission on it (chmod u+rx)",
             ) from error
         except OSError as error:
@@ -131,7 +131,7 @@ class Folder:
                 yield from done
 
     def spool(self, name: str) -> BinaryIO:
-        """A file to be read at random; one of no bytes where it may not be read. InputError beyond the bounds."""
+        """A file to be read at random; empty if it cannot be read. Raises InputError beyond the bounds."""
         if self.sizes[name] < 0:
             return io.BytesIO()
         try:
@@ -154,16 +154,16 @@ class Folder:
 
     def _chunks(self, names: Sequence[str]) -> Iterator[range]:
         start, size = 0, 0
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             size += max(self.sizes[name], 0)
-            if place + 1 - start >= _CHUNK_FILES or size >= _CHUNK_BYTES:
-                yield range(start, place + 1)
-                start, size = place + 1, 0
+            if index + 1 - start >= _CHUNK_FILES or size >= _CHUNK_BYTES:
+                yield range(start, index + 1)
+                start, size = index + 1, 0
         if start < len(names):
             yield range(start, len(names))
 
-    def _chunk(self, names: Sequence[str], places: range, limit: int) -> list[tuple[int, Content]]:
-        return [(place, self._content(names[place], limit)) for place in places]
+    def _chunk(self, names: Sequence[str], indices: range, limit: int) -> list[tuple[int, Content]]:
+        return [(index, self._content(names[index], limit)) for index in indices]
 
     def _content(self, name: str, limit: int) -> Content:
         size = self.sizes[name]
@@ -192,8 +192,8 @@ class Folder:
 def open_regular(path: str) -> io.FileIO:
     """Opens a regular file that is no link; anything else raises OSError and is not opened, or closed unread.
 
-    Opening a pipe would wait for a writer, and opening a device may do anything. What was put in the file's place since
-    it was looked at is opened without waiting at worst.
+    Opening a pipe would wait for a writer, and opening a device may do anything. If the file is replaced between the
+    check and the opening, O_NONBLOCK keeps the opening from waiting.
     """
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)

@@ -53,7 +53,7 @@ class Ended(Exception):
 class Guarded:
     """A process that answers questions about files by the function that ``begin(*arguments)`` gives it.
 
-    ``begin``, its arguments and all answers travel by pickle. An exception of the function reaches the caller as it is.
+    ``begin``, its arguments and all answers travel by pickle. The caller gets the function's exceptions unchanged.
     One thread asks at a time.
     """
 
@@ -66,7 +66,7 @@ class Guarded:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Starts the process without waiting for it, where there is none."""
+        """Starts the process, unless it runs already, without waiting for it."""
         with self._lock:
             if self._killed:
                 raise Ended(late=False)
@@ -164,7 +164,7 @@ def _serve(pipe: Connection, limits: Limits, begin: Callable[..., Callable[[byte
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             kind, answer = "answer", function(data)
-        except Exception as error:  # it belongs to whoever asked
+        except Exception as error:  # raised again in the calling process
             kind, answer = "raised", error.with_traceback(None)
         signal.setitimer(signal.ITIMER_REAL, 0)
         del data
@@ -199,7 +199,7 @@ def _pages(column: int) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc reuse the memory of one image for the next, where it would give it back and fault it in anew.
+    """Makes glibc reuse the memory of one image for the next instead of returning it to the system.
 
     That took a third of the time an image of 224 px needs. Other C libraries have no such setting and need none set.
     """

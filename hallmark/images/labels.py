@@ -87,9 +87,9 @@ def similar(counts: Mapping[str, int]) -> list[dict[str, int]]:
 
 
 def account(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Of (class, label as found) of each image, what a person has to know of the spellings, with counts.
+    """Merged and similar spellings, with counts, from the (class, original label) of each image.
 
-    ``merged``: the classes found in several spellings, as :func:`shown` has them; ``similar``: the groups of
+    ``merged``: the classes with several spellings, formatted by :func:`shown`; ``similar``: the groups of
     :func:`similar`.
     """
     spellings: dict[str, Counter[str]] = {}
@@ -134,12 +134,12 @@ def refuse_lists(counts: Mapping[str, int], name: str) -> None:
     lists = {label: value for label in counts if (value := _list(label)) is not None}
     if lists and not _are_ranges(list(lists.values())):
         raise multi_label(name, min(lists), sum(counts[label] for label in lists))
-    known = {trimmed(label) for label in counts}
+    texts = {trimmed(label) for label in counts}
     for separator in _SEPARATORS:
         joined = [
             label
             for label in counts
-            if separator in label and {trimmed(part) for part in label.split(separator)} <= known - {""}
+            if separator in label and {trimmed(part) for part in label.split(separator)} <= texts - {""}
         ]
         if joined:
             raise multi_label(name, min(joined), sum(counts[label] for label in joined))
@@ -186,8 +186,8 @@ def _near(name: str) -> str:
     if number is not None:
         return f"number {_digits(*number.groups())}"
     letters = unicodedata.normalize("NFKC", wide.casefold())
-    kept = "".join(sign for sign in letters if unicodedata.category(sign)[0] not in "PZC")
-    return kept or name
+    remaining = "".join(sign for sign in letters if unicodedata.category(sign)[0] not in "PZC")
+    return remaining or name
 
 
 def _list(label: str) -> list[Any] | None:

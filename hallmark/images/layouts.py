@@ -1,9 +1,9 @@
-"""Labels and splits from where files lie: class folders, or split folders of class folders.
+"""Labels and splits from the folders of files: class folders, or split folders of class folders.
 
 The label is the first folder below the source, or below the split folder; deeper folders make no classes. Folders
 around all of them are passed over. Hidden files, what operating systems leave behind, and files outside class folders
 are stray. A split folder without class folders holds images without a label. Where the folders can be read in two ways,
-nothing is guessed: InputError says what was seen and what to write.
+InputError names the folders and the remedy.
 
 >>> [(file.path, file.label, file.reasons) for file in arrange(["cat/a.png", "cat/.b.png", "c.png"])[1]]
 [('c.png', None, ('stray_file',)), ('cat/.b.png', 'cat', ('stray_file',)), ('cat/a.png', 'cat', ())]
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = ("auto", "class_folders")
 _LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
-# what lies beside images and tells nothing of how they are laid out
+# files beside images that say nothing about the layout
 _DOCUMENTS = {
     *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".htm", ".pdf"),
     *(".doc", ".docx", ".xls", ".xlsx", ".ods", ".py", ".ipynb", ".sh", ".mat", ".npy", ".npz", ".pkl", ".parquet"),
@@ -56,7 +56,7 @@ def arrange(names: Iterable[str], *, unwrap: bool = False, layout: str = "auto")
 
     ``unwrap``: one folder around all is no class, as archives have it, even if it holds other files or one class alone.
     ``layout`` ``class_folders`` takes the first folders for the classes, whatever they are called. Raises InputError
-    where the layout is doubtful.
+    if the layout is ambiguous.
     """
     paths = sorted(names)
     split = [path.split("/") for path in paths]
@@ -115,7 +115,7 @@ def wrapper(visible: Sequence[Sequence[str]]) -> str:
 
 
 def _splits(tree: _Top) -> dict[str, str]:
-    """The split of each split folder; empty where the folders are classes. Raises InputError where that is doubtful."""
+    """The split of each split folder; empty where the folders are classes. Raises InputError if ambiguous."""
     tops = tree.folders
     by_top = split_of_each(tops)
     holding = [top for top in by_top if tops[top].folders]

@@ -47,16 +47,16 @@ def member_name(stored: str) -> str:
 OUTSIDE = ""
 
 
-def follow(links: Mapping[str, str], known: Set[str]) -> dict[str, str]:
+def follow(links: Mapping[str, str], members: Set[str]) -> dict[str, str]:
     """The member each name stands for, or OUTSIDE; names whose links lead nowhere are left out."""
     targets = {}
-    for name in known:
+    for name in members:
         target, steps = name, 0
         while target in links and steps < 40:
             target, steps = posixpath.normpath(posixpath.join(posixpath.dirname(target), links[target])), steps + 1
         if target != name and leads_out(target):
             targets[name] = OUTSIDE
-        elif target in known and target not in links:
+        elif target in members and target not in links:
             targets[name] = target
     return targets
 

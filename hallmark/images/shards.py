@@ -57,10 +57,10 @@ def name_of(shard: int) -> str:
 
 
 def write(folder: Path, items: Iterable[tuple[str, bytes]], *, expected_bytes: int = 0) -> list[ShardPosition]:
-    """Writes (path, bytes) items in their order and tells the place of each; no items, no shard.
+    """Writes (path, bytes) items in their order and returns the position of each; no items, no shard.
 
     ``expected_bytes``, where known beforehand, makes the shards of large sets equal in size: a shard takes the eighth
-    part of it, or 256 MiB where that is more, and the last shard what is left.
+    part of it, or 256 MiB if that is more; the last shard takes the rest.
     """
     limit = max(SHARD_BYTES, -(-expected_bytes // MOST_SHARDS))
     positions: list[ShardPosition] = []

@@ -94,8 +94,8 @@ def _splits(shards: Sequence[str]) -> dict[str, str | None]:
         if splits.parse(stem)[0] is None:
             stem = next((folder for folder in reversed(folders) if splits.split_of(folder)), "")
         by_stem[name] = stem
-    known = splits.split_of_each(set(by_stem.values()))
-    by_name = {name: known.get(stem) or splits.parse(stem)[0] for name, stem in by_stem.items()}
+    split_by_stem = splits.split_of_each(set(by_stem.values()))
+    by_name = {name: split_by_stem.get(stem) or splits.parse(stem)[0] for name, stem in by_stem.items()}
     without = [name for name, split in by_name.items() if split is None]
     if without and len(without) < len(by_name):
         raise InputError(

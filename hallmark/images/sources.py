@@ -66,8 +66,8 @@ def open_source(
     """Lists a source: every file it holds, hidden and stray ones too; ``layout`` is that of its folders.
 
     Paths and links that lead outside (see :mod:`hallmark.images.boundary`) are not followed, unless ``follow_outside``;
-    ``images`` is a folder that counts as inside. Raises InputError where the source is missing, empty, of no known
-    kind, laid out in a doubtful way or beyond the bounds, MachineError where it may not be read.
+    ``images`` is a folder that counts as inside. Raises InputError if the source is missing, empty, of an unsupported
+    kind, ambiguous in layout or beyond the bounds, MachineError without permission to read it.
     """
     path = locate(source)
     bounds = bounds or Bounds()

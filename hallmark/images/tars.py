@@ -51,7 +51,7 @@ class Tar:
             if member.issym():
                 links[name] = member.linkname
             elif member.islnk():
-                # unlike that of a symbolic link, the target of a hard link is told from the archive's root
+                # unlike that of a symbolic link, the target of a hard link is relative to the archive's root
                 links[name] = posixpath.relpath(member_name(member.linkname), posixpath.dirname(name) or ".")
         self._names = printable(list(last))
         targets = follow(links, {name for name in last if name in links or sizes[name] >= 0})
@@ -91,7 +91,7 @@ class Tar:
         return heads
 
     def spool(self, name: str) -> BinaryIO:
-        """A member as a file without a name on the disk, to be read at random; one of no bytes where it is no file."""
+        """A member as a file without a name on the disk, to be read at random; empty if it is no regular file."""
         self._check(self.sizes[name])
         for number, archive, member in self._members():
             if number == self._numbers.get(name) and (source := archive.extractfile(member)) is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # a folder with more files than this times those named, and some, is not one of the manifest's images
 MOST_OTHERS, SOME_OTHERS = 2, 1000
-# where stages write: a stage cannot depend on what comes after it
+# folders that stages write: a stage cannot depend on later outputs
 OUTPUTS = ("data", "reports", ".hallmark")
 
 

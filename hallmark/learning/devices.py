@@ -42,7 +42,7 @@ class Machine:
         return {**facts, **{name: n for name, n in several.items() if n > 1}, "torch": torch.__version__}
 
 
-def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *, compiled: bool = False) -> Machine:
+def machine(requested: str, network: nn.Module, shape: tuple[int, int, int, int], *, compiled: bool = False) -> Machine:
     """For a precision (or ``auto``), a network on the CPU, to be compiled or not, and batches [b, c, h, w]."""
     device, count = select_device(), runtime.processes()
     if (device.type == "mps" and count > 1) or (device.type == "cuda" and count > torch.cuda.device_count()):
@@ -51,8 +51,8 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *,
             f"{torch.cuda.device_count() if device.type == 'cuda' else 1}",
             remedy="lower it",
         )
-    chosen = select_precision(asked, device)
-    by_itself = asked == "auto" and device.type == "cpu" and chosen != "fp32"
+    chosen = select_precision(requested, device)
+    by_itself = requested == "auto" and device.type == "cpu" and chosen != "fp32"
     if by_itself and multiplications(network, shape) < WORTH_THREADS:
         chosen = "fp32"  # the casts cost what the multiplications save
     shared = max(1, threads(network, shape) // count)
@@ -74,38 +74,40 @@ def machine(asked: str, network: nn.Module, shape: tuple[int, int, int, int], *,
 
 def select_device() -> torch.device:
     """The device named by HALLMARK_DEVICE, else the best available. Raises MachineError if it is unavailable."""
-    asked = runtime.device()
-    if asked == "auto":
+    requested = runtime.device()
+    if requested == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        chosen = torch.device(asked)
+        chosen = torch.device(requested)
     except RuntimeError as error:
-        raise InputError(f"{runtime.DEVICE} is '{asked}'", remedy="give cpu, cuda, mps or auto") from error
+        raise InputError(f"{runtime.DEVICE} is '{requested}'", remedy="give cpu, cuda, mps or auto") from error
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(chosen.type, False):
-        raise MachineError(f"{runtime.DEVICE} is '{asked}', but there is no such device here", remedy="set it to auto")
+        raise MachineError(
+            f"{runtime.DEVICE} is '{requested}', but there is no such device here", remedy="set it to auto"
+        )
     return torch.device("cuda", chosen.index or 0) if chosen.type == "cuda" else chosen
 
 
-def select_precision(asked: str, device: torch.device) -> str:
+def select_precision(requested: str, device: torch.device) -> str:
     """fp32, tf32, bf16 or fp16. ``auto`` takes bf16 where the device multiplies it faster.
 
     That is a recent GPU, and a CPU with AMX or AVX-512's bf16 instructions (1.5 to 1.9 times the convolutions of fp32).
     """
-    if asked == "auto":
+    if requested == "auto":
         if device.type == "cuda":
             return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
         faster = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         return "bf16" if device.type == "cpu" and faster else "fp32"
-    if asked == "fp16" and device.type != "cuda":
+    if requested == "fp16" and device.type != "cuda":
         raise InputError(
             f"train.precision is fp16, which trains on CUDA alone, not on {device.type}", remedy="use auto"
         )
-    if asked == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+    if requested == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise InputError("train.precision is tf32, which only recent NVIDIA GPUs have", remedy="use auto")
-    return asked
+    return requested
 
 
 def memory_format(network: nn.Module, machine: Machine) -> torch.memory_format:

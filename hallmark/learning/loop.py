@@ -118,7 +118,7 @@ class _Training:
     def _train(self) -> None:
         self.train_step.network.train()
         waiting = loading.Waiting()
-        started, shown = time.perf_counter(), 0
+        started, n_images = time.perf_counter(), 0
         self.system_metrics, self.begun = SystemMetrics(self.train_step.device), self.state.step
         loaders = self._loaders()
         stream = self._stream(loaders, waiting)
@@ -130,13 +130,13 @@ class _Training:
             if self.state.step == augmented:
                 self.log.image("augmented", make_grid(batches[0].images.cpu().numpy()), augmented)
             self._step(batches)
-            shown += sum(len(batch.labels) for batch in batches)
+            n_images += sum(len(batch.labels) for batch in batches)
             report_progress(self.state, self.plan)
             if not self.state.diverged:
                 self._checkpoint()
         del stream  # ends the workers
-        if shown:
-            self._note_speed(shown, time.perf_counter() - started, waiting, loaders)
+        if n_images:
+            self._note_speed(n_images, time.perf_counter() - started, waiting, loaders)
         self._finish()
 
     def _loaders(self) -> int:
@@ -167,9 +167,9 @@ class _Training:
         first = self.state.step % self.steps_per_epoch * accumulate
         return [next(stream) for _ in range(min(accumulate, self.plan.batches.per_epoch - first))]
 
-    def _note_speed(self, shown: int, seconds: float, waiting: loading.Waiting, loaders: int) -> None:
+    def _note_speed(self, n_images: int, seconds: float, waiting: loading.Waiting, loaders: int) -> None:
         telemetry.note(
-            samples_per_second=round(shown / seconds, 1),
+            samples_per_second=round(n_images / seconds, 1),
             loader_wait=round(waiting.seconds / seconds, 4),
             loader_workers=loaders,
             augmentation=self.plan.batches.executor,
@@ -222,9 +222,9 @@ class _Training:
         self.state.step += 1
         if self.state.step % max(1, self.steps_per_epoch // LOGGED) == 0:
             loss = float(value)
-            shown = (self.state.step - self.begun) * self.plan.batches.images_per_epoch / self.steps_per_epoch
+            n_images = (self.state.step - self.begun) * self.plan.batches.images_per_epoch / self.steps_per_epoch
             metrics = {"loss": loss, "lr": command.lr, "gradient_norm": float(norm)}
-            self.log.metrics({**metrics, **self.system_metrics.sample(shown)}, self.state.step)
+            self.log.metrics({**metrics, **self.system_metrics.sample(n_images)}, self.state.step)
             if not math.isfinite(loss):
                 self._lost()
                 return
@@ -237,7 +237,7 @@ class _Training:
         return resolved.lr * factor * (self.plateau.factor if resolved.schedule == "plateau" else 1.0)
 
     def _lost(self) -> None:
-        """The loss is no number and will be none again: what was learnt before is kept, if it beats guessing."""
+        """The loss is not finite and cannot recover: keeps weights that beat guessing, else raises InputError."""
         lr = self.plan.resolved.lr
         epoch = self.state.diverged = len(self.state.history) + 1
         learnt = any(row["train_loss"] < self.plan.loss.guessing for row in self.state.history)
@@ -264,7 +264,7 @@ class _Training:
     # --- checkpoints
 
     def _checkpoint(self) -> None:
-        """Saves the state where it is time to, or where the process was asked to end, which it then does."""
+        """Saves the state when a checkpoint is due; after SIGTERM it saves and exits."""
         at_end = self.state.step % self.steps_per_epoch == 0
         due = self.checkpoints.due_after_epoch() if at_end else self.checkpoints.due(self.state.step)
         if due or self.stop.asked:

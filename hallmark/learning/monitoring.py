@@ -80,7 +80,7 @@ def gradient_balance(matrices: Sequence[nn.Parameter]) -> float | None:
 
 
 def lost(epoch: int, *, lr: float) -> str:
-    """What to say of a training that ended in ``epoch`` because its loss was no number any more."""
+    """The warning of a training that ended in ``epoch`` because its loss was no longer finite."""
     return (
         f"Divergence: in epoch {epoch} the loss stopped being a number, so training ended there and the best weights "
         f"from before are kept; lower train.lr (now {lr:g}) or set train.clip_norm to 1."

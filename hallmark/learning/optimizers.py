@@ -27,7 +27,7 @@ def _eager(kind: type[Optimizer]) -> Any:
     for each in vars(Optimizer).values():
         method = getattr(each, "__wrapped__", None)
         if method is not None and getattr(method, "__dynamo_disable", None) is None:
-            # where torch finds its own mark, it need not import the compiler to make it
+            # with this mark set, torch does not import the compiler to set it
             method.__dict__["__dynamo_disable"] = method
     return type(kind.__name__, (kind,), {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 

@@ -140,8 +140,8 @@ def resolve(
 ) -> Resolved:
     """The values for ``images`` images an epoch and a network of that name.
 
-    ``weights`` is what it starts with: DRAWN, UNDER or WHOLE. ``found_batch_size``: what ``find`` found. A learning
-    rate that has to be found is given as ``auto`` gives it.
+    ``weights`` is what it starts with: DRAWN, UNDER or WHOLE. ``found_batch_size``: the result of ``find``. A learning
+    rate still to be searched for has the value of ``auto``.
     """
     if recipe.max_epochs != "auto":
         epochs = recipe.max_epochs
