@@ -1,7 +1,7 @@
-"""From stages to Prefect tasks: DVC decides whether a stage has to run, the task says what came of it.
+"""Stages as Prefect tasks: DVC decides whether a stage runs, and the task's final state reports its result.
 
-A task's final state means it: *Cached* (DVC found nothing changed), *Restored* (DVC's run cache held the outputs),
-*Completed* (it ran), *Failed* (its message is the error's).
+The states: *Cached* (DVC found nothing changed), *Restored* (DVC's run cache held the outputs),
+*Completed* (the stage ran), *Failed* (with the error's message).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from hallmark.pipeline.stage import Stage
     from hallmark.versioning.workspace import Workspace
 
-# both talk to a tracking server, perhaps over a network: no other stage can gain from another try
+# only these two use a tracking server, perhaps over a network
 RETRIES = {"train": 1, "register": 2}
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What the stages of one run share. ``announce(stage, what, seconds)`` tells a person how it goes."""
+    """What the stages of one run share. ``announce(stage, what, seconds)`` prints a stage's state."""
 
     root: Path
     workspace: Workspace
@@ -63,7 +63,7 @@ def settle(stage: Stage, run: Run) -> tuple[str, float]:
             write_refusal(stage.name, refusal, run.root)
             raise
         except SystemExit as end:
-            if end.code == 128 + signal.SIGTERM:  # a training that was asked to end, and has kept its place
+            if end.code == 128 + signal.SIGTERM:  # a training that SIGTERM stopped; it has saved a checkpoint
                 end_in_time(signal.SIGTERM)
             raise
         run.workspace.record(stage.name)
@@ -74,22 +74,22 @@ def settle(stage: Stage, run: Run) -> tuple[str, float]:
 
 
 def registry_agrees(root: Path) -> bool:
-    """Whether the registry holds what the receipt says: it may have been emptied, or be another machine's."""
+    """Whether the registry agrees with the receipt: it may have been emptied or replaced by another one."""
     from hallmark.tracking.registry import receipt_matches
 
     return receipt_matches(root / "data" / "register" / "receipt.json")
 
 
-def _is_passing_fault(_task: Task[..., Any], _run: Any, state: State[Any]) -> bool:
-    """A retry helps against the network and against a locked database, never against wrong input."""
+def _is_transient(_task: Task[..., Any], _run: Any, state: State[Any]) -> bool:
+    """Whether a retry may help: after a network error or with a locked database."""
     error = state.data if isinstance(state.data, BaseException) else None
     return isinstance(error, ConnectionError | TimeoutError) or "database is locked" in str(error)
 
 
 def raise_error(state: State[Any]) -> NoReturn:
-    """Raises what a flow or a task that is not Completed ended with."""
+    """Raises the error of a flow or task run that is not Completed."""
     error = state.result(raise_on_failure=False)
-    raise error if isinstance(error, BaseException) else HallmarkError(f"it ended as {state.name}: {state.message}")
+    raise error if isinstance(error, BaseException) else HallmarkError(f"run ended as {state.name}: {state.message}")
 
 
 def untagged() -> TagsContext:
@@ -125,5 +125,5 @@ def as_task(stage: Stage, run: Run) -> Task[[], Any]:
         persist_result=False,
         retries=RETRIES.get(stage.name, 0),
         retry_delay_seconds=3,
-        retry_condition_fn=_is_passing_fault,
+        retry_condition_fn=_is_transient,
     )(body)

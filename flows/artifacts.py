@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect's page: tables, the report, a gate's refusal, a picture."""
+"""A run's artifacts in Prefect's UI: the report, tables, a gate's refusal, the augmentation preview."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def publish(run: Run) -> str:
-    """Creates the artifacts of a finished run; the reason why the model was refused, empty if it was taken."""
+    """Creates a finished run's artifacts. Returns why the model was refused, empty if it was registered."""
     result = summary.read(run.root, run.outcomes)
     create_markdown_artifact(
-        key="report", markdown=markdown.report(run.root, result), description="What came out of this run."
+        key="report", markdown=markdown.report(run.root, result), description="The results of this run."
     )
     create_table_artifact(
         key="stages",
         table=[
             {"stage": name, "state": outcome, "seconds": round(seconds, 1)} for name, outcome, seconds in result.stages
         ],
-        description="What each stage did in this run.",
+        description="State and duration of each stage in this run.",
     )
     create_table_artifact(
         key="metrics",
@@ -38,9 +38,7 @@ def publish(run: Run) -> str:
         ],
         description=f"On the test set of {result.n_test} images.",
     )
-    create_markdown_artifact(
-        key="model", markdown=markdown.model(result), description="What the registry's gate decided."
-    )
+    create_markdown_artifact(key="model", markdown=markdown.model(result), description="The promotion gate's decision.")
     preview = run.root / "reports" / "plots" / "augment" / "preview.png"
     if preview.exists():
         picture = base64.b64encode(preview.read_bytes()).decode()
@@ -51,11 +49,11 @@ def publish(run: Run) -> str:
 
 
 def publish_refusals(root: Path) -> None:
-    """Creates an artifact of each gate's refusal that stands in the workspace."""
+    """Creates an artifact for each gate's refusal in the workspace."""
     for path in sorted((state(root) / "refusals").glob("*/story.json")):
         story = json.loads(path.read_text(encoding="utf-8"))
         create_markdown_artifact(
             key="refusal",
             markdown=markdown.refusal(story, path.parent),
-            description=f"Why the stage {story['stage']} refused, and what to do.",
+            description=f"Why stage {story['stage']} refused, and what to do.",
         )

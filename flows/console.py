@@ -1,4 +1,4 @@
-"""What ``hallmark run`` prints: how each stage goes while it runs, a line when it ends, a short table at the end."""
+"""Terminal output of ``hallmark run``: each stage's progress, a line when it ends, and a final summary."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ if TYPE_CHECKING:
 
     from flows.summary import Summary
 
-WIDEST = 240  # characters of a table's line
+WIDEST = 240  # columns; tables are at least this wide
 
 
 class _Lines(logging.Handler):
-    """Log records as lines of a console."""
+    """Prints log records on a console."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.INFO)
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell = self._console.warn if record.levelno >= logging.WARNING else self._console.say
-        tell(f"  {record.getMessage()}")
+        write = self._console.warn if record.levelno >= logging.WARNING else self._console.say
+        write(f"  {record.getMessage()}")
 
 
 class Console:
-    """Prints to standard output; without a terminal, plain lines."""
+    """Prints to standard output, as plain lines if that is no terminal."""
 
     def __init__(self) -> None:
         self.rich = Rich(highlight=False, soft_wrap=True)
         self.display = Display()
 
     def say(self, text: str, *, style: str | None = None) -> None:
-        """One line."""
+        """Prints one line."""
         with self.display.above():
             self.rich.print(text, style=style, markup=False)
 
     def warn(self, text: str) -> None:
-        """One line that should be seen."""
+        """Prints one highlighted line."""
         self.say(text, style="yellow")
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Within the block what the stages tell and warn of is seen, and how far they are.
+        """Shows the stages' messages, warnings and progress within the block.
 
-        Prefect's settings keep it from the terminal.
+        Prefect's settings hide them from the terminal.
         """
         lines, logger = _Lines(self), logging.getLogger("hallmark")
-        before = logger.level
+        level = logger.level
         logger.addHandler(lines)
         logger.setLevel(logging.INFO)
         try:
             with self.display.running():
                 yield
         finally:
-            logger.setLevel(before)
+            logger.setLevel(level)
             logger.removeHandler(lines)
 
     def announce(self, stage: str, what: str, seconds: float) -> None:
-        """How a stage goes: a line when it starts and one when it ends; on a terminal the second replaces the first."""
+        """Prints a line when a stage starts and one when it ends; on a terminal the second replaces the first."""
         if what == "running":
             names = [each.name for each in STAGES]
             position = f"[{names.index(stage) + 1}/{len(names)}]"
@@ -82,19 +82,19 @@ class Console:
         self.say(f"  {stage:<11} {what:<9} {took}", style=style)
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table, its first column to the left, the others to the right."""
+        """Prints a table; the first column is left-aligned, the others right-aligned."""
         grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for number, heading in enumerate(headings):
             grid.add_column(heading, justify="right" if number else "left", no_wrap=True)
         for row in rows:
             grid.add_row(*row)
         self.rich.print()
-        # a cut figure is worse than a line that the terminal wraps
+        # wrapped lines are better than truncated figures
         Rich(highlight=False, width=max(WIDEST, self.rich.width)).print(grid)
         self.rich.print()
 
     def sum_up(self, result: Summary, root: Path) -> None:
-        """The short table of a finished run, and where to look next."""
+        """Prints the summary of a finished run and the paths of its report and its MLflow UI."""
         stages = Table(title="Stages", title_justify="left", box=None, pad_edge=False)
         for heading, justify in (("stage", "left"), ("state", "left"), ("seconds", "right")):
             stages.add_column(heading, justify=justify)  # type: ignore[arg-type]

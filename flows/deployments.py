@@ -1,7 +1,7 @@
-"""``hallmark schedule``: a deployment of the training flow, served until it is stopped.
+"""``hallmark schedule``: serves a deployment of the training flow until it is stopped.
 
-Without a Prefect server of the user's (``PREFECT_API_URL`` or a profile) one is started for as long as the deployment
-is served: on loopback, with its page, its database in ``.hallmark/prefect``.
+Unless ``PREFECT_API_URL`` or a profile names a server, one runs on loopback for as long as the deployment is served,
+with its UI and with its database in ``.hallmark/prefect``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 180
-PORT = 4200  # Prefect's own
+PORT = 4200  # Prefect's default
 
 
 def serve_schedule(root: Path, *, cron: str, name: str, port: int | None, say: Callable[[str], None]) -> None:
-    """Blocks until SIGINT or SIGTERM. ``port`` is the page's; None takes 4200, or a free one where that is taken.
+    """Blocks until SIGINT or SIGTERM. ``port`` is the UI's; None means 4200, or any free port if that is in use.
 
-    Raises InputError for a cron line that cannot be read, MachineError for a port that is taken.
+    Raises InputError for an invalid cron line and MachineError for a port in use.
     """
     check_cron(cron)
     prefect_server.check()
@@ -46,30 +46,30 @@ def serve_schedule(root: Path, *, cron: str, name: str, port: int | None, say: C
             name=name,
             cron=cron,
             tags=workspace_tags(root),
-            description="From the images of the source to a registered model.",
+            description="Trains and registers a model from the images of the source.",
             limit=1,
             print_starting_message=False,
-            # by its module, not by its file: a workspace holds no code
+            # the module, not its file: a workspace holds no code
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
 
 
 def check_cron(cron: str) -> None:
-    """Raises InputError for a cron line that Prefect would refuse."""
+    """Raises InputError for a cron line that Prefect would reject."""
     from prefect.client.schemas.schedules import CronSchedule
 
     try:
         CronSchedule(cron=cron)
     except ValueError as error:
         raise InputError(
-            f"--cron is '{cron}', which is no cron line",
-            remedy='give five fields: minute hour day month weekday, such as "0 3 * * *"',
+            f"--cron is '{cron}', which is not a valid cron line",
+            remedy='give five fields: minute hour day month weekday, for example "0 3 * * *"',
         ) from error
 
 
 @contextmanager
 def server(root: Path, say: Callable[[str], None], *, port: int | None = None) -> Iterator[str]:
-    """Yields the URL of a Prefect API: the user's own server where there is one, else one started for the block."""
+    """Yields the URL of a Prefect API: the user's server if one is configured, else one started for the block."""
     from flows.environment import users_have_server
 
     if users_have_server():
@@ -94,7 +94,7 @@ def server(root: Path, say: Callable[[str], None], *, port: int | None = None) -
             _wait(process, f"{address}/api/health", log)
             from prefect.settings import PREFECT_API_URL, temporary_settings
 
-            # for the processes of the runs; Prefect here has read its settings, and would start a second server
+            # for the runs' processes; this process has read its settings already and would start a second server
             os.environ["PREFECT_API_URL"] = f"{address}/api"
             with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
                 say(f"Prefect server with its page: {address}")
@@ -109,10 +109,10 @@ def server(root: Path, say: Callable[[str], None], *, port: int | None = None) -
 
 
 def _page_settings(address: str) -> dict[str, str]:
-    """Environment of the server: where its page finds the API, which Prefect takes to be port 4200 whatever the port.
+    """Environment of the server: the API's URL for its UI, which Prefect assumes at port 4200 whatever the port.
 
-    Prefect knows that setting by two names and prefers the longer: both are set. Its newer page (v2) loads Amplitude's
-    settings from the network even where analytics are off: the older one, which asks nobody, is the one that opens.
+    Prefect has two names for that setting and prefers the longer; both are set. The new UI (v2) loads Amplitude's
+    settings from the network even with analytics off, so the old one, which loads nothing, is used.
     """
     return {
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
@@ -123,7 +123,7 @@ def _page_settings(address: str) -> dict[str, str]:
 
 
 def _free_port(requested: int | None) -> int:
-    """The port asked for; without one Prefect's own, or any free one where that is taken."""
+    """The requested port; None means Prefect's default, or any free port if that is in use."""
     for port in (requested or PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,11 +133,11 @@ def _free_port(requested: int | None) -> int:
                 if requested:
                     raise MachineError(
                         f"--port {requested}: {error.strerror}",
-                        remedy="give another port, or none to take any free one",
+                        remedy="choose another port, or omit --port to use any free one",
                     ) from error
                 continue
             return int(probe.getsockname()[1])
-    raise MachineError("no port of 127.0.0.1 is free", remedy="stop a program that listens and run again")
+    raise MachineError("no port of 127.0.0.1 is free", remedy="stop a program that uses one and run again")
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
@@ -153,4 +153,4 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         except httpx.TransportError:
             pass  # not listening yet
         time.sleep(0.3)
-    raise MachineError(f"Prefect's server did not start; its log: {log}", remedy="mend what it says and run again")
+    raise MachineError(f"Prefect's server did not start; its log: {log}", remedy="fix the error in it and run again")

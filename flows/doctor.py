@@ -1,4 +1,4 @@
-"""``hallmark doctor``: what is installed, which device, which servers answer, is the workspace healthy."""
+"""``hallmark doctor``: checks the installation, device, servers and workspace."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LOW_SPACE = 2 << 30  # bytes
 
 
 def examine(root: Path, say: Callable[[str], None]) -> int:
-    """Prints one line a finding; 0 if all is well or was mended, 4 if the machine needs a hand, 2 if the params do."""
+    """Prints one line per check. Exit status: 0 if healthy or recovered, 4 for machine faults, 2 for invalid params."""
     worst = 0
-    executor = ThreadPoolExecutor(2)  # a silent server takes its whole time, and the import of torch as long
+    executor = ThreadPoolExecutor(2)  # a silent server takes its whole timeout, and so does importing torch
     probes = [executor.submit(_prefect), executor.submit(_tracking)]
     say("installation")
     say(f"  python {platform.python_version()} at {sys.executable}")
@@ -35,7 +35,7 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
     say("device")
     say(f"  {_device()}, {len(os.sched_getaffinity(0))} cores")
     free = shutil.disk_usage(root).free
-    say(f"  {free / 2**30:.1f} GiB free here" + ("; that is little, free some" if free < LOW_SPACE else ""))
+    say(f"  {free / 2**30:.1f} GiB free here" + ("; free some space" if free < LOW_SPACE else ""))
     worst = max(worst, 4 if free < LOW_SPACE else 0)
     say("servers")
     answers = [each.result() for each in probes]
@@ -47,7 +47,7 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
     say("workspace")
     active = holder(root)
     if active:
-        say(f"  a run is active ({active}): not looking further")
+        say(f"  not checked: a run is active ({active})")
         return worst
     with exclusive(root, "hallmark doctor"):
         return max(worst, _workspace(root, say, registry_answers=registry_answers))
@@ -55,7 +55,7 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
 
 def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool) -> int:
     from hallmark.pipeline.configuration import stage_params
-    from hallmark.tracking.registry import examined
+    from hallmark.tracking.registry import check_files
     from hallmark.versioning.health import recover
     from hallmark.versioning.workspace import Workspace
     from tasks import STAGES
@@ -68,17 +68,17 @@ def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool
         space = Workspace(root)
         stale = space.changed()
         for name in space.missing_from_cache():
-            say(f"  outputs of {name} are in neither the workspace nor DVC's cache: `hallmark run` makes them again")
+            say(f"  outputs of {name} are in neither the workspace nor DVC's cache: `hallmark run` recreates them")
         say(f"  not up to date: {', '.join(stale)}" if stale else "  every stage is up to date")
         recorded = not {CODE, "register"} & set(stale)
         if recorded and not registry_answers:
-            say("  the registry was not held against the receipt: it cannot be reached")
+            say("  the registry was not compared with the receipt: it cannot be reached")
         elif recorded:
             say(f"  {_receipt(root, params)}")
         sound = True
-        if not registry_answers:  # it has been asked, and asking again takes its time again
+        if not registry_answers:  # a second request would wait for the timeout again
             return 4
-        for line, healthy in examined(params["register"].model_name):
+        for line, healthy in check_files(params["register"].model_name):
             say(f"  {line}")
             sound = sound and healthy
     except HallmarkError as error:
@@ -88,7 +88,7 @@ def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool
 
 
 def _receipt(root: Path, params: dict[str, object]) -> str:
-    """After a plain ``dvc repro`` that restored the receipt, the registry may lack the version: register again."""
+    """Registers again if the registry lacks the receipt's version, as after ``dvc repro`` restored the receipt."""
     import importlib
 
     from hallmark.pipeline.execution import execute
@@ -101,7 +101,7 @@ def _receipt(root: Path, params: dict[str, object]) -> str:
         return "the registry agrees with the receipt"
     execute(register, importlib.import_module("tasks.register"), params["register"], root)
     Workspace(root).record("register")
-    return "the registry lacked what the receipt says; registered again"
+    return "the registry did not match the receipt; registered the model again"
 
 
 def _version(package: str) -> str:
@@ -130,7 +130,7 @@ def _prefect() -> tuple[str, bool]:
     except MachineError as error:
         return str(error), False
     if not users_have_server():
-        return "Prefect: none running; `hallmark run` starts one of its own", True
+        return "Prefect: no server configured; `hallmark run` starts its own", True
     from prefect.settings import get_current_settings
 
     return f"Prefect at {without_password(str(get_current_settings().api.url))} answers", True
@@ -147,4 +147,4 @@ def _tracking() -> tuple[str, bool]:
     path = address.database(uri)
     if path is None:
         return f"MLflow at {without_password(uri)} answers", True
-    return f"MLflow: {path} ({'there' if path.exists() else 'made by the first run'})", True
+    return f"MLflow: {path} ({'exists' if path.exists() else 'the first run creates it'})", True

@@ -1,4 +1,4 @@
-"""What has to be in the environment before prefect, mlflow or dvc are imported."""
+"""Environment variables to set before prefect, mlflow or dvc are imported; signals; recovery after a kill."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ LOCAL_PREFECT = {
     # a fresh home migrates its database, which takes longer than Prefect's default of 20 s on a busy machine
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
-    # the terminal has lines of our own; the log still reaches the server whole
+    # Hallmark prints its own lines; the server still receives the whole log
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
 
-GRACE = 5.0  # seconds that what runs has to end after Ctrl+C or SIGTERM
+GRACE = 5.0  # seconds for the work to end after Ctrl+C or SIGTERM
 
 
 def prepare(root: Path) -> None:
-    """Silences what phones home, and keeps Prefect in the workspace unless the user has a Prefect of their own."""
+    """Disables telemetry and, unless the user has configured Prefect, keeps its home in the workspace."""
     runtime.prepare()
     if not users_own_prefect():
         os.environ.setdefault("PREFECT_HOME", str(runtime.state(root).resolve() / "prefect"))
@@ -42,19 +42,19 @@ def prepare(root: Path) -> None:
 
 
 def users_own_prefect() -> bool:
-    """Whether the environment or the home folder points at a Prefect set up by the user."""
+    """Whether the user has configured Prefect, in the environment or in the home folder."""
     configured = any(os.environ.get(name) for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"))
     return configured or (Path.home() / ".prefect" / "profiles.toml").exists()
 
 
 def writes_to(root: Path) -> list[Path]:
-    """The folders that a flow writes to: the workspace, and Prefect's home where a run starts a server there."""
+    """The folders that a flow writes to: the workspace and, if a run starts its own server, Prefect's home."""
     home = os.environ.get("PREFECT_HOME")
     return [root] if users_have_server() or home is None else [root, Path(home).expanduser()]
 
 
 def users_have_server() -> bool:
-    """Whether a running Prefect server is named by the environment or by the user's profile."""
+    """Whether the environment or the user's profile names a Prefect server."""
     if os.environ.get("PREFECT_API_URL"):
         return True
     if not users_own_prefect():
@@ -65,7 +65,7 @@ def users_have_server() -> bool:
 
 
 def recover(root: Path, console: Console) -> None:
-    """Sets right what killed runs left in the workspace, which the caller holds, and tells of it."""
+    """Recovers the workspace, which the caller has locked, from killed runs, and prints what it did."""
     from hallmark.versioning import health
 
     for finding in health.recover(root):
@@ -75,19 +75,19 @@ def recover(root: Path, console: Console) -> None:
 
 
 def end_abandoned(root: Path) -> None:
-    """Ends the servers that Prefect started for runs that were killed since: nothing else ever would.
+    """Kills the servers that Prefect started for runs that were killed; they would otherwise run forever.
 
-    For a caller that holds the workspace, to which they belong by Prefect's home.
+    The caller holds the workspace's lock. A server belongs to the workspace if its Prefect home is there.
     """
     import psutil
 
     home = str(runtime.state(root).resolve() / "prefect")
     for process in psutil.process_iter():
-        with suppress(psutil.Error):  # it ended, or is another user's
+        with suppress(psutil.Error):  # the process has ended or is another user's
             if "uvicorn" not in process.cmdline():
                 continue
-            surroundings = process.environ()
-            if surroundings.get("PREFECT_HOME") != home or "PREFECT__SERVER_EPHEMERAL" not in surroundings:
+            variables = process.environ()
+            if variables.get("PREFECT_HOME") != home or "PREFECT__SERVER_EPHEMERAL" not in variables:
                 continue
             parent = process.parent()
             if parent is None or not _runs_python(parent):
@@ -105,25 +105,25 @@ def _runs_python(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def interruptible(words: str = "") -> Iterator[None]:
-    """Ctrl+C and SIGTERM end the block, so that what runs can save its state; both exit with 128 + the signal.
+def interruptible(message: str = "") -> Iterator[None]:
+    """Ctrl+C and SIGTERM raise in the block, which can save its state; the exit status is 128 + the signal.
 
-    ``words`` are said on standard error after Ctrl+C. See :func:`end_in_time` for what does not end by itself. A signal
-    that is ignored, as Ctrl+C is by what a script starts in the background, stays ignored.
+    ``message`` is printed to standard error after Ctrl+C. :func:`end_in_time` ends work that does not stop. An ignored
+    signal stays ignored: a script's background processes ignore Ctrl+C.
     """
 
     def interrupt(number: int, _frame: object) -> None:
         if not interrupted.is_set():
             interrupted.set()
-            if words:
-                sys.stderr.write(f"hallmark: {words}\n")
+            if message:
+                sys.stderr.write(f"hallmark: {message}\n")
             end_in_time(number)
         raise KeyboardInterrupt
 
     interrupted = threading.Event()
     handlers = {signal.SIGINT: interrupt, signal.SIGTERM: _terminate}
-    heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, handlers[number]) for number in heard}
+    active = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handlers[number]) for number in active}
     try:
         yield
     except KeyboardInterrupt:
@@ -135,8 +135,8 @@ def interruptible(words: str = "") -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM as in :func:`interruptible`, for the body of a flow: Prefect's own handler tells its server first."""
-    if threading.current_thread() is not threading.main_thread():  # where no signal is handled, by Prefect neither
+    """Handles SIGTERM as :func:`interruptible` does, in a flow's body: Prefect's handler calls its server first."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -152,13 +152,13 @@ def _terminate(number: int, _frame: object) -> None:
 
 
 def end_in_time(number: int) -> None:
-    """Ends the process :data:`GRACE` seconds from now by that signal, whatever it still does.
+    """Ends the process within :data:`GRACE` seconds with the signal's exit status, whatever it is doing.
 
-    Ctrl+C in a terminal, and SIGTERM where a service is stopped, end the server that Prefect started as well, for which
-    Prefect waits for minutes, and at last without end. Nothing is lost: every file is written whole or not at all, and
-    the next run sets right what Prefect and MLflow were not told.
+    Ctrl+C in a terminal, and SIGTERM from a service manager, also end Prefect's server, and Prefect then waits for it
+    for minutes or forever. Nothing is lost: files are written atomically, and the next run corrects the states in
+    Prefect and MLflow.
     """
-    # what Prefect says of its server
+    # silences Prefect's errors about its server
     logging.disable(logging.CRITICAL)
     logging.raiseExceptions = False
     last = threading.Timer(GRACE, _leave, (number,))
@@ -167,7 +167,7 @@ def end_in_time(number: int) -> None:
 
 
 def _leave(number: int) -> None:
-    """Ends the process and those that it started, without what Python and its libraries would still do at its end."""
+    """Ends the process and its children at once, without the exit handlers of Python and its libraries."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):

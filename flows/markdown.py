@@ -1,4 +1,4 @@
-"""Reports as Markdown for Prefect's page: a browser that reads it over HTTP opens no file of the machine that ran."""
+"""Reports as Markdown for Prefect's UI, whose reader may have no access to the files of the run's machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>()#+!|~$"} | 
 
 
 def text(value: object) -> str:
-    """A value as literal text: names of classes and files may hold signs that Markdown reads.
+    """A value as literal text: class and file names may contain Markdown characters.
 
     >>> text("a|b <i>")
     'a\\\\|b \\\\<i\\\\>'
@@ -34,14 +34,14 @@ def text(value: object) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table, its first column to the left, the others to the right; past :data:`MOST_ROWS` rows it says how many."""
+    """A table, the first column left-aligned, the others right-aligned; rows past :data:`MOST_ROWS` are counted."""
     lines = [headings, ["---", *("---:" for _ in headings[1:])], *([text(cell) for cell in row] for row in rows)]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines[: MOST_ROWS + 2])
     return body + (f"\n\n… and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else "")
 
 
 def report(root: Path, result: summary.Summary) -> str:
-    """What came out of a finished run: decision, figures, classes, files, warnings, and where the whole page lies."""
+    """Results of a finished run: decision, metrics, classes, files, warnings, and the path of the full report."""
     evaluate, train, clean = (_json(root / "reports" / f"{name}.json") for name in ("evaluate", "train", "clean"))
     best = f"{train['model']}, {train['n_parameters']:,} parameters, epoch {train['best_epoch']} of {train['epochs']}"
     parts = [
@@ -55,7 +55,7 @@ def report(root: Path, result: summary.Summary) -> str:
         ),
         "## Classes",
         table(
-            ["class", "test images", "precision", "recall", "95 % interval of the recall"],
+            ["class", "test images", "precision", "recall", "95 % interval of recall"],
             [
                 [name, row["support"], _share(row["precision"]["value"]), *_estimate(row["recall"])]
                 for name, row in evaluate["per_class"].items()
@@ -68,25 +68,25 @@ def report(root: Path, result: summary.Summary) -> str:
         ),
         *_warnings([*evaluate.get("warnings", []), *train.get("warnings", [])]),
         "## More",
-        f"The whole page: `{root.resolve() / 'reports' / 'index.html'}` on `{socket.gethostname()}`.\n\n"
+        f"The full report: `{root.resolve() / 'reports' / 'index.html'}` on `{socket.gethostname()}`.\n\n"
         f"The runs in MLflow: `{summary.tracking_command()}`",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def model(result: summary.Summary) -> str:
-    """The registry's decision, and how to look at the model."""
-    return f"# {text(result.decision)}\n\n{_decision(result)}\n\nLook at it in MLflow: `{summary.tracking_command()}`\n"
+    """The promotion decision and how to view the model."""
+    return f"# {text(result.decision)}\n\n{_decision(result)}\n\nView it in MLflow: `{summary.tracking_command()}`\n"
 
 
 def refusal(story: Mapping[str, Any], folder: Path) -> str:
-    """What a gate refused and why, from its story.json; ``folder`` holds the whole page and the ledger."""
+    """A gate's refusal from its story.json; ``folder`` holds the full page and the ledger."""
     parts = [f"# {text(story['stage'])}: refused", text(story["message"])]
     for name, value in story.items():
         if name in ("stage", "message"):
             continue
         parts += [f"## {text(name.replace('_', ' '))}", _section(value)]
-    parts += ["## More", f"The whole page: `{(folder / 'index.html').resolve()}` on `{socket.gethostname()}`."]
+    parts += ["## More", f"The full page: `{(folder / 'index.html').resolve()}` on `{socket.gethostname()}`."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,7 +102,7 @@ def _warnings(lines: Sequence[str]) -> list[str]:
 
 
 def _section(value: Any) -> str:
-    """A part of a story: a table of rows, of pairs, a list, or text."""
+    """One part of a refusal: a table of rows or of pairs, a list, or text."""
     if isinstance(value, dict):
         return table(["", ""], [[name, _plain(each)] for name, each in value.items()])
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):

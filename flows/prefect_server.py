@@ -1,4 +1,4 @@
-"""Does the user's Prefect server answer? Asked before Prefect's client, which would end in a traceback."""
+"""Checks the user's Prefect server before Prefect's client, which would fail with a traceback, uses it."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ URL, DATABASE = "PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 
 def check(*, limit: float | None = None) -> None:
-    """Raises MachineError, naming the variable or the profile, where a server is named and does not answer as Prefect.
+    """Raises MachineError, naming the variable or the profile, if a configured server does not answer as Prefect.
 
-    ``limit``: seconds it has to answer (see :func:`hallmark.contracts.servers.seconds`). Where Prefect's settings name
-    no server there is nothing to ask: a run starts one of its own.
+    ``limit``: timeout in seconds (see :func:`hallmark.contracts.servers.seconds`). If Prefect's settings name no
+    server, only the database of the one that a run starts is checked.
     """
     configured = os.environ.get(URL)
     if configured:
-        _asked(URL, configured, None, limit, f"correct {URL}, or unset it")
+        _check_server(URL, configured, None, limit, f"correct {URL}, or unset it")
     settings = _settings()
     url = settings.api.url
     if not url:
         _check_database(settings, limit or servers.seconds())
         return
     if configured:
-        _asked(URL, url, settings, limit, f"correct {URL}, or unset it")
+        _check_server(URL, url, settings, limit, f"correct {URL}, or unset it")
     else:
         from prefect.context import get_settings_context
 
         name = get_settings_context().profile.name
-        _asked(
+        _check_server(
             f"{URL} of Prefect's profile '{name}'",
             url,
             settings,
             limit,
-            f"correct it (`prefect config set {URL}=...`), or set it back (`prefect config unset {URL}`)",
+            f"correct it (`prefect config set {URL}=...`), or unset it (`prefect config unset {URL}`)",
         )
 
 
 def check_early() -> None:
-    """As :func:`check`, where the user has a Prefect of their own; else without importing Prefect."""
+    """Calls :func:`check` if the user has configured Prefect; otherwise does not import Prefect."""
     if users_own_prefect():
         check()
 
 
-def _asked(what: str, url: str, settings: Settings | None, limit: float | None, otherwise: str) -> None:
-    """Asks the server; without settings looks at the address alone, which Prefect need not be imported for."""
+def _check_server(setting: str, url: str, settings: Settings | None, limit: float | None, otherwise: str) -> None:
+    """Sends a request to the server; without ``settings`` checks the URL alone and does not import Prefect."""
     try:
         servers.check_address(url)
         if settings is not None:
             _ask(url.rstrip("/"), settings, limit or servers.seconds())
     except NoAnswer as error:
         raise MachineError(
-            f"{what} is {servers.without_password(url)}: {error}",
+            f"{setting} is {servers.without_password(url)}: {error}",
             remedy=f"start that server (`prefect server start`), {otherwise}: a run then starts a server of its own",
         ) from error
 
 
 def _check_database(settings: Settings, limit: float) -> None:
-    """The database of the server that a run starts can be opened: a broken one makes Prefect start it without end."""
+    """Checks that the database of a run's own server opens: with a broken one Prefect restarts its server forever."""
     secret = settings.server.database.connection_url
     connection_url = secret.get_secret_value() if secret is not None else ""
     if not connection_url or connection_url.startswith("sqlite"):
@@ -87,7 +87,7 @@ def _check_database(settings: Settings, limit: float) -> None:
         except sqlite3.Error as error:
             raise MachineError(
                 f"Prefect's database {path} cannot be used ({error})",
-                remedy="restore it, or move it away: a new one is made, without the old runs",
+                remedy="restore it, or move it away: a new one is created, without the old runs",
             ) from error
         return
     import asyncio
@@ -117,7 +117,7 @@ def _check_database(settings: Settings, limit: float) -> None:
 def _ask(url: str, settings: Settings, limit: float) -> None:
     import prefect
 
-    def question(path: str) -> Any:
+    def get(path: str) -> Any:
         answer = servers.get(f"{url}/{path}", limit=limit, headers=_headers(settings), verify=_verify(settings))
         try:
             return servers.accepted(answer, kind="Prefect's API, whose address usually ends in /api")
@@ -126,16 +126,16 @@ def _ask(url: str, settings: Settings, limit: float) -> None:
                 raise NoAnswer("the server there is not Prefect's API, whose address usually ends in /api") from error
             raise
 
-    def questions() -> None:
-        if question("health") is not True:
-            raise NoAnswer("the server there is not Prefect's API, or says that it is not well")
+    def check_api() -> None:
+        if get("health") is not True:
+            raise NoAnswer("the server there is not Prefect's API, or reports that it is unhealthy")
         if url.startswith(settings.cloud.api_url):
             return
-        version = question("admin/version")
+        version = get("admin/version")
         if str(version).partition(".")[0] != prefect.__version__.partition(".")[0]:
-            raise NoAnswer(f"the server there is Prefect {version}, and {prefect.__version__} is installed here")
+            raise NoAnswer(f"the server there is Prefect {version}, but {prefect.__version__} is installed here")
 
-    servers.within(limit, questions)
+    servers.within(limit, check_api)
 
 
 def _headers(settings: Settings) -> dict[str, str]:
@@ -164,5 +164,5 @@ def _settings() -> Settings:
     except (ValidationError, tomllib.TOMLDecodeError) as error:
         raise MachineError(
             f"Prefect's settings cannot be read ({' '.join(str(error).split())[:300]})",
-            remedy="correct the variable of the environment, or ~/.prefect/profiles.toml",
+            remedy="correct the environment variable or ~/.prefect/profiles.toml",
         ) from error

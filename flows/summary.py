@@ -1,4 +1,4 @@
-"""What a run came to, read from its reports: for the terminal and for Prefect's artifacts."""
+"""A run's results, read from its reports, for the terminal and for Prefect's artifacts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# classes in the terminal's table of files; the report has them all
+# classes in the terminal's table of files; the report lists all
 MOST_CLASSES = 20
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 
@@ -21,8 +21,8 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 class Summary:
     """Rows ready to print.
 
-    ``files`` has a class (as found; the last row is all) and its files by fate; ``refused`` is the registry gate's
-    reason, empty if the model was taken; ``challenged`` why a challenger is not the champion.
+    ``files`` has the files by fate for each class (before relabelling) and, last, for all; ``refused`` is the promotion
+    gate's reason, empty if the model was registered; ``challenged`` says why a challenger is not the champion.
     """
 
     stages: list[tuple[str, str, float]]
@@ -37,7 +37,7 @@ class Summary:
 
 
 def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
-    """Reads reports/evaluate.json and reports/register.json of a finished run in which the stages did ``outcomes``."""
+    """Reads the reports of a finished run; ``outcomes`` has each stage's outcome and seconds."""
     evaluate, register = (_json(root, name) for name in ("evaluate", "register"))
     rows = [(name, state, seconds) for name, (state, seconds) in outcomes.items()]
     metrics = [(name, evaluate[name]["value"], *evaluate[name]["ci95"]) for name in METRICS]
@@ -56,7 +56,7 @@ def read(root: Path, outcomes: Mapping[str, tuple[str, float]]) -> Summary:
 
 
 def _files(clean: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
-    """Files by fate per class and in all, which must be every file found."""
+    """Files by fate, per class and in all; the counts must add up to all files found."""
     rows = {name: {fate: counts.get(fate, 0) for fate in FATES} for name, counts in clean["per_class"].items()}
     total = {fate: sum(row[fate] for row in rows.values()) for fate in FATES}
     assert sum(total.values()) == clean["found"], "the fates do not add up to the files found"
@@ -74,7 +74,7 @@ def _json(root: Path, name: str) -> dict[str, Any]:
 
 
 def tracking_command() -> str:
-    """How to look at the runs: the command that opens MLflow's page."""
+    """The command that opens the MLflow UI, or the address of the tracking server."""
     import os
     import shlex
     import sys

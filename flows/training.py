@@ -1,10 +1,10 @@
 """The training flow: all stages, in DVC's order, as Prefect tasks.
 
-``training`` is the flow that Prefect runs: from its UI, on a schedule, or by hand. ``run_here`` is what the command
-line calls: the same flow under the same name, which also tells the terminal how it goes.
+Prefect runs ``training`` from its UI, on a schedule, or by hand. The command line calls ``run_here``: the same flow
+under the same name, which also prints its progress.
 """
 
-# no annotations from __future__: Prefect does not resolve the names in a flow's annotations that are text
+# no annotations from __future__: Prefect does not resolve string annotations of a flow
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -44,7 +44,7 @@ from tasks import STAGES
 FLOW = "training"
 
 
-# the form of Prefect's page: choices as lists, and no parameter that may be null, which the page shows as a second tab
+# for the form in Prefect's UI: choices as lists, and no parameter that may be null, which it shows as a second tab
 UNCHANGED: Literal["unchanged"] = "unchanged"
 Preset = Literal["unchanged", "quick"]
 Model = Literal["unchanged", "cnn", "convnext", "mlp", "perceptron", "pretrained", "resnet", "vit"]
@@ -55,20 +55,20 @@ def training(
     source: str = "",
     preset: Preset = UNCHANGED,
     model: Model = UNCHANGED,
-    overrides: list[str] = [],  # noqa: B006  Prefect's form needs a default that is a list; nothing changes it
+    overrides: list[str] = [],  # noqa: B006  Prefect's form needs a list as default; nothing changes it
 ) -> State[Any]:
-    """From the images of the source to a registered model.
+    """Trains and registers a model from the images of the source.
 
-    Without parameters the run takes params.yaml as it is. What is given is checked and written to params.yaml first.
+    Without parameters the run uses params.yaml unchanged. Parameters are checked and written to params.yaml first.
 
     Args:
         source: Path on the machine that runs the flow: a folder with one folder of images per class, a folder split
             into train, val and test, a CSV or Parquet manifest, or a .zip or .tar of one of these. Empty:
             `ingest.source` of params.yaml.
-        preset: A preset of conf/preset, applied first. `quick` is a small network and few epochs, to try the pipeline.
-        model: The network, a preset of conf/model. `unchanged` leaves section `model` of params.yaml as it is.
+        preset: A preset of conf/preset, applied first. `quick` trains a small network for few epochs, as a trial.
+        model: The network, a preset of conf/model. `unchanged` keeps section `model` of params.yaml.
         overrides: Other values of params.yaml, each as `section.key=value`, such as `train.lr=1e-3` or
-            `train.max_epochs=20`; `model=mine` takes a preset of your own. They are applied last.
+            `train.max_epochs=20`; `model=mine` applies your own preset. They are applied last.
     """
     root = Path.cwd()
     changes = [
@@ -96,7 +96,7 @@ def training(
 
 
 def _announce(display: Display, stage: str, what: str, _seconds: float) -> None:
-    """Tells the run's log how a stage goes; its end is told by the task itself."""
+    """Shows a stage's progress in the run's log; the task itself logs its end."""
     if what == "running":
         display.begin(stage, next(each.does for each in STAGES if each.name == stage))
     else:
@@ -104,7 +104,7 @@ def _announce(display: Display, stage: str, what: str, _seconds: float) -> None:
 
 
 def rename(name: str) -> None:
-    """Names the flow run that this is called in."""
+    """Renames the current flow run."""
     own = FlowRunContext.get()
     assert own is not None, "rename is called inside a flow run"
     assert own.flow_run is not None
@@ -115,7 +115,7 @@ def rename(name: str) -> None:
 def run_here(
     workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]
 ) -> State[Any]:
-    """The flow in this process, for a caller that holds the workspace; an error is the final state's data."""
+    """Runs the flow in this process; the caller holds the workspace's lock. An error is the final state's data."""
 
     name = names.run_name(FLOW, params, workspace.root)
 
@@ -130,9 +130,9 @@ def run_here(
 
 
 def _final(work: Callable[[], State[Any]], *, log_below: Path | None = None) -> State[Any]:
-    """The work's state; an exception becomes *Failed* with one message, not a traceback in Prefect's log.
+    """The final state of ``work``; an exception becomes *Failed* with one message instead of a traceback.
 
-    Its traceback goes to a log of the workspace ``log_below``; without one the caller raises the state's data.
+    With ``log_below``, a workspace, the traceback goes to its log; without, the caller raises the state's data.
     """
     try:
         state = work()
@@ -147,7 +147,7 @@ def _final(work: Callable[[], State[Any]], *, log_below: Path | None = None) -> 
 
 
 def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[str, str, float], None]) -> State[Any]:
-    """All stages, inside a flow run that holds the workspace. The final state carries the error, if any, as data."""
+    """Runs all stages in a flow run that holds the workspace's lock; the final state's data is the error, if any."""
     own = FlowRunContext.get()
     assert own is not None, "walk runs inside a flow run"
     assert own.flow_run is not None
@@ -165,7 +165,7 @@ def walk(workspace: Workspace, params: Mapping[str, Any], announce: Callable[[st
 
 
 def advance(run: Run, *, until: str | None = None) -> State[Any] | None:
-    """Brings the stages up to date in DVC's order, or those before ``until``; the state of the one that failed."""
+    """Brings the stages (before ``until``) up to date in DVC's order. Returns the state of the one that failed."""
     by_name = {stage.name: stage for stage in STAGES}
     for name in run.workspace.order():
         if name == until:
@@ -184,14 +184,14 @@ def advance(run: Run, *, until: str | None = None) -> State[Any] | None:
 
 
 def workspace_tags(root: Path) -> list[str]:
-    """Tags by which a workspace knows its own flow runs again."""
+    """Tags that identify the flow runs of a workspace."""
     return [f"workspace-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]}"]
 
 
 def recover_flow_runs(root: Path, *, keep: str) -> int:
-    """Flow runs of this workspace that a kill left *Running* are set to *Crashed*; how many there were.
+    """Sets flow runs of this workspace that a kill left *Running* to *Crashed* and returns their number.
 
-    The caller holds the workspace's lock, so no other run of it can be alive.
+    The caller holds the workspace's lock, so no other run in it is alive.
     """
     with get_client(sync_client=True) as client:
         left = client.read_flow_runs(
@@ -199,13 +199,13 @@ def recover_flow_runs(root: Path, *, keep: str) -> int:
                 tags=FlowRunFilterTags(all_=workspace_tags(root)),
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
             ),
-            # the synchronous client sends its defaults of None, which the server refuses
+            # the synchronous client's defaults are None, which the server rejects
             sort=FlowRunSort.START_TIME_DESC,
             limit=200,
         )
         dead = [run for run in left if str(run.id) != keep]
         for run in dead:
             client.set_flow_run_state(
-                run.id, Crashed(message="its process was killed; found at the next start"), force=True
+                run.id, Crashed(message="its process was killed; detected at the next start"), force=True
             )
     return len(dead)

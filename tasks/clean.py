@@ -135,7 +135,7 @@ def _features(backbone: str, ingest: Path, stored: NDArray[np.int64]) -> tuple[N
     from hallmark.tracking import backbones
 
     with tempfile.TemporaryDirectory() as scratch, Reader(ingest) as reader:
-        network = backbones.named(backbone, Path(scratch), where="clean.backbone")
+        network = backbones.named(backbone, Path(scratch), param="clean.backbone")
         images = reader.rows([(int(shard), int(row)) for shard, row in stored])
         values = features.extract(network, images, bits=reader.bits, device=devices.select_device(), workers=workers())
         return values, dict(network.summary())

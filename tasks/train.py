@@ -157,7 +157,7 @@ def _setup(params: Params, data: TrainingData, cache: Path) -> tuple[ModelSetup,
 
     with tempfile.TemporaryDirectory() as scratch:
         named = params.model.backbone
-        backbone = None if named is None else backbones.named(named, Path(scratch), where=BACKBONE)
+        backbone = None if named is None else backbones.named(named, Path(scratch), param=BACKBONE)
         with store.opened_meanwhile(), require.within("model"):
             setup = model_setup.prepare(
                 params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone

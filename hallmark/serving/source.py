@@ -53,7 +53,7 @@ def resolve(uri: str, *, fallback: Path | None = None) -> Source:
         if not (Path(uri) / "model.json").is_file():
             raise InputError(f"no model in folder '{uri}'", remedy="give data/train or models:/<name>@champion")
         return trained(Path(uri))
-    name, alias, number = model_uri.parse(uri, where="model")
+    name, alias, number = model_uri.parse(uri, param="model")
     reachability.check(writes=False)
     version = registry.aliased(name, alias) if alias else registry.numbered(name, number or 0)
     if version is not None:

@@ -1,4 +1,4 @@
-"""A trained network that a param names: a registered model of ours, a local folder, or an id of the hub."""
+"""The pretrained network that a param names: a registered model, a local folder, or a Hugging Face Hub id."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from hallmark.models.backbone import Backbone
 
 
-def named(name: str, scratch: Path, *, where: str) -> Backbone:
-    """The backbone that the param ``where`` names; ``scratch`` must outlive it. Raises InputError, MachineError."""
+def named(name: str, scratch: Path, *, param: str) -> Backbone:
+    """The backbone named by the value of ``param``; ``scratch`` must outlive it. Raises InputError, MachineError."""
     if name.startswith("models:"):
-        folder, version = model_uri.package(name, scratch, where=where)
-        return backbones.read(folder, source=name, revision=str(version.number), param=where)
-    folder, revision = hub.fetch(name, param=where)
-    # of a folder its name alone: where it lies is this machine's affair
+        folder, version = model_uri.package(name, scratch, param=param)
+        return backbones.read(folder, source=name, revision=str(version.number), param=param)
+    folder, revision = hub.fetch(name, param=param)
+    # only the name of a folder is recorded: its path differs between machines
     source = name if revision is not None else Path(name).name
-    return backbones.read(folder, source=source, revision=revision, param=where)
+    return backbones.read(folder, source=source, revision=revision, param=param)

@@ -1,4 +1,4 @@
-"""The description of a model version, as Markdown: what it learnt from, how good it is, how to call it, its limits.
+"""The model card of a version, as Markdown: training data, metrics, usage and limits.
 
 >>> estimate = {"value": 0.975, "ci95": [0.949, 0.994]}
 >>> values({"n_test": 159, "accuracy": estimate, "per_class": {"cat": {"recall": estimate}}})["test_accuracy_ci_low"]
@@ -23,14 +23,14 @@ FIGURES = {
     "ece": "expected calibration error",
 }
 _LONGEST = 4_900  # characters: MLflow's column has 5 000
-_CLASSES = 30  # that are listed by name
+_CLASSES = 30  # listed by name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a version's description tells. ``figures`` is figures.json of evaluate, ``model`` is model.json of train.
+    """The content of a version's description. ``figures`` is evaluate's figures.json, ``model`` train's model.json.
 
-    ``data`` are lines on the data, as far as they are known; ``decision`` and ``reasons`` are those of register.
+    ``data`` are lines that describe the data; ``decision`` and ``reasons`` come from register.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Card:
     reasons: Sequence[str]
 
     def version(self, number: int) -> str:
-        """The description of the version of that number."""
+        """The description of version ``number``."""
         shape, classes = self.model["input"], self.model["classes"]
         lines = [
             f"**{self.decision}** at registration: {'; '.join(self.reasons)}.",
             "",
             f"Classifies an image as one of {len(classes)} classes: {_listed(classes)}. Network: {self.model['name']}; "
-            f"it sees {shape['height']} × {shape['width']} pixels, {'colour' if shape['channels'] == 3 else 'grey'}.",
+            f"input {shape['height']} × {shape['width']} pixels, {'colour' if shape['channels'] == 3 else 'grey'}.",
             "",
             "### Data",
             *(f"- {line}" for line in self.data),
@@ -61,20 +61,20 @@ class Card:
             *_calls(self.name, f"/{number}"),
             "",
             "### Limits",
-            f"- It knows these {len(classes)} classes alone: an image of anything else gets one of them as well.",
-            "- The figures hold for images like those of the data set; other cameras or other subjects may do worse.",
+            f"- It knows only these {len(classes)} classes and assigns one of them to any image.",
+            "- The figures hold for images like those of the data set; with other cameras or subjects it may do worse.",
             *(f"- {warning}" for warning in self.figures.get("warnings", ())),
         ]
         return _cut("\n".join(lines))
 
     def registered(self) -> str:
-        """The description of the registered model, which all versions share."""
+        """The description of the registered model, shared by all versions."""
         classes = self.model["classes"]
         lines = [
             f"Classifies images as one of {len(classes)} classes: {_listed(classes)}.",
             "",
             "The alias `champion` is the version that won its comparisons, `challenger` the newest that did not. Each "
-            "version's own page has its data, figures and limits.",
+            "version's page lists its data, figures and limits.",
             "",
             *_calls(self.name, "@champion"),
         ]
@@ -97,8 +97,8 @@ def values(figures: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def mark(text: str) -> str:
-    """By which a description is known again as ours: one that a person changed is left alone."""
+def fingerprint(text: str) -> str:
+    """A fingerprint of a description; it tells whether a person has changed the text since."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -141,8 +141,8 @@ def _calls(name: str, which: str) -> list[str]:
         f'model = mlflow.pyfunc.load_model("models:/{name}{which}")',
         'model.predict(pd.DataFrame({"image": [open("image.png", "rb").read()]}))',
         "```",
-        "It gives a row per image: `label`, `probability_<class>` and `error`, which is empty unless that image could "
-        f"not be read. To serve it: `mlflow models serve -m 'models:/{name}{which}' --env-manager local`.",
+        "It returns a row per image: `label`, `probability_<class>` and `error`, which is empty unless the image is "
+        f"unreadable. To serve it: `mlflow models serve -m 'models:/{name}{which}' --env-manager local`.",
     ]
 
 
@@ -152,7 +152,7 @@ def _listed(classes: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A class's name without what Markdown would take for its own."""
+    """A class name without characters that break a Markdown table or code span."""
     return "".join(" " if letter in "`|\n\r" else letter for letter in name)
 
 

@@ -1,4 +1,4 @@
-"""A model against the champion of its name, on the predictions that were kept with it."""
+"""Compares a model with the champion of its name, on the predictions stored with the champion."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def against(
     replicates: int,
     seed: int,
 ) -> tuple[str, str, Comparison | None]:
-    """Decision, its reason, and the comparison it rests on; ``name`` is the registered model's."""
+    """The decision, its reason, and the underlying comparison; ``name`` is the registered model's."""
     if champion is None:
         return gate.PROMOTED, "it passed the gate, and there is no other champion", None
     with tempfile.TemporaryDirectory() as scratch:
         predictions = version_files.file_of(name, champion, registry.PREDICTIONS, Path(scratch))
-        about = version_files.file_of(name, champion, f"{registry.PACKAGE}/model.json", Path(scratch))
-        if predictions is None or about is None:
+        description = version_files.file_of(name, champion, f"{registry.PACKAGE}/model.json", Path(scratch))
+        if predictions is None or description is None:
             reason = (
-                f"champion version {champion.number} was registered without its predictions; move the alias by hand"
+                f"champion version {champion.number} has no stored predictions; move the alias by hand to replace it"
             )
             return gate.CHALLENGER, reason, None
-        beside = version_files.file_of(name, champion, registry.CLUSTERS, Path(scratch))
-        clusters = None if beside is None else read_table(beside, CLUSTERS)
-        classes = json.loads(about.read_text(encoding="utf-8"))["classes"]
+        clusters_path = version_files.file_of(name, champion, registry.CLUSTERS, Path(scratch))
+        clusters = None if clusters_path is None else read_table(clusters_path, CLUSTERS)
+        classes = json.loads(description.read_text(encoding="utf-8"))["classes"]
         rival = Judged.read(pd.read_parquet(predictions), clusters, classes)
     comparison = gate.compare(objective, judged, rival, replicates=replicates, seed=seed)
     if comparison is None:
-        reason = f"champion version {champion.number} knows other classes; move the alias by hand to replace it"
+        reason = f"champion version {champion.number} has other classes; move the alias by hand to replace it"
         return gate.CHALLENGER, reason, None
     decision, reason = gate.decide(comparison, version=champion.number, min_gain=min_gain, confidence=confidence)
     return decision, reason, comparison

@@ -1,4 +1,4 @@
-"""The data set of a run, as MLflow knows one: a name, a digest, a source, and how many images there are of what."""
+"""A run's data set in MLflow's form: name, digest, source, and a profile with the numbers of images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 TRAINING, EVALUATION = "training", "evaluation"
 _DIGEST = 36  # characters of a digest, MLflow's limit
-_PROFILE = 16_000  # characters of a profile that every store takes
+_PROFILE = 16_000  # characters of a profile that every store accepts
 
 
 def workspace_of(ingest: Path) -> Path:
-    """The workspace that made ``data/ingest``, which a trial's folder links to."""
+    """The workspace that holds ``data/ingest``, which a trial's folder links to."""
     return ingest.resolve().parents[1]
 
 
 def source_of(root: Path) -> str:
-    """``ingest.source`` as params.yaml gives it, "" where there is none."""
+    """``ingest.source`` of params.yaml, "" if it has none."""
     path = root / "params.yaml"
     if not path.is_file():
         return ""
@@ -35,9 +35,9 @@ def source_of(root: Path) -> str:
 
 
 def describe(files: list[Path], *, source: str, profile: Mapping[str, object], part: str = "") -> dict[str, str]:
-    """For :func:`hallmark.tracking.delivery.log_dataset`. The digest is of the bytes of ``files``.
+    """The data set for :func:`hallmark.tracking.delivery.log_dataset`. The digest covers the bytes of ``files``.
 
-    The name is the last part of ``source``, as the user gave it, with ``part`` behind it.
+    The name is the last part of ``source``, followed by ``part`` in parentheses.
     """
     total = hashlib.sha256()
     for file in files:

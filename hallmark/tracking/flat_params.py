@@ -1,4 +1,4 @@
-"""Nested params as the dotted names and texts that MLflow keeps."""
+"""Nested params as dotted names and text, as MLflow stores them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LENGTH = 6000  # characters of a param's value, MLflow's limit
 
 
 def shortened(params: Mapping[str, object]) -> dict[str, str]:
-    """:func:`flatten`, each value as long as MLflow takes it."""
+    """:func:`flatten`, with values cut to MLflow's limit."""
     return {name: value[:_LENGTH] for name, value in flatten(params).items()}
 
 
 def flatten(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Nested params as dotted names and text; a section with a name that MLflow refuses, as JSON.
+    """Nested params as dotted names and text; a section with a name that MLflow rejects becomes JSON.
 
     >>> flatten({"optimizer": {"name": "adamw", "lr": 0.1}, "epochs": 3})
     {'optimizer.name': 'adamw', 'optimizer.lr': '0.1', 'epochs': '3'}
@@ -37,7 +37,7 @@ def flatten(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def _is_named_plainly(section: Mapping[str, object]) -> bool:
-    """Whether MLflow takes each name of a section, and of those in it, in a param's name."""
+    """Whether MLflow accepts all names of a section and of its subsections in a param's name."""
     return all(
         re.fullmatch(r"[\w .:-]+", name) is not None and (not isinstance(value, dict) or _is_named_plainly(value))
         for name, value in section.items()

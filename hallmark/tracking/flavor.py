@@ -1,4 +1,4 @@
-"""A package as an MLflow model: pyfunc from code, with signature and input example, without pickle."""
+"""Saves a package as an MLflow pyfunc model from code, with signature and input example, without pickle."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pillow")
 
 
 def save(package: Path, folder: Path, *, model_id: str | None = None, run_id: str | None = None) -> None:
-    """Writes the MLflow model of a package into ``folder``, which is made."""
+    """Writes a package's MLflow model into ``folder``, which is created."""
     import pandas as pd
 
     description = json.loads((package / "model.json").read_text(encoding="utf-8"))
     with warnings.catch_warnings():
-        # MLflow's own type hints, of which it warns itself, and its comparison of columns with a range
+        # MLflow warns about its own type hints and its own comparison of columns with a range
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         warnings.filterwarnings("ignore", message="Operation with range is deprecated")
         import mlflow.pyfunc
@@ -41,10 +41,10 @@ def save(package: Path, folder: Path, *, model_id: str | None = None, run_id: st
 
 
 def signature(classes: list[str]) -> ModelSignature:
-    """``image`` in; ``label``, ``error`` and one probability per class out, of which either says something.
+    """``image`` in; ``label`` with a probability per class, or ``error``, out.
 
-    ``image`` is Base64 text or bytes, which MLflow lets pass in a column of type string. In a ``binary`` column its
-    scoring server decodes the text itself, and a row without any would be an error for all rows.
+    ``image`` is Base64 text or bytes, both of which MLflow accepts in a string column. In a ``binary`` column its
+    scoring server would decode the text itself, and one missing value would fail all rows.
     """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema
@@ -55,7 +55,7 @@ def signature(classes: list[str]) -> ModelSignature:
 
 
 def example(*, height: int, width: int, channels: int) -> bytes:
-    """A PNG of the model's input size: a gradient, so that nobody's data travels with the model."""
+    """A PNG of the model's input size: a gradient, so that the model contains no one's data."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Where a model comes from, as tags: code, data, parameters. Facts of the workspace, never part of an output."""
+"""A model's lineage as tags: code, data, parameters. Facts of the workspace, never part of an output."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")  # by the pipeline itself
-# of files Git does not know, only these are code; an untracked folder of images is not read
+# untracked files that count as code; an untracked folder of images is not read
 _CODE = (".cfg", ".ini", ".ipynb", ".py", ".sh", ".toml", ".yaml", ".yml")
 
 
 def tags(root: Path) -> dict[str, str]:
-    """Tags of the workspace: what of it exists.
+    """Tags of the workspace, for the parts that exist.
 
     ``hallmark.git.commit``; ``hallmark.git.dirty``, a digest of the uncommitted changes and of untracked code
-    (without dvc.lock and reports/, which the pipeline itself writes), "" if there are none; ``hallmark.dvc_lock``,
+    (without dvc.lock and reports/, which the pipeline itself writes), "" if none; ``hallmark.dvc_lock``,
     ``hallmark.params``, ``hallmark.data``: SHA-256 of dvc.lock, params.yaml and the manifest of ingest.
     """
     facts: dict[str, str] = {}
@@ -41,14 +41,14 @@ def tags(root: Path) -> dict[str, str]:
 
 
 def data(root: Path, *, source: str) -> list[str]:
-    """What the workspace's reports say of the data, in lines for a description: those that are there."""
+    """Lines on the data for a description, from the reports that exist."""
     ingest, train = (_report(root, name) for name in ("ingest", "train"))
     lines = [f"Source: `{source}`, as named in params.yaml"] if source else []
     if "n_files" in ingest:
         lines.append(f"{ingest['n_files']} files found")
     if "n_train" in train:
         synthetic = f" and {train['n_synthetic']} synthetic ones" if train.get("n_synthetic") else ""
-        lines.append(f"Trained on {train['n_train']} images{synthetic}, chosen by {train['n_val']} validation images")
+        lines.append(f"Trained on {train['n_train']} images{synthetic}, selected on {train['n_val']} validation images")
     return lines
 
 
@@ -59,7 +59,7 @@ def _report(root: Path, name: str) -> dict[str, Any]:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all files of a folder."""
+    """SHA-256 of the names and bytes of all files in a folder."""
     return _digest(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
@@ -79,9 +79,9 @@ def _digest(root: Path, paths: Iterable[Path]) -> str:
 
 
 def _git(root: Path, *arguments: str) -> bytes | None:
-    """What git says, None where this is no repository, has no commit, or git is missing."""
+    """git's output; None if this is no repository, it has no commit, or git is missing."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+        completed = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return completed.stdout if completed.returncode == 0 else None

@@ -1,7 +1,7 @@
-"""What a SQLite store holds, read without MLflow: for decisions that must not pay for its import.
+"""Reads MLflow's SQLite store without importing MLflow, for decisions that must be fast.
 
-The tables are MLflow's own. Where a query does not fit them (another version of MLflow), or the file needs a recovery
-that a reader cannot do, the answer is :data:`UNKNOWN` and the caller asks MLflow itself.
+If a query does not fit MLflow's tables (another version of MLflow), or the file needs a recovery that a reader cannot
+do, the result is :data:`UNKNOWN` and the caller uses MLflow's client.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNKNOWN = Unknown.UNKNOWN
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A model version: its number, its tags, where its files are (None where MLflow must be asked)."""
+    """A model version; ``folder`` holds its files, None if only MLflow's client can resolve it."""
 
     number: int
     tags: dict[str, str]
@@ -51,7 +51,7 @@ def running(path: Path) -> dict[str, dict[str, str]] | Unknown:
 
 
 def alias(path: Path, name: str, alias: str) -> Version | Unknown | None:
-    """The version an alias points to, None if there is none."""
+    """The version that an alias points to, None if there is none."""
     rows = _query(path, "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (name, alias))
     if isinstance(rows, Unknown):
         return rows

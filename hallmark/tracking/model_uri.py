@@ -1,4 +1,4 @@
-"""``models:/<name>@<alias>`` and ``models:/<name>/<version>``, MLflow's own way to name a registered model."""
+"""``models:/<name>@<alias>`` and ``models:/<name>/<version>``, MLflow's URIs of a registered model."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
-def parse(uri: str, *, where: str) -> tuple[str, str | None, int | None]:
-    """Name, alias and number; one of the two last is None. Raises InputError that names ``where`` it was given."""
+def parse(uri: str, *, param: str) -> tuple[str, str | None, int | None]:
+    """Name, alias and number; alias or number is None. Raises InputError, which names ``param``."""
     parts = _URI.fullmatch(uri)
     if parts is None:
-        raise InputError(f"{where} is '{uri}'", remedy="give models:/<name>@<alias> or models:/<name>/<version>")
+        raise InputError(f"{param} is '{uri}'", remedy="give models:/<name>@<alias> or models:/<name>/<version>")
     return parts["name"], parts["alias"], int(parts["version"]) if parts["version"] else None
 
 
-def package(uri: str, scratch: Path, *, where: str) -> tuple[Path, Version]:
-    """The package of a registered model: in its place where that is on this machine, else a copy in ``scratch``.
+def package(uri: str, scratch: Path, *, param: str) -> tuple[Path, Version]:
+    """The package of a registered model: its own folder if that is on this machine, else a copy in ``scratch``.
 
-    Raises InputError where the registry has no such version, or one without a package; MachineError where its files
-    cannot be reached.
+    Raises InputError if the registry has no such version or the version no package, MachineError if its files cannot
+    be reached.
     """
-    name, alias, number = parse(uri, where=where)
+    name, alias, number = parse(uri, param=param)
     version = registry.aliased(name, alias) if alias else registry.numbered(name, number or 0)
     if version is None:
         raise InputError(
-            f"{where}: the registry has no {uri}", remedy="`mlflow ui` shows those there are; `hallmark run` registers"
+            f"{param}: the registry has no {uri}", remedy="`mlflow ui` lists the models; `hallmark run` registers one"
         )
     folder = version_files.file_of(name, version, registry.PACKAGE, scratch)
     if folder is None:
         raise InputError(
-            f"{where}: version {version.number} of model '{name}' holds no package of Hallmark",
+            f"{param}: version {version.number} of model '{name}' has no Hallmark package",
             remedy="name a version that `hallmark run` registered",
         )
     return folder, version

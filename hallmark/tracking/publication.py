@@ -1,4 +1,4 @@
-"""What MLflow's pages show of how a model was judged: figures with intervals, data, and a description."""
+"""Publishes a model's evaluation to MLflow: metrics with intervals, the data set, and a description."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from hallmark.tracking.params import Tracking
 
-DESCRIBED = "hallmark.described"  # the digest of a description as we wrote it
+DESCRIBED = "hallmark.described"  # the fingerprint of the description that Hallmark wrote
 _LINK = "mlflow.modelVersions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What MLflow's pages of a version, its model and its training run tell of how it was judged.
+    """An evaluation as MLflow shows it on the pages of a version, its logged model and its training run.
 
-    ``figures`` are metrics by name, ``dataset`` what they were measured on, ``tags`` of the run; ``version_text`` gives
-    the description of a version by its number, ``model_text`` is that of the registered model. ``at`` is the time, in
-    milliseconds since the epoch.
+    ``figures`` has metrics by name, ``dataset`` the data they were measured on, ``tags`` the run's tags.
+    ``version_text`` returns a version's description by its number; ``model_text`` describes the registered model.
+    ``at`` is the time in milliseconds since the epoch.
     """
 
     figures: Mapping[str, float]
@@ -38,8 +38,10 @@ class Published:
     model_text: str
     at: int
 
-    def tell(self, client: MlflowClient, tracking: Tracking, name: str, number: int, weights: Path, model: Any) -> None:
-        """Figures, data set and description, on the version, its logged model (if any) and the run that trained it."""
+    def write(
+        self, client: MlflowClient, tracking: Tracking, name: str, number: int, weights: Path, model: Any
+    ) -> None:
+        """Writes figures, data set and description to the version, its logged model (if any) and its training run."""
         from mlflow.entities import RunTag
 
         version = client.get_model_version(name, str(number))
@@ -57,25 +59,25 @@ class Published:
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in self.tags.items()])
         text = self.version_text(number)
         if model is not None:
-            linked = json.dumps([{"name": name, "version": number}])  # MLflow's own link, by which its pages go
+            linked = json.dumps([{"name": name, "version": number}])  # the link that MLflow's UI follows
             client.set_logged_model_tags(model.model_id, {runs.NOTE: text, _LINK: linked})
         if _is_ours(version.description, version.tags):
             client.update_model_version(name, str(number), text)
-            client.set_model_version_tag(name, str(number), DESCRIBED, card.mark(text))
+            client.set_model_version_tag(name, str(number), DESCRIBED, card.fingerprint(text))
         registered = client.get_registered_model(name)
         if _is_ours(registered.description, registered.tags):
             client.update_registered_model(name, self.model_text)
-            client.set_registered_model_tag(name, DESCRIBED, card.mark(self.model_text))
+            client.set_registered_model_tag(name, DESCRIBED, card.fingerprint(self.model_text))
 
 
 def published(
     root: Path, train: Path, evaluate: Path, *, name: str, decision: str, reasons: Sequence[str]
 ) -> Published:
-    """What to show of the model in ``train`` as it was judged in ``evaluate``; ``root`` is the workspace."""
+    """The evaluation in ``evaluate`` of the model in ``train``, for MLflow; ``root`` is the workspace."""
     figures = json.loads((evaluate / "figures.json").read_text(encoding="utf-8"))
     model = json.loads((train / "model.json").read_text(encoding="utf-8"))
     source = dataset.source_of(root)
-    described = card.Card(
+    description = card.Card(
         name=name,
         figures=figures,
         model=model,
@@ -89,16 +91,16 @@ def published(
         figures=card.values(figures),
         dataset=dataset.describe([evaluate / "predictions.parquet"], source=source, profile=tested, part="test"),
         tags={"hallmark.decision": decision, "hallmark.reasons": "; ".join(reasons)},
-        version_text=described.version,
-        model_text=described.registered(),
+        version_text=description.version,
+        model_text=description.registered(),
         at=int(time.time() * 1000),
     )
 
 
 def refuse(tracking: Tracking, *, weights: Path, published: Published) -> None:
-    """Tells the training run of a refused model how it was judged. The registry learns nothing of it.
+    """Writes the evaluation of a refused model to its training run, and nothing to the registry.
 
-    Where MLflow is away that waits in ``.hallmark/tracking``; where there is no store yet there is no run either.
+    If MLflow does not answer, the records wait in ``.hallmark/tracking``; without a store there is no run either.
     """
     database = address.database(address.tracking_uri())
     if database is not None and not database.exists():
@@ -120,5 +122,5 @@ def refuse(tracking: Tracking, *, weights: Path, published: Published) -> None:
 
 
 def _is_ours(description: str | None, tags: Mapping[str, str]) -> bool:
-    """Whether a description is none, or as we wrote it: one that a person changed is left alone."""
-    return not description or tags.get(DESCRIBED) == card.mark(description)
+    """Whether a description is empty or unchanged since Hallmark wrote it; a person's edits are kept."""
+    return not description or tags.get(DESCRIBED) == card.fingerprint(description)

@@ -1,7 +1,7 @@
-"""The code MLflow runs to serve a registered version: a table with a column ``image`` in, a table out.
+"""The code that MLflow runs to serve a registered version: a table with column ``image`` in, a table out.
 
-MLflow copies this file into the model, so it imports nothing of Hallmark; the classifier itself comes from the
-package beside it.
+MLflow copies this file into the model, so it imports nothing from Hallmark; the classifier comes from the package
+next to it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """One row per image: ``label``, and ``probability_<class>`` for each class."""
+    """Predicts one row per image: ``label``, ``error`` and ``probability_<class>`` for each class."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Loads the package of the model."""
+        """Loads the model's package."""
         folder = Path(context.artifacts["package"])
         spec = importlib.util.spec_from_file_location("_hallmark_packaged_classifier", folder / "classifier.py")
         if spec is None or spec.loader is None:
@@ -37,9 +37,9 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """``label``, ``error`` and the probabilities of each image, in the rows and with the index of the input.
+        """``label``, ``error`` and the probabilities of each image, with the rows and index of the input.
 
-        A row whose image cannot be read has an ``error`` that says why, and nothing else; the others have no ``error``.
+        The row of an unreadable image has only an ``error`` with the reason; the other rows have no ``error``.
         """
         del params
         if "image" not in model_input:
@@ -63,7 +63,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return pd.DataFrame(columns).set_axis(model_input.index)
 
     def _answers(self, images: list[bytes | None], errors: list[str | None]) -> Any:
-        """Probabilities [readable images, classes]; ``errors`` gets those of images that cannot be decoded."""
+        """Probabilities [readable images, classes]; writes decoding errors into ``errors``."""
         readable = [data for data in images if data is not None]
         try:
             return self.classifier.probabilities(readable)
@@ -83,7 +83,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def read(value: object) -> tuple[bytes | None, str | None]:
-    """The bytes of an image given as bytes or as Base64 text, or why there are none.
+    """The bytes of an image from bytes or Base64 text, and the error if there are none.
 
     >>> read("aGk="), read(b"hi")
     ((b'hi', None), (b'hi', None))

@@ -1,6 +1,6 @@
-"""Can the tracking store and the registry be reached? Asked before MLflow's client, which would try for minutes.
+"""Checks that the tracking store and the registry answer, before MLflow's client would retry for minutes.
 
-A SQLite file costs some microseconds, a server one request.
+The check takes microseconds for a SQLite file and one request for a server.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRACKING, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
-MEMORY = 10.0  # seconds for which an answer counts
+MEMORY = 10.0  # seconds for which a successful check is cached
 _NO_ANSWER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")  # MLflow's codes
 _SQL = ("postgresql", "mysql", "mssql")
-_OF_OTHERS = ("databricks", "databricks-uc", "uc")  # MLflow's own clients of those have settings of their own
+_EXTERNAL = ("databricks", "databricks-uc", "uc")  # MLflow's clients for these have their own settings
 _ANSWERED: dict[str, float] = {}
 
 
 def check(*, writes: bool = True, limit: float | None = None) -> None:
-    """Raises MachineError, naming the variable, where the tracking store or the registry cannot be reached.
+    """Raises MachineError, naming the variable, if the tracking store or the registry cannot be reached.
 
-    ``limit``: seconds that each has to answer (see :func:`hallmark.contracts.servers.seconds`). ``writes``: whether a
-    SQLite store must be one that can be written.
+    ``limit``: timeout of each in seconds (see :func:`hallmark.contracts.servers.seconds`). ``writes``: whether a SQLite
+    store must be writable.
     """
     for variable, uri in _stores():
         if time.monotonic() - _ANSWERED.get(uri, -MEMORY) < MEMORY:
@@ -46,7 +46,7 @@ def check(*, writes: bool = True, limit: float | None = None) -> None:
 
 
 def fault(uri: str) -> str | None:
-    """Why the server at ``uri`` cannot be reached now; None where it can, and for what is no web server."""
+    """Why the server at ``uri`` cannot be reached now; None if it can, or if ``uri`` is no web address."""
     if not uri.startswith(("http://", "https://")):
         return None
     try:
@@ -59,18 +59,18 @@ def fault(uri: str) -> str | None:
 
 
 def away(uri: str, why: str) -> MachineError:
-    """The error for a store that went away in the middle of a run."""
+    """The error for a store that becomes unreachable during a run."""
     variable = TRACKING if uri == address.tracking_uri() else REGISTRY
     return MachineError(
         f"{variable} is {servers.without_password(uri)}: {why}",
-        remedy="start that server and run again: what is trained stays trained, and what waits for it in "
-        ".hallmark/tracking is delivered then",
+        remedy="start that server and run again: the training is kept, and the records that wait in "
+        ".hallmark/tracking are then delivered",
     )
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """A block that asks the store and the registry: MachineError, naming the variable, where one does not answer."""
+    """Wraps calls of the store and the registry; raises MachineError, naming the variable, if one does not answer."""
     uris = dict.fromkeys((address.tracking_uri(), address.registry_uri()))
     for uri in uris:
         if (why := fault(uri)) is not None:
@@ -84,15 +84,15 @@ def answering() -> Iterator[None]:
         for uri in uris:
             why = fault(uri)
             code = getattr(error, "error_code", _NO_ANSWER[0])
-            if why is None and ((uri.startswith("http") and code in _NO_ANSWER) or _of_others(uri)):
+            if why is None and ((uri.startswith("http") and code in _NO_ANSWER) or _is_external(uri)):
                 why = str(error).splitlines()[0]
             if why is not None:
                 raise away(uri, why) from error
         raise
 
 
-def _of_others(uri: str) -> bool:
-    return uri.partition("://")[0] in _OF_OTHERS
+def _is_external(uri: str) -> bool:
+    return uri.partition("://")[0] in _EXTERNAL
 
 
 def _stores() -> Iterator[tuple[str, str]]:
@@ -109,17 +109,17 @@ def _ask(uri: str, *, registry: bool, writes: bool, limit: float) -> None:
         _ask_file(path, writes=writes)
     elif scheme == "sqlite":
         if not uri.startswith(("sqlite:///", "sqlite+")) or uri == "sqlite:///":
-            raise NoAnswer("that is no SQLite file: the path follows three slashes, as in sqlite:///mlflow.db")
+            raise NoAnswer("that is not a SQLite file: the path follows three slashes, as in sqlite:///mlflow.db")
     elif scheme in ("http", "https"):
         _ask_server(uri, registry=registry, limit=limit)
     elif scheme in _SQL:
         servers.open_database(uri, limit=limit)
-    elif scheme not in _OF_OTHERS and scheme not in _plugins():
-        raise NoAnswer("MLflow keeps no runs there: that is neither an http address nor a database")
+    elif scheme not in _EXTERNAL and scheme not in _plugins():
+        raise NoAnswer("MLflow cannot store runs there: that is neither an http address nor a database")
 
 
 def _ask_file(path: Path, *, writes: bool) -> None:
-    """A SQLite file that is there can be opened; of one that is yet to be made, the folder takes files."""
+    """Checks that an existing SQLite file can be opened and that a new one can be created in its folder."""
     try:
         if path.is_dir():
             raise NoAnswer("that is a folder")
@@ -130,10 +130,10 @@ def _ask_file(path: Path, *, writes: bool) -> None:
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if writes or not path.exists():
-            with tempfile.TemporaryFile(dir=folder):  # a database is written beside itself
+            with tempfile.TemporaryFile(dir=folder):  # SQLite writes a journal next to the database
                 pass
     except OSError as error:
-        raise NoAnswer(f"it cannot be {'opened' if path.is_file() else 'made'} ({error.strerror})") from error
+        raise NoAnswer(f"it cannot be {'opened' if path.is_file() else 'created'} ({error.strerror})") from error
 
 
 def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
@@ -166,17 +166,17 @@ def _ask_server(uri: str, *, registry: bool, limit: float) -> None:
             cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
         )
 
-    things = "registered_models" if registry else "experiments"
-    answer = get(f"{things.replace('_', '-')}/search?max_results=1", limit)
+    resource = "registered_models" if registry else "experiments"
+    answer = get(f"{resource.replace('_', '-')}/search?max_results=1", limit)
     if os.environ.get("MLFLOW_TRACKING_AUTH") and answer.status in (401, 403):
-        return  # a plugin of MLflow's signs its requests, which this one was not
+        return  # an MLflow plugin signs its requests; this one is unsigned
     content = servers.accepted(answer, kind="one of MLflow")
-    if not isinstance(content, dict) or (things in content and not _is_list(content[things])):
+    if not isinstance(content, dict) or (resource in content and not _is_list(content[resource])):
         raise NoAnswer("the server there is not one of MLflow")
-    if things in content:
+    if resource in content:
         return
     rest = max(0.1, until - time.monotonic())
-    if not _refuses(get(f"{things.replace('_', '-')}/get", rest)):
+    if not _refuses(get(f"{resource.replace('_', '-')}/get", rest)):
         raise NoAnswer("the server there is not one of MLflow")
 
 
@@ -185,14 +185,16 @@ def _is_list(value: object) -> bool:
 
 
 def _refuses(answer: servers.Answer) -> bool:
-    """Whether a question that names nothing is refused in MLflow's words: a server without experiments answers ``{}``,
-    and so does one that answers everything with it."""
+    """Whether a request without a name is rejected with MLflow's error code.
+
+    A server without experiments answers ``{}``, and so does one that answers every request with it.
+    """
     content = answer.json()
     return answer.status >= 400 and isinstance(content, dict) and "error_code" in content
 
 
 def _plugins() -> set[str]:
-    """Schemes of stores that other packages bring to MLflow."""
+    """URI schemes that other packages add to MLflow."""
     from importlib.metadata import entry_points
 
     return {entry.name for entry in entry_points(group="mlflow.tracking_store")}

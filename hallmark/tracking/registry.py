@@ -1,10 +1,10 @@
 """The model registry: a version per model content, the aliases ``champion`` and ``challenger``.
 
 Guarantees, each with its test:
-- a content is registered once: a second registration, or one after a kill at any moment, finds the version and ends
-  what was begun;
-- an alias moves only after its version is whole;
-- reading an alias of a SQLite registry imports no MLflow.
+- a content is registered once: a second registration, or one after a kill at any moment, reuses the version and
+  completes it;
+- an alias moves only to a complete version;
+- reading an alias of a SQLite registry does not import MLflow.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST = "hallmark.digest"
 TEMPERATURE = "hallmark.temperature"  # fitted on the validation images
-AGAINST = "hallmark.against"  # the champion that a version was compared with when it was registered or promoted
+AGAINST = "hallmark.against"  # the champion that a version was compared with at registration or promotion
 PREDICTIONS = "evaluation/predictions.parquet"
 CLUSTERS = "evaluation/clusters.parquet"
 PACKAGE = "artifacts/package"
@@ -49,7 +49,7 @@ RECEIPT = "receipt.json"
 
 
 def aliased(name: str, alias: str) -> Version | None:
-    """The version an alias of a registered model points to, None if there is none."""
+    """The version that an alias of a registered model points to, None if there is none."""
     path = address.database(address.registry_uri())
     version = lookup.alias(path, name, alias) if path is not None else lookup.UNKNOWN
     if not isinstance(version, lookup.Unknown):
@@ -90,12 +90,12 @@ def register(
     against: int | None,
     published: Published | None = None,
 ) -> int:
-    """The number of the version of this content; made if there is none.
+    """The number of the version with this content, which is created if there is none.
 
-    ``package`` writes the package into a folder and is called only then; ``extras`` are files kept with the model, by
-    their place in it; ``weights`` is the file by which the training run is found. The version is reached from the
-    training run and from the experiment's models in the MLflow UI. ``against`` is the champion it was compared with.
-    What earlier runs have left for MLflow is delivered first. Raises MachineError where MLflow does not answer.
+    ``package`` writes the package into a folder and is called only for a new version; ``extras`` are files stored with
+    the model, by their path in it; ``weights`` identifies the training run. The MLflow UI links the version from the
+    training run and from the experiment's models. ``against`` is the champion it was compared with. Records of earlier
+    runs that wait for MLflow are delivered first. Raises MachineError if MLflow does not answer.
     """
     outbox.deliver(needed=True)
     client = store.client()
@@ -105,7 +105,7 @@ def register(
         if existing.tags.get(AGAINST) != rival:
             client.set_model_version_tag(name, str(existing.number), AGAINST, rival)
         if published is not None:
-            published.tell(client, tracking, name, existing.number, weights, _model_of(client, tracking, name, digest))
+            published.write(client, tracking, name, existing.number, weights, _model_of(client, tracking, name, digest))
         return existing.number
     experiment = store.experiment(client, tracking.experiment)
     run_id = runs.run_of(client, experiment, weights)
@@ -113,8 +113,7 @@ def register(
         with runs.open_run(tracking, key=digest, stage="register", params={}) as run:
             run_id = run.run_id
     model = _logged_model(client, tracking, name, digest, run_id)
-    # one left by a kill, or by a version that was deleted, is filled again, over what is there: its digests are of
-    # files that are known here
+    # a logged model that a kill or a deleted version left is overwritten, so that its digests match files written here
     with tempfile.TemporaryDirectory() as scratch:
         packed, folder = Path(scratch) / "package", Path(scratch) / "model"
         packed.mkdir()
@@ -131,7 +130,7 @@ def register(
     local = address.database(address.tracking_uri()) is not None
     version = client.create_model_version(
         name,
-        # MLflow's own SQL store would look a models:/ source up in the global tracking store
+        # MLflow's SQL store would look up a models:/ source in the global tracking store
         source=model.artifact_location if local else f"models:/{model.model_id}",
         run_id=run_id,
         model_id=model.model_id,
@@ -146,13 +145,13 @@ def register(
     )
     number = int(version.version)
     if published is not None:
-        published.tell(client, tracking, name, number, weights, model)
+        published.write(client, tracking, name, number, weights, model)
     return number
 
 
 @reachability.answering()
 def point(name: str, alias: str, version: int) -> None:
-    """Makes an alias point to a version; a version that becomes champion is no challenger any more."""
+    """Makes an alias point to a version; a new champion loses the alias challenger."""
     current = aliased(name, alias)
     if current is None or current.number != version:
         store.client().set_registered_model_alias(name, alias, str(version))
@@ -162,9 +161,9 @@ def point(name: str, alias: str, version: int) -> None:
 
 
 def receipt_matches(receipt: Path) -> bool:
-    """Whether the registry still is as the receipt of register says; True for a refusal, which left nothing there.
+    """Whether the registry agrees with register's receipt; True for a refusal, which registers nothing.
 
-    Raises InputError where the receipt cannot be read.
+    Raises InputError if the receipt cannot be read.
     """
     try:
         content = json.loads(receipt.read_text(encoding="utf-8"))
@@ -180,10 +179,10 @@ def receipt_matches(receipt: Path) -> bool:
     )
 
 
-def examined(name: str) -> list[tuple[str, bool]]:
-    """For the champion and the challenger: what their files are like, and whether they are those that were registered.
+def check_files(name: str) -> list[tuple[str, bool]]:
+    """A message, and whether the files match their recorded digests, for the champion and the challenger.
 
-    Of a version whose files are on this machine all are compared with their digests, else the package alone.
+    All files of a version on this machine are checked; of a remote version, the package alone.
     """
     findings = []
     for alias in (CHAMPION, CHALLENGER):
@@ -195,19 +194,19 @@ def examined(name: str) -> list[tuple[str, bool]]:
             with tempfile.TemporaryDirectory() as scratch:
                 package = version_files.located(name, version, PACKAGE, Path(scratch))
                 if package is None:
-                    raise MachineError(f"{what} has lost its package", remedy="register the model again")
+                    raise MachineError(f"the package of {what} is missing", remedy="register the model again")
                 integrity.read(package, integrity.recorded(name, version, PACKAGE), what=what)
                 folder = version_files.local_folder(version)
                 if folder is not None:
                     integrity.read(folder, integrity.recorded(name, version, ""), what=what, whole=False)
-            findings.append((f"the files of {alias} {what} are those that were registered", True))
+            findings.append((f"the files of {alias} {what} match their recorded digests", True))
         except HallmarkError as error:
             findings.append((f"{alias}: {error}", False))
     return findings
 
 
 def temperature(version: Version) -> float | None:
-    """The temperature that calibrates a version's probabilities, None where none was fitted. Raises InputError."""
+    """The temperature that calibrates a version's probabilities, None if none was fitted. Raises InputError."""
     text = version.tags.get(TEMPERATURE)
     try:
         value = None if text is None else float(text)
@@ -219,13 +218,13 @@ def temperature(version: Version) -> float | None:
 
 
 def temperature_tag(evaluate: Path) -> dict[str, str]:
-    """The tag that :func:`temperature` reads, from an evaluation; none where no temperature could be fitted."""
+    """The tag that :func:`temperature` reads, from an evaluation; empty if no temperature was fitted."""
     fitted = json.loads((evaluate / "temperature.json").read_text(encoding="utf-8"))["temperature"]
     return {} if fitted is None else {TEMPERATURE: repr(float(fitted))}
 
 
 def extras(augment: Path, evaluate: Path) -> dict[str, Path]:
-    """Files kept with a version, by their path in it."""
+    """Files stored with a version, by their path in it."""
     files = {
         PREDICTIONS: evaluate / "predictions.parquet",
         CLUSTERS: evaluate / "clusters.parquet",
@@ -240,11 +239,11 @@ def _is(version: Version | None, number: int, digest: str | None) -> bool:
     return version is not None and version.number == number and version.tags.get(DIGEST) == digest
 
 
-def _ask(question: Callable[[], Any]) -> Version | None:
+def _ask(request: Callable[[], Any]) -> Version | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        answer = question()
+        answer = request()
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
@@ -259,7 +258,7 @@ def _version_of(client: MlflowClient, name: str, digest: str) -> Version | None:
 
 
 def _model_of(client: MlflowClient, tracking: Tracking, name: str, digest: str) -> Any:
-    """The logged model of a content, None where it is of another experiment."""
+    """The logged model with a content in this experiment, None if there is none."""
     experiment = store.experiment(client, tracking.experiment)
     models = client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{digest}' AND name = '{name}'")
     return models[0] if models else None

@@ -1,7 +1,7 @@
-"""The MLflow client, over a store that is either absent or whole.
+"""The MLflow client, on a store that is either absent or complete.
 
-MLflow fills a new SQLite file by some sixty migrations. A kill among them would leave a file that no version of MLflow
-opens, so a new store is built beside its place and linked there when it is whole.
+MLflow creates a SQLite store with some sixty migrations. A kill between them would leave a file that no version of
+MLflow opens, so a new store is built in a temporary folder and linked to its path once it is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlflow.tracking import MlflowClient
 
-KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # else MLflow's page asks what it is
+KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # without it MLflow's UI asks for it
 _BUILDING = ".mlflow-building-"
 _one_builder = threading.Lock()
 
@@ -36,7 +36,7 @@ _one_builder = threading.Lock()
 def client() -> MlflowClient:
     """A client of the tracking store and the registry.
 
-    Raises MachineError where the store cannot be reached, is damaged, or is of another MLflow.
+    Raises MachineError if the store cannot be reached, is damaged, or belongs to another version of MLflow.
     """
     reachability.check()
     uri, registry = address.tracking_uri(), address.registry_uri()
@@ -50,18 +50,18 @@ def client() -> MlflowClient:
 
 @contextmanager
 def opened_meanwhile() -> Iterator[None]:
-    """A block that mostly waits for other processes: the store is opened beside it, whose import takes over a second.
+    """Opens the store in a thread while the block waits for other processes: importing MLflow takes over a second.
 
-    Raises MachineError as :func:`client` does, after the block.
+    After the block, raises MachineError as :func:`client` does.
     """
-    with ThreadPoolExecutor(1) as beside:
-        opened = beside.submit(client)
+    with ThreadPoolExecutor(1) as executor:
+        opened = executor.submit(client)
         yield
         opened.result()
 
 
 def prepare(uri: str) -> None:
-    """Builds the SQLite store if there is none; a damaged one is told, never touched."""
+    """Creates the SQLite store if there is none. A damaged store raises MachineError and is never changed."""
     path = address.database(uri)
     if path is not None:
         with _one_builder:
@@ -78,13 +78,13 @@ def _prepare(path: Path) -> None:
     try:
         new = folder / path.name
         _build(new)
-        _place(new, path)
+        _install(new, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def experiment(tracker: MlflowClient, name: str) -> str:
-    """The id of the experiment, made if need be, which MLflow's page shows as one of model training."""
+    """The id of the experiment, created if needed, which MLflow's UI shows as model training."""
     from mlflow.exceptions import MlflowException
 
     for _ in range(2):
@@ -104,7 +104,7 @@ def experiment(tracker: MlflowClient, name: str) -> str:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-    raise MachineError(f"tracking.experiment '{name}' can be neither found nor made", remedy="look at the MLflow store")
+    raise MachineError(f"tracking.experiment '{name}' can be neither read nor created", remedy="check the MLflow store")
 
 
 def _build(path: Path) -> None:
@@ -122,11 +122,11 @@ def _build(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _place(new: Path, path: Path) -> None:
-    """Names the whole store, unless another process was first: its store may hold runs already."""
+def _install(new: Path, path: Path) -> None:
+    """Moves the complete store to its path, unless another process has: its store may already contain runs."""
     try:
         os.link(new, path)
-    except OSError:  # there is a file, or the file system has no hard links
+    except OSError:  # the file exists, or the file system has no hard links
         if _filled(path):
             _check(path)
         else:
@@ -134,12 +134,12 @@ def _place(new: Path, path: Path) -> None:
 
 
 def _filled(path: Path) -> bool:
-    """Whether there is more than the empty file that SQLite leaves when it only opened."""
+    """Whether the file has content: SQLite leaves an empty file if it only opened it."""
     return path.exists() and path.stat().st_size > 0
 
 
 def _check(path: Path) -> None:
-    """The file is a database that MLflow finished building."""
+    """Raises MachineError unless the file is a complete MLflow database."""
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=20)
         try:
@@ -154,13 +154,13 @@ def _check(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         raise MachineError(
             f"{path} is not a readable MLflow store ({error})",
-            remedy="restore it from a backup, or move it away: a new one is made, without the old runs and versions",
+            remedy="restore it from a backup, or move it away: a new one is created, without the old runs and versions",
         ) from error
     if not tables or len(versions) == 1:
         return
     raise MachineError(
-        f"{path} is a half-made MLflow store: {len(tables)} tables and no schema version",
-        remedy="move it away: a new one is made, without what was in it",
+        f"{path} is an incomplete MLflow store: {len(tables)} tables and no schema version",
+        remedy="move it away: a new one is created, without its content",
     )
 
 
@@ -177,13 +177,13 @@ def _connected(make: Any, uri: str) -> Any:
         first = str(error).strip().splitlines()[0]
         raise MachineError(
             f"the MLflow store {without_password(uri)} does not open ({first})",
-            remedy="if its schema is of another MLflow, back it up and run `mlflow db upgrade <uri>`; "
+            remedy="if another version of MLflow wrote it, back it up and run `mlflow db upgrade <uri>`; "
             "if it is a server, start it or unset MLFLOW_TRACKING_URI",
         ) from error
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what a process killed while building a store has left."""
+    """Removes the folders of processes that were killed while building a store."""
     import psutil
 
     for left in sorted(folder.glob(f"{_BUILDING}*")):
@@ -193,18 +193,18 @@ def _sweep(folder: Path) -> None:
 
 
 def _import_mlflow(*, sql: bool) -> None:
-    """Imports MLflow so that nothing is sent anywhere and its migrations are not told line by line."""
+    """Imports MLflow without telemetry and without a log line for each migration."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # of its own accord it asks a server that does not answer for minutes
+    # by default it retries a server that does not answer for minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates; it says so once, when they are imported. (No
-    # ``catch_warnings``: that swaps the filters of all threads.)
+    # MLflow's tables use a loader that SQLAlchemy 2.1 deprecates, with one warning on import. (No ``catch_warnings``:
+    # that replaces the filters of all threads.)
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
     import mlflow.tracking
 

@@ -178,7 +178,7 @@ def test_doctor_reports_health_and_repairs(done: Clone) -> None:
 
     (done.root / "mlflow.db").unlink()
     registered = done.hallmark("doctor")
-    assert "registered again" in registered.stdout, registered.stdout + registered.stderr
+    assert "registered the model again" in registered.stdout, registered.stdout + registered.stderr
     assert "agrees" in done.hallmark("doctor").stdout
 
 

@@ -288,5 +288,5 @@ def test_a_schedule_starts_one_server_and_sigterm_ends_both(clone: Callable[...,
 def test_a_wrong_cron_line_is_refused(clone: Callable[..., Clone]) -> None:
     done = clone("wrong").hallmark("schedule", "--cron", "every night")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "no cron line" in done.stderr
+    assert "not a valid cron line" in done.stderr
     assert "Traceback" not in done.stderr

@@ -271,7 +271,7 @@ def test_a_changed_package_is_refused_by_name(root: Path) -> None:
     folder = model_folder / registry.PACKAGE
     names = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()}
     assert set(json.loads(version.tags[integrity.FILES])) == names, "every file of the model has its digest"
-    assert [healthy for _, healthy in registry.examined("animals")] == [True]
+    assert [healthy for _, healthy in registry.check_files("animals")] == [True]
 
     ran = root / "ran"
     for name in sorted(path.name for path in folder.iterdir()):
@@ -292,9 +292,9 @@ def test_a_changed_package_is_refused_by_name(root: Path) -> None:
     with pytest.raises(MachineError, match=both):
         resolve("models:/animals/1")
     with pytest.raises(MachineError, match=both):
-        model_uri.package("models:/animals/1", root, where="model.source")
+        model_uri.package("models:/animals/1", root, param="model.source")
     assert not ran.exists(), "code of a changed package ran"
-    ((line, healthy),) = registry.examined("animals")
+    ((line, healthy),) = registry.check_files("animals")
     assert (healthy, "decoding.py is changed" in line) == (False, True)
     (folder / "decoding.py").write_text(decoder)
     shutil.rmtree(folder / "sub")
@@ -303,7 +303,7 @@ def test_a_changed_package_is_refused_by_name(root: Path) -> None:
     (model_folder / registry.PREDICTIONS).write_bytes(b"other")
     with pytest.raises(MachineError, match=r"registered: predictions.parquet is changed"):
         run(root, seed=2, wrong=35)
-    assert not registry.examined("animals")[0][1]
+    assert not registry.check_files("animals")[0][1]
 
 
 def test_what_is_loaded_is_what_was_compared(root: Path) -> None:

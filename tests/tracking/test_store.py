@@ -143,7 +143,7 @@ def test_a_half_migrated_store_is_told(workspace: Path) -> None:
     with closing(sqlite3.connect(workspace / "mlflow.db")) as connection:
         connection.execute("DELETE FROM alembic_version")
         connection.commit()
-    with pytest.raises(MachineError, match="half-made MLflow store"):
+    with pytest.raises(MachineError, match="incomplete MLflow store"):
         store.client()
 
 
