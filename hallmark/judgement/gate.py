@@ -11,6 +11,7 @@ The rule, in order:
    ``confidence``; else ``challenger``.
 
 Resampling draws whole duplicate clusters with replacement within each class (:mod:`hallmark.statistics.intervals`).
+Where each class is a single cluster, all resamples agree and prove nothing: the share is 0.
 """
 
 from __future__ import annotations
@@ -107,10 +108,16 @@ def compare(objective: Objective, new: Judged, champion: Judged, *, replicates: 
     ]
     return Comparison(
         gain=_score(objective, new) - _score(objective, champion),
-        share=float((draws[0] > draws[1]).mean()),
+        share=float((draws[0] > draws[1]).mean()) if _varies(new) else 0.0,
         images=len(new.labels),
         paired=paired,
     )
+
+
+def _varies(judged: Judged) -> bool:
+    """Whether resamples can differ: some class has images of two clusters."""
+    labels = judged.labels.tolist()
+    return len(set(zip(labels, judged.clusters.tolist(), strict=True))) > len(set(labels))
 
 
 def _shared(new: Judged, champion: Judged) -> NDArray[np.int64]:

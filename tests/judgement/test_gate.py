@@ -149,3 +149,12 @@ def test_values_are_checked() -> None:
         Gate(beat_constant=True, objective=None, worst_recall=1.5)
     with pytest.raises(InputError, match=r"^objective is nan"):
         Gate(beat_constant=True, objective=float("nan"), worst_recall=0.5)
+
+
+def test_one_cluster_per_class_is_no_evidence_of_a_gain() -> None:
+    new, champion = (replace(each, clusters=each.labels) for each in (judged([]), judged([0, 1, 2, 3])))
+    comparison = compare(objective("accuracy"), new, champion, replicates=200, seed=0)
+    assert comparison is not None
+    assert comparison.gain > 0
+    assert comparison.share == 0
+    assert decide(comparison, version=1, min_gain=0.0, confidence=0.9)[0] == CHALLENGER
