@@ -217,7 +217,7 @@ def to_accuracy(data: Path, *, device: torch.device, images: int, epochs: int | 
     tests = idx(data / "t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)
     answers = idx(data / "t10k-labels-idx1-ubyte.gz", 8).astype(np.int64)
     auto = Model(
-        name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
+        name="auto", backbone="none", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
         norm="auto", dropout=0.0, stochastic_depth=0.0,
     )  # fmt: skip
     recipe = Recipe(**{**vars(RECIPE), "max_epochs": epochs, "optimizer": "auto"})

@@ -117,7 +117,9 @@ def _fitted(
         choice = choose(model, images=count, classes=classes, side=28, grey=True, batch_size=32)
         mean, std = channel_statistics(images)
     else:
-        choice = backbone.choose(found, replace(model, name="pretrained", backbone="x"), classes=["new"] * classes)
+        choice = backbone.choose(
+            found, replace(model, name="pretrained", backbone="x"), classes=["new"] * classes, why="set"
+        )
         mean, std = list(found.mean), list(found.std)
     description = {
         "name": choice.name,

@@ -31,6 +31,7 @@ from benchmarks.workspaces import BEFORE_TRAIN, call, workspace
 
 BARE = """
 import json, sys, tempfile
+from functools import partial
 from pathlib import Path
 import optuna
 from hallmark.contracts import runtime
@@ -42,6 +43,7 @@ from hallmark.learning.recipe import resolve
 from hallmark.models import weights
 from hallmark.pipeline.configuration import params_with
 from hallmark.pipeline.params import read
+from hallmark.tracking import backbones
 from tasks import STAGES
 
 runtime.prepare()
@@ -60,7 +62,8 @@ def objective(trial):
     made = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = json.loads((data / "augment" / "policy.json").read_text())
     cache = runtime.state() / "cache" / "pixels"
-    start = model_setup.prepare(params.model, made, recipe=params, seed=params.seed, cache=cache, backbone=None)
+    find = partial(backbones.named, scratch=Path("data"), param="model.backbone")
+    start = model_setup.prepare(params.model, made, recipe=params, seed=params.seed, cache=cache, find=find)
     resolved = resolve(params, images=made.images_per_epoch, network=start.description["name"], weights=start.weights)
     machine = devices.machine(params.precision, start.network, (resolved.batch_size, *start.shape))
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
+from hallmark.models.params import NONE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ SUSPECTS = 40
 @dataclass(frozen=True, kw_only=True)
 class Params:
     seed: int
-    backbone: str | None
+    backbone: str
     out_of_fold: str
     duplicates: str
     outliers: str
@@ -40,6 +41,7 @@ class Params:
     def __post_init__(self) -> None:
         remedy = f"give the out_of_fold.parquet of `hallmark crossval`, or {NO_FOLDER}"
         require.not_blank(remedy, out_of_fold=self.out_of_fold)
+        require.not_blank("give none or the name of a trained network", backbone=self.backbone)
         require.one_of(("remove", "flag"), duplicates=self.duplicates)
         require.one_of(("remove", "flag", "downweight", "off"), outliers=self.outliers)
         require.one_of(("remove", "relabel", "downweight", "flag", "off"), label_issues=self.label_issues)
@@ -94,7 +96,7 @@ def run(
         ingest,
         rules=detection.Rules(**{each.name: getattr(params, each.name) for each in fields(detection.Rules)}),
         order=positions(table["cluster"], seed=params.seed),
-        encode=None if params.backbone is None else partial(_features, params.backbone, ingest),
+        encode=None if params.backbone == NONE else partial(_features, params.backbone, ingest),
     )
     removed |= detected.removed
     decisions.name_stages(table)

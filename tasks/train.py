@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hallmark.learning.devices import Machine
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.training_data import TrainingData
-    from hallmark.models.backbone import Backbone
     from hallmark.tracking.tracked_run import TrackedRun
 
 
@@ -104,7 +103,7 @@ def run(
     data = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = augment / "policy.json"
     transforms = json.loads(policy.read_text(encoding="utf-8"))["transforms"]
-    setup, backbone = _setup(params, data, state() / "cache" / "pixels")
+    setup = _setup(params, data, state() / "cache" / "pixels")
     name = setup.description["name"]
     resolved = resolve(params, images=data.images_per_epoch, network=name, weights=setup.weights)
     shape = (resolved.batch_size, *setup.shape)
@@ -143,26 +142,22 @@ def run(
     return Report(
         **record.summary(fitted, data, setup, loss=params.loss),
         privacy=None,
-        transfer=record.transfer(fitted, data, backbone),
+        transfer=record.transfer(fitted, data, setup.backbone),
         objective={"metric": describe(params.objective), "value": value},
     )
 
 
-def _setup(params: Params, data: TrainingData, cache: Path) -> tuple[ModelSetup, Backbone | None]:
+def _setup(params: Params, data: TrainingData, cache: Path) -> ModelSetup:
     import tempfile
+    from functools import partial
     from pathlib import Path
 
     from hallmark.learning import model_setup
     from hallmark.tracking import backbones, store
 
-    with tempfile.TemporaryDirectory() as scratch:
-        named = params.model.backbone
-        backbone = None if named is None else backbones.named(named, Path(scratch), param=BACKBONE)
-        with store.opened_meanwhile(), require.within("model"):
-            setup = model_setup.prepare(
-                params.model, data, recipe=params, seed=params.seed, cache=cache, backbone=backbone
-            )
-    return setup, backbone
+    with tempfile.TemporaryDirectory() as scratch, store.opened_meanwhile(), require.within("model"):
+        find = partial(backbones.named, scratch=Path(scratch), param=BACKBONE)
+        return model_setup.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, find=find)
 
 
 def _key(params: Params, setup: ModelSetup, machine: Machine, files: Sequence[Path]) -> str:

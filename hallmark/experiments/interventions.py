@@ -5,13 +5,6 @@ conf/ablation/<name>.yaml gives for each step the values that switch it ``off`` 
     ema:
       off: {train.ema: 0.0}
       on: {train.ema: auto}
-
-``needs`` names a value that the step requires; if it is null in params.yaml, the step does not apply:
-
-    transfer:
-      needs: model.backbone
-      off: {model.name: auto, model.backbone: null}
-      on: {model.name: pretrained}
 """
 
 from __future__ import annotations
@@ -29,8 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = "ablation"
 SIDES = ("off", "on")
-NEEDS = "needs"
-ANY_NETWORK = {"model.name": "auto", "model.backbone": None}  # a network that has every setting
+ANY_NETWORK = {"model.name": "auto", "model.backbone": "none"}  # a network that has every setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,20 +60,12 @@ def read(
     faults = [f"{document.location(key)}: {key} is given twice; keep one" for key in document.doubled]
     interventions = []
     for name, content in document.values.items():
-        if not isinstance(content, dict) or set(content) - {NEEDS} != set(SIDES):
+        if not isinstance(content, dict) or set(content) != set(SIDES):
             faults.append(f"{document.location(name)}: {name} must hold 'off' and 'on', each a section of values")
             continue
         before = len(faults)
-        needs = content.get(NEEDS)
-        try:
-            lacks = needs if needs is not None and _value(current, str(needs)) is None else None
-        except (KeyError, TypeError):
-            line = document.location(f"{name}.{NEEDS}")
-            faults.append(f"{line}: {name}.{NEEDS}: params.yaml has no value {needs}")
-            continue
-        hindered = None if lacks is None else f"{lacks} is null; set it"
-        # `on` can only be checked together with the missing value
-        for side in SIDES if lacks is None else SIDES[:1]:
+        hindered = None
+        for side in SIDES:
             side_faults = _faults(content[side], sections, check)
             if side_faults and not _faults(content[side], sections, lambda values: check({**ANY_NETWORK, **values})):
                 hindered = side_faults[0]  # valid, but the network in params.yaml lacks the setting

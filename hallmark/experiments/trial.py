@@ -151,9 +151,9 @@ def located(params: Any, root: Path) -> Any:
     return dataclasses.replace(params, model=dataclasses.replace(params.model, backbone=backbone))
 
 
-def backbone_path(backbone: str | None, root: Path) -> str | None:
+def backbone_path(backbone: str, root: Path) -> str:
     """A backbone's name, or its absolute path if it is a folder of the workspace."""
-    if backbone is None or not (root / backbone).is_dir():
+    if not (root / backbone).is_dir():
         return backbone
     return str((root / backbone).resolve())
 

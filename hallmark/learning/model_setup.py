@@ -13,6 +13,7 @@ from hallmark.models import params, transfer
 from hallmark.models.weights import network as untrained
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import nn
@@ -37,6 +38,7 @@ class ModelSetup:
     why: str
     weights: str
     warnings: list[str]
+    backbone: Backbone | None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,13 +48,18 @@ class ModelSetup:
 
 
 def prepare(
-    model: Model, data: TrainingData, *, recipe: Recipe, seed: int, cache: Path, backbone: Backbone | None = None
+    model: Model, data: TrainingData, *, recipe: Recipe, seed: int, cache: Path, find: Callable[[str], Backbone]
 ) -> ModelSetup:
-    """Chooses the network, prepares the images for it, and draws its weights or takes the backbone's."""
+    """Chooses the network, prepares the images for it, and draws its weights or takes the backbone's.
+
+    ``find`` returns the backbone of a name.
+    """
     survey = pixels.survey(data.train_items[: data.n_real])
     warnings = []
+    start, why = model.starts_from(images=data.n_real, side=survey.side)
+    backbone = None if start is None else find(start)
     if backbone is not None:
-        chosen = backbones.choose(backbone, model, classes=data.classes)
+        chosen = backbones.choose(backbone, model, classes=data.classes, why=why)
         if chosen.channels == 1 and not survey.grey:
             warnings.append("The images have colour, but the backbone was trained on grey ones: colour is not used.")
     else:
@@ -92,4 +99,5 @@ def prepare(
         why=chosen.why,
         weights=DRAWN if backbone is None else (WHOLE if backbone.keeps_head(data.classes) else UNDER),
         warnings=warnings,
+        backbone=backbone,
     )

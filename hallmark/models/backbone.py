@@ -1,7 +1,8 @@
 """A backbone: a trained network to start from, with its preprocessing, adapted to other classes.
 
-It is read from a package or training output of ours (``model.json``) or a folder of the transformers library
-(``config.json``). Its preprocessing (side, channels, mean, std) comes with it.
+It is read from a package or training output of ours (``model.json``), a folder of the transformers library
+(``config.json``) or a data package (:mod:`hallmark.models.shipped`). Its preprocessing (side, channels, mean, std)
+comes with it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ _FOREIGN = ("_name_or_path", "transformers_version", "architectures", "id2label"
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """``description``: our model.json, or None; ``config``: transformers' config.json, or None. ``side`` in pixels;
-    ``mean`` and ``std`` per channel of pixels in [0, 1]; ``digest``: SHA-256 over its weight files.
+    """``description``: our model.json, or None; ``config``: transformers' config.json, or None; ``published``: the file
+    of a shipped network's weights, or None. ``side`` in pixels; ``mean`` and ``std`` per channel of pixels in [0, 1];
+    ``digest``: SHA-256 over its weight files.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Backbone:
     std: tuple[float, ...]
     description: dict[str, Any] | None = field(default=None)
     config: dict[str, Any] | None = field(default=None)
+    published: Path | None = field(default=None)
     param: str = BACKBONE  # the parameter that names it
 
     def summary(self) -> dict[str, str | None]:
@@ -128,8 +131,11 @@ def _per_channel(values: float | Sequence[float], channels: int) -> tuple[float,
     return (float(values[0]),) * channels
 
 
-def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choice:
-    """The network that starts from the backbone. Raises InputError if ``model.channels`` contradicts it."""
+def choose(backbone: Backbone, model: Model, *, classes: Sequence[str], why: str) -> Choice:
+    """The network that starts from the backbone, chosen because of ``why``.
+
+    Raises InputError if ``model.channels`` contradicts the backbone.
+    """
     require.that(
         model.channels in ("auto", backbone.channels),
         f"is {model.channels}, but the backbone has {backbone.channels}",
@@ -140,7 +146,7 @@ def choose(backbone: Backbone, model: Model, *, classes: Sequence[str]) -> Choic
     name, arguments = architecture(backbone, side)
     head = "its head kept" if backbone.keeps_head(classes) else "its head replaced"
     why = (
-        f"{name}: pretrained, starting from {backbone.source} with {head}; {side} x {side} pixels: "
+        f"{name}: pretrained, starting from {backbone.source} with {head} ({why}); {side} x {side} pixels: "
         + ("the side it was trained on" if model.image_size == "auto" else "set by model.image_size")
         + f"; {'grey' if backbone.channels == 1 else 'colour'} as it was trained"
     )

@@ -18,8 +18,9 @@ from hallmark.contracts.errors import InputError
 from hallmark.models import layers
 from hallmark.models.cnn import cnn
 from hallmark.models.convnext import convnext
+from hallmark.models.efficientnet_lite import efficientnet_lite
 from hallmark.models.mlp import mlp
-from hallmark.models.params import PRETRAINED
+from hallmark.models.params import LITE, PRETRAINED
 from hallmark.models.perceptron import perceptron
 from hallmark.models.pretrained import pretrained
 from hallmark.models.resnet import resnet
@@ -35,6 +36,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet": resnet,
     "convnext": convnext,
     "vit": vit,
+    LITE: efficientnet_lite,
     PRETRAINED: pretrained,
 }
 

@@ -1,6 +1,6 @@
 """The network and its input: the ``model`` section, and how its ``auto`` values resolve for a data set.
 
->>> auto = Model(name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto",
+>>> auto = Model(name="auto", backbone="none", image_size="auto", channels="auto", width="auto", depth="auto",
 ...              activation="auto", norm="auto", dropout=0.0, stochastic_depth=0.0)
 >>> choice = choose(auto, images=1300, classes=10, side=8, grey=True, batch_size=64)
 >>> choice.name, choice.side, choice.channels
@@ -16,6 +16,10 @@ from hallmark.contracts import require
 
 NAMES = ("perceptron", "mlp", "cnn", "resnet", "convnext", "vit")
 PRETRAINED = "pretrained"
+LITE = "efficientnet_lite"  # the network of the shipped weights
+SHIPPED = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+DEFAULT_BACKBONE = SHIPPED[0]
+AUTO, NONE = "auto", "none"
 BACKBONE = "model.backbone"
 ACTIVATIONS = ("relu", "gelu", "silu", "sigmoid", "tanh")
 NORMS = ("batch", "group", "layer", "none")
@@ -23,6 +27,8 @@ NORMS = ("batch", "group", "layer", "none")
 SMALLEST = 8  # pixels: smaller images leave too little after one halving, and little to augment
 LARGEST = 224  # pixels: the usual input of networks for photographs
 SMALLEST_BATCH = 3  # images for batch norm: batches of 2 may leave a last batch of 1
+PHOTOGRAPHS = 48  # pixels of the shorter side, from which a network trained on photographs is the better start
+MANY = 50_000  # images, from which a network trained from scratch catches up
 FEW = 20_000  # images; with fewer, details beyond 128 pixels are memorised rather than learnt
 
 # settings that a network does not support; _OWN and _NEUTRAL are the values they may still have
@@ -41,11 +47,11 @@ _NEUTRAL = ("auto", 0)
 class Model:
     """The ``model`` section. ``width``: units of the first layers; ``depth``: layers, stages or blocks.
 
-    ``backbone``: a trained network to start from, for the name ``pretrained``.
+    ``backbone``: a trained network to start from: auto, none, or one by name; for the name auto or pretrained.
     """
 
     name: str
-    backbone: str | None
+    backbone: str
     image_size: int | Literal["auto"]
     channels: int | Literal["auto"]
     width: int | Literal["auto"]
@@ -57,16 +63,17 @@ class Model:
 
     def __post_init__(self) -> None:
         require.one_of(("auto", *NAMES, PRETRAINED), name=self.name)
+        require.not_blank("give auto, none or the name of a trained network", backbone=self.backbone)
         require.that(
-            self.name != PRETRAINED or bool(self.backbone),
+            self.name != PRETRAINED or self.backbone != NONE,
             "names nothing to start from, but name is pretrained",
-            remedy="give an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
+            remedy=f"give auto, {SHIPPED[0]}, an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
             field="backbone",
         )
         require.that(
-            self.name == PRETRAINED or not self.backbone,
+            self.name in (AUTO, PRETRAINED) or self.backbone in (NONE, AUTO),
             f"is '{self.backbone}', but name is {self.name}",
-            remedy="set name to pretrained, or backbone to null",
+            remedy="set name to pretrained, or backbone to none",
             field="backbone",
         )
         require.in_range(SMALLEST, 1024, image_size=self.image_size)
@@ -78,6 +85,27 @@ class Model:
         require.one_of(("auto", *NORMS), norm=self.norm)
         require.in_range(0, 0.9, dropout=self.dropout, stochastic_depth=self.stochastic_depth)
         self.suits(self.name)
+
+    def starts_from(self, *, images: int, side: int) -> tuple[str | None, str]:
+        """The backbone's name, None to train from scratch, and the reason.
+
+        ``images`` training images have the median shorter side ``side``, in pixels.
+        """
+        if self.backbone == NONE or self.name not in (AUTO, PRETRAINED):
+            return None, ""
+        if self.backbone != AUTO:
+            return self.backbone, "set by model.backbone"
+        if self.name == PRETRAINED:
+            return DEFAULT_BACKBONE, "the default backbone"
+        own = [each for each in _UNSUPPORTED[PRETRAINED] if getattr(self, each) not in _NEUTRAL]
+        if own or self.channels == 1:
+            return None, f"model.{(own or ['channels'])[0]} is set, which a trained network does not have"
+        size = side if self.image_size == "auto" else self.image_size
+        if size < PHOTOGRAPHS:
+            return None, f"images of {size} pixels are too small for a network trained on photographs"
+        if images > MANY:
+            return None, f"{images} images are enough to train from scratch"
+        return DEFAULT_BACKBONE, f"{images} images of {size} pixels are too few to train as good a network from scratch"
 
     def suits(self, name: str) -> None:
         """Raises InputError for a setting that the network ``name`` does not support, instead of ignoring it."""
@@ -117,6 +145,7 @@ def choose(model: Model, *, images: int, classes: int, side: int, grey: bool, ba
     size, size_why = _size(model, images=images, side=side)
     channels = model.channels if model.channels != "auto" else (1 if grey else 3)
     name, name_why = _name(model, images=images, size=size)
+    scratch = model.starts_from(images=images, side=side)[1]
     arguments = _arguments(model, name, images=images, size=size, batch_size=batch_size)
     colour = f"{'grey' if channels == 1 else 'colour'} " + (
         "set by model.channels"
@@ -124,6 +153,8 @@ def choose(model: Model, *, images: int, classes: int, side: int, grey: bool, ba
         else ("because all sampled images are grey" if grey else "because some images have colour")
     )
     why = f"{name}: {name_why}; {size} x {size} pixels: {size_why}; {colour}"
+    if scratch:
+        why += f"; not pretrained: {scratch}"
     return Choice(name=name, side=size, channels=channels, arguments=arguments, why=why)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hallmark.contracts.errors import InputError
-from hallmark.models import weights
+from hallmark.models import shipped, weights
 from hallmark.models.pretrained import Pretrained, kind_of, quiet
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def initial(backbone: Backbone, description: Mapping[str, Any], *, seed: int) ->
     drawn = network.state_dict()
     fresh = () if backbone.keeps_head(description["classes"]) else _of_head(network)
     try:
-        stored = (
-            load_file(backbone.folder / weights.WEIGHTS) if backbone.description is not None else _converted(backbone)
-        )
+        stored = _stored(backbone)
     except SafetensorError as error:
         raise InputError(
             f"{backbone.param} '{backbone.source}' has weights that cannot be read: {error}",
@@ -115,6 +113,15 @@ def _of_head(network: nn.Module) -> tuple[str, ...]:
         return tuple(name for name in names if not name.startswith(f"body.network.{body.base}."))
     last = [name for name, module in body.named_children() if isinstance(module, nn.Linear)][-1]
     return tuple(name for name in names if name.startswith(f"body.{last}."))
+
+
+def _stored(backbone: Backbone) -> dict[str, Tensor]:
+    """The backbone's weights under our parameter names."""
+    if backbone.published is not None:
+        return shipped.weights(backbone.published)
+    if backbone.description is not None:
+        return load_file(backbone.folder / weights.WEIGHTS)
+    return _converted(backbone)
 
 
 def _converted(backbone: Backbone) -> dict[str, Tensor]:

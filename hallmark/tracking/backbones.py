@@ -1,4 +1,4 @@
-"""The pretrained network that a param names: a registered model, a local folder, or a Hugging Face Hub id."""
+"""The pretrained network that a param names: a shipped or registered model, a folder, or a Hugging Face Hub id."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.models import backbone as backbones
-from hallmark.models import hub
+from hallmark.models import hub, shipped
+from hallmark.models.params import SHIPPED
 from hallmark.tracking import model_uri
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 def named(name: str, scratch: Path, *, param: str) -> Backbone:
     """The backbone named by the value of ``param``; ``scratch`` must outlive it. Raises InputError, MachineError."""
+    if name in SHIPPED:
+        return shipped.read(name, param=param)
     if name.startswith("models:"):
         folder, version = model_uri.package(name, scratch, param=param)
         return backbones.read(folder, source=name, revision=str(version.number), param=param)

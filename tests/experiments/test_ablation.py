@@ -49,12 +49,9 @@ def test_what_is_on_follows_from_params_yaml() -> None:
         interventions.choose(default_steps(), ["augmnt"])
 
 
-def test_transfer_is_a_step_only_where_there_is_a_backbone() -> None:
+def test_transfer_is_a_step_of_every_pretrained_start() -> None:
     (transfer,) = [each for each in default_steps() if each.name == "transfer"]
-    assert not transfer.active
-    with pytest.raises(InputError, match=r"'transfer' cannot be left out: model\.backbone is null"):
-        interventions.choose(default_steps(), ["transfer"])
-
+    assert transfer.active
     begun = copy.deepcopy(DOCUMENT)
     begun.values["model"] |= {"name": "pretrained", "backbone": "some/folder"}
 
@@ -65,16 +62,9 @@ def test_transfer_is_a_step_only_where_there_is_a_backbone() -> None:
     steps = interventions.read(path, begun.values, sections=SECTIONS, check=check_begun)
     (transfer,) = [each for each in interventions.choose(steps, []) if each.name == "transfer"]
     scratch = check_begun(transfer.other)["train"].model
-    assert (scratch.name, scratch.backbone) == ("auto", None)
+    assert (scratch.name, scratch.backbone) == ("auto", "none")
     with pytest.raises(InputError, match=r"'dropout' cannot be left out: .* the backbone decides that"):
         interventions.choose(steps, ["dropout"])
-
-
-def test_a_value_needed_that_there_is_not_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text("a:\n  needs: model.back_bone\n  off: {train.ema: 0.0}\n  on: {train.ema: auto}\n")
-    with pytest.raises(InputError, match=r"line 2: a\.needs: params\.yaml has no value model\.back_bone"):
-        interventions.read(path, DOCUMENT.values, sections=SECTIONS, check=check)
 
 
 def test_faults_of_a_list_are_told_at_once(tmp_path: Path) -> None:

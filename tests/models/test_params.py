@@ -13,7 +13,7 @@ from hallmark.models.build import build
 from hallmark.models.params import NAMES, PRETRAINED, Choice, Model, choose
 
 AUTO = Model(
-    name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
+    name="auto", backbone="none", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
     norm="auto", dropout=0.0, stochastic_depth=0.0,
 )  # fmt: skip
 
@@ -63,8 +63,41 @@ def test_small_batches_do_without_batch_norm() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "images", "side", "backbone", "why"),
+    [
+        ({}, 300, 48, "efficientnet-lite0", "300 images of 48 pixels are too few"),
+        ({}, 300, 47, None, "images of 47 pixels are too small"),
+        ({}, 50_001, 200, None, "50001 images are enough"),
+        ({"image_size": 32}, 300, 200, None, "images of 32 pixels are too small"),
+        ({"image_size": 224}, 300, 20, "efficientnet-lite0", "300 images of 224 pixels"),
+        ({"width": 8}, 300, 200, None, "model.width is set"),
+        ({"channels": 1}, 300, 200, None, "model.channels is set"),
+        ({"backbone": "none"}, 300, 200, None, ""),
+        ({"backbone": "some/folder"}, 300, 20, "some/folder", "set by model.backbone"),
+        ({"name": PRETRAINED}, 300, 20, "efficientnet-lite0", "the default backbone"),
+        ({"name": "cnn"}, 300, 200, None, ""),
+    ],
+)
+def test_auto_starts_from_a_trained_network_where_it_wins(
+    changes: dict[str, Any], images: int, side: int, backbone: str | None, why: str
+) -> None:
+    name, reason = replace(AUTO, **{"backbone": "auto", **changes}).starts_from(images=images, side=side)
+    assert name == backbone
+    assert why in reason
+    assert bool(why) == bool(reason)
+
+
+def test_a_network_from_scratch_says_why_it_is_not_pretrained() -> None:
+    assert "not pretrained: images of 28 pixels are too small" in chosen(replace(AUTO, backbone="auto"), side=28).why
+    assert "not pretrained" not in chosen(side=28).why
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"backbone": " "}, "backbone is empty"),
+        ({"name": PRETRAINED}, "backbone names nothing to start from"),
+        ({"name": "cnn", "backbone": "x"}, "backbone is 'x', but name is cnn"),
         ({"name": "perceptron", "depth": 2}, "depth is 2, but the network perceptron has no such setting"),
         ({"name": "perceptron", "activation": "relu"}, "activation is relu, but the network perceptron"),
         ({"name": "vit", "norm": "batch"}, "norm is batch, but the network vit"),

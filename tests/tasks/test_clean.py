@@ -28,7 +28,7 @@ HEADER = "path,content_hash,decision,label,note,when"
 def params(**changed: Any) -> clean.Params:
     values = {
         "seed": 1,
-        "backbone": None,
+        "backbone": "none",
         "out_of_fold": NO_FOLDER,
         "duplicates": "remove",
         "outliers": "remove",

@@ -34,7 +34,7 @@ from tests.learning.training import RECIPE
 
 ROOT = Path(__file__).parents[2]
 AUTO = Model(
-    name="auto", backbone=None, image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
+    name="auto", backbone="none", image_size="auto", channels="auto", width="auto", depth="auto", activation="auto",
     norm="auto", dropout=0.0, stochastic_depth=0.0,
 )  # fmt: skip
 PARAMS = train.Params(
