@@ -14,6 +14,7 @@ from hallmark.contracts.names import NO_FOLDER
 from hallmark.models.params import NONE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -89,14 +90,16 @@ def run(
     removed = {"review": int((train & (table["fate"] == "removed")).sum()), "duplicates": 0}
     if params.duplicates == "remove":
         removed["duplicates"] = int(decisions.remove_copies(table).sum())
-    stored = table[["path"]].merge(manifest[["path", "shard", "row"]], on="path", validate="one_to_one")
+    stored = table[["path"]].merge(manifest[["path", "shard", "row", "sha256"]], on="path", validate="one_to_one")
     detected = detection.detect(
         table,
         stored[["shard", "row"]].to_numpy("int64"),
         ingest,
         rules=detection.Rules(**{each.name: getattr(params, each.name) for each in fields(detection.Rules)}),
         order=positions(table["cluster"], seed=params.seed),
-        encode=None if params.backbone == NONE else partial(_features, params.backbone, ingest),
+        encode=None
+        if params.backbone == NONE
+        else partial(_features, params.backbone, ingest, digests=stored["sha256"].tolist()),
     )
     removed |= detected.removed
     decisions.name_stages(table)
@@ -125,7 +128,9 @@ def run(
     )
 
 
-def _features(backbone: str, ingest: Path, stored: NDArray[np.int64]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+def _features(
+    backbone: str, ingest: Path, stored: NDArray[np.int64], digests: Sequence[str]
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Features of the images at these shards and rows, float32 [images, features], and a summary of the network."""
     import tempfile
     from pathlib import Path
@@ -138,6 +143,10 @@ def _features(backbone: str, ingest: Path, stored: NDArray[np.int64]) -> tuple[N
 
     with tempfile.TemporaryDirectory() as scratch, Reader(ingest) as reader:
         network = backbones.named(backbone, Path(scratch), param="clean.backbone")
-        images = reader.rows([(int(shard), int(row)) for shard, row in stored])
-        values = features.extract(network, images, bits=reader.bits, device=devices.select_device(), workers=workers())
+
+        def load(rows: list[int]) -> Iterator[NDArray[np.uint8]]:
+            images = reader.rows([(int(shard), int(row)) for shard, row in stored[rows]])
+            return features.prepared(network, images, bits=reader.bits, workers=workers())
+
+        values = features.cached(network, digests, load, bits=reader.bits, device=devices.select_device())
         return values, dict(network.summary())

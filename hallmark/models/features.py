@@ -1,61 +1,167 @@
-"""Image features of a trained network: the input of its last layer, for comparing images.
+"""Image features of a trained network: the input of its last layer, computed once for each image.
 
-Images are resized to the network's side and channels, and normalised by its own preprocessing.
+The images are resized to the network's side and channels, and normalised by its own preprocessing. The features lie in
+.hallmark/cache/features/, named by what they follow from: the network, the image's content, the decoder, the runtime.
+On a CPU, ONNX Runtime computes our own networks; its results do not depend on the other images of a batch.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from hallmark.contracts import progress
-from hallmark.images.decoding import prepare
-from hallmark.models import transfer
+from hallmark.contracts import progress, runtime
+from hallmark.images import decoding
+from hallmark.models import onnx_export, transfer
 from hallmark.models.backbone import architecture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import nn
 
     from hallmark.models.backbone import Backbone
 
-_BATCH = 64
+    Pixels = NDArray[np.uint8]
+    Features = NDArray[np.float32]
+    Compute = Callable[[Pixels], Features]  # [batch, height, width, channels] -> [batch, features]
+
+_BATCH = 32
+_SAVED = 2048  # images after which the cache is written
 
 
-def extract(
-    backbone: Backbone, images: Iterable[bytes], *, bits: int = 16, device: torch.device, workers: int
-) -> NDArray[np.float32]:
-    """Features float32 ``[images, features]`` of one or more encoded images, in their order.
+def cached(
+    backbone: Backbone,
+    digests: Sequence[str],
+    load: Callable[[list[int]], Iterable[Pixels]],
+    *,
+    bits: int,
+    device: torch.device,
+) -> Features:
+    """Features float32 ``[images, features]`` of the images with these content digests, at least one.
 
-    ``bits`` as in :func:`hallmark.images.decoding.decode`. Raises InputError if the backbone is broken.
+    ``load`` gives the pixels of the images at these positions, uint8 ``[side, side, channels]`` (see :func:`prepared`);
+    it is asked for the missing ones alone. ``bits`` as in :func:`hallmark.images.decoding.decode`. Raises InputError if
+    the backbone is broken.
     """
-    network = _network(backbone).to(device)
-    captured: list[torch.Tensor] = []
-    transfer.head(network).register_forward_pre_hook(
-        lambda _, inputs: captured.append(inputs[0].flatten(1).float().cpu())
+    folder = runtime.state() / "cache" / "features" / _key(backbone, bits, device)
+    known = _read(folder)
+    missing = {digest: index for index, digest in enumerate(digests) if digest not in known}
+    if missing:
+        compute, names = _compute(backbone, device), list(missing)
+        pixels = iter(load(list(missing.values())))
+        for start in range(0, len(names), _SAVED):
+            part = names[start : start + _SAVED]
+            values = np.concatenate(list(_batches(compute, islice(pixels, len(part)), before=start)))
+            _write(folder, part, values)
+            known |= zip(part, values, strict=True)
+    return np.stack([known[digest] for digest in digests])
+
+
+def prepared(backbone: Backbone, images: Iterable[bytes], *, bits: int, workers: int) -> Iterator[Pixels]:
+    """Encoded images as the network takes them: uint8 ``[side, side, channels]``."""
+    one = functools.partial(
+        decoding.prepare, height=backbone.side, width=backbone.side, channels=backbone.channels, bits=bits
     )
-    batches: list[NDArray[np.float32]] = []
-    done = 0
-    with torch.inference_mode():
-        for batch in _batches(images, backbone, bits, workers):
-            network(batch.to(device).float().div_(255))
-            batches.append(captured.pop().numpy())
-            done += len(batch)
-            progress.report("computing features", done)
-    return np.concatenate(batches)
+    stream = iter(images)
+    with ThreadPoolExecutor(workers) as pool:
+        while group := list(islice(stream, _BATCH)):
+            yield from pool.map(one, group)
 
 
-def _network(backbone: Backbone) -> nn.Module:
+def _batches(compute: Compute, pixels: Iterator[Pixels], *, before: int) -> Iterator[Features]:
+    done = before
+    while batch := list(islice(pixels, _BATCH)):
+        yield compute(np.stack(batch))
+        done += len(batch)
+        progress.report("computing features", done)
+
+
+def _key(backbone: Backbone, bits: int, device: torch.device) -> str:
+    network = _description(backbone)
+    maker = f"onnxruntime {version('onnxruntime')}" if _by_runtime(backbone, device) else f"{device.type} torch"
+    parts = (
+        f"{backbone.digest} {network['name']} {network['arguments']} {network['input']} {bits} {maker}",
+        f"pillow {version('pillow')} torch {torch.__version__}",
+        hashlib.sha256(Path(decoding.__file__).read_bytes()).hexdigest(),
+    )
+    return hashlib.blake2b(" ".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _read(folder: Path) -> dict[str, Features]:
+    known: dict[str, Features] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            known |= zip(stored["digests"].tolist(), stored["features"], strict=True)
+    return known
+
+
+def _write(folder: Path, digests: list[str], values: Features) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = hashlib.blake2b(" ".join(digests).encode(), digest_size=16).hexdigest()
+    partial = folder / f".partial-{os.getpid()}-{name}"
+    with partial.open("wb") as file:
+        np.savez(file, digests=np.array(digests), features=values)
+    partial.replace(folder / f"{name}.npz")
+
+
+def _by_runtime(backbone: Backbone, device: torch.device) -> bool:
+    return device.type == "cpu" and backbone.description is not None
+
+
+def _compute(backbone: Backbone, device: torch.device) -> Compute:
+    network = transfer.initial(backbone, _description(backbone), seed=0).eval()
+    transfer.without_head(network)
+    return _by_onnx(network, backbone) if _by_runtime(backbone, device) else _by_torch(network, device)
+
+
+def _by_onnx(network: nn.Module, backbone: Backbone) -> Compute:
+    import tempfile
+
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = runtime.workers()
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "features.onnx"
+        example = torch.zeros(2, backbone.channels, backbone.side, backbone.side)
+        onnx_export.write(network, example, path, output="features")
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def compute(pixels: Pixels) -> Features:
+        planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
+        values: Features = session.run(None, {"images": planes})[0].reshape(len(pixels), -1)
+        return values
+
+    return compute
+
+
+def _by_torch(network: nn.Module, device: torch.device) -> Compute:
+    network = network.to(device)
+
+    def compute(pixels: Pixels) -> Features:
+        planes = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(255)
+        with torch.inference_mode():
+            values: Features = network(planes).flatten(1).float().cpu().numpy()
+        return values
+
+    return compute
+
+
+def _description(backbone: Backbone) -> dict[str, Any]:
     classes = backbone.description["classes"] if backbone.description is not None else ["one", "two"]
     name, arguments = architecture(backbone, backbone.side)
-    description: dict[str, Any] = {
+    return {
         "name": name,
         "classes": classes,
         "arguments": arguments,
@@ -67,14 +173,3 @@ def _network(backbone: Backbone) -> nn.Module:
             "std": list(backbone.std),
         },
     }
-    return transfer.initial(backbone, description, seed=0).eval()
-
-
-def _batches(images: Iterable[bytes], backbone: Backbone, bits: int, workers: int) -> Iterator[torch.Tensor]:
-    """uint8 ``[batch, channels, side, side]``."""
-    side, stream = backbone.side, iter(images)
-    one = functools.partial(prepare, height=side, width=side, channels=backbone.channels, bits=bits)
-    with ThreadPoolExecutor(workers) as pool:
-        while group := list(islice(stream, _BATCH)):
-            pixels = np.stack(list(pool.map(one, group)))
-            yield torch.from_numpy(pixels).permute(0, 3, 1, 2)

@@ -104,6 +104,13 @@ def head(network: nn.Module) -> nn.Module:
     return network.get_submodule(first.removesuffix(".weight"))
 
 
+def without_head(network: nn.Module) -> None:
+    """Replaces the head by the identity, so that the network maps images to the features that the head takes."""
+    first = next(name for name in _of_head(network) if name.endswith(".weight"))
+    parent, _, name = first.removesuffix(".weight").rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+
+
 def _of_head(network: nn.Module) -> tuple[str, ...]:
     """The names of the head's parameters."""
     body = network.body

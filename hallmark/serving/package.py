@@ -6,12 +6,12 @@ See :mod:`hallmark.serving.classifier` for the files of a package.
 from __future__ import annotations
 
 import shutil
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.contracts import digests
 from hallmark.contracts.errors import HallmarkError
+from hallmark.models import onnx_export
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TOLERANCE = 1e-5
-OPSET = 18
 _TRAINED = ("model.safetensors", "model.json")
 
 
@@ -61,21 +60,7 @@ def to_onnx(network: nn.Module, shape: Mapping[str, int], folder: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     size = (shape["channels"], shape["height"], shape["width"])
     images = [torch.rand((batch, *size), generator=generator) for batch in (2, 1, 3)]
-    with warnings.catch_warnings():
-        # the tracing exporter is deprecated, but the default one needs another package; tracing warns of shapes that
-        # it may freeze, which the comparison below detects
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (images[0],),
-            str(folder / "model.onnx"),
-            input_names=["images"],
-            output_names=["probabilities"],
-            dynamic_axes={"images": {0: "batch"}, "probabilities": {0: "batch"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    _count_axes_from_the_front(folder / "model.onnx")
+    onnx_export.write(network, images[0], folder / "model.onnx", output="probabilities")
     _compare(network, folder / "model.onnx", images)
 
 
@@ -92,20 +77,6 @@ def with_softmax(network: nn.Module) -> nn.Module:
     from torch import nn
 
     return nn.Sequential(network, nn.Softmax(dim=-1)).eval()
-
-
-def _count_axes_from_the_front(path: Path) -> None:
-    """Replaces negative axes: the exporter copies them from ``permute`` into Transpose, which allows none."""
-    import onnx
-
-    model = onnx.load(path)
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Transpose" and attribute.name == "perm" and min(attribute.ints) < 0:
-                axes = [axis % len(attribute.ints) for axis in attribute.ints]
-                del attribute.ints[:]
-                attribute.ints.extend(axes)
-    onnx.save(model, path)
 
 
 def _compare(network: nn.Module, path: Path, images: list[Tensor]) -> None:

@@ -65,9 +65,12 @@ def test_photographs_get_their_classes_of_imagenet(name: str, label: int, rank: 
     assert label in logits.topk(rank).indices.tolist()
 
 
-def test_another_head_gets_the_features(tmp_path: Path) -> None:
+def test_another_head_gets_the_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     images = [encoded(np.random.default_rng(seed).integers(0, 256, (60, 50, 3), np.uint8)) for seed in range(3)]
-    values = features.extract(shipped.read(NAME), images, device=torch.device("cpu"), workers=1)
+    backbone = shipped.read(NAME)
+    pixels = features.prepared(backbone, images, bits=8, workers=1)
+    values = features.cached(backbone, ["a", "b", "c"], lambda _: pixels, bits=8, device=torch.device("cpu"))
     assert values.shape == (3, 1280)
     assert (values >= 0).all()  # a mean after ReLU6
     ours = network(["a", "b"])
