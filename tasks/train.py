@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
-from hallmark.judgement.objective import Objective, describe
-from hallmark.learning.recipe import Recipe, resolve
+from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
+from hallmark.learning.recipe import Recipe
 from hallmark.models.params import BACKBONE, Model
 from hallmark.tracking.params import Tracking  # noqa: TC001  the params loader resolves the annotation
 
@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hallmark.learning.devices import Machine
+    from hallmark.learning.checkpoints import Checkpoints
     from hallmark.learning.model_setup import ModelSetup
+    from hallmark.learning.plan import TrainingPlan
     from hallmark.learning.training_data import TrainingData
-    from hallmark.tracking.tracked_run import TrackedRun
-
-
-MODULES = ("hallmark.learning.training", "hallmark.learning.model_setup")  # the code that decides the weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,99 +90,50 @@ def run(
     plots: Path,
 ) -> Report:
     """Trains, writes model.safetensors, model.json, history.parquet and plots/history.csv."""
-    from hallmark.contracts import telemetry
     from hallmark.contracts.runtime import state
-    from hallmark.learning import checkpoints, devices, record, settings, training, training_data
-    from hallmark.models import layers, weights
-    from hallmark.tracking.runs import open_run
+    from hallmark.learning import model_setup, record, settings, training, training_data
+    from hallmark.models import weights
+    from hallmark.tracking import backbones, store, training_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
     data = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
     policy = augment / "policy.json"
     transforms = json.loads(policy.read_text(encoding="utf-8"))["transforms"]
-    setup = _setup(params, data, state() / "cache" / "pixels")
-    name = setup.description["name"]
-    resolved = resolve(params, images=data.images_per_epoch, network=name, weights=setup.weights)
-    shape = (resolved.batch_size, *setup.shape)
-    machine = devices.machine(params.precision, setup.network, shape, compiled=params.compile)
-    telemetry.note(
-        device=str(machine.device), precision=machine.precision, threads=machine.threads, replicas=machine.replicas
-    )
-    key = _key(params, setup, machine, [*data.files, policy])
-    saved = checkpoints.Checkpoints(state() / "checkpoints", key)
-    if params.batch_size == "find":
-        resolved = training.with_largest_batches(params, data, setup, machine, saved)
+    cache = state() / "cache" / "pixels"
+    with backbones.finder(param=BACKBONE) as find, store.opened_meanwhile(), require.within("model"):
+        setup = model_setup.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, find=find)
+    plan, saved = _plan(params, data, setup, transforms, [*data.files, policy])
+    values = settings.executed(plan, data=data, setup=setup, transforms=transforms, objective=params.objective)
+    with training_run.opened(
+        params.tracking, plan, setup, data, key=saved.key, values=values, model=params.model, ingest=ingest
+    ) as tracked:
+        validation = training.validation(data, setup, params.objective)
+        fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=tracked)
+        weights.save_model(train, setup.description, fitted.state)
+        training_run.finished(tracked, fitted, values, weights=train / weights.WEIGHTS)
+
+    record.write(fitted, train=train, plots=plots)
+    return Report(**record.summary(fitted, data, setup, loss=params.loss, objective=params.objective), privacy=None)
+
+
+def _plan(
+    params: Params,
+    data: TrainingData,
+    setup: ModelSetup,
+    transforms: Sequence[dict[str, Any]],
+    files: Sequence[Path],
+) -> tuple[TrainingPlan, Checkpoints]:
+    """How the network is trained, and where the training is kept; its key covers the bytes of ``files``."""
+    from hallmark.contracts.runtime import state
+    from hallmark.learning import checkpoints, training, training_key
+
+    machine = training.machine(params, data, setup)
+    # tracking does not change the weights
+    decisive = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
+    saved = checkpoints.Checkpoints(state() / "checkpoints", training_key.of(decisive, setup, machine, files))
     with require.within("train"):
-        layers.check_batches(setup.network, resolved.batch_size)
-    values = settings.executed(
-        params, resolved, data=data, setup=setup, machine=machine, transforms=transforms, objective=params.objective,
-        seed=params.seed,
-    )  # fmt: skip
+        resolved = training.resolved(params, data, setup, machine, saved)
     plan = training.plan(
         data, setup, transforms=transforms, recipe=params, resolved=resolved, seed=params.seed, machine=machine
     )
-    with open_run(
-        params.tracking, key=key, stage="train", params=values, name=f"{settings.title(values)} · {key[:4]}",
-        tags=_tags(params, setup, machine.device.type), needs_store=False,
-    ) as tracked:  # fmt: skip
-        _track_data(tracked, data, ingest)
-        fitted = training.train(
-            setup, plan, validation=training.validation(data, setup, params.objective), checkpoints=saved, log=tracked
-        )
-        tracked.params(settings.decided(fitted, values))
-        tracked.metrics({"best_epoch": fitted.best_epoch, "epochs_trained": len(fitted.history)}, len(fitted.history))
-        weights.save_model(train, setup.description, fitted.state)
-        tracked.output(train / weights.WEIGHTS)
-        tracked.figure("learning_curves", record.curves(fitted))
-    record.write(fitted, train=train, plots=plots)
-    value = record.finite(fitted.history[fitted.best_epoch - 1]["objective"])
-    return Report(
-        **record.summary(fitted, data, setup, loss=params.loss),
-        privacy=None,
-        transfer=record.transfer(fitted, data, setup.backbone),
-        objective={"metric": describe(params.objective), "value": value},
-    )
-
-
-def _setup(params: Params, data: TrainingData, cache: Path) -> ModelSetup:
-    import tempfile
-    from functools import partial
-    from pathlib import Path
-
-    from hallmark.learning import model_setup
-    from hallmark.tracking import backbones, store
-
-    with tempfile.TemporaryDirectory() as scratch, store.opened_meanwhile(), require.within("model"):
-        find = partial(backbones.named, scratch=Path(scratch), param=BACKBONE)
-        return model_setup.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, find=find)
-
-
-def _key(params: Params, setup: ModelSetup, machine: Machine, files: Sequence[Path]) -> str:
-    """The key of the checkpoints: a digest of everything the weights depend on."""
-    from hallmark.learning import checkpoints
-    from hallmark.pipeline import closure
-
-    # tracking does not change the weights
-    values = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
-    start = {"backbone": setup.description.get("backbone")}
-    code = closure.digest_of(MODULES)
-    return checkpoints.key_of({**values, **start, **machine.facts()}, files, code=code)
-
-
-def _track_data(tracked: TrackedRun, data: TrainingData, ingest: Path) -> None:
-    from hallmark.tracking import dataset
-
-    profile = {"images": data.n_real, "synthetic": data.n_synthetic, "validation": len(data.val_items)}
-    classes = data.plan.table["label"].astype(str).value_counts().sort_index().to_dict()
-    source = dataset.source_of(dataset.workspace_of(ingest))
-    described = dataset.describe(data.files, source=source, profile={**profile, "classes": classes})
-    tracked.dataset(described, context=dataset.TRAINING)
-
-
-def _tags(params: Params, setup: ModelSetup, device: str) -> dict[str, str]:
-    """Tags for MLflow's page of the run: the reason for the network, and the values params.yaml leaves open."""
-    from hallmark.learning import settings
-    from hallmark.tracking.runs import NOTE
-
-    left = ", ".join(f"{key}: {value}" for key, value in settings.left_open(params, params.model).items())
-    return {NOTE: setup.why, "hallmark.device": device, "hallmark.written": left or "all values"}
+    return plan, saved

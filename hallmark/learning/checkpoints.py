@@ -47,11 +47,15 @@ def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: str) ->
 
 
 class Checkpoints:
-    """The file of one training. ``every``: seconds between checkpoints within an epoch; ``steps``, if given: steps."""
+    """The file of the training ``key``.
+
+    ``every``: seconds between checkpoints within an epoch; ``steps``, if given: steps.
+    """
 
     def __init__(
         self, folder: Path, key: str, *, every: float = SECONDS, steps: int | None = None, spare: float = SPARE
     ) -> None:
+        self.key = key
         self._all = folder
         self._folder = folder / key
         self._every, self._steps, self._spare = every, steps, spare

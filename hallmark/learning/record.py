@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hallmark.judgement.objective import describe
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hallmark.judgement.objective import Objective
     from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.training_data import TrainingData
@@ -36,7 +39,7 @@ def curves(fitted: Fitted) -> Any:
     names = (("train_loss", "val_loss"), ("train_accuracy", "val_accuracy", "objective"))
     for axes, group in zip(figure.subplots(1, 2), names, strict=True):
         for name in group:
-            points = [(row["epoch"], row[name]) for row in fitted.history if finite(row[name]) is not None]
+            points = [(row["epoch"], row[name]) for row in fitted.history if _finite(row[name]) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=".")
         axes.axvline(fitted.best_epoch, color="grey", linewidth=0.8, linestyle="--")
@@ -45,8 +48,10 @@ def curves(fitted: Fitted) -> Any:
     return figure
 
 
-def summary(fitted: Fitted, data: TrainingData, setup: ModelSetup, *, loss: str) -> dict[str, Any]:
-    """The values of reports/train.json that describe the data, the network, the settings and the best epoch."""
+def summary(
+    fitted: Fitted, data: TrainingData, setup: ModelSetup, *, loss: str, objective: Objective
+) -> dict[str, Any]:
+    """The values of reports/train.json: the data, the network, the settings and the best epoch."""
     resolved, network = fitted.resolved, setup.description["input"]
     best = fitted.history[fitted.best_epoch - 1]
     settings = ("batch_size", "optimizer", "lr", "weight_decay", "schedule", "plain_epochs")
@@ -56,6 +61,7 @@ def summary(fitted: Fitted, data: TrainingData, setup: ModelSetup, *, loss: str)
         "model": setup.description["name"],
         "n_parameters": fitted.n_parameters,
         "why": setup.why,
+        "transfer": _transfer(fitted, data, setup.backbone),
         "lr_search": fitted.search,
         "classes": list(data.classes),
         "n_train": data.n_real,
@@ -66,15 +72,16 @@ def summary(fitted: Fitted, data: TrainingData, setup: ModelSetup, *, loss: str)
         "scaling": network["scaling"],
         **{name: getattr(resolved, name) for name in settings},
         "loss": data.plan.loss if loss == "auto" else loss,
-        "train_loss": finite(best["train_loss"]),
+        "objective": {"metric": describe(objective), "value": _finite(best["objective"])},
+        "train_loss": _finite(best["train_loss"]),
         "train_accuracy": best["train_accuracy"],
-        "val_loss": finite(best["val_loss"]),
+        "val_loss": _finite(best["val_loss"]),
         "val_accuracy": best["val_accuracy"],
         "warnings": [*data.warnings, *setup.warnings, *fitted.warnings],
     }
 
 
-def transfer(fitted: Fitted, data: TrainingData, backbone: Backbone | None) -> dict[str, Any] | None:
+def _transfer(fitted: Fitted, data: TrainingData, backbone: Backbone | None) -> dict[str, Any] | None:
     """The pretrained network and how its weights were used, None without one."""
     if backbone is None:
         return None
@@ -86,6 +93,6 @@ def transfer(fitted: Fitted, data: TrainingData, backbone: Backbone | None) -> d
     }
 
 
-def finite(value: float | None) -> float | None:
+def _finite(value: float | None) -> float | None:
     """None for values that JSON cannot represent."""
     return value if value is not None and math.isfinite(value) else None

@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hallmark.judgement.objective import Objective
-    from hallmark.learning.devices import Machine
     from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
-    from hallmark.learning.recipe import Resolved
+    from hallmark.learning.plan import TrainingPlan
     from hallmark.learning.training_data import TrainingData
     from hallmark.models.params import Model
 
@@ -23,15 +22,12 @@ NAMES = tuple(field.name for field in dataclasses.fields(Recipe))  # of a Recipe
 
 
 def executed(
-    recipe: Recipe,
-    resolved: Resolved,
+    plan: TrainingPlan,
     *,
     data: TrainingData,
     setup: ModelSetup,
-    machine: Machine,
     transforms: Sequence[Mapping[str, Any]],
     objective: Objective,
-    seed: int,
 ) -> dict[str, object]:
     """The values by the names that params.yaml gives them in ``train``, and those of the network and the data.
 
@@ -39,30 +35,18 @@ def executed(
     """
     from hallmark.judgement.objective import describe
 
-    seen = setup.description["input"]
-    values: dict[str, object] = {name: getattr(recipe, name) for name in NAMES} | dataclasses.asdict(resolved)
-    layers = resolved.layer_decay
+    recipe, layers = plan.recipe, plan.resolved.layer_decay
+    values: dict[str, object] = {name: getattr(recipe, name) for name in NAMES} | dataclasses.asdict(plan.resolved)
     values |= {
         "layer_decay": "by the number of layers" if layers is None else layers,
         "loss": data.plan.loss if recipe.loss == "auto" else recipe.loss,
-        "precision": machine.precision,
-        "scaling": seen["scaling"],
-        "model": setup.description["name"],
-        "n_parameters": sum(parameter.numel() for parameter in setup.network.parameters()),
-        "image_size": seen["height"],
-        "channels": seen["channels"],
+        "precision": plan.machine.precision,
         "augmentations": ", ".join(f"{each['name']} p={each['p']:g}" for each in transforms) or "none",
-        "balance": data.plan.strategy,
-        "n_train": data.n_real,
-        "n_synthetic": data.n_synthetic,
-        "n_val": len(data.val_items),
-        "n_classes": len(data.classes),
         "objective": describe(objective),
-        "seed": seed,
+        "seed": plan.seed,
+        **_of_network(setup),
+        **_of_data(data),
     }
-    values |= {f"model.{name}": value for name, value in setup.description["arguments"].items() if _is_plain(value)}
-    if setup.description.get("backbone"):
-        values["backbone"] = setup.description["backbone"].get("source", "")
     for name in ("max_epochs", "augment_after"):  # what they became is `epochs` and `plain_epochs`
         del values[name]
     if recipe.keep == "auto":  # what it became is known in the end
@@ -70,6 +54,31 @@ def executed(
     if recipe.lr == FIND:
         del values["lr"]
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _of_network(setup: ModelSetup) -> dict[str, object]:
+    description, seen = setup.description, setup.description["input"]
+    values = {
+        "model": description["name"],
+        "n_parameters": sum(parameter.numel() for parameter in setup.network.parameters()),
+        "image_size": seen["height"],
+        "channels": seen["channels"],
+        "scaling": seen["scaling"],
+    }
+    values |= {f"model.{name}": value for name, value in description["arguments"].items() if _is_plain(value)}
+    if description.get("backbone"):
+        values["backbone"] = description["backbone"].get("source", "")
+    return values
+
+
+def _of_data(data: TrainingData) -> dict[str, object]:
+    return {
+        "balance": data.plan.strategy,
+        "n_train": data.n_real,
+        "n_synthetic": data.n_synthetic,
+        "n_val": len(data.val_items),
+        "n_classes": len(data.classes),
+    }
 
 
 def decided(fitted: Fitted, values: Mapping[str, object]) -> dict[str, object]:

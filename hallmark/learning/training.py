@@ -1,4 +1,4 @@
-"""A training from end to end: batches, loss and validation of the data, the learning-rate finder, and the loop."""
+"""A training from end to end: machine, values, batches, loss and validation of the data, finders, and the loop."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hallmark.contracts import telemetry
 from hallmark.judgement.objective import score
-from hallmark.learning import batch_size_finder, loop, losses, lr_finder, pixels
+from hallmark.learning import batch_size_finder, devices, loop, losses, lr_finder, pixels
 from hallmark.learning.batches import Batches
 from hallmark.learning.plan import TrainingPlan
 from hallmark.learning.recipe import resolve
 from hallmark.learning.validation import Validation
+from hallmark.models import layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,50 @@ if TYPE_CHECKING:
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.recipe import Recipe, Resolved
     from hallmark.learning.training_data import TrainingData
+
+
+def machine(recipe: Recipe, data: TrainingData, setup: ModelSetup) -> Machine:
+    """What the training runs on, noted for reports/run.json."""
+    batch_size = _resolved(recipe, data, setup).batch_size
+    chosen = devices.machine(recipe.precision, setup.network, (batch_size, *setup.shape), compiled=recipe.compile)
+    telemetry.note(
+        device=str(chosen.device), precision=chosen.precision, threads=chosen.threads, replicas=chosen.replicas
+    )
+    return chosen
+
+
+def resolved(
+    recipe: Recipe, data: TrainingData, setup: ModelSetup, machine: Machine, checkpoints: Checkpoints
+) -> Resolved:
+    """The values of ``recipe`` for these images and this network.
+
+    Runs the batch-size finder if ``batch_size`` is find, once per training. Raises InputError if the batches are too
+    small for the network's batch norm.
+    """
+    size: int | None = None
+    if recipe.batch_size == "find":
+
+        def search() -> int:
+            return batch_size_finder.search(
+                setup.network, setup.shape, images=data.images_per_epoch, machine=machine, classes=len(data.classes)
+            )
+
+        size = checkpoints.once("batch_size", search)
+    values = _resolved(recipe, data, setup, found_batch_size=size)
+    layers.check_batches(setup.network, values.batch_size)
+    return values
+
+
+def _resolved(
+    recipe: Recipe, data: TrainingData, setup: ModelSetup, *, found_batch_size: int | None = None
+) -> Resolved:
+    return resolve(
+        recipe,
+        images=data.images_per_epoch,
+        network=setup.description["name"],
+        weights=setup.weights,
+        found_batch_size=found_batch_size,
+    )
 
 
 def plan(
@@ -90,21 +136,6 @@ def validation(data: TrainingData, setup: ModelSetup, objective: Objective) -> V
     labels = data.indices(data.val_labels)
     score(objective, labels, np.full((len(labels), len(data.classes)), 1 / len(data.classes)), data.classes)
     return Validation(images=pixels.opened(setup.held_out), labels=labels, objective=objective, classes=data.classes)
-
-
-def with_largest_batches(
-    recipe: Recipe, data: TrainingData, setup: ModelSetup, machine: Machine, checkpoints: Checkpoints
-) -> Resolved:
-    """The values of ``recipe`` with the batch size that the batch-size finder gives, searched once per training."""
-    images, name = data.images_per_epoch, setup.description["name"]
-
-    def search() -> int:
-        return batch_size_finder.search(
-            setup.network, setup.shape, images=images, machine=machine, classes=len(data.classes)
-        )
-
-    size = checkpoints.once("batch_size", search)
-    return resolve(recipe, images=images, network=name, weights=setup.weights, found_batch_size=size)
 
 
 def train(

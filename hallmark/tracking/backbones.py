@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,16 @@ from hallmark.models.params import SHIPPED
 from hallmark.tracking import model_uri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from hallmark.models.backbone import Backbone
+
+
+@contextmanager
+def finder(*, param: str) -> Iterator[Callable[[str], Backbone]]:
+    """:func:`named` for the value of ``param``, with temporary files that live as long as the block."""
+    with tempfile.TemporaryDirectory() as scratch:
+        yield functools.partial(named, scratch=Path(scratch), param=param)
 
 
 def named(name: str, scratch: Path, *, param: str) -> Backbone:
