@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,24 +87,13 @@ def run(
 
     import pandas as pd
 
-    from hallmark.contracts import progress
     from hallmark.contracts.seeds import derive
-    from hallmark.contracts.tables import CLUSTERS, MEASUREMENTS, read_table, write_table
+    from hallmark.contracts.tables import MEASUREMENTS, read_table
     from hallmark.images.shards import Reader
-    from hallmark.judgement import assessment, calibration, comparison, prediction, scaling, slices
+    from hallmark.judgement import assessment, comparison, prediction, publication, robustness, scaling, summary
     from hallmark.judgement.judged import Judged
-    from hallmark.judgement.publication import (
-        PUBLISHED,
-        confusion_table,
-        headline,
-        prediction_table,
-        warnings_of,
-        write_figures,
-    )
-    from hallmark.judgement.robustness import KINDS, Perturbation
     from hallmark.models import weights
     from hallmark.sampling import partitions
-    from hallmark.statistics.metrics import auroc
     from hallmark.statistics.temperature import softmax
 
     measured = read_table(validate / "measurements.parquet", MEASUREMENTS)[["path", "width", "height", "brightness"]]
@@ -112,64 +101,38 @@ def run(
     test = images[images["split"] == "test"].reset_index(drop=True)
     if test.empty:
         raise GateRefused("evaluate: the test set has no image", remedy="add images, or raise split.test")
-    model = json.loads((train / "model.json").read_text(encoding="utf-8"))
+    model = weights.describe(train)
     trained = tuple(model["classes"])
     val = images[(images["split"] == "val") & images["label"].isin(trained)].reset_index(drop=True)
+
     seed = derive(params.seed, "evaluate")
-    changes = [Perturbation(kind, strength, seed) for kind in KINDS for strength in getattr(params.robustness, kind)]
+    changes = robustness.perturbations(asdict(params.robustness), seed=seed)
     ask = partial(prediction.of_stored, weights.load(train), shape=model["input"], size=params.batch_size)
     with Reader(ingest) as reader:
         logits, *changed = ask(reader, test, perturbations=changes)
         held_out = None if val.empty else ask(reader, val)[0]
 
     judged = Judged.of(test, softmax(logits), trained)
-    table = prediction_table(test, judged)
-    table.to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
-    write_table(test[["path", "cluster"]], CLUSTERS, evaluate / "clusters.parquet")
-    reliability = calibration.reliability(judged.confidence, judged.right)
-    reliability.to_parquet(evaluate / "calibration.parquet", index=False, compression="zstd")
-    reliability.to_csv(plots / "calibration.csv", index=False)
-    confusion_table(test, judged).to_csv(plots / "confusion.csv", index=False)
-
     draw = {"replicates": params.bootstrap_replicates, "seed": seed}
-    progress.report("computing intervals")
-    figures = assessment.overall(judged, **draw)
-    classes = assessment.per_class(judged, **draw)
-    parts = slices.judge(judged, slices.divide(test, most=params.max_slices), **draw)
-    robustness = {
-        change.name: {
-            "accuracy": assessment.accuracy(after, **draw),
-            "change": assessment.accuracy_change(judged, after, **draw),
-        }
-        for change, after in zip(changes, (Judged.of(test, softmax(each), trained) for each in changed), strict=True)
+    reliability = publication.write_tables(test, judged, evaluate=evaluate, plots=plots)
+    figures = summary.summarise(
+        test, judged, trained=trained, objective=params.objective, max_slices=params.max_slices, **draw
+    )
+    after = {
+        change.name: Judged.of(test, softmax(each), trained) for change, each in zip(changes, changed, strict=True)
     }
-    plain = (test["fate"] != "flagged").to_numpy(dtype=bool)
     scaled = scaling.UNSCALED if held_out is None else scaling.scaled(val, held_out, test, logits, trained)
+    weakest = assessment.weakest_first(figures["per_class"])
+    report = Report(
+        **figures,
+        calibration={"bins": len(reliability), "binning": "equal mass", **scaled},
+        robustness=robustness.judge(judged, after, **draw),
+        **comparison.compare(images, judged, ingest, objective=params.objective, weakest=weakest, **draw),
+    )
     temperature = json.dumps({"temperature": scaled["temperature"]})
     (evaluate / "temperature.json").write_text(temperature + "\n", encoding="utf-8")
-    objective = assessment.objective_estimate(params.objective, judged, **draw)
-    area = auroc(judged.labels, judged.probabilities)
     epochs = len(pd.read_parquet(train / "history.parquet", columns=["epoch"]))
-    few = headline(figures, classes, objective=objective["value"], auroc=area, n_test=len(test), epochs=epochs)
+    few = publication.headline(figures, epochs=epochs)
     metrics.write_text(json.dumps(few, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    compared = comparison.compare(
-        images, judged, ingest, objective=params.objective, weakest=assessment.weakest_first(classes), **draw
-    )
-    published = Report(
-        n_test=len(test),
-        n_clusters=judged.n_clusters(),
-        objective={"metric": params.objective.metric, "class_name": params.objective.class_name, **objective},
-        **figures,
-        auroc=area,
-        per_class=classes,
-        slices=parts,
-        confusions=assessment.top_confusions(judged),
-        calibration={"bins": len(reliability), "binning": "equal mass", **scaled},
-        robustness=robustness,
-        without_flagged={"n": int(plain.sum()), **assessment.overall(judged.rows(plain), **draw)},
-        probability_columns=dict(zip(judged.classes, table.columns[3:], strict=True)),
-        **compared,
-        warnings=warnings_of(judged, trained, classes, parts, figures, objective),
-    )
-    write_figures(evaluate, {name: getattr(published, name) for name in PUBLISHED})
-    return published
+    publication.write_figures(evaluate, {name: getattr(report, name) for name in publication.PUBLISHED})
+    return report

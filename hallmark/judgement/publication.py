@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hallmark.contracts.names import probability_columns
+from hallmark.contracts.tables import CLUSTERS, write_table
+from hallmark.judgement import calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,28 +56,35 @@ def confusion_table(images: pd.DataFrame, judged: Judged) -> pd.DataFrame:
     return pd.DataFrame({"actual": table["label"], "predicted": table["predicted"]})
 
 
-def headline(
-    figures: Mapping[str, Mapping[str, Any]],
-    per_class: Mapping[str, Mapping[str, Any]],
-    *,
-    objective: float | None,
-    auroc: float | None,
-    n_test: int,
-    epochs: int,
-) -> dict[str, float | None]:
+def write_tables(images: pd.DataFrame, judged: Judged, *, evaluate: Path, plots: Path) -> pd.DataFrame:
+    """Writes the predictions, clusters and reliability to ``evaluate``, reliability and confusions to ``plots``.
+
+    Returns the reliability table, see :func:`calibration.reliability`.
+    """
+    prediction_table(images, judged).to_parquet(evaluate / "predictions.parquet", index=False, compression="zstd")
+    write_table(images[["path", "cluster"]], CLUSTERS, evaluate / "clusters.parquet")
+    reliability = calibration.reliability(judged.confidence, judged.right)
+    reliability.to_parquet(evaluate / "calibration.parquet", index=False, compression="zstd")
+    reliability.to_csv(plots / "calibration.csv", index=False)
+    confusion_table(images, judged).to_csv(plots / "confusion.csv", index=False)
+    return reliability
+
+
+def headline(figures: Mapping[str, Any], *, epochs: int) -> dict[str, float | None]:
     """The flat figures of reports/metrics.json, few enough for one row of ``dvc exp show``.
 
-    None if the test set does not define a figure; DVC leaves that cell empty.
+    ``figures`` are those of :func:`summary.summarise`. None if the test set does not define a figure; DVC leaves that
+    cell empty.
     """
-    recalls = [row["recall"]["value"] for row in per_class.values() if row["support"]]
+    recalls = [row["recall"]["value"] for row in figures["per_class"].values() if row["support"]]
     return {
-        "objective": objective,
+        "objective": figures["objective"]["value"],
         **{name: figures[name]["value"] for name in ("accuracy", "balanced_accuracy", "macro_f1")},
         "worst_recall": min(recalls, default=None),
-        "auroc": auroc,
+        "auroc": figures["auroc"],
         **{name: figures[name]["value"] for name in ("log_loss", "ece")},
-        "n_test": n_test,
-        "n_classes": len(per_class),
+        "n_test": figures["n_test"],
+        "n_classes": len(figures["per_class"]),
         "epochs": epochs,
     }
 

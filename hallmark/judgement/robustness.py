@@ -12,9 +12,15 @@ import numpy as np
 from scipy import ndimage
 
 from hallmark.contracts.seeds import derive
+from hallmark.judgement import assessment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
+
+    from hallmark.judgement.judged import Judged
+    from hallmark.statistics.intervals import Estimate
 
 KINDS = ("noise", "blur", "brightness")
 
@@ -57,3 +63,20 @@ class Perturbation:
     def _noise(self, position: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
         generator = np.random.default_rng(derive(self.seed, "robustness", self.kind, position))
         return generator.standard_normal(shape, dtype=np.float32)
+
+
+def perturbations(strengths: Mapping[str, Sequence[float]], *, seed: int) -> list[Perturbation]:
+    """Every kind at each of its ``strengths``, in the order of :data:`KINDS`."""
+    return [Perturbation(kind, strength, seed) for kind in KINDS for strength in strengths[kind]]
+
+
+def judge(judged: Judged, after: Mapping[str, Judged], *, replicates: int, seed: int) -> dict[str, dict[str, Estimate]]:
+    """``accuracy`` under each perturbation and its ``change`` from the original images, by the perturbation's name."""
+    draw = {"replicates": replicates, "seed": seed}
+    return {
+        name: {
+            "accuracy": assessment.accuracy(perturbed, **draw),
+            "change": assessment.accuracy_change(judged, perturbed, **draw),
+        }
+        for name, perturbed in after.items()
+    }

@@ -78,9 +78,10 @@ def test_the_prediction_table_holds_each_class_s_probability() -> None:
 
 def test_the_headline_is_flat_and_names_the_worst_recall() -> None:
     names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
-    figures = {name: {"value": number / 10, "ci95": [0, 1]} for number, name in enumerate(names)}
+    figures: dict[str, Any] = {name: {"value": number / 10, "ci95": [0, 1]} for number, name in enumerate(names)}
+    figures |= {"objective": {"metric": "macro_f1", "value": 0.6}, "auroc": None, "n_test": 6}
     per_class = {"a": row(5, recall=0.7), "b": row(1, recall=0.4), "c": row(0, recall=None)}
-    assert publication.headline(figures, per_class, objective=0.6, auroc=None, n_test=6, epochs=9) == {
+    assert publication.headline({**figures, "per_class": per_class}, epochs=9) == {
         "objective": 0.6,
         "accuracy": 0.0,
         "balanced_accuracy": 0.1,
@@ -93,8 +94,10 @@ def test_the_headline_is_flat_and_names_the_worst_recall() -> None:
         "n_classes": 3,
         "epochs": 9,
     }
-    empty = publication.headline(figures, {"c": row(0, recall=None)}, objective=None, auroc=0.5, n_test=0, epochs=0)
+    undefined = {"per_class": {"c": row(0, recall=None)}, "auroc": 0.5, "objective": {"value": None}}
+    empty = publication.headline({**figures, **undefined}, epochs=0)
     assert empty["worst_recall"] is None
+    assert empty["objective"] is None
     assert empty["auroc"] == 0.5
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hallmark.judgement.robustness import KINDS, Perturbation
+from hallmark.judgement.judged import Judged
+from hallmark.judgement.robustness import KINDS, Perturbation, judge, perturbations
 
 
 def grey(value: int, n: int = 4, side: int = 24) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -98,3 +99,20 @@ def test_the_noise_of_an_image_is_the_same_in_every_release() -> None:
     # other noise would change the figures of the same model
     noisy = Perturbation("noise", 0.01, 0).apply(grey(128, 1, 4), 7)
     assert noisy[0, 0, 0].tolist() == pytest.approx([0.481313, 0.512178, 0.516399], abs=1e-6)
+
+
+def test_every_kind_is_applied_at_each_of_its_strengths() -> None:
+    changes = perturbations({"brightness": [-0.1, 0.1], "blur": [], "noise": [0.2]}, seed=3)
+    assert [change.name for change in changes] == ["noise 0.2", "brightness -0.1", "brightness +0.1"]
+    assert {change.seed for change in changes} == {3}
+
+
+def test_the_change_is_from_the_same_images_unperturbed() -> None:
+    labels = np.arange(40) % 2
+    before = Judged(labels, np.eye(2)[labels], np.arange(40), ("a", "b"))
+    after = before.answered(np.eye(2)[np.where(np.arange(40) < 10, 1 - labels, labels)])
+    result = judge(before, {"blur 1": after, "blur 0": before}, replicates=100, seed=0)
+    assert list(result) == ["blur 1", "blur 0"]
+    assert result["blur 1"]["accuracy"]["value"] == pytest.approx(0.75)
+    assert result["blur 1"]["change"]["value"] == pytest.approx(-0.25)
+    assert result["blur 0"]["change"]["value"] == 0.0

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import torch
 
+from hallmark.learning import training_key
 from hallmark.learning.checkpoints import FILE, KEEP, Checkpoints, key_of
+from tests.learning.training import CPU
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from hallmark.learning.model_setup import ModelSetup
 
 
 def test_checkpoints_come_back_and_others_finished_ones_go(tmp_path: Path) -> None:
@@ -50,3 +56,15 @@ def test_the_key_follows_values_files_and_code(tmp_path: Path) -> None:
     assert len({first, key_of({"lr": 2}, [file], code="x"), key_of({"lr": 1}, [file], code="y")}) == 3
     file.write_text("two")
     assert first != key_of({"lr": 1}, [file], code="x")
+
+
+def test_the_key_of_a_training_follows_its_backbone_machine_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(backbone: dict[str, str] | None = None, precision: str = "fp32") -> str:
+        setup = cast("ModelSetup", SimpleNamespace(description={"backbone": backbone}))
+        return training_key.of({"lr": 1}, setup, replace(CPU, precision=precision), [])
+
+    first = key()
+    assert first == key()
+    assert len({first, key({"source": "other"}), key(precision="bf16")}) == 3
+    monkeypatch.setattr("hallmark.pipeline.closure.digest_of", lambda modules: f"edited {modules}")
+    assert first != key()
