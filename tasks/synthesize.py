@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,26 +11,21 @@ from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import NO_FOLDER
 from hallmark.synthesis.presets import EXTERNAL, GENERATORS, PRESETS
 from hallmark.synthesis.rules import Rules  # noqa: TC001  the params loader resolves the annotation
+from hallmark.synthesis.target import Amounts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hallmark.synthesis.batch import Batch
-    from hallmark.synthesis.target import Want
 
 ON_REFUSAL = ("skip", "fail")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(Amounts):
     """The section ``synthesize`` of params.yaml, and the shared seed."""
 
     seed: int
-    target: str | bool | dict[str, int]  # YAML reads a bare `off` as false
-    classes: str | list[str]
-    rare_below: float
-    most_per_real: float
-    min_real: int
     generator: str
     preset: str
     guidance: float
@@ -43,17 +37,7 @@ class Params:
     gates: Rules
 
     def __post_init__(self) -> None:
-        count = 'give "off", median, or images for each class'
-        require.that(self.target is not True, "is true", remedy=count, field="target")
-        if isinstance(self.target, str):
-            require.one_of(("off", "median"), target=self.target)
-        elif isinstance(self.target, dict):
-            require.at_least(1, target=self.target)
-        if isinstance(self.classes, str):
-            require.one_of(("rarest", "all"), classes=self.classes)
-        require.in_range(0.0, 1.0, rare_below=self.rare_below)
-        require.positive(most_per_real=self.most_per_real)
-        require.at_least(2, min_real=self.min_real)
+        super().__post_init__()
         require.one_of(GENERATORS, generator=self.generator)
         require.one_of(tuple(PRESETS), preset=self.preset)
         require.in_range(0.0, 10.0, guidance=self.guidance)
@@ -99,30 +83,17 @@ def run(
 
     Raises GateRefused where there is no training image, or where ``on_refusal`` is fail and a gate refused.
     """
-    from hallmark.contracts.tables import SYNTHETIC, write_table
     from hallmark.images import shards
     from hallmark.sampling import partitions
     from hallmark.synthesis import batch as batches
-    from hallmark.synthesis import target
 
     rows = partitions.training(ingest=ingest, balance=balance)
     if rows.empty:
         raise GateRefused("synthesize: no training image is left", remedy="loosen the sections clean and balance")
-    requested = "off" if isinstance(params.target, bool) else params.target
-    wants: list[Want] = []
-    if requested != "off":
-        wants = target.of_classes(
-            {str(label): int(count) for label, count in rows["label"].value_counts().items()},
-            target=requested,
-            classes=params.classes,
-            rare_below=params.rare_below,
-            most_per_real=params.most_per_real,
-            min_real=params.min_real,
-        )
+    wants = params.wants(rows["label"])
+    external = None if params.external == NO_FOLDER else params.external
     batch: Batch | None = None
     shape: tuple[int, int, int] | None = None
-    decision, table = "off" if requested == "off" else "too_few" if wants else "not_needed", batches.empty()
-    origin = EXTERNAL if params.external != NO_FOLDER else params.generator
     if any(want.wanted for want in wants):
         from hallmark.synthesis import production
 
@@ -133,7 +104,7 @@ def run(
                 rows,
                 partitions.validation(ingest=ingest, split=split, clean=clean, classes=rows["label"]),
                 wants=wants,
-                external=None if params.external == NO_FOLDER else params.external,
+                external=external,
                 generator=params.generator,
                 preset=params.preset,
                 guidance=params.guidance,
@@ -144,32 +115,22 @@ def run(
                 rules=params.gates,
                 seed=params.seed,
             )
-        decision = "skipped" if batch is None else "refused" if batch.assay.refusal else "kept"
-    if batch:
-        table = batch.table(shards.write(synthesize, batch.files()), origin=origin)
-        (plots / "samples.png").write_bytes(batch.sheet())
-    write_table(table, SYNTHETIC, synthesize / "manifest.parquet")
-    gates = [dataclasses.asdict(gate) for gate in batch.assay.gates] if batch else []
-    refusal = batch.assay.refusal if batch else None
-    if refusal and params.on_refusal == "fail":
+    origin = params.generator if external is None else EXTERNAL
+    batches.write(batch, origin=origin, synthesize=synthesize, plots=plots)
+    decision = batches.decision(batch, wants, off=params.requested == "off")
+    summary = batches.summary(batch, wants, real=len(rows))
+    if batch and batch.assay.refusal and params.on_refusal == "fail":
         raise GateRefused(
-            f"synthesize: the gate {refusal.name} refused the images made: {refusal.reason}",
+            f"synthesize: the gate {batch.assay.refusal.name} refused the images made: {batch.assay.refusal.reason}",
             remedy='set synthesize.on_refusal to skip, synthesize.target to "off", or a longer synthesize.preset',
-            story={"gates": gates},
+            story={"gates": summary["gates"]},
         )
     return Report(
         decision=decision,
         verdict=batches.verdict(decision, batch, wants, shape=shape, max_side=params.max_side),
-        target=requested,
+        target=params.requested,
         generator=origin,
         preset=params.preset,
         image=dict(zip(("height", "width", "channels"), shape, strict=True)) if shape else None,
-        real=len(rows),
-        wanted=sum(want.wanted for want in wants),
-        made=len(batch.images) if batch else 0,
-        kept=len(table),
-        share=round(len(table) / (len(rows) + len(table)), 6),
-        refused_by=refusal.name if refusal else None,
-        classes=batch.classes(wants) if batch else batches.untouched(wants),
-        gates=gates,
+        **summary,
     )

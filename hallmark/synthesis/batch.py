@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from hallmark.contracts.tables import SYNTHETIC, write_table
+from hallmark.images import shards
 from hallmark.synthesis import gallery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from hallmark.images.shards import ShardPosition
     from hallmark.synthesis.assay import Assay, Real
@@ -80,20 +84,33 @@ class Batch:
         ]
 
 
-def untouched(wants: Sequence[Want]) -> list[dict[str, Any]]:
-    """:meth:`Batch.classes` without candidates."""
-    return [_class_row(want, []) for want in wants]
+def write(batch: Batch | None, *, origin: str, synthesize: Path, plots: Path) -> None:
+    """Writes manifest.parquet and the shard of the images kept to ``synthesize``, samples.png to ``plots``.
+
+    Without a batch the manifest has no rows, and there is no other file.
+    """
+    table = pd.DataFrame(columns=list(SYNTHETIC))
+    if batch is not None:
+        table = batch.table(shards.write(synthesize, batch.files()), origin=origin)
+        (plots / "samples.png").write_bytes(batch.sheet())
+    write_table(table, SYNTHETIC, synthesize / "manifest.parquet")
 
 
-def empty() -> pd.DataFrame:
-    """A SYNTHETIC table without rows."""
-    return pd.DataFrame(columns=["path", "label", "shard", "row", "origin", "nearest_distance", "agreement"])
+def decision(batch: Batch | None, wants: Sequence[Want], *, off: bool) -> str:
+    """What became of the wish for images: kept, refused, skipped (too large), too_few (real ones), not_needed, off."""
+    if off:
+        return "off"
+    if not any(want.wanted for want in wants):
+        return "too_few" if wants else "not_needed"
+    if batch is None:
+        return "skipped"
+    return "refused" if batch.assay.refusal else "kept"
 
 
 def verdict(
     decision: str, batch: Batch | None, wants: Sequence[Want], *, shape: Sequence[int] | None, max_side: int
 ) -> str:
-    """The decision in a sentence."""
+    """The :func:`decision` in a sentence."""
     if batch is None:
         if decision == "skipped" and shape is not None:
             return (
@@ -112,6 +129,22 @@ def verdict(
         return f"Refused by the gate {refusal.name}: {refusal.reason}. None of {len(batch.images)} images made is used."
     utility = batch.assay.gates[-1].reason
     return f"Kept {len(batch.assay.kept)} of {len(batch.images)} images made: {utility}."
+
+
+def summary(batch: Batch | None, wants: Sequence[Want], *, real: int) -> dict[str, Any]:
+    """The numbers of images and the gates' results, by their names in the report; ``real`` training images."""
+    kept = len(batch.assay.kept) if batch else 0
+    refusal = batch.assay.refusal if batch else None
+    return {
+        "real": real,
+        "wanted": sum(want.wanted for want in wants),
+        "made": len(batch.images) if batch else 0,
+        "kept": kept,
+        "share": round(kept / (real + kept), 6),
+        "refused_by": refusal.name if refusal else None,
+        "classes": batch.classes(wants) if batch else [_class_row(want, []) for want in wants],
+        "gates": [dataclasses.asdict(gate) for gate in batch.assay.gates] if batch else [],
+    }
 
 
 def _class_row(want: Want, fates: Sequence[str]) -> dict[str, Any]:

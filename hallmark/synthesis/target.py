@@ -7,10 +7,13 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hallmark.contracts import require
 from hallmark.contracts.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,51 @@ class Want:
     real: int
     wanted: int
     note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How many images to make of which classes; a stage's section of params.yaml holds these values beside its own.
+
+    See :func:`of_classes`; ``target`` off makes none.
+    """
+
+    target: str | bool | dict[str, int]  # YAML reads a bare `off` as false
+    classes: str | list[str]
+    rare_below: float
+    most_per_real: float
+    min_real: int
+
+    def __post_init__(self) -> None:
+        count = 'give "off", median, or images for each class'
+        require.that(self.target is not True, "is true", remedy=count, field="target")
+        if isinstance(self.target, str):
+            require.one_of(("off", "median"), target=self.target)
+        elif isinstance(self.target, dict):
+            require.at_least(1, target=self.target)
+        if isinstance(self.classes, str):
+            require.one_of(("rarest", "all"), classes=self.classes)
+        require.in_range(0.0, 1.0, rare_below=self.rare_below)
+        require.positive(most_per_real=self.most_per_real)
+        require.at_least(2, min_real=self.min_real)
+
+    @property
+    def requested(self) -> str | dict[str, int]:
+        """``target`` without its spelling as false."""
+        return "off" if isinstance(self.target, bool) else self.target
+
+    def wants(self, labels: pd.Series) -> list[Want]:
+        """:func:`of_classes` for the labels of the training images, none if the target is off."""
+        if self.requested == "off":
+            return []
+        return of_classes(
+            {str(label): int(count) for label, count in labels.value_counts().items()},
+            target=self.requested,
+            classes=self.classes,
+            rare_below=self.rare_below,
+            most_per_real=self.most_per_real,
+            min_real=self.min_real,
+        )
 
 
 def of_classes(
