@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require, runtime
 from hallmark.contracts.errors import GateRefused
-from hallmark.contracts.reasons import adding, having
-from hallmark.quality.thresholds import CHOOSABLE, Thresholds
+from hallmark.quality.quarantine_rules import QuarantineRules
+from hallmark.quality.thresholds import Thresholds  # noqa: TC001  the params loader resolves the annotation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(QuarantineRules):
     """The section ``validate`` of params.yaml."""
 
     suites: str
     classes: list[str] | None
-    missing: str
     max_pixels: int
     seconds_per_image: float
     memory_mib: int
@@ -30,20 +29,13 @@ class Params:
     max_side: int
     max_aspect: float
     thresholds: Thresholds
-    quarantine: list[str]
-    max_quarantine_share: float
-    min_images_per_class: int
-    on_small_class: str
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require.not_blank("give the folder of the suites", suites=self.suites)
-        require.one_of(("quarantine", "impute", "keep"), missing=self.missing)
-        require.one_of(("quarantine", "fail"), on_small_class=self.on_small_class)
-        require.one_of(CHOOSABLE, quarantine=self.quarantine)
-        require.in_range(0, 1, max_quarantine_share=self.max_quarantine_share)
         require.positive(seconds_per_image=self.seconds_per_image)
         require.at_least(256, memory_mib=self.memory_mib)
-        for name in ("max_pixels", "min_side", "max_side", "max_aspect", "min_images_per_class"):
+        for name in ("max_pixels", "min_side", "max_side", "max_aspect"):
             require.at_least(1, **{name: getattr(self, name)})
         require.that(
             self.max_side >= self.min_side,
@@ -85,16 +77,13 @@ class Report:
 
 def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate: Path) -> Report:
     """Writes measurements.parquet and expectations.json. Raises GateRefused for a set that cannot be used."""
-    import json
     from pathlib import Path
 
-    from hallmark.contracts import progress
-    from hallmark.contracts.tables import MANIFEST, MEASUREMENTS, read_table, write_table
-    from hallmark.quality import rows, set_gate, set_summary
+    from hallmark.contracts.tables import MANIFEST, read_table
+    from hallmark.quality import set_summary, spellings, validation
     from hallmark.quality.acquisition import advice
     from hallmark.quality.drift import compare, read_accepted
-    from hallmark.quality.expectations import check, render_data_docs
-    from hallmark.quality.missing import filled
+    from hallmark.quality.expectations import render_data_docs
     from hallmark.quality.review import read_review
     from hallmark.quality.suites import load_suites
 
@@ -103,46 +92,28 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     decisions = read_review(review)
     last = read_accepted(accepted)
     manifest = read_table(ingest / "manifest.parquet", MANIFEST)
-    table = manifest.drop(columns="reasons").merge(_measured(params, manifest, ingest), on="path", validate="1:1")
-    sides = {"min_side": params.min_side, "max_side": params.max_side, "max_aspect": params.max_aspect}
-    reasons = rows.reasons_of(table, manifest, missing=params.missing, **sides, **asdict(params.thresholds))
-
     store = runtime.state() / "expectations"
-    frames, counts = rows.frames(table, manifest, reasons)
-    progress.report("checking the expectations")
-    checked = check(frames, counts, suites, store)
-    render_data_docs(store, runtime.state() / "data_docs")
-    chosen = [*params.quarantine, *(["missing_value"] if params.missing == "quarantine" else [])]
-    reasons, quarantined = rows.quarantine(table["path"], reasons, checked, chosen=chosen)
-    endorsed = rows.endorsed(table, decisions) & quarantined & ~having(reasons, rows.WITHOUT_CLASS)
-    quarantined &= ~endorsed
-
-    gate = set_gate.judge(
-        table["label"],
-        reasons,
-        set_gate.split_folders(table["path"], table["given_split"]),
-        quarantined,
-        max_quarantine_share=params.max_quarantine_share,
-        min_images_per_class=params.min_images_per_class,
-        quarantine_small=params.on_small_class == "quarantine",
-        refusals=checked.refusals,
+    sides = {"min_side": params.min_side, "max_side": params.max_side, "max_aspect": params.max_aspect}
+    validated = validation.validate(
+        manifest,
+        _measured(params, manifest, ingest),
+        decisions=decisions,
+        suites=suites,
+        store=store,
+        rules=params,
+        limits={**sides, **asdict(params.thresholds)},
     )
-    reasons = adding(reasons, {"class_too_small": gate.too_small})
-    table = table.assign(reasons=reasons, quarantined=quarantined | gate.too_small)
-    usable = table[~table["quarantined"]]
+    render_data_docs(store, runtime.state() / "data_docs")
+    table, gate = validated.table, validated.gate
     report = Report(
         **set_summary.summary(table),
         share_quarantined=round(gate.share, 6),
         small_classes=gate.small_classes,
-        labels=_labels(manifest),
-        expectations=set_summary.expectations(checked.outcomes),
-        review={
-            "decisions": len(decisions),
-            "kept": int(endorsed.sum()),
-            "stale": rows.stale(table, decisions),
-        },
-        capture=advice(usable),
-        drift=compare(last, usable),
+        labels=spellings.account(manifest),
+        expectations=set_summary.expectations(validated.outcomes),
+        review=validated.review,
+        capture=advice(validated.usable),
+        drift=compare(last, validated.usable),
     )
     if gate.refused:
         raise GateRefused(
@@ -151,27 +122,8 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
             story={"stage": "validate", "refused": gate.refused, "report": asdict(report)},
             ledger=set_summary.ledger(table),
         )
-    write_table(
-        table[list(MEASUREMENTS)].join(filled(manifest, params.missing)),
-        MEASUREMENTS,
-        validate / "measurements.parquet",
-    )
-    text = json.dumps(checked.outcomes, indent=1, ensure_ascii=False, allow_nan=False)
-    (validate / "expectations.json").write_text(text + "\n", encoding="utf-8")
+    validated.write(validate, manifest, missing=params.missing)
     return report
-
-
-def _labels(manifest: pd.DataFrame) -> dict[str, Any]:
-    """The spellings of the labels; logs a warning for similar ones."""
-    import logging
-
-    from hallmark.images import labels
-
-    labelled = manifest[manifest["label"].notna()]
-    spellings = labels.account(zip(labelled["label"], labelled["label_found"], strict=True))
-    for line in labels.notices(spellings):
-        logging.getLogger("hallmark").warning("%s", line)
-    return spellings
 
 
 def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:
