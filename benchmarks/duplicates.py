@@ -47,7 +47,7 @@ def measure(count: int, distance: int, seed: int) -> None:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    from hallmark.quality.duplicates import near_pairs
+    from hallmark.quality.hash_pairs import near_pairs
 
     copies = count // 50
     made, originals = hashes(count, copies, distance, seed)

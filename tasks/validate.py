@@ -82,8 +82,8 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
     from hallmark.contracts.tables import MANIFEST, read_table
     from hallmark.quality import set_summary, spellings, validation
     from hallmark.quality.acquisition import advice
+    from hallmark.quality.data_docs import render_data_docs
     from hallmark.quality.drift import compare, read_accepted
-    from hallmark.quality.expectations import render_data_docs
     from hallmark.quality.review import read_review
     from hallmark.quality.suites import load_suites
 
@@ -129,7 +129,7 @@ def run(params: Params, *, ingest: Path, review: Path, accepted: Path, validate:
 def _measured(params: Params, manifest: pd.DataFrame, ingest: Path) -> pd.DataFrame:
     from hallmark.images.shards import Reader
     from hallmark.pipeline.runners import runner
-    from hallmark.quality.expectations import imported_meanwhile
+    from hallmark.quality.gx import imported_meanwhile
     from hallmark.quality.isolation import Limits
     from hallmark.quality.measured_set import measure_set
 

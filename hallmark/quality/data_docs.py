@@ -1,4 +1,4 @@
-"""Self-contained Great Expectations Data Docs.
+"""Great Expectations' Data Docs, rendered and made self-contained.
 
 The library's pages load styles, scripts and icons from seven hosts (one of them the vendor's, with the time of the
 visit); offline they are unstyled and the index is empty. This module removes external resources, adds a local style
@@ -11,15 +11,19 @@ import html
 import json
 import logging
 import re
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from hallmark.quality.gx import library, quiet
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+SITE = "hallmark"
 STYLE = Path(__file__).with_suffix(".css")
 # blocks all requests, also those that a later version of the library adds
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -34,6 +38,47 @@ _GONE = [
     )
 ]
 _IMAGE = re.compile(r"<img\b[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+def render_data_docs(store: Path, site: Path) -> Path:
+    """Renders the results in ``store`` (of :func:`check`) as Data Docs in ``site``; the path of their first page."""
+    gx = library()
+    from great_expectations.core import RunIdentifier
+    from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
+    )
+
+    shutil.rmtree(site, ignore_errors=True)
+    with quiet(gx) as context:
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        context.add_data_docs_site(
+            SITE,
+            {
+                "class_name": "SiteBuilder",
+                "site_index_builder": index,
+                "store_backend": backend,
+                "show_how_to_buttons": False,
+            },
+        )
+        results = read_results(store)
+        for plain in results:
+            result = expectationSuiteValidationResultSchema.load(plain)
+            suite = gx.ExpectationSuite(name=result.suite_name)
+            suite.add_expectation_configurations([one.expectation_config for one in result.results])
+            context.suites.add(suite)
+            key = ValidationResultIdentifier(
+                expectation_suite_identifier=ExpectationSuiteIdentifier(name=result.suite_name),
+                run_id=RunIdentifier(run_time=result.meta["validation_time"]),
+                batch_identifier=result.suite_name,
+            )
+            context.validation_results_store.set(key, result)
+        with errors_raised():
+            context.build_data_docs(site_names=[SITE])
+    assert (site / "index.html").exists(), "Great Expectations rendered no first page"
+    return stand_alone(site, results)
 
 
 def stand_alone(site: Path, results: Iterable[dict[str, Any]]) -> Path:

@@ -7,22 +7,17 @@ is asserted before anything else: Great Expectations passes a column of no rows.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import importlib
 import json
-import logging
 import math
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.errors import InputError
-from hallmark.quality.data_docs import errors_raised, read_results, stand_alone
+from hallmark.quality.gx import library, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
 
     from hallmark.quality.suites import Suite
 
-SITE = "hallmark"
 # failing values and rows of an expectation kept for Data Docs; what is quarantined follows from the whole list
 SHOWN = 20
 
@@ -54,13 +48,13 @@ def check(frames: Mapping[str, pd.DataFrame], counts: Mapping[str, int], suites:
     ``frames`` and ``counts`` are keyed by :data:`hallmark.quality.suites.ROWS`: tables with a ``path`` column,
     and their independently counted numbers of rows. Raises InputError for an expectation that cannot be evaluated.
     """
-    gx = _great_expectations()
+    gx = library()
     store.mkdir(parents=True, exist_ok=True)
     for stale in store.glob("*.json"):
         stale.unlink()
     checked = Checked(outcomes=[])
     faults: list[str] = []
-    with _quiet(gx) as context:
+    with quiet(gx) as context:
         assets = context.data_sources.add_pandas("found")
         for suite in suites:
             native, wrong = _native(gx, suite, counts[suite.rows])
@@ -225,77 +219,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def render_data_docs(store: Path, site: Path) -> Path:
-    """Renders the results in ``store`` (of :func:`check`) as Data Docs in ``site``; the path of their first page."""
-    import shutil
-
-    gx = _great_expectations()
-    from great_expectations.core import RunIdentifier
-    from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
-    from great_expectations.data_context.types.resource_identifiers import (
-        ExpectationSuiteIdentifier,
-        ValidationResultIdentifier,
-    )
-
-    shutil.rmtree(site, ignore_errors=True)
-    with _quiet(gx) as context:
-        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())}
-        index = {"class_name": "DefaultSiteIndexBuilder"}
-        context.add_data_docs_site(
-            SITE,
-            {
-                "class_name": "SiteBuilder",
-                "site_index_builder": index,
-                "store_backend": backend,
-                "show_how_to_buttons": False,
-            },
-        )
-        results = read_results(store)
-        for plain in results:
-            result = expectationSuiteValidationResultSchema.load(plain)
-            suite = gx.ExpectationSuite(name=result.suite_name)
-            suite.add_expectation_configurations([one.expectation_config for one in result.results])
-            context.suites.add(suite)
-            key = ValidationResultIdentifier(
-                expectation_suite_identifier=ExpectationSuiteIdentifier(name=result.suite_name),
-                run_id=RunIdentifier(run_time=result.meta["validation_time"]),
-                batch_identifier=result.suite_name,
-            )
-            context.validation_results_store.set(key, result)
-        with errors_raised():
-            context.build_data_docs(site_names=[SITE])
-    assert (site / "index.html").exists(), "Great Expectations rendered no first page"
-    return stand_alone(site, results)
-
-
-def _great_expectations() -> ModuleType:
-    """The library, imported on first use: it takes 3 s."""
-    with warnings.catch_warnings():
-        # the library and its dependencies use deprecated features
-        warnings.simplefilter("ignore")
-        return importlib.import_module("great_expectations")
-
-
-@contextlib.contextmanager
-def imported_meanwhile() -> Iterator[None]:
-    """Imports Great Expectations in a thread during a block that waits for other processes or libraries."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(_great_expectations)
-        yield
-        coming.result()
-
-
-@contextlib.contextmanager
-def _quiet(gx: ModuleType) -> Iterator[Any]:
-    """An in-memory context without progress bars; the library logs errors only."""
-    logger = logging.getLogger("great_expectations")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-        yield context
-    finally:
-        logger.setLevel(level)

@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from hallmark.contracts.errors import InputError
-from hallmark.images import demo
+from hallmark.images import demo, demo_files
 from hallmark.images.decoding import Undecodable, decode, prepare
 from hallmark.images.sources import open_source
 
@@ -40,12 +40,12 @@ def contents(folder: Path) -> dict[str, str]:
 def test_truth_names_every_file_and_no_other(folder: Path, truth: pd.DataFrame) -> None:
     assert sorted(contents(folder)) == truth["path"].tolist()
     counts = truth["fault"].value_counts()
-    for fault, number in demo.PLANTED.items():
+    for fault, number in demo_files.PLANTED.items():
         assert counts[fault] == number, fault
     assert counts["stray"] == 3
     assert counts["variant"] == 9
     faultless = truth[truth["fault"].isin(["", "variant", "label_flip"])]
-    assert tuple(faultless["true_label"].value_counts().sort_index()) == demo.KEPT
+    assert tuple(faultless["true_label"].value_counts().sort_index()) == demo_files.KEPT
     assert set(truth.loc[truth["fault"].str.endswith("duplicate"), "partner"]) <= set(faultless["path"])
 
 
@@ -59,8 +59,8 @@ def test_written_alike_again_in_full_or_not_at_all(
     (other / "0").rename(tmp_path / "away")
     assert demo.write(other) == len(first)  # over a half of itself
     assert contents(other) == first
-    files = list(demo._files())
-    monkeypatch.setattr(demo, "_files", lambda: [*files[:5], None])
+    files = list(demo_files.all_files())
+    monkeypatch.setattr(demo_files, "all_files", lambda: [*files[:5], None])
     with pytest.raises(AttributeError):
         demo.write(tmp_path / "broken")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["away", "other"]
@@ -132,11 +132,12 @@ def test_no_stage_can_reach_the_truth() -> None:
     graph = grimp.build_graph("tasks", "hallmark", cache_dir=None)
     assert "hallmark.images.demo" in graph.modules
     assert not graph.find_downstream_modules("hallmark.images.demo")
+    assert graph.find_downstream_modules("hallmark.images.demo_files") == {"hallmark.images.demo"}
 
 
 def test_the_page_about_it_tells_the_counts(truth: pd.DataFrame) -> None:
     page = (Path(demo.__file__).parents[2] / "docs/demo-data.md").read_text(encoding="utf-8")
-    for fault, number in demo.PLANTED.items():
+    for fault, number in demo_files.PLANTED.items():
         assert f"| `{fault}` | {number} |" in page
     assert f"{len(truth):,}".replace(",", " ") in page
-    assert ", ".join(map(str, demo.KEPT)) in page
+    assert ", ".join(map(str, demo_files.KEPT)) in page

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from hallmark.quality.data_docs import errors_raised
-from hallmark.quality.expectations import check, render_data_docs
+from hallmark.quality.data_docs import errors_raised, render_data_docs
+from hallmark.quality.expectations import check
 from hallmark.quality.suites import load_suites
 from tests.quality.test_expectations import PARAMETERS, suite, table
 

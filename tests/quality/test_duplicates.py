@@ -12,7 +12,8 @@ from PIL import Image
 
 from hallmark.images.decoding import prepare
 from hallmark.quality.alignment import residual
-from hallmark.quality.duplicates import SIDE, candidates, find_clusters, near_pairs, neighbours
+from hallmark.quality.duplicates import SIDE, candidates, find_clusters, neighbours
+from hallmark.quality.hash_pairs import near_pairs
 from hallmark.quality.measurement import measure
 from tests.quality.made_source import encoded, picture
 

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from hallmark.contracts.errors import InputError
-from hallmark.quality.expectations import check, render_data_docs
+from hallmark.quality import gx
+from hallmark.quality.data_docs import render_data_docs
+from hallmark.quality.expectations import check
 from hallmark.quality.suites import load_suites
 
 if TYPE_CHECKING:
@@ -171,3 +173,14 @@ def test_a_suite_of_great_expectations_names_its_rows_in_meta(tmp_path: Path) ->
     suite(tmp_path, "rows: files\nmeta: {rows: images}\nexpectations: []", "two.yml")
     suite(tmp_path, "expectations: []", "zero.yml")
     assert [each.rows for each in load_suites(tmp_path, {})] == ["images", "files", "files"]
+
+
+def test_the_library_logs_errors_alone_within_the_block_and_shows_no_progress() -> None:
+    import logging
+
+    logger = logging.getLogger("great_expectations")
+    logger.setLevel(logging.INFO)
+    with gx.quiet(gx.library()) as context:
+        assert logger.level == logging.ERROR
+        assert not any(context.variables.progress_bars.values())
+    assert logger.level == logging.INFO
