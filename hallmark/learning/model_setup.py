@@ -74,26 +74,17 @@ def prepare(
     shape = {"height": chosen.side, "width": chosen.side, "channels": chosen.channels, "bits": survey.bits}
     images = pixels.prepared(data.train_items, **shape, cache=cache)
     held_out = pixels.prepared(data.val_items, **shape, cache=cache) if data.val_items else None
-    scaling = recipe.scaling if recipe.scaling != "auto" else ("standard" if backbone is None else "backbone")
-    if backbone is not None and scaling == "backbone":
-        mean, std = list(backbone.mean), list(backbone.std)
-    else:
-        mean, std = pixels.scaling(scaling, pixels.opened(images)[: data.n_real])
     description: dict[str, Any] = {
         "name": chosen.name,
         "classes": data.classes,
         "arguments": chosen.arguments,
-        "input": {**shape, "scaling": scaling, "mean": mean, "std": std},
+        "input": {**shape, **_scaling(recipe.scaling, backbone, images, real=data.n_real)},
     }
-    first = derive(seed, "train", "init")
-    if backbone is None:
-        network = untrained(description, seed=first)
-    else:
+    if backbone is not None:
         description["backbone"] = backbone.summary()
-        network = transfer.initial(backbone, description, seed=first)
     return ModelSetup(
         description=description,
-        network=network,
+        network=_network(description, backbone, seed=derive(seed, "train", "init")),
         images=images,
         held_out=held_out,
         why=chosen.why,
@@ -101,3 +92,20 @@ def prepare(
         warnings=warnings,
         backbone=backbone,
     )
+
+
+def _scaling(requested: str, backbone: Backbone | None, images: Path, *, real: int) -> dict[str, Any]:
+    """``scaling``, ``mean`` and ``std`` of the input: the backbone's, or measured on the first ``real`` images."""
+    scaling = requested if requested != "auto" else ("standard" if backbone is None else "backbone")
+    if backbone is not None and scaling == "backbone":
+        mean, std = list(backbone.mean), list(backbone.std)
+    else:
+        mean, std = pixels.scaling(scaling, pixels.opened(images)[:real])
+    return {"scaling": scaling, "mean": mean, "std": std}
+
+
+def _network(description: dict[str, Any], backbone: Backbone | None, *, seed: int) -> nn.Module:
+    """The network with its first weights: drawn, or the backbone's under a head that is drawn where it has none."""
+    if backbone is None:
+        return untrained(description, seed=seed)
+    return transfer.initial(backbone, description, seed=seed)

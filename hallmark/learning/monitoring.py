@@ -111,24 +111,32 @@ def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> dict[Warn
     """
     if not history:
         return {}
-    messages: dict[Warned, str] = {}
+    return _of_losses(history, guessing=guessing, lr=lr) | _of_units_and_gradients(history) | _of_accuracy(history[-1])
+
+
+def _of_losses(history: Sequence[Row], *, guessing: float, lr: float) -> dict[Warned, str]:
     losses = [row["train_loss"] for row in history]
     last, least = losses[-1], min(losses)
     if last > ROSE * least and last - least > 0.1:
-        messages[Warned.DIVERGENCE] = (
-            f"Divergence: the training loss rose from {least:.3g} to {last:.3g}, so the steps are too long; lower "
-            f"train.lr (now {lr:g})."
-        )
-    elif least > ROSE * guessing:
-        messages[Warned.DIVERGENCE] = (
-            f"Divergence: the training loss never came below {least:.3g}, and guessing gives {guessing:.3g}, so the "
-            f"steps are too long; lower train.lr (now {lr:g})."
-        )
-    elif len(history) >= 5 and least > 0.95 * guessing:
-        messages[Warned.NOT_LEARNING] = (
-            f"The network hardly learns: its training loss stays at {least:.3g}, and guessing gives "
-            f"{guessing:.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."
-        )
+        return {
+            Warned.DIVERGENCE: f"Divergence: the training loss rose from {least:.3g} to {last:.3g}, so the steps are "
+            f"too long; lower train.lr (now {lr:g})."
+        }
+    if least > ROSE * guessing:
+        return {
+            Warned.DIVERGENCE: f"Divergence: the training loss never came below {least:.3g}, and guessing gives "
+            f"{guessing:.3g}, so the steps are too long; lower train.lr (now {lr:g})."
+        }
+    if len(history) >= 5 and least > 0.95 * guessing:
+        return {
+            Warned.NOT_LEARNING: f"The network hardly learns: its training loss stays at {least:.3g}, and guessing "
+            f"gives {guessing:.3g}; try another train.lr (now {lr:g}), a larger model or weaker augmentation."
+        }
+    return {}
+
+
+def _of_units_and_gradients(history: Sequence[Row]) -> dict[Warned, str]:
+    messages: dict[Warned, str] = {}
     stuck = [row["inactive_units"] for row in history if row["inactive_units"] is not None]
     if stuck and stuck[-1] > INACTIVE:
         messages[Warned.DEAD_ACTIVATIONS] = (
@@ -147,11 +155,14 @@ def warnings(history: Sequence[Row], *, guessing: float, lr: float) -> dict[Warn
         messages[Warned.EXPLODING_GRADIENTS] = (
             f"Exploding gradients: their norm reached {max(norms):.3g}; lower train.lr or set train.clip_norm to 1."
         )
-    row = history[-1]
-    if row["val_accuracy"] is not None and row["train_accuracy"] - row["val_accuracy"] > GAP:
-        messages[Warned.OVERFITTING] = (
-            f"Overfitting: {row['train_accuracy']:.0%} of the training images are right, but only "
-            f"{row['val_accuracy']:.0%} of the validation images; more images, stronger augmentation, model.dropout or "
-            "train.weight_decay help."
-        )
     return messages
+
+
+def _of_accuracy(last: Row) -> dict[Warned, str]:
+    if last["val_accuracy"] is not None and last["train_accuracy"] - last["val_accuracy"] > GAP:
+        return {
+            Warned.OVERFITTING: f"Overfitting: {last['train_accuracy']:.0%} of the training images are right, but only "
+            f"{last['val_accuracy']:.0%} of the validation images; more images, stronger augmentation, model.dropout "
+            "or train.weight_decay help."
+        }
+    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from typing import TYPE_CHECKING, Any
@@ -70,42 +71,41 @@ def build(
     matrices = decayed(network)
     chosen = {id(parameter) for parameter in matrices}
     vectors = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    factors = scales or {}
-
-    def grouped(parameters: Sequence[nn.Parameter], decay: float, factor: float = 1.0) -> list[dict[str, Any]]:
-        """Groups of parameters of one scale, the smallest scale first."""
-        by_scale: dict[float, list[nn.Parameter]] = {}
-        for parameter in parameters:
-            by_scale.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
-        return [
-            {"params": by_scale[scale], "weight_decay": decay, "scale": scale * factor, "lr": lr * scale * factor}
-            for scale in sorted(by_scale)
-        ]
-
+    grouped = functools.partial(_grouped, lr=lr, scales=scales or {})
+    if name == "muon":
+        outer = {id(parameter) for parameter in (*matrices[:1], *matrices[-1:])}
+        inner = [parameter for parameter in matrices if id(parameter) not in outer]
+        ends = [parameter for parameter in matrices if id(parameter) in outer]
+        slower = grouped(ends, weight_decay, AUXILIARY) + grouped(vectors, 0.0, AUXILIARY)
+        auxiliary = _eager(AdamW)(slower, lr=lr * AUXILIARY, betas=(momentum, 0.999), fused=fused)
+        if not inner:
+            return [auxiliary]
+        muon = Muon(grouped(inner, weight_decay), lr=lr, momentum=momentum, weight_decay=weight_decay, spread=spread)
+        return [muon, auxiliary]
     groups = grouped(matrices, weight_decay) + grouped(vectors, 0.0)
-    betas = (momentum, 0.999)
     match name:
         case "sgd":
             return [_eager(SGD)(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused)]
         case "adam":
-            return [_eager(Adam)(groups, lr=lr, betas=betas, fused=fused)]
+            return [_eager(Adam)(groups, lr=lr, betas=(momentum, 0.999), fused=fused)]
         case "adamw":
-            return [_eager(AdamW)(groups, lr=lr, betas=betas, fused=fused)]
+            return [_eager(AdamW)(groups, lr=lr, betas=(momentum, 0.999), fused=fused)]
         case "rmsprop":
             return [_eager(RMSprop)(groups, lr=lr, alpha=0.99, momentum=momentum)]
-        case "muon":
-            outer = {id(parameter) for parameter in (*matrices[:1], *matrices[-1:])}
-            inner = [parameter for parameter in matrices if id(parameter) not in outer]
-            ends = [parameter for parameter in matrices if id(parameter) in outer]
-            slower = grouped(ends, weight_decay, AUXILIARY) + grouped(vectors, 0.0, AUXILIARY)
-            auxiliary = _eager(AdamW)(slower, lr=lr * AUXILIARY, betas=betas, fused=fused)
-            if not inner:
-                return [auxiliary]
-            muon = Muon(
-                grouped(inner, weight_decay), lr=lr, momentum=momentum, weight_decay=weight_decay, spread=spread
-            )
-            return [muon, auxiliary]
     raise AssertionError(f"unknown optimizer {name!r}")
+
+
+def _grouped(
+    parameters: Sequence[nn.Parameter], decay: float, factor: float = 1.0, *, lr: float, scales: Mapping[int, float]
+) -> list[dict[str, Any]]:
+    """Groups of parameters of one scale, the smallest scale first."""
+    by_scale: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_scale.setdefault(scales.get(id(parameter), 1.0), []).append(parameter)
+    return [
+        {"params": by_scale[scale], "weight_decay": decay, "scale": scale * factor, "lr": lr * scale * factor}
+        for scale in sorted(by_scale)
+    ]
 
 
 def set_rates(optimizers: Iterable[Optimizer], *, lr: float, momentum: float) -> None:

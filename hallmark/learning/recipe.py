@@ -143,11 +143,7 @@ def resolve(
     ``weights`` is what it starts with: DRAWN, UNDER or WHOLE. ``found_batch_size``: the result of ``find``. A learning
     rate still to be searched for has the value of ``auto``.
     """
-    if recipe.max_epochs != "auto":
-        epochs = recipe.max_epochs
-    else:
-        cheap = min(CHEAP_EPOCHS, round(SHOWN_CHEAPLY / images)) if network == "cnn" else 0
-        epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, cheap, round(SHOWN / images)))
+    epochs = recipe.max_epochs if recipe.max_epochs != "auto" else _epochs(images=images, network=network)
     optimizer = recipe.optimizer
     if optimizer == "auto":
         optimizer = "muon" if images >= WORTH_MUON and network in ("cnn", "resnet") and weights == DRAWN else "adamw"
@@ -155,14 +151,9 @@ def resolve(
     size = found_batch_size or batch_size(recipe, images=images)
     if many and recipe.batch_size == "auto" and (network, optimizer) == ("cnn", "muon"):
         size = LARGE
-    rate, decay = DEFAULTS[optimizer]
-    if optimizer == "muon":
-        rate = min(MUON_AT_MOST, rate * max(1.0, size * recipe.accumulate / 128))
-    if network in ("vit", "convnext", PRETRAINED):
-        rate /= 2
-    if weights != DRAWN:
-        rate /= GENTLER
-    steps = epochs * -(-images // (size * recipe.accumulate))
+    shown = size * recipe.accumulate
+    rate = _rate(optimizer, network=network, weights=weights, shown=shown)
+    steps = epochs * -(-images // shown)
     schedule = recipe.schedule
     if schedule == "auto":
         schedule = "warm_restart" if many else "one_cycle"
@@ -176,7 +167,7 @@ def resolve(
         batch_size=size,
         optimizer=optimizer,
         lr=rate if isinstance(recipe.lr, str) else recipe.lr,
-        weight_decay=decay if recipe.weight_decay == "auto" else recipe.weight_decay,
+        weight_decay=DEFAULTS[optimizer][1] if recipe.weight_decay == "auto" else recipe.weight_decay,
         # an average over the last twentieth of the steps
         ema=min(0.9999, max(0.0, 1 - 20 / steps)) if recipe.ema == "auto" else recipe.ema,
         layer_decay=layer_decay if recipe.layer_decay == "auto" else recipe.layer_decay,
@@ -184,3 +175,20 @@ def resolve(
         schedule=schedule,
         plain_epochs=round(epochs * plain),
     )
+
+
+def _epochs(*, images: int, network: str) -> int:
+    cheap = min(CHEAP_EPOCHS, round(SHOWN_CHEAPLY / images)) if network == "cnn" else 0
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, cheap, round(SHOWN / images)))
+
+
+def _rate(optimizer: str, *, network: str, weights: str, shown: int) -> float:
+    """The learning rate for steps over ``shown`` images."""
+    rate = DEFAULTS[optimizer][0]
+    if optimizer == "muon":
+        rate = min(MUON_AT_MOST, rate * max(1.0, shown / 128))
+    if network in ("vit", "convnext", PRETRAINED):
+        rate /= 2
+    if weights != DRAWN:
+        rate /= GENTLER
+    return rate

@@ -73,15 +73,6 @@ def read(
     real = manifest.loc[plan.table["path"]].reset_index()
     images = partitions.remaining(ingest=ingest, split=split, clean=clean)
     held_out, warnings = _held_out(images, classes)
-    files = [
-        ingest / "manifest.parquet",
-        split / "split.parquet",
-        clean / "decisions.parquet",
-        balance / "plan.parquet",
-        balance / "plan.json",
-        synthesize / "manifest.parquet",
-        *sorted(synthesize.glob("images-*.parquet")),
-    ]
     return TrainingData(
         classes=classes,
         plan=_with_synthetic(plan, synthetic, weight=synthetic_weight),
@@ -90,9 +81,21 @@ def read(
         train_items=_items(ingest, real) + _synthetic_items(synthesize, synthetic),
         val_items=_items(ingest, held_out),
         val_labels=held_out["label"].astype(str).tolist(),
-        files=files,
+        files=_files(ingest=ingest, split=split, clean=clean, balance=balance, synthesize=synthesize),
         warnings=warnings,
     )
+
+
+def _files(*, ingest: Path, split: Path, clean: Path, balance: Path, synthesize: Path) -> list[Path]:
+    return [
+        ingest / "manifest.parquet",
+        split / "split.parquet",
+        clean / "decisions.parquet",
+        balance / "plan.parquet",
+        balance / "plan.json",
+        synthesize / "manifest.parquet",
+        *sorted(synthesize.glob("images-*.parquet")),
+    ]
 
 
 def _held_out(images: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, list[str]]:
