@@ -14,7 +14,8 @@ import typer
 
 from flows import experiment_commands, model_commands
 from flows.environment import prepare
-from flows.invocation import STOPPED, root_folder
+from flows.invocation import STOPPED, current_folder, root_folder
+from flows.invocation import changes as overrides_of
 
 app = typer.Typer(
     name="hallmark",
@@ -42,7 +43,9 @@ def _version(requested: bool) -> None:
     import platform
     from importlib.metadata import version
 
-    typer.echo(f"hallmark {version('hallmark')} (Python {platform.python_version()})")
+    from hallmark.contracts.names import DISTRIBUTION
+
+    typer.echo(f"hallmark {version(DISTRIBUTION)} (Python {platform.python_version()})")
     raise typer.Exit
 
 
@@ -56,8 +59,32 @@ def about(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The workspace to create.", show_default=False)],
+    source: Annotated[
+        Path | None, typer.Option(help="Your images (ingest.source). Default: the built-in digits.", show_default=False)
+    ] = None,
+) -> None:
+    """Create a workspace for your images: params.yaml, conf/, dvc.yaml and Git, without a copy of the code.
+
+    An existing folder must hold none of these files.
+    Examples: hallmark init my-project; hallmark init my-project --source /path/to/images
+    """
+    from flows.new_workspace import create, next_steps
+
+    typer.echo(next_steps(create(folder, source), current_folder()))
+
+
+@app.command()
 def run(
-    overrides: Overrides = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH] [KEY=VALUE | GROUP=PRESET]...",
+            help="The images (ingest.source) and other changes to params.yaml, checked and written before the run.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for per-image work.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the fastest available.")] = None,
     runner: Annotated[
@@ -69,7 +96,7 @@ def run(
 ) -> None:
     """Run the pipeline as a Prefect flow; stages that are up to date are skipped.
 
-    Examples: hallmark run; hallmark run ingest.source=/path/to/images; hallmark run train.lr=1e-3 model=vit
+    Examples: hallmark run; hallmark run /path/to/images; hallmark run /path/to/images train.lr=1e-3 model=vit
     """
     import os
 
@@ -87,7 +114,7 @@ def run(
     if runner is not None:
         os.environ[runtime.RUNNER] = runner
     runtime.runner()
-    params = apply(STAGES, root, overrides or [], package="tasks", all_sources=True)
+    params = apply(STAGES, root, overrides_of(changes or [], root), package="tasks", all_sources=True)
     from flows.launch import launch
 
     with interruptible(STOPPED):
@@ -214,7 +241,7 @@ def accept() -> None:
 @app.command()
 def doctor() -> None:
     """Check installation, device, servers and workspace; repair what is safe to repair."""
-    root = root_folder()
+    root = current_folder()
     prepare(root)
     from flows.doctor import examine
 

@@ -47,11 +47,12 @@ class Clone:
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
     def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Runs ``python ARGUMENTS`` in the workspace, as a process group of its own, and waits for it."""
         return subprocess.run(
-            [sys.executable, *arguments],
+            [self.python, *arguments],
             cwd=self.root,
             env={**self.environment, **more},
             capture_output=True,
@@ -64,7 +65,7 @@ class Clone:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts ``python ARGUMENTS`` silently, as a process group of its own that a test may kill."""
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            [self.python, *arguments],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -177,6 +178,15 @@ def make_clone(root: Path, home: Path, *overrides: str) -> Clone:
     if overrides:
         params = root / "params.yaml"
         params.write_text(apply(params.read_text(), overrides, conf=root / "conf"))
+    made = Clone(root=root, environment=isolated(home))
+    made.git("init", "--quiet", "--initial-branch=main")
+    made.git("add", "--all")
+    made.git("commit", "--quiet", "--message=start")
+    return made
+
+
+def isolated(home: Path, python: str = sys.executable) -> dict[str, str]:
+    """The environment of a workspace's commands, which run under ``python`` and see nobody's profiles or servers."""
     cleared = (
         "PREFECT_API_URL",
         "PREFECT_PROFILE",
@@ -186,9 +196,9 @@ def make_clone(root: Path, home: Path, *overrides: str) -> Clone:
         "PYTHONDONTWRITEBYTECODE",
     )
     environment = {key: value for key, value in os.environ.items() if key not in cleared}
-    environment |= {
+    return environment | {
         "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -201,11 +211,6 @@ def make_clone(root: Path, home: Path, *overrides: str) -> Clone:
         "GIT_COMMITTER_NAME": "a tester",
         "GIT_COMMITTER_EMAIL": "tester@localhost",
     }
-    made = Clone(root=root, environment=environment)
-    made.git("init", "--quiet", "--initial-branch=main")
-    made.git("add", "--all")
-    made.git("commit", "--quiet", "--message=start")
-    return made
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: The name under which Hallmark is installed; the index has another `hallmark`.
+DISTRIBUTION = "hallmark-ml"
+
 #: The empty, committed folder that means "none" for a param whose path DVC watches.
 NO_FOLDER = "data/none"
 
 #: The built-in data, which the DVC stage ``demo`` creates.
 DEMO = "data/demo"
+
+#: The remedy in a folder that is no workspace.
+ANOTHER_FOLDER = "run from the root of a Hallmark workspace; `hallmark init my-project` creates one"
 
 SPLITS = ("train", "val", "test")
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 _NONE = f"give a path that is there, or {NO_FOLDER} for none"
 _REMEDIES = {
-    "ingest.source": "give the path of a folder, archive or manifest of labelled images: "
-    "hallmark run ingest.source=/path/to/images",
+    "ingest.source": "give the path of a folder, archive or manifest of labelled images: hallmark run /path/to/images",
     "validate.suites": "give the folder of the expectation suites",
 }
 

@@ -39,7 +39,8 @@ def render(stages: Sequence[Stage]) -> str:
     """The text of dvc.yaml."""
     parts: dict[str, Any] = {
         CODE: {
-            "desc": "one digest file a stage over the code it runs on, so that an edit re-runs the stages that use it",
+            "desc": "one digest file a stage over the code it runs on, so that an edit re-runs the stages that use it; "
+            "the deps are the installed packages if the workspace holds no code",
             "cmd": "python -m tasks code",
             "deps": list(PACKAGES),
             "outs": [DIGESTS.as_posix()],

@@ -17,6 +17,7 @@ import yaml
 
 from hallmark.contracts import require
 from hallmark.contracts.errors import Fault, InputError
+from hallmark.contracts.names import ANOTHER_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,9 +96,7 @@ def read(path: Path) -> Document:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError(f"{path.name}, line {line}: not UTF-8", remedy="save the file as UTF-8") from error
     except FileNotFoundError as error:
-        raise InputError(
-            f"no {path.name} in {path.parent.resolve()}", remedy="run from the root of a Hallmark workspace"
-        ) from error
+        raise InputError(f"no {path.name} in {path.parent.resolve()}", remedy=ANOTHER_FOLDER) from error
 
 
 def build_all(

@@ -5,12 +5,16 @@ broken link or a name that is not UTF-8. :func:`teach` replaces three functions 
 dependencies of Hallmark's stages only. A path that is not a regular file, is unreadable or leads outside the source is
 then hashed by name and not opened. A folder without such files keeps DVC's own hash.
 
+The stage ``code`` depends on the folders ``hallmark`` and ``tasks``. A workspace that holds no code has none; there the
+two names mean the installed packages, so that DVC notices an upgrade as it notices an edit in a clone.
+
 ``hallmark run`` calls it. In every other process that imports DVC, ``hallmark_dvc.pth`` (installed with Hallmark) does,
 so plain ``dvc`` commands work too. Decision 0007 explains why patching is necessary.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import re
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.images.boundary import Boundary
 from hallmark.images.folders import FILE_ERRORS, OUTSIDE, UNREADABLE, open_regular, walk
+from hallmark.pipeline.closure import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +34,20 @@ if TYPE_CHECKING:
 # digests of the files that are not read
 _DIGESTS = {UNREADABLE: "756e7265616461626c655f66696c6530", OUTSIDE: "6f7574736964655f736f757263650000"}
 _OURS = re.compile(r"python -m (?:hallmark\.)?\w+(?:\.\w+)* ")
+# of the stage that depends on the code
+_CODE_COMMAND = "python -m tasks code"
+_BYTECODE = "__pycache__"
 # our keys in DVC's info of a file, which DVC ignores
 _UNREAD, _PATH = "hallmark_unread", "hallmark_path"
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A dependency being hashed."""
+    """A dependency being hashed. ``bytecode``: whether to hash its bytecode; .dvcignore decides in a workspace."""
 
     folder: str
     boundary: Boundary
+    bytecode: bool = True
 
 
 _hashing: ContextVar[_Source | None] = ContextVar("hashing", default=None)
@@ -57,6 +66,11 @@ def teach() -> None:
     if hasattr(Dependency._build, "by_hallmark"):
         return
     build, walk_files, hash_file = Dependency._build, module._walk_files, module.hash_file
+    parse_path = Dependency._parse_path
+
+    def _parse_path(self: Any, fs: Any, fs_path: str) -> str:
+        path: str = parse_path(self, fs, fs_path)
+        return _installed(self) or path
 
     def _build(self: Any, odb: Any, path: str, fs: Any, *args: Any, **kwargs: Any) -> Any:
         if fs.protocol != "local" or not _OURS.match(f"{self.stage.cmd} "):
@@ -65,7 +79,7 @@ def teach() -> None:
             return build(self, odb, path, fs, *args, **kwargs)
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if stat.S_ISDIR(mode):
-            token = _hashing.set(_Source(path, _boundary(self)))
+            token = _hashing.set(_Source(path, _boundary(self), bytecode=_installed(self) is None))
             try:
                 return build(self, odb, path, fs, *args, **kwargs)
             finally:
@@ -82,6 +96,8 @@ def teach() -> None:
             yield from walk_files(fs, path, ignore=ignore)
             return
         for root, folders, files in ignore.walk(fs, path) if ignore else fs.walk(path):
+            if not source.bytecode:
+                folders[:] = [name for name in folders if name != _BYTECODE]
             infos = {_hashable(name): _info(source.boundary, f"{root}/{name}") for name in files}
             for name in folders:
                 if os.path.islink(f"{root}/{name}"):
@@ -106,8 +122,26 @@ def teach() -> None:
         return Meta.from_info(info, fs.protocol), HashInfo(name, digest)
 
     _build.by_hallmark = True  # type: ignore[attr-defined]
-    Dependency._build = _build
+    Dependency._build, Dependency._parse_path = _build, _parse_path
     module._walk_files, module.hash_file = _walk_files, _hash_file
+
+
+def _installed(dependency: Any) -> str | None:
+    """The folder of the installed package that a dependency of the stage ``code`` means; None for any other dependency.
+
+    Also None where the workspace holds the package itself.
+    """
+    name = dependency.def_path
+    if (
+        name not in PACKAGES
+        or dependency.fs.protocol != "local"
+        or getattr(dependency.stage, "cmd", "") != _CODE_COMMAND
+    ):
+        return None
+    if os.path.exists(os.path.join(dependency.stage.wdir, name, "__init__.py")):
+        return None
+    spec = importlib.util.find_spec(name)
+    return os.path.dirname(os.path.realpath(spec.origin)) if spec is not None and spec.origin else None
 
 
 def _boundary(dependency: Any) -> Boundary:

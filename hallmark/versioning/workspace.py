@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.durable import write_text
 from hallmark.contracts.errors import GateRefused, HallmarkError, InputError, MachineError
+from hallmark.contracts.names import ANOTHER_FOLDER
 from hallmark.versioning.dependencies import teach
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._stages: list[Any] = []
-        if not _inside_git(root):
+        if not inside_git(root):
             raise InputError(
                 f"{root} is not in a Git repository, and versions are kept in Git",
-                remedy="run `git init` here, or work in a clone of Hallmark",
+                remedy="run `git init` here",
             )
         for needed in (".dvc", "dvc.yaml"):
             if not (root / needed).exists():
-                raise InputError(f"{root} has no {needed}", remedy="run from the root of a Hallmark workspace")
+                raise InputError(f"{root} has no {needed}", remedy=ANOTHER_FOLDER)
         os.environ.setdefault("DVC_NO_ANALYTICS", "1")
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
@@ -221,5 +222,6 @@ def as_hallmark_error(error: Exception) -> Exception:
     return InputError("DVC: " + "; ".join(words), remedy="fix that and run again")
 
 
-def _inside_git(root: Path) -> bool:
+def inside_git(root: Path) -> bool:
+    """Whether a folder is in a Git repository; it need not exist."""
     return any((folder / ".git").exists() for folder in (root, *root.parents))

@@ -96,7 +96,7 @@ def test_no_module_imports_at_its_top_what_a_user_does_not_have() -> None:
     modules = [path for folder in ("flows", "tasks", "hallmark") for path in sorted((ROOT / folder).rglob("*.py"))]
     assert len(modules) > 100
     owners = importlib.metadata.packages_distributions()
-    allowed = {canonicalize_name(each) for each in pins("requirements.lock")} | {"hallmark"}
+    allowed = {canonicalize_name(each) for each in pins("requirements.lock")} | {"hallmark-ml"}
     for path in modules:
         for package in at_the_top(path):
             distributions = {canonicalize_name(name) for name in owners.get(package, [package])}

@@ -53,7 +53,14 @@ def done(tmp_path_factory: pytest.TempPathFactory, home: Path, digits: Path, pre
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--help"], 0), (["run", "--help"], 0), (["tune", "--help"], 0), (["configure"], 0), (["run", "train.lrr=1"], 2)],
+    [
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["run", "nowhere"], 2),
+        (["tune", "--help"], 0),
+        (["configure"], 0),
+        (["run", "train.lrr=1"], 2),
+    ],
 )
 def test_help_and_a_params_error_import_nothing_heavy(
     clone: Callable[..., Clone], arguments: list[str], code: int
@@ -65,7 +72,19 @@ def test_help_and_a_params_error_import_nothing_heavy(
 def test_every_command_has_help(clone: Callable[..., Clone]) -> None:
     workspace = clone("help")
     listed = workspace.hallmark("--help").stdout
-    commands = ("run", "configure", "tune", "ablate", "crossval", "schedule", "predict", "serve", "review", "report")
+    commands = (
+        "init",
+        "run",
+        "configure",
+        "tune",
+        "ablate",
+        "crossval",
+        "schedule",
+        "predict",
+        "serve",
+        "review",
+        "report",
+    )
     for command in (*commands, "accept", "doctor"):
         assert command in listed
         answer = workspace.hallmark(command, "--help")

@@ -102,7 +102,9 @@ def test_a_file_that_is_not_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_message_says_where_to_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^no params\.yaml in .*; run from the root of a Hallmark workspace$"):
+    with pytest.raises(
+        InputError, match=r"^no params\.yaml in .*; run from the root of a Hallmark workspace; `hallmark init"
+    ):
         read(tmp_path / "params.yaml")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -186,3 +188,61 @@ def test_dependencies_of_other_stages_are_left_to_dvc(workspace: Path) -> None:
     (workspace / "source/cat/gone.png").symlink_to("nowhere")
     with pytest.raises(OSError, match=r"gone\.png"):
         Workspace(workspace).record("ingest")
+
+
+@pytest.fixture
+def code(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the installed packages hallmark and tasks, on whose code the workspace's only stage depends."""
+    packages = tmp_path / "packages"
+    for name in ("hallmark", "tasks"):
+        (packages / name / "deep").mkdir(parents=True)
+        (packages / name / "__init__.py").write_text(name)
+        (packages / name / "deep" / "module.py").write_text(name)
+    specs = {
+        name: ModuleSpec(name, None, origin=str(packages / name / "__init__.py")) for name in ("hallmark", "tasks")
+    }
+    monkeypatch.setattr("hallmark.versioning.dependencies.importlib.util.find_spec", specs.get)
+    stage = {"cmd": "python -m tasks code", "deps": ["hallmark", "tasks"], "outs": ["out"]}
+    (workspace / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"code": stage}}))
+    return packages
+
+
+def recorded(root: Path) -> list[dict[str, object]]:
+    Workspace(root).record("code")
+    deps: list[dict[str, object]] = yaml.safe_load((root / "dvc.lock").read_text())["stages"]["code"]["deps"]
+    return deps
+
+
+def test_without_code_in_the_workspace_the_installed_packages_count(workspace: Path, code: Path) -> None:
+    installed = recorded(workspace)
+    assert [each["path"] for each in installed] == ["hallmark", "tasks"]
+    assert Workspace(workspace).changed() == []
+    (code / "hallmark" / "deep" / "module.py").write_text("upgraded")
+    assert Workspace(workspace).changed() == ["code"]
+    (code / "hallmark" / "deep" / "module.py").write_text("hallmark")
+    assert Workspace(workspace).changed() == []
+
+    # the same code in the workspace has the same digest, and is what counts there
+    for name in ("hallmark", "tasks"):
+        shutil.copytree(code / name, workspace / name)
+    assert Workspace(workspace).changed() == []
+    assert recorded(workspace) == installed
+    (code / "hallmark" / "deep" / "module.py").write_text("upgraded")
+    assert Workspace(workspace).changed() == []
+    (workspace / "hallmark" / "deep" / "module.py").write_text("edited")
+    assert Workspace(workspace).changed() == ["code"]
+
+
+def test_bytecode_of_installed_packages_does_not_count(workspace: Path, code: Path) -> None:
+    recorded(workspace)
+    (code / "tasks" / "deep" / "__pycache__").mkdir()
+    (code / "tasks" / "deep" / "__pycache__" / "module.cpython-311.pyc").write_bytes(b"new")
+    assert Workspace(workspace).changed() == []
+
+
+def test_a_folder_of_that_name_without_code_is_the_users(workspace: Path, code: Path) -> None:
+    before = recorded(workspace)
+    (workspace / "tasks").mkdir()
+    (workspace / "tasks" / "list.txt").write_text("mine")
+    assert Workspace(workspace).changed() == []
+    assert recorded(workspace) == before
