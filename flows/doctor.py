@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.servers import without_password
-from hallmark.pipeline.dvcfile import CODE
+from hallmark.pipeline.dvcfile import CODE, modules
+from hallmark.pipeline.explanation import announce
 from hallmark.pipeline.lock import exclusive, holder
 
 if TYPE_CHECKING:
@@ -54,9 +55,11 @@ def examine(root: Path, say: Callable[[str], None]) -> int:
 
 
 def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool) -> int:
+    from hallmark.pipeline.closure import texts
     from hallmark.pipeline.configuration import stage_params
     from hallmark.tracking.registry import check_files
     from hallmark.versioning.health import recover
+    from hallmark.versioning.recorded import with_other_code
     from hallmark.versioning.workspace import Workspace
     from tasks import STAGES
 
@@ -70,6 +73,8 @@ def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool
         for name in space.missing_from_cache():
             say(f"  outputs of {name} are in neither the workspace nor DVC's cache: `hallmark run` recreates them")
         say(f"  not up to date: {', '.join(stale)}" if stale else "  every stage is up to date")
+        if CODE in stale and (changed := with_other_code(root, texts(modules(STAGES)))):
+            say(f"  {announce(changed)}")
         recorded = not {CODE, "register"} & set(stale)
         if recorded and not registry_answers:
             say("  the registry was not compared with the receipt: it cannot be reached")
@@ -108,7 +113,7 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "is NOT installed: run `make setup`"
+        return "is NOT installed: install Hallmark again, or run `make setup` in a clone"
 
 
 def _device() -> str:

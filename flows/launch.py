@@ -9,8 +9,9 @@ from flows.environment import prepare, recover, writes_to
 from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import DEMO
 from hallmark.pipeline.configuration import check_sources
-from hallmark.pipeline.dvcfile import CODE
+from hallmark.pipeline.dvcfile import CODE, digest_file, modules
 from hallmark.pipeline.execution import check_git_inputs
+from hallmark.pipeline.explanation import announce
 from hallmark.pipeline.lock import exclusive
 from hallmark.pipeline.machine import require_space
 from hallmark.tracking import reachability
@@ -32,6 +33,7 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
     with exclusive(root, "hallmark run"), console.live():
         from hallmark.tracking import outbox
         from hallmark.tracking.registry import receipt_matches
+        from hallmark.versioning.recorded import with_other_code
         from hallmark.versioning.workspace import Workspace
 
         recover(root, console)
@@ -41,6 +43,8 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
         outbox.deliver(root)
         workspace = Workspace(root)
         workspace.settle_by_command(CODE)  # an edit that no stage uses leaves nothing to do
+        if changed := with_other_code(root, _digests(root)):
+            console.say(announce(changed))
         if not workspace.changed() and receipt_matches(root / "data" / "register" / "receipt.json"):
             console.say("Nothing to do: every stage is up to date.")
             outcomes = {stage.name: ("cached", 0.0) for stage in STAGES}
@@ -50,6 +54,11 @@ def launch(root: Path, params: Mapping[str, Any], console: Console) -> None:
     console.sum_up(result, root)
     if result.refused:
         raise GateRefused(f"the model was refused: {result.refused}", remedy="reports/index.html shows why")
+
+
+def _digests(root: Path) -> dict[str, str]:
+    """The texts of the digest files that the DVC stage ``code`` wrote, by stage."""
+    return {name: (root / digest_file(name)).read_text(encoding="utf-8") for name in modules(STAGES)}
 
 
 def _run_flow(workspace: Workspace, params: Mapping[str, Any], console: Console) -> dict[str, tuple[str, float]]:

@@ -96,9 +96,14 @@ def _run(name: str, root: Path) -> None:
 def _code(root: Path) -> None:
     from hallmark.pipeline import closure
     from hallmark.pipeline.dvcfile import DIGESTS, modules
+    from hallmark.pipeline.explanation import announce
+    from hallmark.versioning.recorded import with_other_code
     from tasks import STAGES
 
-    closure.write(modules(STAGES), root / DIGESTS)
+    digests = closure.texts(modules(STAGES))
+    if changed := with_other_code(root, digests):
+        print(announce(changed))  # noqa: T201  for `dvc repro`, which runs these stages next
+    closure.write(digests, root / DIGESTS)
 
 
 def _explain(root: Path, name: str) -> int:

@@ -140,14 +140,18 @@ def changes(before: str, after: str) -> Changes:
     )
 
 
-def write(modules: Mapping[str, str], folder: Path) -> None:
-    """Replaces ``folder`` by one with the digest file ``<name>.sha256`` of each module in ``modules``."""
+def texts(modules: Mapping[str, str]) -> dict[str, str]:
+    """The text of the digest file of each module, by the names in ``modules``."""
     code = Code()
-    texts = {name: code.digest(code.closure(module)) for name, module in modules.items()}
+    return {name: code.digest(code.closure(module)) for name, module in modules.items()}
+
+
+def write(digests: Mapping[str, str], folder: Path) -> None:
+    """Replaces ``folder`` by one with the digest file ``<name>.sha256`` of each text in ``digests``."""
     partial = folder.with_name(f".partial-{folder.name}")
     durable.remove(partial)
     partial.mkdir(parents=True)
-    for name, text in texts.items():
+    for name, text in digests.items():
         (partial / f"{name}{SUFFIX}").write_bytes(text.encode())
     durable.replace(partial, folder)
 

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from hallmark.pipeline.closure import changes, entries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hallmark.pipeline.closure import Closure
+
+
+def announce(stages: Sequence[str]) -> str:
+    """Says that the code of stages changed, before they run again.
+
+    >>> announce(["train", "report"])
+    'Code changed since the last run of train, report (`python -m tasks dvcfile --explain train` lists the files)'
+    """
+    names = ", ".join(stages)
+    return (
+        f"Code changed since the last run of {names} (`python -m tasks dvcfile --explain {stages[0]}` lists the files)"
+    )
 
 
 def explain(name: str, closure: Closure, now: str, recorded: str | None, *, why_unknown: str = "") -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from hallmark.pipeline.dvcfile import digest_file
-from hallmark.versioning.recorded import recorded_text
+from hallmark.versioning.recorded import recorded_text, with_other_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,3 +70,12 @@ def test_a_lock_of_an_earlier_version_has_no_digest(tmp_path: Path) -> None:
     text, why = recorded_text(tmp_path, "demo", DEMO)
     assert text is None
     assert "no digest" in why
+
+
+def test_stages_whose_code_changed_since_they_ran_are_named(tmp_path: Path) -> None:
+    assert with_other_code(tmp_path, {"demo": "new", "train": "new"}) == []
+    md5 = hashlib.md5(b"old", usedforsecurity=False).hexdigest()
+    entry = {"deps": [{"path": "data/ingest", "md5": "0"}, {"path": DEMO.as_posix(), "md5": md5}]}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"demo": entry, "split": {"deps": []}}}))
+    assert with_other_code(tmp_path, {"demo": "old", "split": "new", "train": "new"}) == []
+    assert with_other_code(tmp_path, {"demo": "new", "split": "new", "train": "new"}) == ["demo"]
