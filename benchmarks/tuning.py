@@ -75,7 +75,7 @@ def objective(trial):
         kept = checkpoints.Checkpoints(Path(folder), "k")
         fitted = training.train(start, plan, validation=validation, checkpoints=kept, log=Silent())
         weights.save_model(Path(folder), start.description, fitted.state)
-    return fitted.history[fitted.best_epoch - 1]["objective"]
+    return fitted.best["objective"]
 
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -131,7 +131,7 @@ def run(
     )
     temperature = json.dumps({"temperature": scaled["temperature"]})
     (evaluate / "temperature.json").write_text(temperature + "\n", encoding="utf-8")
-    epochs = len(pd.read_parquet(train / "history.parquet", columns=["epoch"]))
+    epochs = int(pd.read_parquet(train / "history.parquet", columns=["epoch"])["epoch"].max())
     few = publication.headline(figures, epochs=epochs)
     metrics.write_text(json.dumps(few, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     publication.write_figures(evaluate, {name: getattr(report, name) for name in publication.PUBLISHED})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hallmark.learning.linear_head import LinearHead
     from hallmark.learning.plan import TrainingPlan
     from hallmark.learning.train_step import TrainStep
     from hallmark.learning.training_state import TrainingState
@@ -90,6 +91,23 @@ class EpochRecorder:
                 self._log.image("mistakes", make_grid(self._validation.images[worst]), epoch)
         self._warn(state)
         return validated
+
+    def start(self, head: LinearHead, validated: Validated | None) -> dict[str, Any]:
+        """The row of epoch 0, before any step: the network under its fitted head."""
+        row: dict[str, Any] = {
+            "epoch": 0,
+            "train_loss": head.loss,
+            "train_accuracy": head.accuracy,
+            "val_loss": validated.loss if validated else None,
+            "val_accuracy": validated.accuracy if validated else None,
+            "objective": validated.objective if validated else None,
+            "lr": 0.0,
+            "gradient_norm": None,
+            "gradient_balance": None,
+            "inactive_units": None,
+        }
+        self._log.metrics({f"epoch/{name}": value for name, value in row.items() if isinstance(value, float)}, 0)
+        return row
 
     def _warn(self, state: TrainingState) -> None:
         """Logs each kind of warning once."""

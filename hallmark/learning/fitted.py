@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Fitted:
     """``state`` is the chosen weights, on the CPU; ``history`` one row per epoch; epochs count from 1.
 
+    ``start`` is the row, of epoch 0, of a network under a fitted head; ``best_epoch`` 0: fine-tuning did not beat it.
     ``resolved`` holds the values used; ``search`` the trial of the learning-rate finder, if it ran.
     """
 
@@ -24,4 +25,15 @@ class Fitted:
     n_parameters: int
     warnings: list[str]
     resolved: Resolved
+    start: dict[str, Any] | None = None
     search: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The history, after the row of epoch 0 where there is one."""
+        return self.history if self.start is None else [self.start, *self.history]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The row of the best epoch."""
+        return next(row for row in self.rows if row["epoch"] == self.best_epoch)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hallmark.learning.recipe import Recipe
+    from hallmark.learning.training_data import TrainingData
+
 
 def build(
     name: str,
@@ -37,6 +40,23 @@ def build(
     weighed = shares if weights is None else shares * torch.tensor(list(weights), dtype=torch.float32)
     shift = adjustment_tau * torch.log((weighed / weighed.sum().clamp_min(1e-12)).clamp_min(1e-12))
     return Loss(name=name, shift=shift, weighed=weighed, label_smoothing=label_smoothing, focal_gamma=focal_gamma)
+
+
+def of_plan(data: TrainingData, recipe: Recipe) -> Loss:
+    """The loss for the images of a sampling plan, as the recipe or else the plan names it."""
+    table = data.plan.table
+    # of the images that an epoch shows
+    weights = (table["weight"] * table["probability"]).groupby(table["label"]).sum() / table["probability"].groupby(
+        table["label"]
+    ).sum()
+    return build(
+        data.plan.loss if recipe.loss == "auto" else recipe.loss,
+        priors=[data.plan.class_priors[label] for label in data.classes],
+        label_smoothing=recipe.label_smoothing,
+        focal_gamma=data.plan.focal_gamma,
+        adjustment_tau=data.plan.adjustment_tau,
+        weights=[weights[label] for label in data.classes],
+    )
 
 
 @final

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hallmark.contracts.seeds import derive
-from hallmark.learning import pixels
-from hallmark.learning.recipe import DRAWN, UNDER, WHOLE, batch_size
+from hallmark.learning import devices, linear_head, losses, pixels
+from hallmark.learning.recipe import DRAWN, FITTED, UNDER, WHOLE, batch_size
 from hallmark.models import backbone as backbones
-from hallmark.models import params, transfer
+from hallmark.models import features, params, transfer
 from hallmark.models.weights import network as untrained
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from hallmark.learning.linear_head import LinearHead
     from hallmark.learning.recipe import Recipe
     from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 class ModelSetup:
     """``description`` is model.json's; ``images`` and ``held_out`` are .npy files (see :mod:`pixels`); ``why`` tells
     how the network was chosen; ``weights`` says whose it starts with: :data:`recipe.DRAWN`, all drawn anew,
-    :data:`recipe.UNDER`, trained ones under a head drawn anew, or :data:`recipe.WHOLE`, trained ones with their head.
+    :data:`recipe.UNDER`, trained ones under a head drawn anew, :data:`recipe.FITTED`, under ``head``, which was fitted
+    to their features, or :data:`recipe.WHOLE`, trained ones with their head.
     """
 
     description: dict[str, Any]
@@ -39,6 +43,7 @@ class ModelSetup:
     weights: str
     warnings: list[str]
     backbone: Backbone | None
+    head: LinearHead | None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -82,16 +87,47 @@ def prepare(
     }
     if backbone is not None:
         description["backbone"] = backbone.summary()
+    network = _network(description, backbone, seed=derive(seed, "train", "init"))
+    head, weights = None, DRAWN
+    if backbone is not None:
+        weights = WHOLE if backbone.keeps_head(data.classes) else UNDER
+    if backbone is not None and weights == UNDER and recipe.head != "drawn":
+        weights, head = FITTED, _head(backbone, description, data, images, recipe=recipe, seed=seed)
+        head.onto(network)
     return ModelSetup(
         description=description,
-        network=_network(description, backbone, seed=derive(seed, "train", "init")),
+        network=network,
         images=images,
         held_out=held_out,
         why=chosen.why,
-        weights=DRAWN if backbone is None else (WHOLE if backbone.keeps_head(data.classes) else UNDER),
+        weights=weights,
         warnings=warnings,
         backbone=backbone,
+        head=head,
     )
+
+
+def _head(
+    backbone: Backbone, description: dict[str, Any], data: TrainingData, images: Path, *, recipe: Recipe, seed: int
+) -> LinearHead:
+    """The head fitted to the backbone's features of the training images, weighted as an epoch shows them."""
+    shape = description["input"]
+    # the side and scaling of this training, which may not be the backbone's own
+    seen = replace(backbone, side=shape["height"], mean=tuple(shape["mean"]), std=tuple(shape["std"]))
+    stored = pixels.opened(images)
+    values = features.cached(
+        seen,
+        [item.digest for item in data.train_items],
+        lambda rows: (stored[row] for row in rows),
+        bits=shape["bits"],
+        device=devices.select_device(),
+    )
+    table = data.plan.table
+    weights = table["weight"].to_numpy("float64") * table["probability"].to_numpy("float64")
+    loss = losses.of_plan(data, recipe)
+    shift = loss.shift.numpy().astype("float64") if loss.name == "logit_adjusted" else np.zeros(len(data.classes))
+    labels = data.indices(table["label"].astype(str))
+    return linear_head.fit(values, labels, weights, shift=shift, seed=derive(seed, "train", "head"))
 
 
 def _scaling(requested: str, backbone: Backbone | None, images: Path, *, real: int) -> dict[str, Any]:

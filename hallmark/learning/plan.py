@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hallmark.learning.batches import Batches
     from hallmark.learning.devices import Machine
+    from hallmark.learning.linear_head import LinearHead
     from hallmark.learning.losses import Loss
     from hallmark.learning.recipe import Recipe, Resolved
 
@@ -23,6 +24,7 @@ class TrainingPlan:
     classes: int
     seed: int
     machine: Machine
+    head: LinearHead | None = None  # what the training starts with, under a fitted head
 
     @property
     def steps_per_epoch(self) -> int:

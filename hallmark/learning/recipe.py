@@ -23,10 +23,15 @@ CHEAP_EPOCHS = 24  # which takes it up to this many epochs
 WORTH_RESTART = 20_000  # images an epoch, of which one cycle takes minutes: a short one before it gives an early answer
 LARGE = 384  # images of a batch of so many small ones: a step costs them a fifth less than one of 128
 MUON_AT_MOST = 0.06  # its rate grows with batches above 128 (Goyal et al. 2017) up to this
-DRAWN, UNDER, WHOLE = "drawn", "under", "whole"  # weights all drawn anew; trained under a new head; all trained
+#: weights all drawn; trained under a drawn head; trained under a head fitted to their features; all trained
+DRAWN, UNDER, FITTED, WHOLE = "drawn", "under", "fitted", "whole"
+HEADS = ("auto", "fitted", "drawn")
 LEAST_LR = 1e-10  # below, no weight in 32 bits moves
 GENTLER = 2  # trained weights learn with the learning rate divided by this,
 FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
+SHOWN_GENTLY = 4_500  # images an automatic number of epochs shows a network under a fitted head,
+FEWEST_GENTLE, MOST_GENTLE = 3, 8  # in so many epochs
+STILL = 0.4  # share of its layers, from the input, that keep their weights: they see edges and textures
 WORTH_MUON = 4_000  # images an epoch: with fewer, batches are small and orthogonalising costs as much as the gradients
 
 #: (learning rate, weight decay); the decay of sgd, adam and rmsprop is L2, of adamw and muon decoupled
@@ -51,7 +56,10 @@ class Recipe:
     optimizer: str
     lr: float | Literal["auto", "find"]
     layer_decay: float | Literal["auto"]
+    head: str
     freeze: float | Literal["auto"]
+    frozen_layers: float | Literal["auto"]
+    freeze_norms: bool | Literal["auto"]
     momentum: float
     weight_decay: float | Literal["auto"]
     l1: float
@@ -78,11 +86,13 @@ class Recipe:
         require.one_of(LOSSES, loss=self.loss)
         require.one_of(PRECISIONS, precision=self.precision)
         require.one_of(KEPT, keep=self.keep)
+        require.one_of(HEADS, head=self.head)
         require.in_range(1, 100_000, max_epochs=self.max_epochs)
         require.in_range(1, 65_536, batch_size=self.batch_size)
         require.in_range(LEAST_LR, 10, lr=self.lr)
         require.in_range(0.1, 1, layer_decay=self.layer_decay)
-        require.in_range(0, 1, freeze=self.freeze, augment_after=self.augment_after, weight_decay=self.weight_decay)
+        require.in_range(0, 1, freeze=self.freeze, frozen_layers=self.frozen_layers)
+        require.in_range(0, 1, augment_after=self.augment_after, weight_decay=self.weight_decay)
         require.in_range(0, 0.99999, ema=self.ema)
         require.in_range(0, 100_000, patience=self.patience)
         require.in_range(1, 1024, accumulate=self.accumulate)
@@ -110,7 +120,8 @@ class Recipe:
 class Resolved:
     """What ``auto`` became. ``layer_decay`` None: each layer's learning rate follows from how many there are.
 
-    ``plain_epochs``: of these at first the images are shown as they are.
+    ``frozen_layers``: share of the layers below the head that keep their weights. ``plain_epochs``: of these at first
+    the images are shown as they are.
     """
 
     epochs: int
@@ -121,6 +132,8 @@ class Resolved:
     ema: float
     layer_decay: float | None
     freeze: float
+    frozen_layers: float
+    freeze_norms: bool
     schedule: str
     plain_epochs: int
 
@@ -140,10 +153,12 @@ def resolve(
 ) -> Resolved:
     """The values for ``images`` images an epoch and a network of that name.
 
-    ``weights`` is what it starts with: DRAWN, UNDER or WHOLE. ``found_batch_size``: the result of ``find``. A learning
-    rate still to be searched for has the value of ``auto``.
+    ``weights`` is what it starts with: DRAWN, UNDER, FITTED or WHOLE. ``found_batch_size``: the result of ``find``. A
+    learning rate still to be searched for has the value of ``auto``.
     """
-    epochs = recipe.max_epochs if recipe.max_epochs != "auto" else _epochs(images=images, network=network)
+    epochs = (
+        recipe.max_epochs if recipe.max_epochs != "auto" else _epochs(images=images, network=network, weights=weights)
+    )
     optimizer = recipe.optimizer
     if optimizer == "auto":
         optimizer = "muon" if images >= WORTH_MUON and network in ("cnn", "resnet") and weights == DRAWN else "adamw"
@@ -161,6 +176,7 @@ def resolve(
     if plain == "auto":
         plain = schedules.FIRST if schedule == "warm_restart" else 0.0
     layer_decay = 1.0 if weights == DRAWN else None
+    fitted = weights == FITTED
     freeze = FROZEN if weights == UNDER else 0.0
     return Resolved(
         epochs=epochs,
@@ -172,12 +188,16 @@ def resolve(
         ema=min(0.9999, max(0.0, 1 - 20 / steps)) if recipe.ema == "auto" else recipe.ema,
         layer_decay=layer_decay if recipe.layer_decay == "auto" else recipe.layer_decay,
         freeze=freeze if recipe.freeze == "auto" else recipe.freeze,
+        frozen_layers=(STILL if fitted else 0.0) if recipe.frozen_layers == "auto" else recipe.frozen_layers,
+        freeze_norms=fitted if recipe.freeze_norms == "auto" else recipe.freeze_norms,
         schedule=schedule,
         plain_epochs=round(epochs * plain),
     )
 
 
-def _epochs(*, images: int, network: str) -> int:
+def _epochs(*, images: int, network: str, weights: str) -> int:
+    if weights == FITTED:
+        return min(MOST_GENTLE, max(FEWEST_GENTLE, round(SHOWN_GENTLY / images)))
     cheap = min(CHEAP_EPOCHS, round(SHOWN_CHEAPLY / images)) if network == "cnn" else 0
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, cheap, round(SHOWN / images)))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def write(fitted: Fitted, *, train: Path, plots: Path) -> None:
     """Writes history.parquet to ``train``; history.csv and, after a rate search, lr_search.csv to ``plots``."""
-    history = pd.DataFrame(fitted.history)
+    history = pd.DataFrame(fitted.rows)
     # a column of None, as without validation images, has no type
     history = history.astype({name: "float64" for name in history.columns if name != "epoch"})
     history.to_parquet(train / "history.parquet", index=False, compression="zstd")
@@ -39,7 +39,7 @@ def curves(fitted: Fitted) -> Any:
     names = (("train_loss", "val_loss"), ("train_accuracy", "val_accuracy", "objective"))
     for axes, group in zip(figure.subplots(1, 2), names, strict=True):
         for name in group:
-            points = [(row["epoch"], row[name]) for row in fitted.history if _finite(row[name]) is not None]
+            points = [(row["epoch"], row[name]) for row in fitted.rows if _finite(row[name]) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=".")
         axes.axvline(fitted.best_epoch, color="grey", linewidth=0.8, linestyle="--")
@@ -53,7 +53,7 @@ def summary(
 ) -> dict[str, Any]:
     """The values of reports/train.json: the data, the network, the settings and the best epoch."""
     resolved, network = fitted.resolved, setup.description["input"]
-    best = fitted.history[fitted.best_epoch - 1]
+    best = fitted.best
     settings = ("batch_size", "optimizer", "lr", "weight_decay", "schedule", "plain_epochs")
     return {
         "epochs": len(fitted.history),
@@ -87,8 +87,10 @@ def _transfer(fitted: Fitted, data: TrainingData, backbone: Backbone | None) -> 
         return None
     return {
         **backbone.summary(),
-        "head": "kept" if backbone.keeps_head(data.classes) else "new",
+        "head": "kept" if backbone.keeps_head(data.classes) else ("new" if fitted.start is None else "fitted"),
+        "fine_tuned": fitted.best_epoch > 0,
         "freeze": fitted.resolved.freeze,
+        "frozen_layers": fitted.resolved.frozen_layers,
         "layer_decay": fitted.resolved.layer_decay,
     }
 

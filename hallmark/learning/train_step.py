@@ -43,14 +43,22 @@ class TrainStep:
         self.matrices = optimizers.decayed(self.network)
         self.replicas = Replicas(self.network, machine.replicas, threads=machine.replica_threads)
         self._penalised = [optimizers.decayed(each) for each in self.replicas.networks] if plan.recipe.l1 else []
+        self._freezing = self._new_freezing()
         self._optimizers = self._new_optimizers()
-        self._freezing = [Freezing(each) for each in self.replicas.networks] if resolved.freeze else []
         self._frozen = False
         if plan.recipe.compile:
             self.network.compile()  # in place: the weights keep their names
         self._ema = Ema(self.network, resolved.ema) if resolved.ema else None
         self.sums = torch.zeros(5, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
         self.connect(fabric.build(machine, self._scaler))
+
+    def _new_freezing(self) -> list[Freezing]:
+        """One for each replica; none where everything learns in every step."""
+        resolved = self._plan.resolved
+        if not (resolved.freeze or resolved.frozen_layers or resolved.freeze_norms):
+            return []
+        layers = round(resolved.frozen_layers * (len(transfer.layers(self.network)) - 1))
+        return [Freezing(each, layers=layers, norms=resolved.freeze_norms) for each in self.replicas.networks]
 
     def _new_optimizers(self) -> list[Optimizer]:
         recipe, resolved = self._plan.recipe, self._plan.resolved
@@ -67,7 +75,7 @@ class TrainStep:
             # and the fused SGD fails where of the weights of a group some had no gradient at first
             fused=self._scaler is None
             and self.device.type in ("cpu", "cuda")
-            and not (recipe.optimizer == "sgd" and resolved.freeze > 0),
+            and not (recipe.optimizer == "sgd" and self._freezing),
             scales=scales,
             spread=self.replicas.map,
         )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hallmark.learning.devices import Machine
     from hallmark.learning.epoch import Log
     from hallmark.learning.fitted import Fitted
-    from hallmark.learning.losses import Loss
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.recipe import Recipe, Resolved
     from hallmark.learning.training_data import TrainingData
@@ -102,26 +101,11 @@ def plan(
         batches=batches,
         recipe=recipe,
         resolved=resolved,
-        loss=_loss(data, recipe),
+        loss=losses.of_plan(data, recipe),
         classes=len(data.classes),
         seed=seed,
         machine=machine,
-    )
-
-
-def _loss(data: TrainingData, recipe: Recipe) -> Loss:
-    table = data.plan.table
-    # of the images that an epoch shows
-    weights = (table["weight"] * table["probability"]).groupby(table["label"]).sum() / table["probability"].groupby(
-        table["label"]
-    ).sum()
-    return losses.build(
-        data.plan.loss if recipe.loss == "auto" else recipe.loss,
-        priors=[data.plan.class_priors[label] for label in data.classes],
-        label_smoothing=recipe.label_smoothing,
-        focal_gamma=data.plan.focal_gamma,
-        adjustment_tau=data.plan.adjustment_tau,
-        weights=[weights[label] for label in data.classes],
+        head=setup.head,
     )
 
 

@@ -17,6 +17,7 @@ class TrainingState:
 
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    start: dict[str, Any] | None = None  # the row of the first weights, under a fitted head
     best_objective: float = -math.inf
     best_loss: float = math.inf
     best_epoch: int = 0

@@ -32,7 +32,7 @@ def what_ran(inputs: Inputs) -> list[tuple[str, str]]:
         ("balance", f"{balance['strategy'].replace('_', ' ')}, {number(balance['n_shown'])} images an epoch"),
         ("augment", f"policy {augment['policy']}: {outcomes or 'no transform'}"),
         ("synthesize", f"{reports['synthesize']['decision'].replace('_', ' ')}: {passed}"),
-        ("train", f"{train['model']}, {train['epochs']} epochs, epoch {train['best_epoch']} kept"),
+        ("train", f"{train['model']}, {train['epochs']} epochs, epoch {train['best_epoch'] or '0 (fitted head)'} kept"),
         ("evaluate", f"{number(evaluate['n_test'])} images, accuracy {percent(evaluate['accuracy']['value'])}"),
         ("register", f"{register['decision']}: {version}"),
     ]

@@ -42,7 +42,7 @@ def test_from_a_transformers_folder_to_a_package_that_needs_neither_it_nor_torch
     assert (report.model, report.image_size, report.channels, report.scaling) == ("pretrained", 16, 1, "backbone")
     assert report.transfer is not None
     assert report.transfer["source"] == "vit-tiny"
-    assert (report.transfer["head"], report.transfer["freeze"]) == ("new", 0.1)
+    assert (report.transfer["head"], report.transfer["freeze"]) == ("fitted", 0.0)
     assert str(tmp_path) not in json.dumps(dataclasses.asdict(report))
     description = json.loads(files["model.json"])
     assert (description["input"]["mean"], description["input"]["std"]) == ([0.5], [0.5])
@@ -83,7 +83,7 @@ def test_from_a_registered_model_of_ours(tmp_path: Path) -> None:
     assert report.model == "cnn"
     assert report.transfer is not None
     assert report.transfer["source"] == "models:/digits@champion"
-    assert (report.transfer["revision"], report.transfer["head"]) == (str(version), "new")
+    assert (report.transfer["revision"], report.transfer["head"]) == (str(version), "fitted")
     assert len(report.classes) == 6
     old, new = (json.loads((tmp_path / each / "data/train/model.json").read_text()) for each in ("one", "two"))
     assert (old["arguments"], old["input"]["mean"]) == (new["arguments"], new["input"]["mean"])

@@ -1,0 +1,122 @@
+"""The head of a pretrained network, fitted to the features of the network as it came: logistic regression.
+
+A head drawn at random spoils the layers below it with its first gradients, and takes epochs to learn what L-BFGS finds
+in seconds. The network that results is also what fine-tuning has to beat (Kumar et al. 2022).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
+
+from hallmark.contracts import progress
+from hallmark.models import transfer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    Values = NDArray[np.float64]
+
+#: inverse strengths of L2 for features whose mean square is 1 a dimension, the strongest first
+STRENGTHS = (0.01, 0.1, 1.0)
+_FOLDS = 5
+_TRIED = 2000  # images that choose the strength
+_ITERATIONS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearHead:
+    """``weight`` [classes, features] and ``bias`` [classes]; loss and accuracy are on the images of the fit."""
+
+    weight: Values
+    bias: Values
+    strength: float
+    loss: float
+    accuracy: float
+
+    def onto(self, network: nn.Module) -> None:
+        """Makes this the head of ``network``."""
+        layer = transfer.head(network)
+        assert isinstance(layer, torch.nn.Linear)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(self.weight))
+            layer.bias.copy_(torch.from_numpy(self.bias))
+
+
+def fit(
+    features: NDArray[np.float32], labels: NDArray[np.int64], weights: Values, *, shift: Values, seed: int
+) -> LinearHead:
+    """The head for features [n, features], labels [n] in 0..classes-1, each of which occurs, and weights [n].
+
+    Cross-validation on up to 2000 images chooses the strength of L2 by the log loss. ``shift`` [classes] is added to
+    the logits in training alone (logit adjustment). One thread computes, so that the machine does not change a bit.
+    """
+    values = features.astype(np.float64)
+    scale = 1 / max(math.sqrt(float(np.mean(np.square(values - values.mean(axis=0))))), 1e-12)
+    values *= scale
+    weights = weights / weights.mean()
+    progress.report("fitting the head to the features")
+    with threadpool_limits(1):
+        strength = _strength(values, labels, weights, seed)
+        model = _fitted(values, labels, weights, strength)
+        logits = _logits(model, values)
+    classes = logits.shape[1]
+    logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    weight = model.coef_ if classes > 2 else np.concatenate([-model.coef_, model.coef_]) / 2
+    bias = model.intercept_ if classes > 2 else np.concatenate([-model.intercept_, model.intercept_]) / 2
+    return LinearHead(
+        weight=weight * scale,
+        bias=bias - shift,
+        strength=strength,
+        loss=float(np.average(-logs[np.arange(len(labels)), labels], weights=weights)),
+        accuracy=float((logits.argmax(axis=1) == labels).mean()),
+    )
+
+
+def _strength(values: Values, labels: NDArray[np.int64], weights: Values, seed: int) -> float:
+    """The strength with the lowest log loss out of fold; the middle one where a class is too small to be divided."""
+    rows = np.random.default_rng(seed).permutation(len(labels))[:_TRIED]
+    count = np.bincount(labels[rows])
+    if count[count > 0].min() < 2:
+        return STRENGTHS[len(STRENGTHS) // 2]
+    folds = StratifiedKFold(min(_FOLDS, int(count[count > 0].min())))
+    divided = list(folds.split(rows, labels[rows]))
+    loss = partial(_loss_out_of_fold, values[rows], labels[rows], weights[rows], divided)
+    return min(STRENGTHS, key=loss)
+
+
+def _loss_out_of_fold(
+    values: Values,
+    labels: NDArray[np.int64],
+    weights: Values,
+    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    strength: float,
+) -> float:
+    total = 0.0
+    for train, held_out in folds:
+        model = _fitted(values[train], labels[train], weights[train], strength)
+        logits = _logits(model, values[held_out])
+        truth = np.searchsorted(model.classes_, labels[held_out])
+        logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        total -= float((weights[held_out] * logs[np.arange(len(truth)), truth]).sum())
+    return total
+
+
+def _fitted(values: Values, labels: NDArray[np.int64], weights: Values, strength: float) -> LogisticRegression:
+    # scikit-learn adds up the losses of all images: the penalty of a mean loss grows with their number
+    model = LogisticRegression(C=strength, max_iter=_ITERATIONS)
+    return model.fit(values, labels, sample_weight=weights)
+
+
+def _logits(model: LogisticRegression, values: Values) -> Values:
+    logits: Values = model.decision_function(values)
+    return logits if logits.ndim == 2 else np.stack([-logits / 2, logits / 2], axis=1)
