@@ -76,7 +76,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
     from hallmark.transforms.verdicts import Rule, warned
 
     action = "off" if params.audit is False else str(params.audit)
-    transforms = presets.resolve(params.policy, field="augment.policy")
+    transforms = presets.resolve(params.policy, field="policy")
     train = partitions.training(ingest=ingest, balance=balance)
     if train.empty:
         raise GateRefused("augment: no training image is left", remedy="loosen the sections clean and balance")

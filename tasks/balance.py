@@ -41,7 +41,13 @@ class Params:
         require.positive(adjustment_tau=self.adjustment_tau)
         require.at_least(0.0, focal_gamma=self.focal_gamma)
         require.at_least(1.0, auto_mild=self.auto_mild)
-        require.at_least(self.auto_mild, auto_severe=self.auto_severe)
+        require.that(
+            self.auto_severe >= self.auto_mild,  # nan is no bound either
+            f"is {self.auto_severe:g}, below {{auto_mild}} ({self.auto_mild:g})",
+            remedy="raise {auto_severe} or lower {auto_mild}",
+            field="auto_severe",
+            siblings=["auto_mild", "auto_severe"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

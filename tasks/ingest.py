@@ -39,12 +39,13 @@ class Params:
     def __post_init__(self) -> None:
         require.not_blank("give the path of a folder, a manifest or an archive", source=self.source)
         require.one_of(("auto", "class_folders"), layout=self.layout)
-        require.not_blank(f"give {NO_FOLDER} where the source is no manifest", images=self.images)
+        require.not_blank(f"give {NO_FOLDER} if the source is not a manifest", images=self.images)
         require.that(
             posixpath.normpath(self.images) != posixpath.normpath(self.source),
-            f"and source are both '{posixpath.normpath(self.source)}'",
-            remedy=f"a folder as the source is watched already: set images to {NO_FOLDER}",
+            f"and {{source}} are both '{posixpath.normpath(self.source)}'",
+            remedy=f"a folder as the source is watched already: set {{images}} to {NO_FOLDER}",
             field="images",
+            siblings=["source", "images"],
         )
         require.in_range(8, 16, sample_bits=self.sample_bits)
         # one file is held in memory whole, and a cell of a Parquet file holds less than 2 GiB

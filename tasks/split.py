@@ -44,7 +44,13 @@ class Params:
     def __post_init__(self) -> None:
         require.in_range(0, 0.5, val=self.val, test=self.test)
         held = self.val + self.test
-        require.that(held <= 0.9, f"+ test is {held:g}, above 0.9", remedy="leave images to train on", field="val")
+        require.that(
+            held <= 0.9,
+            f"+ {{test}} is {held:g}, above 0.9",
+            remedy="leave images to train on",
+            field="val",
+            siblings=["test"],
+        )
         require.one_of(("fail", "move", "report"), on_leak=self.on_leak)
 
 

@@ -131,8 +131,7 @@ def _plan(
     # tracking does not change the weights
     decisive = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
     saved = checkpoints.Checkpoints(state() / "checkpoints", training_key.of(decisive, setup, machine, files))
-    with require.within("train"):
-        resolved = training.resolved(params, data, setup, machine, saved)
+    resolved = training.resolved(params, data, setup, machine, saved)
     plan = training.plan(
         data, setup, transforms=transforms, recipe=params, resolved=resolved, seed=params.seed, machine=machine
     )

@@ -39,9 +39,10 @@ class Params(QuarantineRules):
             require.at_least(1, **{name: getattr(self, name)})
         require.that(
             self.max_side >= self.min_side,
-            f"is {self.max_side}, below min_side ({self.min_side})",
-            remedy="give a larger max_side",
+            f"is {self.max_side}, below {{min_side}} ({self.min_side})",
+            remedy="raise {max_side} or lower {min_side}",
             field="max_side",
+            siblings=["min_side", "max_side"],
         )
         require.that(
             self.classes is None or len(set(self.classes)) >= 2,

@@ -14,14 +14,14 @@ Traceback (most recent call last):
     ...
 hallmark.contracts.errors.InputError: strengths[1] is -1, below 0; give 0 or more
 
-Within :func:`gathered` nothing is raised, so all faults are reported at once. Each fault holds its field as data; the
-caller that knows the section of params.yaml prefixes it.
+Within :func:`gathered` nothing is raised, so all faults are reported at once. Each fault holds its field as data, and
+the other fields that its text mentions; the caller that knows the section of params.yaml prefixes them.
 
 >>> with gathered() as faults:
 ...     in_range(0, 1, warmup=1.5)
 ...     at_least(1, accumulate=0)
 >>> for fault in faults:
-...     print(fault.at(f"train.{fault.field}"))
+...     print(fault.renamed(lambda field: f"train.{field}"))
 train.warmup is 1.5, outside [0, 1]; give a value in that range
 train.accumulate is 0, below 1; give 1 or more
 """
@@ -34,7 +34,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from hallmark.contracts.errors import Fault, InputError
+from hallmark.contracts.errors import Fault, HallmarkError, InputError
 
 Numbers: TypeAlias = "float | str | Sequence[Numbers] | Mapping[str, Numbers] | None"
 
@@ -56,7 +56,7 @@ def gathered() -> Iterator[list[Fault]]:
 
 @contextmanager
 def within(section: str) -> Iterator[None]:
-    """Prefixes the field of each fault in the block, gathered or raised, with a section: ``rate`` → ``section.rate``.
+    """Prefixes the fields of each fault in the block, gathered or raised, with a section: ``rate`` → ``section.rate``.
 
     >>> with within("model"):
     ...     in_range(1, 3, depth=4)
@@ -69,10 +69,10 @@ def within(section: str) -> Iterator[None]:
     before = len(others)
     try:
         yield
-    except InputError as error:
+    except HallmarkError as error:
         error.rename(lambda field: f"{section}.{field}")
         raise
-    others[before:] = [fault.at(f"{section}.{fault.field}", fault.location) for fault in others[before:]]
+    others[before:] = [fault.renamed(lambda field: f"{section}.{field}") for fault in others[before:]]
 
 
 def refuse(faults: Sequence[Fault], *, head: str = "") -> None:
@@ -83,10 +83,19 @@ def refuse(faults: Sequence[Fault], *, head: str = "") -> None:
         raise InputError.of(faults, head=head)
 
 
-def that(holds: bool, message: str, *, remedy: str, field: str = "") -> None:
-    """Raises InputError unless ``holds``; a field's name, if any, precedes the message."""
+def that(holds: bool, message: str, *, remedy: str, field: str = "", siblings: Sequence[str] = ()) -> None:
+    """Raises InputError unless ``holds``; a field's name, if any, precedes the message.
+
+    Message and remedy name other fields of the section in braces, and ``siblings`` lists them:
+
+    >>> with within("model"):
+    ...     that(False, "is own, but {name} is auto", remedy="set {name}", field="backbone", siblings=("name",))
+    Traceback (most recent call last):
+        ...
+    hallmark.contracts.errors.InputError: model.backbone is own, but model.name is auto; set model.name
+    """
     if not holds:
-        refuse([Fault(f"{field} {message}" if field else message, remedy, field)])
+        refuse([Fault(f"{field} {message}" if field else message, remedy, field, siblings=tuple(siblings))])
 
 
 def in_range(low: float, high: float, /, **values: Numbers) -> None:

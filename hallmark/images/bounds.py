@@ -40,8 +40,10 @@ class Bounds:
         """Refuses a source of more files, members or rows than ``max_files``."""
         if count > self.max_files:
             raise InputError(
-                f"ingest.source: {name} has more than {self.max_files} files or rows (ingest.max_files)",
-                remedy="raise ingest.max_files if that is right",
+                f"{name} has more than {self.max_files} files or rows ({{max_files}})",
+                remedy="raise {max_files} if that is right",
+                field="source",
+                siblings=["max_files"],
             )
 
     def expanded(self, count: int, packed: int, name: str) -> None:
@@ -49,9 +51,10 @@ class Bounds:
         if count > self.most_expanded(packed):
             key = "max_expanded_bytes" if self.most_expanded(packed) == self.max_expanded_bytes else "max_expansion"
             raise InputError(
-                f"ingest.source: {name} has {packed} bytes and expands to more than {self.most_expanded(packed)} "
-                f"(ingest.{key})",
-                remedy=f"raise ingest.{key} if you trust it, or unpack it and give the folder",
+                f"{name} has {packed} bytes and expands to more than {self.most_expanded(packed)} ({{{key}}})",
+                remedy=f"raise {{{key}}} if you trust it, or unpack it and give the folder",
+                field="source",
+                siblings=[key],
             )
 
     def most_expanded(self, packed: int) -> int:
@@ -62,8 +65,10 @@ class Bounds:
         """Refuses a line or row of more than ``max_line_bytes``."""
         if size > self.max_line_bytes:
             raise InputError(
-                f"ingest.source: {name} has a line of more than {self.max_line_bytes} bytes (ingest.max_line_bytes)",
-                remedy="raise ingest.max_line_bytes if that is right",
+                f"{name} has a line of more than {self.max_line_bytes} bytes ({{max_line_bytes}})",
+                remedy="raise {max_line_bytes} if that is right",
+                field="source",
+                siblings=["max_line_bytes"],
             )
 
     def contents(
@@ -124,7 +129,7 @@ class Bounds:
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise InputError(f"ingest.source: {name} is no Parquet file: {error}", remedy="write it again") from error
+            raise InputError(f"{name} is no Parquet file: {error}", remedy="write it again", field="source") from error
 
 
 class _Lines(io.RawIOBase):

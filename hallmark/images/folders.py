@@ -73,8 +73,9 @@ def walk(folder: Path, boundary: Boundary | None = None, bounds: Bounds | None =
                     bounds.files(len(sizes) + len(folders), f"the folder '{folder}'")
         except PermissionError as error:
             raise MachineError(
-                f"ingest.source: no permission to list the folder '{path}'",
+                f"no permission to list the folder '{path}'",
                 remedy="give read and execute permission on it (chmod u+rx)",
+                field="source",
             ) from error
         except OSError as error:
             if error.errno not in FILE_ERRORS or not prefix:

@@ -149,7 +149,7 @@ def multi_label(name: str, example: str, count: int) -> InputError:
     """The refusal of a source whose images have several labels each."""
     rows = "1 row has" if count == 1 else f"{count} rows have"
     return InputError(
-        f"ingest.source: {name} is multi-label: {rows} a list as its label, such as {example}", remedy=ONE
+        f"{name} is multi-label: {rows} a list as its label, such as {example}", remedy=ONE, field="source"
     )
 
 

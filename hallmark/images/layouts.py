@@ -134,9 +134,10 @@ def _splits(tree: _Top) -> dict[str, str]:
         tops[top].folders for top in others
     ):
         raise InputError(
-            f"ingest.source: the folder '{holding[0]}' is named as a split and holds the folders "
+            f"the folder '{holding[0]}' is named as a split and holds the folders "
             f"{_listed(tops[holding[0]].folders)}, but beside it lie {_listed(others)}, which are no splits",
             remedy=f"name them train, val and test, or move them out of the source; {_OVERRIDE}",
+            field="source",
         )
     _refuse_same_folders(tops)
     return {}
@@ -149,9 +150,10 @@ def _flat(tops: Sequence[str]) -> InputError:
         else f"the folders {_listed(tops)} are named as splits but hold"
     )
     return InputError(
-        f"ingest.source: {problem} no class folders, so no image has a label",
+        f"{problem} no class folders, so no image has a label",
         remedy=f"put one folder per class into each (such as {tops[0]}/cat/1.png), or a metadata.csv with the columns "
         f"file_name,label; {_OVERRIDE}",
+        field="source",
     )
 
 
@@ -175,9 +177,9 @@ def _refuse_same_folders(tops: dict[str, _Top]) -> None:
             "of each class into one folder"
         )
     raise InputError(
-        f"ingest.source: the folders {_listed(tops)} hold the same folders {_listed(common)}, so either may be the "
-        "classes",
+        f"the folders {_listed(tops)} hold the same folders {_listed(common)}, so either may be the classes",
         remedy=f"{remedy}; {_OVERRIDE}",
+        field="source",
     )
 
 

@@ -73,8 +73,9 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[E
         twice = sorted(set(matched) & set(rows))
         if twice:
             raise InputError(
-                f"ingest.source: {name} and another table both give a label to '{twice[0]}'",
+                f"{name} and another table both give a label to '{twice[0]}'",
                 remedy="keep one table of labels for each folder",
+                field="source",
             )
         labels.refuse_lists(Counter(row.label for row in matched.values() if row.label is not None), name)
         rows |= matched
@@ -147,7 +148,7 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
             except (ValueError, RecursionError) as error:
                 reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
                 raise InputError(
-                    f"ingest.source: {location} is no JSON in UTF-8: {reason}", remedy="write one JSON object a line"
+                    f"{location} is no JSON in UTF-8: {reason}", remedy="write one JSON object a line", field="source"
                 ) from error
             if line.strip():
                 yield _json_row(row, location)
@@ -155,7 +156,7 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
 
 def _json_row(row: Any, location: str) -> dict[str, Value]:
     if not isinstance(row, dict):
-        raise InputError(f"ingest.source: {location} is no JSON object", remedy="write one object a line")
+        raise InputError(f"{location} is no JSON object", remedy="write one object a line", field="source")
     for key, value in row.items():
         if isinstance(value, list) and key.casefold() in LABELS:
             raise labels.multi_label(location, str(value), 1)
@@ -216,9 +217,9 @@ def _matched(
 def _twice(name: str, path: str, before: Entry, label: Value, number: int, first: int) -> Exception:
     if manifests.as_text(label) != manifests.as_text(before.label):
         return InputError(
-            f"ingest.source: {name} is multi-label: rows {first} and {number} give '{path}' the labels "
-            f"'{before.label}' and '{label}'",
+            f"{name} is multi-label: rows {first} and {number} give '{path}' the labels '{before.label}' and '{label}'",
             remedy=labels.ONE,
+            field="source",
         )
     return manifests.Fault(f"path '{path}' was given in row {first} already", remedy="give each path in one row")
 
@@ -257,9 +258,10 @@ def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Entry], base: 
     for top in sorted(folders):
         if top not in listed and len(folders[top]) > 1:
             raise InputError(
-                f"ingest.source: tables give the labels of {', '.join(sorted(listed))}, but none those of '{top}', "
+                f"tables give the labels of {', '.join(sorted(listed))}, but none those of '{top}', "
                 f"which holds the folders {', '.join(sorted(folders[top])[:5])}",
                 remedy=f"put a table of labels into '{top}' too, or remove the tables",
+                field="source",
             )
 
 

@@ -77,16 +77,18 @@ def check_columns(columns: Sequence[str], name: str) -> None:
         else:
             hint = _SHAPE
         raise InputError(
-            f"ingest.source: {name} has the columns {', '.join(columns) or '(none)'} but needs {', '.join(NEEDED)};"
+            f"{name} has the columns {', '.join(columns) or '(none)'} but needs {', '.join(NEEDED)};"
             f" missing: {', '.join(missing)}",
             remedy=hint,
+            field="source",
         )
     check_twice(columns, name)
     wrong = [(right, column) for right, column in near.items() if right not in columns]
     if wrong:
         raise InputError(
-            f"ingest.source: {name} has the column '{wrong[0][1]}'",
+            f"{name} has the column '{wrong[0][1]}'",
             remedy=f"write '{wrong[0][1]}' as '{wrong[0][0]}', or give it another name if it is metadata",
+            field="source",
         )
 
 
@@ -94,7 +96,7 @@ def check_twice(columns: Sequence[str], name: str) -> None:
     """Raises InputError where a column is given twice."""
     twice = sorted(column for column, count in Counter(columns).items() if column and count > 1)
     if twice:
-        raise InputError(f"ingest.source: {name} has the column '{twice[0]}' twice", remedy="rename one of them")
+        raise InputError(f"{name} has the column '{twice[0]}' twice", remedy="rename one of them", field="source")
 
 
 def entries_of(rows: Iterable[Mapping[str, Value]], name: str, spot: Callable[[int], str]) -> list[Entry]:
@@ -122,7 +124,7 @@ def entries_of(rows: Iterable[Mapping[str, Value]], name: str, spot: Callable[[i
     if faults:
         raise refusal(name, faults, remedies)
     if not entries:
-        raise InputError(f"ingest.source: {name} lists no file", remedy="give a manifest with one row per image")
+        raise InputError(f"{name} lists no file", remedy="give a manifest with one row per image", field="source")
     labels.refuse_lists(Counter(row.label for row in entries.values() if row.label is not None), name)
     return [entries[path] for path in sorted(entries)]
 
@@ -199,7 +201,7 @@ def _label(value: Value) -> str | None:
 def refusal(name: str, faults: Sequence[str], remedies: Sequence[str]) -> InputError:
     """The refusal of a table with faulty rows: the first of them, and each remedy once."""
     shown = [*faults[:5], *([f"and {len(faults) - 5} more"] if len(faults) > 5 else [])]
-    return InputError(f"ingest.source: {name}: " + "; ".join(shown), remedy=remedies)
+    return InputError(f"{name}: " + "; ".join(shown), remedy=remedies, field="source")
 
 
 def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[str, Value]]:
@@ -208,8 +210,9 @@ def _csv_rows(reader: Any, header: Sequence[str], name: str) -> Iterator[dict[st
             continue
         if len(cells) != len(header):
             raise InputError(
-                f"ingest.source: {name}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}",
+                f"{name}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}",
                 remedy="quote cells that hold a comma",
+                field="source",
             )
         yield {column: cell or None for column, cell in zip(header, cells, strict=True)}
 
@@ -219,8 +222,8 @@ def _next_row(reader: Any, name: str, *, first: bool = False) -> Any:
     try:
         return next(reader, [] if first else None)
     except UnicodeDecodeError as error:
-        raise InputError(f"ingest.source: {name} is not UTF-8 text", remedy="save it as CSV in UTF-8") from error
+        raise InputError(f"{name} is not UTF-8 text", remedy="save it as CSV in UTF-8", field="source") from error
     except csv.Error as error:
         raise InputError(
-            f"ingest.source: {name}, line {reader.line_num}: {error}", remedy="correct the line, or quote its cells"
+            f"{name}, line {reader.line_num}: {error}", remedy="correct the line, or quote its cells", field="source"
         ) from error

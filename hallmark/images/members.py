@@ -64,5 +64,5 @@ def follow(links: Mapping[str, str], members: Set[str]) -> dict[str, str]:
 def unreadable(path: Path, error: Exception) -> InputError:
     """The error for a file that is not a valid archive."""
     return InputError(
-        f"ingest.source: the archive {path.name} cannot be read: {error}", remedy="write or download it again"
+        f"the archive {path.name} cannot be read: {error}", remedy="write or download it again", field="source"
     )

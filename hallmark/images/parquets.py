@@ -38,7 +38,7 @@ class Table:
         try:
             self._parquet = pq.ParquetFile(file)
         except pa.ArrowInvalid as error:
-            raise InputError(f"ingest.source: {name} is no Parquet file: {error}", remedy="write it again") from error
+            raise InputError(f"{name} is no Parquet file: {error}", remedy="write it again", field="source") from error
         self._schema = self._parquet.schema_arrow
         self.columns: list[str] = self._schema.names
         self._features = _features(self._schema)
@@ -53,12 +53,12 @@ class Table:
                 kind = self._schema.field(name).type
                 if not _is_plain(kind):
                     raise InputError(
-                        f"ingest.source: {self.name} holds {kind} in its column '{name}'", remedy="write it as text"
+                        f"{self.name} holds {kind} in its column '{name}'", remedy="write it as text", field="source"
                     )
             return manifests.entries_of(self.rows("label"), self.name, lambda number: f"row {number}")
         rows = self.images()
         if not rows:
-            raise InputError(f"ingest.source: {self.name} has no row", remedy="give a table with one row per image")
+            raise InputError(f"{self.name} has no row", remedy="give a table with one row per image", field="source")
         labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), self.name)
         return sorted(rows, key=lambda row: row.path)
 
@@ -79,7 +79,7 @@ class Table:
             try:
                 rows.append(manifests.describe(row, f"{prefix}row:{number}"))
             except manifests.Fault as fault:
-                raise InputError(f"ingest.source: {self.name}, row {number}: {fault}", remedy=fault.remedy) from fault
+                raise InputError(f"{self.name}, row {number}: {fault}", remedy=fault.remedy, field="source") from fault
         return rows
 
     def contents(self, limit: int, elsewhere: Callable[[str, int], Content]) -> Iterator[Content]:
@@ -107,10 +107,10 @@ class Table:
             kind = kind.value_type
         if pa.types.is_nested(kind):
             several = "multi-label: its column" if _is_list(kind) else "no table of labels: its column"
-            raise InputError(f"ingest.source: {self.name} is {several} '{name}' is of type {kind}", remedy=labels.ONE)
+            raise InputError(f"{self.name} is {several} '{name}' is of type {kind}", remedy=labels.ONE, field="source")
         if _is_binary(kind):
             raise InputError(
-                f"ingest.source: {self.name} holds bytes in its column '{name}'", remedy="write labels as text"
+                f"{self.name} holds bytes in its column '{name}'", remedy="write labels as text", field="source"
             )
 
     def rows(self, label: str) -> Iterator[dict[str, Value]]:
@@ -143,8 +143,9 @@ class Table:
             if name in self.columns:
                 return name
         raise InputError(
-            f"ingest.source: {self.name} has the columns {', '.join(self.columns)} but no label",
+            f"{self.name} has the columns {', '.join(self.columns)} but no label",
             remedy="name the column of labels 'label'",
+            field="source",
         )
 
 

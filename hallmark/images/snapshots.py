@@ -79,9 +79,9 @@ def _refuse_several(shards: Sequence[str], source: str) -> None:
     if len(configurations) > 1:
         names = sorted(configurations.values())
         raise InputError(
-            f"ingest.source: '{source}' holds the shards of {len(names)} data sets: "
-            f"{', '.join(name or '.' for name in names[:5])}",
+            f"'{source}' holds the shards of {len(names)} data sets: {', '.join(name or '.' for name in names[:5])}",
             remedy=f"give the folder of one of them, such as ingest.source={posixpath.join(source, names[-1])}",
+            field="source",
         )
 
 
@@ -99,8 +99,9 @@ def _splits(shards: Sequence[str]) -> dict[str, str | None]:
     without = [name for name, split in by_name.items() if split is None]
     if without and len(without) < len(by_name):
         raise InputError(
-            f"ingest.source: no split is told by the name of {', '.join(without[:5])}, but by those of other shards",
+            f"no split is told by the name of {', '.join(without[:5])}, but by those of other shards",
             remedy="rename it after its split (train-00000-of-00001.parquet), or move it out of the source",
+            field="source",
         )
     return by_name
 
@@ -124,7 +125,7 @@ def _rows(files: Files, shards: Sequence[str], by_shard: Mapping[str, str | None
                 table.name_classes(names)
             rows.extend(table.images(prefix=f"{name}/", split=by_shard[name]))
     if not rows:
-        raise InputError("ingest.source: the Parquet shards have no row", remedy="give tables with one row per image")
+        raise InputError("the Parquet shards have no row", remedy="give tables with one row per image", field="source")
     labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), "the shards")
     return rows
 

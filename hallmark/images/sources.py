@@ -42,15 +42,15 @@ def locate(source: str) -> Path:
         readable = os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True)
     except (FileNotFoundError, NotADirectoryError) as error:
         home = "; '~' is not expanded, write the path in full" if source.startswith("~") else ""
-        raise InputError(f"ingest.source: there is no '{source}'{home}", remedy=f"give {_KINDS}") from error
+        raise InputError(f"there is no '{source}'{home}", remedy=f"give {_KINDS}", field="source") from error
     except PermissionError:
         readable = False
     except (OSError, ValueError) as error:  # links in a circle, a name that is too long or holds a null byte
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"ingest.source: {source!r}: {reason}", remedy=f"give {_KINDS}") from error
+        raise InputError(f"{source!r}: {reason}", remedy=f"give {_KINDS}", field="source") from error
     if not readable:
         raise MachineError(
-            f"ingest.source: no permission to read '{source}'", remedy="give read permission on it (chmod -R u+rX)"
+            f"no permission to read '{source}'", remedy="give read permission on it (chmod -R u+rX)", field="source"
         )
     return path
 
@@ -76,9 +76,9 @@ def open_source(
     if path.is_dir():
         return _folder(path, layout, boundary, bounds)
     if not path.is_file():
-        raise InputError(f"ingest.source: '{source}' is no file and no folder", remedy=f"give {_KINDS}")
+        raise InputError(f"'{source}' is no file and no folder", remedy=f"give {_KINDS}", field="source")
     if path.stat().st_size == 0:
-        raise InputError(f"ingest.source: the file '{source}' is empty", remedy=f"give {_KINDS}")
+        raise InputError(f"the file '{source}' is empty", remedy=f"give {_KINDS}", field="source")
     suffix = path.suffix.casefold()
     if suffix == ".csv":
         return _csv(path, boundary, bounds)
@@ -87,17 +87,19 @@ def open_source(
     if zipfile.is_zipfile(path):
         return _archive(Zip(path, bounds), layout)
     if suffix == ".zip":
-        raise InputError(f"ingest.source: '{path.name}' is no .zip by its content", remedy="write or download it again")
+        raise InputError(
+            f"'{path.name}' is no .zip by its content", remedy="write or download it again", field="source"
+        )
     if is_tar(path):
         return _archive(Tar(path, bounds), layout)
-    raise InputError(f"ingest.source: the file '{source}' is of no known kind", remedy=f"give {_KINDS}")
+    raise InputError(f"the file '{source}' is of no known kind", remedy=f"give {_KINDS}", field="source")
 
 
 def _folder(path: Path, layout: str, boundary: Boundary, bounds: Bounds) -> Source:
     files = Folder(path, walk(path, boundary, bounds), boundary, bounds)
     if not files.sizes:
         raise InputError(
-            f"ingest.source: the folder '{path}' holds no file", remedy="put images in it, in class folders"
+            f"the folder '{path}' holds no file", remedy="put images in it, in class folders", field="source"
         )
     _refuse_cache(path, files)
     shards = snapshot(files, str(path), "")
@@ -113,8 +115,9 @@ def _refuse_cache(path: Path, files: Folder) -> None:
     if {"blobs", "snapshots"} <= tops <= {"blobs", "snapshots", "refs"}:
         versions = sorted({file[1] for file in parts if file[0] == "snapshots" and len(file) > 2})
         raise InputError(
-            f"ingest.source: '{path}' is a folder of the Hugging Face cache with {len(versions)} snapshots",
+            f"'{path}' is a folder of the Hugging Face cache with {len(versions)} snapshots",
             remedy=f"give one of them, such as ingest.source={path / 'snapshots' / (versions or ['<commit>'])[-1]}",
+            field="source",
         )
 
 
@@ -178,7 +181,7 @@ def _renamed(entries: Sequence[Entry], names: dict[str, str]) -> list[Entry]:
     renamed = {names[row.path]: dataclasses.replace(row, path=names[row.path]) for row in entries}
     if len(renamed) < len(entries):
         raise InputError(
-            "ingest.source: the manifest gives a path twice, with slashes and backslashes", remedy="keep one of them"
+            "the manifest gives a path twice, with slashes and backslashes", remedy="keep one of them", field="source"
         )
     return [renamed[path] for path in sorted(renamed)]
 
@@ -186,7 +189,7 @@ def _renamed(entries: Sequence[Entry], names: dict[str, str]) -> list[Entry]:
 def _archive(archive: Zip | Tar, layout: str) -> Source:
     names = list(archive.sizes)
     if not names:
-        raise InputError(f"ingest.source: the archive '{archive.path.name}' holds no file", remedy="put images in it")
+        raise InputError(f"the archive '{archive.path.name}' holds no file", remedy="put images in it", field="source")
     table = _table_in(archive, names)
     return table or _arranged(archive, layout, unwrap=True)
 
@@ -211,8 +214,9 @@ def _table_in(archive: Zip | Tar, names: Sequence[str]) -> Source | None:
             return _bounded(shards, archive.bounds, archive.path.stat().st_size, archive.path.name)
     if len(tables) > 1:
         raise InputError(
-            f"ingest.source: the archive '{archive.path.name}' holds {len(tables)} tables: {', '.join(tables)}",
+            f"the archive '{archive.path.name}' holds {len(tables)} tables: {', '.join(tables)}",
             remedy="keep one of them in it",
+            field="source",
         )
     return _from_table(archive, tables[0], names) if tables else None
 

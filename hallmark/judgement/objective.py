@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUPS = 20  # jackknife groups of a standard error
+METRIC, CLASS_NAME = "objective.metric", "objective.class_name"
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "log_loss", "cost")
 
 
@@ -86,7 +87,7 @@ def score(
     from hallmark.statistics import metrics
 
     if len(labels) == 0:
-        raise InputError(f"objective.metric '{objective.metric}' needs at least one image, but there is none")
+        raise InputError(f"'{objective.metric}' needs at least one image, but there is none", field=METRIC)
     objective.check_classes(classes)
     if objective.metric == "log_loss":
         return -float(metrics.log_losses(labels, probabilities).mean())
@@ -94,7 +95,7 @@ def score(
         value = metrics.auroc(labels, probabilities)
         if value is None:
             raise InputError(
-                "objective.metric 'auroc' needs images of two classes or more", remedy="choose another objective.metric"
+                "'auroc' needs images of two classes or more", remedy="choose another metric", field=METRIC
             )
         return value
     predicted = np.asarray(probabilities).argmax(axis=1)
@@ -107,7 +108,8 @@ def score(
         index = list(classes).index(objective.class_name)
         if counts.actual[index] == 0:
             raise InputError(
-                f"objective.class_name is '{objective.class_name}', but there is no image of it to measure its recall",
+                f"there is no image of the class '{objective.class_name}' to measure its recall",
+                field=CLASS_NAME,
                 remedy="add images of that class or choose another objective",
             )
         return float(counts.hits[index] / counts.actual[index])

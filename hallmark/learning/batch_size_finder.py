@@ -43,7 +43,8 @@ def search(network: nn.Module, shape: tuple[int, int, int], *, images: int, mach
             largest = int((devices.free_memory(machine.device) * SHARE - fixed) // each)
     if largest < 2:
         raise MachineError(
-            "train.batch_size is find, but not even a batch of two images fits into the memory",
+            "find fails, because not even a batch of two images fits into memory",
+            field="batch_size",
             remedy="choose a smaller model or model.image_size, or end other programs",
         )
     return int(2 ** math.floor(math.log2(min(largest, most))))

@@ -102,11 +102,9 @@ def select_precision(requested: str, device: torch.device) -> str:
         faster = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         return "bf16" if device.type == "cpu" and faster else "fp32"
     if requested == "fp16" and device.type != "cuda":
-        raise InputError(
-            f"train.precision is fp16, which trains on CUDA alone, not on {device.type}", remedy="use auto"
-        )
+        raise InputError(f"fp16 needs a CUDA device, not {device.type}", remedy="use auto", field="precision")
     if requested == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
-        raise InputError("train.precision is tf32, which only recent NVIDIA GPUs have", remedy="use auto")
+        raise InputError("only recent NVIDIA GPUs have tf32", remedy="use auto", field="precision")
     return requested
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.distributed as dist
 
-from hallmark.contracts import runtime
-from hallmark.contracts.errors import InputError, MachineError
+from hallmark.contracts import require, runtime
+from hallmark.contracts.errors import MachineError
 from hallmark.contracts.processes import leave_signals_to_the_parent
 from hallmark.learning import batches as loading
 from hallmark.learning import devices
@@ -105,12 +105,12 @@ def _quiet() -> Iterator[None]:
 def _check_batches(plan: TrainingPlan) -> None:
     size = plan.machine.processes
     least = min(plan.resolved.batch_size, plan.batches.images_per_epoch // plan.batches.per_epoch)
-    if least < 2 * size:
-        raise InputError(
-            f"train.batch_size is {plan.resolved.batch_size}: batches of {least} images cannot be shared among "
-            f"{size} processes",
-            remedy=f"give {4 * size} or more, or set {runtime.PROCESSES} to 1",
-        )
+    require.that(
+        least >= 2 * size,
+        f"is {plan.resolved.batch_size}: batches of {least} images cannot be shared among {size} processes",
+        remedy=f"give {4 * size} or more, or set {runtime.PROCESSES} to 1",
+        field="batch_size",
+    )
 
 
 def _start(network: nn.Module, plan: TrainingPlan, store: str) -> list[BaseProcess]:

@@ -271,8 +271,10 @@ class _Training:
         learnt = any(row["train_loss"] < self.plan.loss.guessing for row in self.state.history)
         if self.best is None or not learnt:
             raise InputError(
-                f"train.lr is {lr:g}: in epoch {epoch} the loss stopped being a number",
-                remedy=f"give a lower one, such as {lr / 10:g}, or set train.clip_norm to 1",
+                f"with {lr:g} the loss is not finite in epoch {epoch}",
+                remedy=f"give a lower rate, such as {lr / 10:g}, or set {{clip_norm}} to 1",
+                field="lr",
+                siblings=["clip_norm"],
             )
         _log.warning("epoch %d: %s", epoch, monitoring.lost(epoch, lr=lr))
 

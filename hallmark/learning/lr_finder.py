@@ -56,8 +56,10 @@ def search(network: nn.Module, plan: TrainingPlan) -> tuple[float, list[dict[str
     best = min(curve, key=lambda row: row["loss"], default=None)
     if best is None or best["loss"] > 0.99 * curve[0]["loss"]:
         raise InputError(
-            f"train.lr is find, but no rate from {LOWEST:g} to {HIGHEST:g} made the loss fall",
-            remedy="set train.lr to auto, and check that the labels match the images",
+            f"find fails, because no rate from {LOWEST:g} to {HIGHEST:g} lowers the loss",
+            remedy="set {lr} to auto, and check that the labels match the images",
+            field="lr",
+            siblings=["lr"],
         )
     return float(f"{best['lr'] / BACK:.2g}"), curve
 

@@ -104,15 +104,17 @@ class Recipe:
         require.in_range(0, 10, mixup=self.mixup, cutmix=self.cutmix)
         require.that(
             self.schedule != "plateau" or self.patience not in (1, 2),
-            f"is {self.patience}: the training would end before the schedule plateau lowers its rate",
+            f"is {self.patience}: training would end before {{schedule}} plateau lowers the learning rate",
             remedy="set it to 3 or more, or to 0 for no early stopping",
             field="patience",
+            siblings=["schedule"],
         )
         require.that(
             not (self.clip_norm and self.clip_value),
-            "and clip_value are both set",
-            remedy="clip one way: set the other to 0",
+            "and {clip_value} are both set",
+            remedy="set one of them to 0",
             field="clip_norm",
+            siblings=["clip_value"],
         )
 
 

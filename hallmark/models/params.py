@@ -66,15 +66,17 @@ class Model:
         require.not_blank("give auto, none or the name of a trained network", backbone=self.backbone)
         require.that(
             self.name != PRETRAINED or self.backbone != NONE,
-            "names nothing to start from, but name is pretrained",
+            "names nothing to start from, but {name} is pretrained",
             remedy=f"give auto, {SHIPPED[0]}, an id of the Hugging Face hub, a folder, or models:/<name>@<alias>",
             field="backbone",
+            siblings=["name"],
         )
         require.that(
             self.name in (AUTO, PRETRAINED) or self.backbone in (NONE, AUTO),
-            f"is '{self.backbone}', but name is {self.name}",
-            remedy="set name to pretrained, or backbone to none",
+            f"is '{self.backbone}', but {{name}} is {self.name}",
+            remedy="set {name} to pretrained, or {backbone} to none",
             field="backbone",
+            siblings=["name", "backbone"],
         )
         require.in_range(SMALLEST, 1024, image_size=self.image_size)
         known = self.channels in ("auto", 1, 3)

@@ -9,6 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from hallmark.contracts import require
 from hallmark.contracts.durable import write_text
 from hallmark.contracts.errors import InputError, MachineError
 from hallmark.contracts.names import DEMO, NO_FOLDER
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from hallmark.pipeline.stage import Stage
 
+SOURCE = "ingest.source"
 _NONE = f"give a path that is there, or {NO_FOLDER} for none"
 _REMEDIES = {
-    "ingest.source": "give the path of a folder, archive or manifest of labelled images: hallmark run /path/to/images",
+    SOURCE: "give the path of a folder, archive or manifest of labelled images: hallmark run /path/to/images",
     "validate.suites": "give the folder of the expectation suites",
 }
 
@@ -85,14 +87,15 @@ def params_with(
 def _folder_to_watch(params: Mapping[str, Any], overrides: Sequence[str], root: Path) -> str | None:
     """The override of ingest.images to match a new ingest.source; None if none is needed or both are set."""
     set_here = {override.partition("=")[0] for override in overrides}
-    if "ingest.source" not in set_here or "ingest.images" in set_here:
+    if SOURCE not in set_here or "ingest.images" in set_here:
         return None
     from hallmark.images.bounds import Bounds
     from hallmark.images.watched import folder_of_images
 
     ingest = params["ingest"]
     bounds = Bounds(**{name.name: getattr(ingest, name.name) for name in dataclasses.fields(Bounds)})
-    folder = folder_of_images(ingest.source, root, follow_outside=ingest.follow_outside, bounds=bounds)
+    with require.within("ingest"):
+        folder = folder_of_images(ingest.source, root, follow_outside=ingest.follow_outside, bounds=bounds)
     quoted = folder.replace("'", "\\'")
     return None if folder == params["ingest"].images else f"ingest.images='{quoted}'"
 
@@ -119,11 +122,12 @@ def check_sources(
             try:
                 _check_path(name, value, root)
                 _check_apart(name, value, root, stages[number:])
-                if name == "ingest.source":
+                if name == SOURCE:
                     _check_images(value, root)
             except PermissionError as error:
                 raise MachineError(
-                    f"{name}: no permission to read '{value}'",
+                    f"no permission to read '{value}'",
+                    field=name,
                     remedy="ask its owner for access, or copy it to a folder you may read",
                 ) from error
 
@@ -131,13 +135,13 @@ def check_sources(
 def _check_path(name: str, value: str, root: Path) -> None:
     path = root / value
     if path.is_symlink() and not path.exists():
-        raise InputError(f"{name}: '{value}' is a broken link", remedy="repair the link or give another path")
+        raise InputError(f"'{value}' is a broken link", remedy="repair the link or give another path", field=name)
     remedy = _REMEDIES.get(name, _NONE) if value != NO_FOLDER else f"git restore {NO_FOLDER} brings it back"
     if not path.exists():
-        raise InputError(f"{name}: there is no '{value}' (looked at {path})", remedy=remedy)
+        raise InputError(f"there is no '{value}' (looked at {path})", remedy=remedy, field=name)
     mode = path.stat().st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise InputError(f"{name}: '{value}' is neither a folder nor a regular file", remedy=remedy)
+        raise InputError(f"'{value}' is neither a folder nor a regular file", remedy=remedy, field=name)
 
 
 def _check_apart(name: str, value: str, root: Path, stages: Sequence[Stage]) -> None:
@@ -150,7 +154,8 @@ def _check_apart(name: str, value: str, root: Path, stages: Sequence[Stage]) -> 
             if shared in (path, written):
                 how = "is" if path == written else "holds" if shared == path else "is inside"
                 raise InputError(
-                    f"{name}: '{value}' {how} {output}, which the stage {stage.name} writes",
+                    f"'{value}' {how} {output}, which the stage {stage.name} writes",
+                    field=name,
                     remedy="give a folder or file outside the pipeline's outputs",
                 )
 
@@ -159,10 +164,10 @@ def _check_images(source: str, root: Path) -> None:
     path = root / source
     if path.is_dir() and not any(path.iterdir()):
         raise InputError(
-            f"ingest.source: the folder '{source}' is empty", remedy="put one folder of images per class into it"
+            f"the folder '{source}' is empty", remedy="put one folder of images per class into it", field=SOURCE
         )
     if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"ingest.source: the file '{source}' is empty", remedy=_REMEDIES["ingest.source"])
+        raise InputError(f"the file '{source}' is empty", remedy=_REMEDIES[SOURCE], field=SOURCE)
 
 
 def _build(document: Document, stages: Sequence[Stage], package: str) -> dict[str, Any]:

@@ -180,10 +180,14 @@ def _build(
     params = None
     with require.gathered() as refused:
         params = cls(**arguments)
+
+    def dotted_key(field: str) -> str:
+        name = re.match(r"\w*", field)[0]  # type: ignore[index]  # it matches every text
+        return key_of.get(name, f"{prefix}.{name}") + field.removeprefix(name)
+
     for fault in refused:
-        name = re.match(r"\w*", fault.field)[0]  # type: ignore[index]  # it matches every text
-        key = key_of.get(name, f"{prefix}.{name}" if name else prefix) + fault.field.removeprefix(name)
-        faults.append(fault.at(key, document.location(key)))
+        named = fault.renamed(dotted_key)
+        faults.append(named.at(document.location(named.field or prefix)))
     return params
 
 

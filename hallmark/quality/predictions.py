@@ -34,19 +34,19 @@ def read_predictions(path: Path, *, images: pd.DataFrame, columns: Sequence[str]
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(f"clean.out_of_fold: {path} cannot be read: {error}", remedy=REMEDY) from error
+        raise InputError(f"{path} cannot be read: {error}", remedy=REMEDY, field="out_of_fold") from error
     lacking = [name for name in ("path", *columns) if name not in table]
     if "path" in lacking or len(lacking) == len(columns):
-        raise InputError(f"clean.out_of_fold: {path} has no column {', '.join(lacking[:3])}", remedy=REMEDY)
+        raise InputError(f"{path} has no column {', '.join(lacking[:3])}", remedy=REMEDY, field="out_of_fold")
     others = sorted(set(table.columns) - {*PREDICTION, *columns})
     if others or lacking:
         what = f"the classes {', '.join(others)}, which no image has" if others else f"no class {', '.join(lacking)}"
-        raise InputError(f"clean.out_of_fold: {path} has {what}", remedy=REMEDY)
+        raise InputError(f"{path} has {what}", remedy=REMEDY, field="out_of_fold")
     judged = table.groupby("path")[list(columns)].mean()
     cluster = images.set_index("path")["cluster"]
     judged = judged[judged.index.isin(cluster.index)]
     if judged.empty:
-        raise InputError(f"clean.out_of_fold: {path} has none of the images", remedy=REMEDY)
+        raise InputError(f"{path} has none of the images", remedy=REMEDY, field="out_of_fold")
     by_cluster = judged.groupby(cluster.reindex(judged.index).to_numpy(object)).mean()
     probabilities = by_cluster.reindex(images["cluster"].to_numpy(object))
     return np.asarray(probabilities.to_numpy(np.float64))

@@ -45,7 +45,7 @@ def load_suites(folder: Path, parameters: Mapping[str, Any]) -> list[Suite]:
     import yaml
 
     if not folder.is_dir():
-        raise InputError(f"validate.suites: no folder '{folder}'", remedy="give the folder of the expectation suites")
+        raise InputError(f"no folder '{folder}'", remedy="give the folder of the expectation suites", field="suites")
     suites, faults = [], []
     for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
         try:

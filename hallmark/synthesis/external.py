@@ -26,13 +26,13 @@ def read(
     """
     if not folder.is_dir():
         raise InputError(
-            f"synthesize.external: no folder '{folder}'", remedy=f"give a folder of class folders, or {NO_FOLDER}"
+            f"no folder '{folder}'", remedy=f"give a folder of class folders, or {NO_FOLDER}", field="external"
         )
     folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     unknown = sorted(set(folders) - set(names))
     if unknown or not folders:
         what = f"'{unknown[0]}' is no class" if unknown else "it holds no class folder"
-        raise InputError(f"synthesize.external: in {folder} {what}", remedy=f"name the folders: {', '.join(names)}")
+        raise InputError(f"in {folder} {what}", remedy=f"name the folders: {', '.join(names)}", field="external")
     images, labels, faults = [], [], []
     for label in (name for name in folders if name in wanted):
         for path in sorted((folder / label).rglob("*")):
@@ -46,10 +46,11 @@ def read(
             labels.append(names.index(label))
     if faults:
         listed = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise InputError(f"synthesize.external: {len(faults)} files cannot be read: {listed}", remedy="remove them")
+        raise InputError(f"{len(faults)} files cannot be read: {listed}", remedy="remove them", field="external")
     if not images:
         raise InputError(
-            f"synthesize.external: {folder} holds no image of the classes wanted",
+            f"{folder} holds no image of the classes wanted",
             remedy=f"add images to {', '.join(wanted)}, or set it to {NO_FOLDER}",
+            field="external",
         )
     return np.stack(images), np.array(labels, dtype=np.int64)

@@ -95,10 +95,11 @@ def of_classes(
     named = list(target) if not isinstance(target, str) else [] if isinstance(classes, str) else list(classes)
     unknown = sorted(set(named) - set(counts))
     if unknown:
-        key = "synthesize.target" if not isinstance(target, str) else "synthesize.classes"
+        key = "target" if not isinstance(target, str) else "classes"
         raise InputError(
-            f"{key} names {', '.join(unknown)}, but the training images have no such class",
+            f"the training images have no class {', '.join(unknown)}",
             remedy=f"name some of: {', '.join(sorted(counts))}",
+            field=key,
         )
     median = statistics.median(counts.values())
     out = []

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # without it MLflow's UI asks for it
+EXPERIMENT = "tracking.experiment"
 _BUILDING = ".mlflow-building-"
 _one_builder = threading.Lock()
 
@@ -95,7 +96,8 @@ def experiment(tracker: MlflowClient, name: str) -> str:
             return str(existing.experiment_id)
         if existing is not None:
             raise MachineError(
-                f"tracking.experiment '{name}' is deleted in MLflow",
+                f"'{name}' is deleted in MLflow",
+                field=EXPERIMENT,
                 remedy=f"restore it (`mlflow experiments restore -x {existing.experiment_id}`) or choose another name",
             )
         try:
@@ -104,7 +106,7 @@ def experiment(tracker: MlflowClient, name: str) -> str:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-    raise MachineError(f"tracking.experiment '{name}' can be neither read nor created", remedy="check the MLflow store")
+    raise MachineError(f"'{name}' can be neither read nor created", remedy="check the MLflow store", field=EXPERIMENT)
 
 
 def _build(path: Path) -> None:

@@ -28,10 +28,11 @@ def test_errors_travel_between_processes_with_their_fields() -> None:
 
 
 def test_a_fault_takes_the_name_and_the_line_of_whoever_knows_them() -> None:
-    fault = Fault("lr is 2, above 1", "give 1", field="lr").at("train.lr", "params.yaml, line 3")
+    fault = Fault("lr is 2, above 1", "give 1", field="lr").renamed(lambda field: f"train.{field}")
+    fault = fault.at("params.yaml, line 3")
     assert str(fault) == "params.yaml, line 3: train.lr is 2, above 1; give 1"
     assert (fault.field, fault.advice) == ("train.lr", "train.lr is 2, above 1; give 1")
-    assert str(Fault("no image").at("train.lr", "line 3")) == "line 3: no image"
+    assert str(Fault("no image").renamed(str.upper).at("line 3")) == "line 3: no image"
     with pytest.raises(AssertionError):
         Fault("is 2", field="lr")
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 SECTIONS = sorted(name for name, value in PARAMS.items() if isinstance(value, dict))
 FREE = {"synthesize.target", "objective.costs"}  # whose value may be a section of the user's own names
+CARRIERS = ("InputError", "MachineError", "Fault", "that")  # calls that take a field and siblings
 HOLE = "\x00"  # where an f-string has a value
 FILES = "json|jsonl|js|parquet|html|yaml|safetensors|onnx|py|csv|log|pt|png|md|css|txt|lock|db|zip|ckpt|pid|svg"
 # a section and a dotted name behind it, not within a path, a module's name or a file's name
@@ -91,7 +92,7 @@ def test_the_keys_that_code_names() -> None:
     assert wrong == []
     # the walk proves its coverage: messages, f-strings, keys of dictionaries
     keys = {each.key for each in named}
-    assert len(named) > 150, len(named)
+    assert len(named) > 110, len(named)
     assert len(keys) > 50, len(keys)
     assert {key.partition(".")[0] for key in keys} >= set(SECTIONS) - {"evaluate", "report"}
     assert {"split.test", "ingest.source", "validate.max_quarantine_share", "register.gate.worst_recall"} <= keys
@@ -120,6 +121,8 @@ def misnamed(tree: ast.AST) -> list[str]:
             named = {str(keyword.value.value)} if isinstance(keyword.value, ast.Constant) else set()
             if keyword.arg == "field":
                 wrong += [ast.unparse(call)] if named - fields else []
+            elif keyword.arg == "siblings":
+                wrong += [ast.unparse(call)] if set(constants(keyword.value)) - fields else []
             elif keyword.arg not in ("remedy", None) and (keyword.arg in fields or checked):
                 wrong += [ast.unparse(call)] if checked != {keyword.arg} else []
     return wrong
@@ -142,11 +145,106 @@ def test_a_check_names_the_value_that_it_checks() -> None:
 
 
 @pytest.mark.parametrize(
-    "check", ["in_range(0, 1, rat=self.rate)", "in_range(0, 1, rate=self.b)", "that(b, field='x')"]
+    "check",
+    [
+        "in_range(0, 1, rat=self.rate)",
+        "in_range(0, 1, rate=self.b)",
+        "that(b, field='x')",
+        "that(b, '{x}', field='b', siblings=['x'])",
+    ],
 )
 def test_a_check_of_a_wrong_name_is_reported(check: str) -> None:
     tree = ast.parse(f"class Params:\n    rate: float\n    b: int\n    def f(self): require.{check}")
     assert len(misnamed(tree)) >= 1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The fields that one error names as data, and the names that its text has in braces."""
+
+    where: str
+    named: tuple[str, ...]
+    siblings: frozenset[str]
+    braces: frozenset[str]
+
+
+def references(path: Path, name: str) -> list[Reference]:
+    """The errors and checks of a module that name a field or siblings as literals."""
+    found = []
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in CARRIERS:
+            data = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg in ("field", "siblings")}
+            texts = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "remedy")]
+            braces = {brace for text in texts for part in constants(text) for brace in re.findall(r"\{(\w+)\}", part)}
+            siblings = frozenset(constants(data["siblings"])) if "siblings" in data else frozenset()
+            is_name = "field" in data and isinstance(data["field"], ast.Constant)
+            named = (*constants(data["field"] if is_name else ast.Tuple([])), *sorted(siblings))
+            if data or braces:
+                found.append(Reference(f"{name}:{call.lineno}", named, siblings, frozenset(braces)))
+    return found
+
+
+def constants(node: ast.AST) -> list[str]:
+    return [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def sections_of(room: str) -> tuple[str, ...]:
+    """The sections whose fields the errors of a room name; the room of a stage in ``tasks`` is its name."""
+    return {
+        "images": ("ingest",),
+        "quality": ("validate", "clean"),
+        "synthesis": ("synthesize",),
+        "learning": ("train",),
+        "models": ("model", "train"),
+        "judgement": ("objective", "register.gate"),
+        "tracking": ("tracking",),
+    }.get(room, (room,))
+
+
+def unknown_fields(reference: Reference, room: str) -> list[str]:
+    """The named fields that no section of the room has, and the siblings that are not in braces or the reverse."""
+    sections = sections_of(room)
+    names = [each for each in reference.named if not any(exists(f"{section}.{each}") for section in sections)]
+    # a key with its section is known by the walk over all texts
+    names = [each for each in names if not (KEY.fullmatch(each) and exists(each))]
+    return [*names, *(reference.siblings ^ reference.braces if reference.named else ())]
+
+
+def test_the_fields_and_siblings_that_errors_name_as_data() -> None:
+    modules = [
+        (path, path.relative_to(ROOT).parts[1].removesuffix(".py"))
+        for folder in ("tasks", "hallmark")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "contracts" not in path.parts
+    ]
+    named = [(each, room) for path, room in modules for each in references(path, str(path.relative_to(ROOT)))]
+    wrong = {each.where: unknown for each, room in named if (unknown := unknown_fields(each, room))}
+    assert wrong == {}
+    # the walk proves its coverage
+    assert len(named) > 80, len(named)
+    rooms = {room for each, room in named if each.named}
+    assert rooms >= {"images", "quality", "synthesis", "learning", "models", "tracking", "ingest", "split", "validate"}
+    siblings = {sibling for each, _ in named for sibling in each.siblings}
+    assert siblings >= {"name", "test", "min_side", "clip_norm", "max_files", "source"}
+
+
+@pytest.mark.parametrize(
+    ("call", "unknown"),
+    [
+        ("InputError('a', field='source')", []),
+        ("InputError('a', field='sauce')", ["sauce"]),
+        ("MachineError('a', field='train.lr')", []),
+        ("InputError(f'{x} ({{max_files}})', field='source', siblings=['max_files'])", []),
+        ("InputError(f'{x} ({{max_files}})', field='source')", ["max_files"]),
+        ("require.that(x, 'a', remedy='b', field='source', siblings=['max_files'])", ["max_files"]),
+        ("Fault('a {x}', field='source', siblings=['x'])", ["x"]),
+    ],
+)
+def test_an_unknown_field_or_sibling_is_reported(tmp_path: Path, call: str, unknown: list[str]) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(call)
+    (reference,) = references(module, "module")
+    assert unknown_fields(reference, "images") == unknown
 
 
 def test_the_keys_that_documents_name() -> None:

@@ -91,7 +91,7 @@ def same_image_by_a_dictionary(path: Path) -> None:
 @pytest.mark.parametrize("make", [zeros_zip, zeros_tar, sparse_tar, claims_of_one_member, same_image_by_a_dictionary])
 def test_what_expands_too_far_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "source")
-    with pytest.raises(InputError, match=r"expands to more than \d+ \(ingest.max_expansion\); raise ingest.max_exp"):
+    with pytest.raises(InputError, match=r"expands to more than \d+ \(max_expansion\); raise max_exp"):
         read(tmp_path / "source")
 
 
@@ -137,7 +137,7 @@ def test_files_members_and_rows_are_counted(tmp_path: Path, kind: str) -> None:
             source.write_text("path,label\n" + "".join(f"{name},a\n" for name, _ in files))
         case _:
             pq.write_table(pa.table({"path": [name for name, _ in files], "label": ["a"] * 21}), source)
-    with pytest.raises(InputError, match=r"more than 20 files or rows \(ingest.max_files\); raise ingest.max_files"):
+    with pytest.raises(InputError, match=r"more than 20 files or rows \(max_files\); raise max_files"):
         read(source)
 
 
@@ -146,7 +146,7 @@ def test_a_line_without_an_end_is_not_read_to_its_end(tmp_path: Path, packed: bo
     text = b"path,label\na.png," + b"x" * 101 + b"\n"
     (tmp_path / "s.csv").write_bytes(text)
     zipped(tmp_path / "s.zip", ("s.csv", text), ("a.png", ONE))
-    with pytest.raises(InputError, match=r"s\.csv has a line of more than 100 bytes \(ingest.max_line_bytes\)"):
+    with pytest.raises(InputError, match=r"s\.csv has a line of more than 100 bytes \(max_line_bytes\)"):
         read(tmp_path / ("s.zip" if packed else "s.csv"))
 
 

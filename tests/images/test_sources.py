@@ -483,7 +483,7 @@ def test_text_of_a_parquet_row_is_bounded_in_every_layout(tmp_path: Path, kind: 
             tmp_path / "set.parquet",
         )
         if refused:
-            with pytest.raises(InputError, match=r"ingest\.max_line_bytes"):
+            with pytest.raises(InputError, match=r"bytes \(max_line_bytes\); raise max_line_bytes"):
                 open_source(str(tmp_path / "set.parquet"))
         else:
             assert open_source(str(tmp_path / "set.parquet")).entries[0].metadata == {"note": "x" * length}

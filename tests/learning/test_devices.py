@@ -23,7 +23,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("HALLMARK_DEVICE", "mps")
         with pytest.raises(MachineError, match="there is no such device here"):
             devices.select_device()
-    with pytest.raises(InputError, match=r"train.precision is fp16"):
+    with pytest.raises(InputError, match=r"^precision: fp16 needs a CUDA device"):
         devices.select_precision("fp16", torch.device("cpu"))
 
 

@@ -164,9 +164,7 @@ def test_shares_make_up_the_batch() -> None:
 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        InputError, match=r"train.batch_size is 3: batches of 3 images cannot be shared among 2 processes"
-    ):
+    with pytest.raises(InputError, match=r"^batch_size is 3: batches of 3 images cannot be shared among 2 processes"):
         run(tmp_path, replace(SHORT, batch_size=3), machine=TWO)
     network = build("perceptron", classes=2, height=2, width=2, channels=1, mean=[0.0], std=[1.0])
     monkeypatch.setenv("HALLMARK_PROCESSES", "2")

@@ -55,7 +55,7 @@ def test_labels_that_nothing_explains_are_told(tmp_path: Path) -> None:
             logits: torch.Tensor = self.layer(images.mean(dim=(1, 2, 3)).view(-1, 1))
             return 0 * logits
 
-    with pytest.raises(InputError, match=r"train\.lr is find, but no rate .* made the loss fall"):
+    with pytest.raises(InputError, match=r"^lr: find fails, because no rate .* lowers the loss; set lr to auto"):
         searched(tmp_path, Deaf())
 
 
@@ -70,7 +70,7 @@ def test_the_batch_size_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert batch_size_finder.search(network, (1, 8, 8), images=100, machine=CPU, classes=10) == 8
     assert batch_size_finder.search(network, (1, 8, 8), images=31, machine=CPU, classes=10) == 8
     monkeypatch.setattr(devices, "free_memory", lambda _: 1000)
-    with pytest.raises(MachineError, match=r"train\.batch_size is find, but not even a batch of two"):
+    with pytest.raises(MachineError, match=r"^batch_size: find fails, because not even a batch of two"):
         batch_size_finder.search(network, (1, 8, 8), images=10**6, machine=CPU, classes=10)
 
 

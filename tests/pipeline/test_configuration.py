@@ -1,4 +1,4 @@
-"""params.yaml of the project itself: what is told before anything runs, and its presets."""
+"""params.yaml of the project itself: the faults that are reported before a run, and its presets."""
 
 from __future__ import annotations
 
@@ -135,6 +135,62 @@ def test_a_refused_override_leaves_the_file_as_it_was(
     with pytest.raises(InputError, match=message):
         set_to(workspace, *(override.format(root=tmp_path) for override in overrides))
     assert (workspace / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (
+            ("model.name=resnet", "model.backbone=own/network"),
+            "model.backbone is 'own/network', but model.name is resnet; set model.name to pretrained, or "
+            "model.backbone to none",
+        ),
+        (
+            ("model.name=pretrained", "model.backbone=none"),
+            "model.backbone names nothing to start from, but model.name is pretrained; give auto",
+        ),
+        (("split.val=0.5", "split.test=0.5"), "split.val + split.test is 1, above 0.9; leave images to train on"),
+        (
+            ("validate.max_side=2", "validate.min_side=4"),
+            "validate.max_side is 2, below validate.min_side (4); raise validate.max_side or lower validate.min_side",
+        ),
+        (
+            ("ingest.images=data/demo", "ingest.source=data/demo"),
+            "ingest.images and ingest.source are both 'data/demo'; a folder as the source is watched already: set "
+            "ingest.images to data/none",
+        ),
+        (
+            ("train.schedule=plateau", "train.patience=2"),
+            "train.patience is 2: training would end before train.schedule plateau lowers the learning rate",
+        ),
+        (
+            ("train.clip_norm=1", "train.clip_value=1"),
+            "train.clip_norm and train.clip_value are both set; set one of them to 0",
+        ),
+        (
+            ("balance.auto_mild=5", "balance.auto_severe=3"),
+            "balance.auto_severe is 3, below balance.auto_mild (5); raise balance.auto_severe or lower "
+            "balance.auto_mild",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_named_with_their_section(
+    workspace: Path, overrides: tuple[str, ...], text: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        set_to(workspace, *overrides)
+    location, _, rest = str(caught.value).partition(": ")
+    assert location.startswith("params.yaml, line ")
+    assert rest.startswith(text)
+    key = text.partition(" ")[0].rpartition(".")[2]
+    line = int(location.rpartition(" ")[2])
+    assert (HERE / "params.yaml").read_text(encoding="utf-8").splitlines()[line - 1].strip().startswith(f"{key}:")
+
+
+def test_a_source_without_a_folder_to_watch_is_named_with_its_section(workspace: Path) -> None:
+    (workspace / "table.csv").write_text("file,kind\n1.png,cat\n")
+    with pytest.raises(InputError, match=r"^ingest\.source: table\.csv has the columns file, kind but needs"):
+        set_to(workspace, "ingest.source=table.csv")
 
 
 def test_other_paths_are_checked_only_where_a_run_follows(workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""A stage gets empty places; its outputs appear when it is done, or not at all."""
+"""A stage writes to empty partial paths; its outputs appear when it ends, or not at all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import tasks.ingest
 from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused, InputError, MachineError
 from hallmark.contracts.telemetry import note
+from hallmark.pipeline.configuration import params_with
 from hallmark.pipeline.execution import execute
+from hallmark.pipeline.params import read
 from hallmark.pipeline.stage import Stage
 from hallmark.reporting.refusal import write_refusal
+from tasks import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +90,47 @@ def test_a_field_of_an_error_becomes_the_key_of_the_stage_that_ran(root: Path) -
     assert caught.value.message == "clean.min_images is 3, below 20"
     with pytest.raises(InputError, match=r"^model\.depth is 4, outside"):
         execute(stage, module(refuses), "shared", root)
+
+
+def test_siblings_of_an_error_become_keys_of_the_stage_too(root: Path) -> None:
+    def refuses(params: Any, *, split: Path, clean: Path, ledger: Path) -> Report:
+        with require.within("model"):
+            raise MachineError("no {free} ({depth})", remedy="lower {depth}", field="width", siblings=["depth"])
+
+    stage = Stage(name="clean", inputs=("split",), outputs=("clean", "ledger"), shared=("model",))
+    with pytest.raises(MachineError) as caught:
+        execute(stage, module(refuses), "own", root)
+    assert str(caught.value) == "model.width: no {free} (model.depth); lower model.depth"
+    assert caught.value.remedies == ("lower model.depth",)
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ({"source": "{root}/none"}, "ingest.source: there is no '{root}/none'; give a folder of class folders"),
+        (
+            {"max_files": 1},
+            "ingest.source: the folder '{root}/images' has more than 1 files or rows (ingest.max_files); "
+            "raise ingest.max_files if that is right",
+        ),
+        ({"source": "{root}/table.csv"}, "ingest.source: table.csv lists no file; give a manifest"),
+    ],
+)
+def test_errors_of_ingest_name_the_whole_key(root: Path, params: dict[str, Any], text: str) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        (root / "images" / name).parent.mkdir(parents=True)
+        (root / "images" / name).touch()
+    (root / "table.csv").write_text("path,label\n")
+    document = read(Path(__file__).parents[2] / "params.yaml")
+    values = {
+        f"ingest.{key}": str(value).format(root=root) if key == "source" else value for key, value in params.items()
+    }
+    values = {"ingest.source": str(root / "images"), **values}
+    (stage,) = (each for each in STAGES if each.name == "ingest")
+    ingest = params_with(STAGES, document, values, package="tasks")["ingest"]
+    with pytest.raises(InputError) as caught:
+        execute(stage, tasks.ingest, ingest, root)
+    assert str(caught.value).startswith(text.format(root=root))
 
 
 def test_an_output_folder_left_empty_holds_a_note(root: Path) -> None:

@@ -49,7 +49,7 @@ def test_another_table_is_refused_by_what_is_wrong(tmp_path: Path, columns: list
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"clean.out_of_fold: .*none.parquet cannot be read"):
+    with pytest.raises(InputError, match=r"^out_of_fold: .*none.parquet cannot be read"):
         read_predictions(tmp_path / "none.parquet", images=IMAGES, columns=["cat"])
     (tmp_path / "text.parquet").write_text("path,cat")
     with pytest.raises(InputError, match="cannot be read"):

@@ -43,5 +43,5 @@ def test_bounds_are_told() -> None:
 
 @pytest.mark.parametrize("change", [{"target": {"z": 9}}, {"classes": ["z"]}])
 def test_an_unknown_class_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="names z, but the training images have no such class"):
+    with pytest.raises(InputError, match="the training images have no class z; name some of"):
         wants(**change)

@@ -97,7 +97,7 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
         ({"repeat_threshold": 2.0}, "repeat_threshold"),
         ({"adjustment_tau": 0.0}, "adjustment_tau"),
         ({"focal_gamma": -1.0}, "focal_gamma"),
-        ({"auto_severe": 1.5}, "auto_severe is 1.5, below 2.0"),
+        ({"auto_severe": 1.5}, r"auto_severe is 1.5, below auto_mild \(2\); raise auto_severe or lower auto_mild"),
     ],
 )
 def test_params_out_of_range_are_refused_by_name(change: dict[str, Any], message: str) -> None:

@@ -246,7 +246,7 @@ def test_labels_of_the_same_text_are_one_class(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"ingest.source: there is no '.*nowhere'; give a folder of class folders"):
+    with pytest.raises(InputError, match=r"^source: there is no '.*nowhere'; give a folder of class folders"):
         run(tmp_path / "nowhere", tmp_path / "out")
 
 

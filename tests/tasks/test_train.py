@@ -243,7 +243,7 @@ def test_batch_norm_that_comes_with_a_backbone_needs_batches_too(tmp_path: Path)
     params = replace(FAST, model=replace(AUTO, name="mlp", norm="batch"))
     run(tmp_path, folders, params)
     begun = replace(AUTO, name="pretrained", backbone=str(tmp_path / "data" / "train"))
-    with pytest.raises(InputError, match=r"^train.batch_size is 2, but the network has batch norm"):
+    with pytest.raises(InputError, match=r"^batch_size is 2, but the network has batch norm"):
         run(tmp_path / "second", folders, replace(params, model=begun, batch_size=2))
 
 
