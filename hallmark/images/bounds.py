@@ -129,7 +129,9 @@ class Bounds:
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise InputError(f"{name} is no Parquet file: {error}", remedy="write it again", field="source") from error
+            raise InputError(
+                f"{name} is not a Parquet file: {error}", remedy="write it again", field="source"
+            ) from error
 
 
 class _Lines(io.RawIOBase):

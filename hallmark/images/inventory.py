@@ -1,4 +1,4 @@
-"""The files of a source read once: each content stored once in shards, and the manifest, one row per file."""
+"""Reads each file of a source once, stores each distinct content in shards, and lists the files in the manifest."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What was read: ``contents`` in the order of the source's files, without their bytes.
+    """The result of reading a source: ``contents`` in the order of its files, without bytes.
 
     ``stored`` maps the digest of each stored content to its position in the shards; ``deep`` are the positions of files
-    that may hold more than 8 bits a sample.
+    that may have more than 8 bits per sample.
     """
 
     source: Source
@@ -38,7 +38,7 @@ class Inventory:
     deep: list[ShardPosition]
 
     def unwatched(self, path: str, images: str) -> int:
-        """How many files a manifest at ``path`` names outside the watched folder ``images``."""
+        """The number of files outside the watched folder ``images`` that the manifest at ``path`` names."""
         source = self.source
         if source.packed or source.kind not in ("csv_manifest", "parquet_manifest"):
             return 0
@@ -47,7 +47,7 @@ class Inventory:
         return len(unwatched(followed, path, images))
 
     def manifest(self) -> pd.DataFrame:
-        """The columns of MANIFEST, metadata as ``meta_<name>`` after them."""
+        """The columns of MANIFEST, then the metadata as ``meta_<name>``."""
         entries = self.source.entries
         classes = settled((file.label for file in entries), numbers=self.source.untyped)
         groups = settled((file.group for file in entries), numbers=self.source.untyped)
@@ -72,20 +72,20 @@ class Inventory:
             f"meta_{name}": _column([file.metadata.get(name) for file in entries])
             for name in dict.fromkeys(name for file in entries for name in file.metadata)
         }
-        # at once: a frame that grows by a column is copied each time
+        # in one step, since a frame is copied for each column that is added
         return pd.concat([pd.DataFrame(rows), pd.DataFrame(metadata, index=range(len(rows)))], axis=1)
 
 
 @dataclass
 class _Reading:
-    """What is known of the files so far."""
+    """The files read so far."""
 
     contents: list[Content | None]
     digests: dict[str, None] = field(default_factory=dict)
     deep: list[int] = field(default_factory=list)
 
     def items(self, source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
-        """Path and bytes of the first file of each content."""
+        """Path and bytes of the first file of each distinct content."""
         files = counted(source.contents(limit), "reading files", len(source.entries), unit="files")
         for index, content in files:
             self.contents[index] = replace(content, data=None)
@@ -97,16 +97,16 @@ class _Reading:
 
 
 def store(source: Source, folder: Path, *, max_file_bytes: int) -> Inventory:
-    """Reads every file of the source and writes the shards; no file of more than ``max_file_bytes`` is read."""
+    """Reads the files of the source, except those above ``max_file_bytes``, and writes the shards."""
     reading = _Reading(contents=[None] * len(source.entries))
-    places = write(folder, reading.items(source, max_file_bytes), expected_bytes=source.expected_bytes)
+    positions = write(folder, reading.items(source, max_file_bytes), expected_bytes=source.expected_bytes)
     contents = [content for content in reading.contents if content is not None]
-    assert len(contents) == len(source.entries), "a file was listed, but never read"
+    assert len(contents) == len(source.entries), "a listed file was not read"
     return Inventory(
         source=source,
         contents=contents,
-        stored=dict(zip(reading.digests, places, strict=True)),
-        deep=[places[number] for number in reading.deep],
+        stored=dict(zip(reading.digests, positions, strict=True)),
+        deep=[positions[number] for number in reading.deep],
     )
 
 
@@ -122,12 +122,12 @@ def digest(manifest: pd.DataFrame) -> str:
 
 
 def _column(values: list[Any]) -> pd.Series[Any]:
-    """Metadata as numbers where every value there is one, else as text; empty cells are missing."""
-    there = [value for value in values if value is not None]
+    """A metadata column: numbers if all its values are numeric, else text; empty cells are missing values."""
+    present = [value for value in values if value is not None]
     # a number with leading zeros is a code
-    codes = any(isinstance(value, bool) or (str(value)[:1] == "0" and str(value)[1:2].isdigit()) for value in there)
-    if there and not codes:
+    codes = any(isinstance(value, bool) or (str(value)[:1] == "0" and str(value)[1:2].isdigit()) for value in present)
+    if present and not codes:
         numbers = pd.Series(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce"))
-        if numbers.notna().sum() == len(there):
+        if numbers.notna().sum() == len(present):
             return numbers
     return pd.Series([None if value is None else str(value) for value in values], dtype="string")

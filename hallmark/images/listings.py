@@ -1,9 +1,9 @@
-"""Tables of labels beside the images, as Hugging Face's imagefolder and Kaggle's competitions have them.
+"""Tables of labels beside the images, as in Hugging Face's imagefolder and Kaggle's competitions.
 
-A table is called ``metadata``, ``labels``, ``annotations``, ``manifest`` or as its split (``train.csv``), and is a
-.csv, .jsonl or .parquet. It names files (``file_name``, ``path``, ``image_id`` ...) relative to its own folder or to
-that of its split, with or without their suffix, and a label each. What such tables say beats the folders. An image
-that none of them names has no label; the split is the row's, else that of the folder or the table.
+A table is a .csv, .jsonl or .parquet file named ``metadata``, ``labels``, ``annotations``, ``manifest`` or after its
+split (``train.csv``). Each row names a file (``file_name``, ``path``, ``image_id`` ...) relative to the folder of the
+table or of its split, with or without suffix, and its label. The tables take precedence over the folders: an image
+that no table names has no label. The split of an image is that of its row, else of its folder, else of its table.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OPTIONAL = ("group", "split")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Table:
-    """A table that may hold labels: ``file`` and ``label`` are its columns of them, ``rows`` its rows."""
+    """A table that may hold labels; ``file`` and ``label`` are the names of the columns of paths and labels."""
 
     name: str
     split: str | None
@@ -47,10 +47,10 @@ class _Table:
 
 
 def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[Entry] | None:
-    """The files of a source with the labels that tables beside them give, sorted by path; None where there are none.
+    """The files of a source with their labels from tables, sorted by path; None if no table labels them.
 
-    ``names`` are the source's, ``open_file`` opens one. Raises InputError for a table that gives labels to these images
-    and is wrong.
+    ``names`` are the paths of all files of the source, and ``open_file`` opens one. Raises InputError for a table that
+    names these images and has faults.
     """
     parts = [name.split("/") for name in names]
     images = [file for file in parts if not layouts.is_stray(file) and not layouts.is_document(file[-1])]
@@ -86,7 +86,7 @@ def listed(names: Sequence[str], open_file: Callable[[str], BinaryIO]) -> list[E
 
 
 def _beside(name: str, common: Sequence[str], base: Sequence[str], by_top: dict[str, str]) -> bool:
-    """Whether a file may be a table of labels by its place: beside all images, around them, or in a split folder."""
+    """Whether a file's folder may hold a table of labels: it contains all images, or is the folder of a split."""
     parts = name.split("/")
     folder = parts[:-1]
     if posixpath.splitext(name)[1].casefold() not in _KINDS or layouts.is_stray(parts):
@@ -97,7 +97,7 @@ def _beside(name: str, common: Sequence[str], base: Sequence[str], by_top: dict[
 
 
 def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
-    """A table with a column of files and one of labels; None for any other, and for one that is called otherwise."""
+    """The table of a file; None if its name is not that of a table of labels, or it has no such columns."""
     _, suffix = posixpath.splitext(posixpath.basename(name.casefold()))
     split, words = splits.parse(posixpath.splitext(posixpath.basename(name))[0])
     named = words <= _NAMED and bool(split or words)
@@ -107,7 +107,7 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
     with open_file(name) as file:
         if suffix == ".csv":
             header = manifests.csv_header(file)
-            # a manifest may be called anything
+            # a manifest may have any name
             if not (named and _one_of(FILES, header)) and not set(manifests.NEEDED) <= set(header):
                 return None
             file.seek(0)
@@ -130,7 +130,7 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
             table.check_label(label)
             rows = list(table.rows(label))
     files, label = _one_of(FILES, columns), _one_of(LABELS, columns)
-    # a table of labels by its name: id,breed. A metadata.csv of two columns may hold captions
+    # in a file named labels or train the other of two columns is the label (id,breed); metadata.csv may hold captions
     if files is not None and label is None and len(columns) == 2 and (split or words & {"label", "labels"}):
         label = next(column for column in columns if column != files)
     if files is None or label is None:
@@ -139,7 +139,7 @@ def _read(name: str, open_file: Callable[[str], BinaryIO]) -> _Table | None:
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
-    """The objects of a JSON Lines file; a list as a label stays one, to be refused."""
+    """The objects of a JSON Lines file. Raises InputError for invalid lines and for a list as a label."""
     with file:
         for number, line in enumerate(file, start=1):
             location = f"{name}, line {number},"
@@ -148,7 +148,9 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
             except (ValueError, RecursionError) as error:
                 reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
                 raise InputError(
-                    f"{location} is no JSON in UTF-8: {reason}", remedy="write one JSON object a line", field="source"
+                    f"{location} is not JSON in UTF-8: {reason}",
+                    remedy="write one JSON object per line",
+                    field="source",
                 ) from error
             if line.strip():
                 yield _json_row(row, location)
@@ -156,7 +158,7 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Value]]:
 
 def _json_row(row: Any, location: str) -> dict[str, Value]:
     if not isinstance(row, dict):
-        raise InputError(f"{location} is no JSON object", remedy="write one object a line", field="source")
+        raise InputError(f"{location} is not a JSON object", remedy="write one object per line", field="source")
     for key, value in row.items():
         if isinstance(value, list) and key.casefold() in LABELS:
             raise labels.multi_label(location, str(value), 1)
@@ -164,21 +166,21 @@ def _json_row(row: Any, location: str) -> dict[str, Value]:
 
 
 def _one_of(wanted: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The first of the wanted names that a column has, in any case."""
-    there = {column.casefold().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
-    return next((there[name] for name in wanted if name in there), None)
+    """The first column, in the order of ``wanted``, whose name matches regardless of case; None without a match."""
+    by_name = {column.casefold().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
+    return next((by_name[name] for name in wanted if name in by_name), None)
 
 
 def _matched(
     table: _Table, paths: dict[str, str | None], base: Sequence[str], by_top: dict[str, str]
 ) -> dict[str, Entry]:
-    """The images that the rows of a table name; empty where they name none. Raises InputError for faulty rows."""
+    """Image path -> entry of its row; empty if most rows name no image. Raises InputError for faulty rows."""
     folder = posixpath.dirname(table.name)
     prefix = f"{folder}/" if folder else ""
     inside = [path for path in paths if path.startswith(prefix)]
     if table.split is not None and any(paths[path] == table.split for path in inside):
         inside = [path for path in inside if paths[path] == table.split]
-    spot = _Index(inside, [prefix, *("/".join([*base, top]) + "/" for top in by_top)])
+    index = _Index(inside, [prefix, *("/".join([*base, top]) + "/" for top in by_top)])
     own = {table.file: "path", table.label: "label"} | {
         column: column.casefold() for column in table.columns if column.casefold() in _OPTIONAL
     }
@@ -191,9 +193,9 @@ def _matched(
         row = {own.get(column, column): value for column, value in cells.items()}
         try:
             path = manifests.path_of(row["path"])
-            image = spot.of(path)
+            image = index.of(path)
             if image is None:
-                # named and not there: one row of the ledger, as of a manifest
+                # a file that is missing gets a row in the ledger, as in a manifest
                 image = posixpath.normpath(prefix + path)
             else:
                 matched += 1
@@ -206,7 +208,7 @@ def _matched(
             continue
         split = described.given_split or paths.get(image) or table.split
         entries[image], first[image] = dataclasses.replace(described, given_split=split), number
-    # a table of other things, such as the names of classes by their number
+    # the table holds something else, such as the names of the classes
     if 2 * matched < len(table.rows):
         return {}
     if faults:
@@ -225,7 +227,7 @@ def _twice(name: str, path: str, before: Entry, label: Value, number: int, first
 
 
 class _Index:
-    """Images by what a table may call them: their path, their name where one alone has it, either without suffix."""
+    """Finds images by their path, or by their file name or stem if that is unique."""
 
     def __init__(self, paths: Sequence[str], prefixes: Sequence[str]) -> None:
         self._prefixes = prefixes
@@ -248,7 +250,7 @@ def _unique(pairs: Any) -> dict[str, str]:
 
 
 def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Entry], base: Sequence[str]) -> None:
-    """Raises InputError where a split folder of which no table names an image seems to hold class folders."""
+    """Raises InputError if no table names an image of a split folder and that folder seems to hold class folders."""
     folders: dict[str, set[str]] = {}
     for path, split in paths.items():
         if split is not None:
@@ -258,7 +260,7 @@ def _refuse_folders(paths: dict[str, str | None], rows: dict[str, Entry], base: 
     for top in sorted(folders):
         if top not in listed and len(folders[top]) > 1:
             raise InputError(
-                f"tables give the labels of {', '.join(sorted(listed))}, but none those of '{top}', "
+                f"tables label the images of {', '.join(sorted(listed))}, but no table labels those of '{top}', "
                 f"which holds the folders {', '.join(sorted(folders[top])[:5])}",
                 remedy=f"put a table of labels into '{top}' too, or remove the tables",
                 field="source",

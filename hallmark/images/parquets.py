@@ -1,7 +1,8 @@
-"""Parquet sources: manifests as tables, and tables that hold the images themselves, as Hugging Face's datasets do.
+"""Parquet sources: manifests, and tables that contain the images, as in Hugging Face's datasets.
 
-A table of images has a column of type ``struct<bytes, path>`` (or plain binary) and a label: text, or whole numbers
-with their names in the schema's Hugging Face metadata (``ClassLabel``). Its images are called ``row:0``, ``row:1``, …
+A table of images has a column of type ``struct<bytes, path>`` (or binary) and a label column. Labels are text, or
+integers with names in the schema's Hugging Face metadata (``ClassLabel``). The images have the paths ``row:0``,
+``row:1``, …
 """
 
 from __future__ import annotations
@@ -38,14 +39,16 @@ class Table:
         try:
             self._parquet = pq.ParquetFile(file)
         except pa.ArrowInvalid as error:
-            raise InputError(f"{name} is no Parquet file: {error}", remedy="write it again", field="source") from error
+            raise InputError(
+                f"{name} is not a Parquet file: {error}", remedy="write it again", field="source"
+            ) from error
         self._schema = self._parquet.schema_arrow
         self.columns: list[str] = self._schema.names
         self._features = _features(self._schema)
         self.image = self._image_column()
 
     def entries(self) -> list[Entry]:
-        """The rows sorted by path: those of a manifest, or ``row:N``. Raises InputError."""
+        """The rows, sorted by path: those of the manifest, or ``row:N``. Raises InputError for faults."""
         if self.image is None:
             manifests.check_columns(self.columns, self.name)
             self.check_label("label")
@@ -58,14 +61,14 @@ class Table:
             return manifests.entries_of(self.rows("label"), self.name, lambda number: f"row {number}")
         rows = self.images()
         if not rows:
-            raise InputError(f"{self.name} has no row", remedy="give a table with one row per image", field="source")
+            raise InputError(f"{self.name} has no rows", remedy="give a table with one row per image", field="source")
         labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), self.name)
         return sorted(rows, key=lambda row: row.path)
 
     def images(self, *, prefix: str = "", split: str | None = None) -> list[Entry]:
-        """The rows of a table of images as they lie, called ``<prefix>row:N``; ``split`` is that of rows without one.
+        """The rows of a table of images in file order, with the paths ``<prefix>row:N``.
 
-        Raises InputError.
+        Rows without a split get ``split``. Raises InputError for faults.
         """
         manifests.check_twice(self.columns, self.name)
         label = self._label_column()
@@ -83,7 +86,7 @@ class Table:
         return rows
 
     def contents(self, limit: int, elsewhere: Callable[[str, int], Content]) -> Iterator[Content]:
-        """The content of each row of a table of images; ``elsewhere`` reads a path where a row holds no bytes."""
+        """The content of each row of a table of images; ``elsewhere`` reads the path of a row without bytes."""
         assert self.image is not None
         rows = batch_rows(self._parquet, self.image, _ROWS)
         for batch in self._parquet.iter_batches(batch_size=rows, columns=[self.image]):
@@ -91,22 +94,22 @@ class Table:
                 yield _content(cell.as_py(), limit, elsewhere)
 
     def class_names(self) -> list[str] | None:
-        """The names of the labels' numbers as Hugging Face's metadata give them; None where it gives none."""
+        """The class names in Hugging Face's metadata, in the order of the integer labels; None without any."""
         names = self._features.get(self._label_column(), {}).get("names")
         return list(names) if names else None
 
     def name_classes(self, names: list[str]) -> None:
-        """Takes another shard's names for numbers of labels that this one does not name."""
+        """Sets the class names to those of another shard, unless this one has its own."""
         if self.class_names() is None:
             self._features[self._label_column()] = {"_type": "ClassLabel", "names": names}
 
     def check_label(self, name: str) -> None:
-        """Raises InputError where a column's type holds something else than one label a row."""
+        """Raises InputError if the type of a column does not hold one label per row."""
         kind = self._schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         if pa.types.is_nested(kind):
-            several = "multi-label: its column" if _is_list(kind) else "no table of labels: its column"
+            several = "multi-label: its column" if _is_list(kind) else "not a table of labels: its column"
             raise InputError(f"{self.name} is {several} '{name}' is of type {kind}", remedy=labels.ONE, field="source")
         if _is_binary(kind):
             raise InputError(
@@ -114,9 +117,9 @@ class Table:
             )
 
     def rows(self, label: str) -> Iterator[dict[str, Value]]:
-        """The rows without their images; ``label`` is the column that holds names, or numbers with a name each.
+        """The rows without the image column; integers in the column ``label`` become class names.
 
-        Columns of lists, records and bytes are left out: they are no metadata to compare images by, and may be huge.
+        Columns of lists, structs and bytes are skipped: they are no metadata to compare images by, and may be huge.
         """
         columns = [field.name for field in self._schema if field.name != self.image and _is_plain(field.type)]
         names = self._features.get(label, {}).get("names")
@@ -125,7 +128,7 @@ class Table:
                 values = {key: manifests.plain(value) for key, value in row.items()}
                 number = values[label]
                 if names is not None and isinstance(number, int):
-                    # Hugging Face writes -1 for no label, as test sets have it
+                    # -1 stands for no label, as in the test sets of Hugging Face
                     values[label] = names[number] if 0 <= number < len(names) else None
                 yield values
 
@@ -164,7 +167,7 @@ def _holds_images(field: pa.Field) -> bool:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Whether a column's cells are text, a number, a time, true or false."""
+    """Whether the cells of a column are text, numbers, times or booleans."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(is_text(value) or pa.types.is_primitive(value) or pa.types.is_decimal(value) or pa.types.is_null(value))
 
@@ -184,7 +187,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Hugging Face's description of the columns, empty where there is none that can be read."""
+    """Hugging Face's description of the columns; empty if it is missing or invalid."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):

@@ -1,7 +1,8 @@
-"""Folders of Parquet shards, as a snapshot of a data set on Hugging Face's hub is one.
+"""Folders of Parquet shards, such as snapshots of data sets from Hugging Face's hub.
 
-``data/train-00000-of-00002.parquet``, ``<config>/test-00000-of-00001.parquet``, ``default/train/0000.parquet``: the
-split is the one that the shard's name mentions, else the folder's. The image in row N of a shard is ``<shard>/row:N``.
+Shards are named like ``data/train-00000-of-00002.parquet``, ``<config>/test-00000-of-00001.parquet`` or
+``default/train/0000.parquet``. The split comes from the shard's name, else from its folder. The image in row N of a
+shard has the path ``<shard>/row:N``.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Files(Protocol):
 
 
 def snapshot(files: Files, source: str, packed: Literal["", "zip", "tar"]) -> Source | None:
-    """The source that shards of images make of a folder or an archive; None where it holds other images, or no shard.
+    """A folder or archive of image shards as a source; None if it holds other images or no shard.
 
-    Raises InputError where the shards are those of several data sets, or the split of some of them cannot be told.
+    Raises InputError if the shards belong to several data sets or only some of their names mention a split.
     """
     visible = [name for name in files.sizes if not layouts.is_stray(name.split("/"))]
     tables = sorted(name for name in visible if posixpath.splitext(name)[1].casefold() in _SUFFIXES)
@@ -70,7 +71,7 @@ def _holds_images(files: Files, name: str) -> bool:
 
 
 def _refuse_several(shards: Sequence[str], source: str) -> None:
-    """Raises InputError for the shards of several configurations: they are data sets of their own."""
+    """Raises InputError for shards of several configurations, since each configuration is a data set of its own."""
     configurations: dict[str, str] = {}
     for name in shards:
         folders = name.split("/")[:-1]
@@ -86,7 +87,7 @@ def _refuse_several(shards: Sequence[str], source: str) -> None:
 
 
 def _splits(shards: Sequence[str]) -> dict[str, str | None]:
-    """The split of each shard. Raises InputError where some have one and others have none."""
+    """The split of each shard. Raises InputError if some have one and others have none."""
     by_stem = {}
     for name in shards:
         folders, stem = name.split("/")[:-1], posixpath.splitext(posixpath.basename(name))[0]
@@ -99,7 +100,7 @@ def _splits(shards: Sequence[str]) -> dict[str, str | None]:
     without = [name for name, split in by_name.items() if split is None]
     if without and len(without) < len(by_name):
         raise InputError(
-            f"no split is told by the name of {', '.join(without[:5])}, but by those of other shards",
+            f"{', '.join(without[:5])} mentions no split in its name, unlike other shards",
             remedy="rename it after its split (train-00000-of-00001.parquet), or move it out of the source",
             field="source",
         )
@@ -125,7 +126,7 @@ def _rows(files: Files, shards: Sequence[str], by_shard: Mapping[str, str | None
                 table.name_classes(names)
             rows.extend(table.images(prefix=f"{name}/", split=by_shard[name]))
     if not rows:
-        raise InputError("the Parquet shards have no row", remedy="give tables with one row per image", field="source")
+        raise InputError("the Parquet shards have no rows", remedy="give tables with one row per image", field="source")
     labels.refuse_lists(Counter(row.label for row in rows if row.label is not None), "the shards")
     return rows
 

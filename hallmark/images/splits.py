@@ -1,7 +1,7 @@
-"""Names of splits: how folders, files, tables and cells spell train, val and test.
+"""Recognises train, val and test in the names of folders and files and in table cells.
 
-A name is a keyword (those of Hugging Face's hub and their abbreviations), with words that say nothing (``set``,
-``images``) and numbers around it, in any case, with any separator or none.
+A split's name is a keyword (those of Hugging Face's hub and their abbreviations), optionally with filler words
+(``set``, ``images``) and numbers around it, in any case, with or without separators.
 
 >>> [split_of(name) for name in ("train", "Training Set", "val2017", "TestImages", "dev", "trains", "testify")]
 ['train', 'train', 'val', 'test', 'val', None, None]
@@ -25,10 +25,10 @@ _KEYWORDS = {
 }
 SPLIT_OF = {word: split for split, words in _KEYWORDS.items() for word in words}
 
-#: What a manifest's column ``split`` may say, as messages give it.
+#: The allowed values of a manifest's column ``split``, for messages.
 ALLOWED = "train (training), val (valid, validation, dev) or test (testing, eval, evaluation)"
 
-# words beside a keyword that leave a folder of that split what it is
+# filler words, which may precede or follow a keyword
 _PLAIN = (
     *("set", "sets", "subset", "split", "splits", "part", "partition", "folder", "dir", "directory", "fold"),
     *(
@@ -55,15 +55,15 @@ _WORDS = re.compile(r"[^\W\d_]+")
 
 
 def split_of(name: str) -> str | None:
-    """train, val or test where the name says one of them and nothing else; None for any other name."""
+    """train, val or test if the name consists of one of them and filler words; None for any other name."""
     split, others = parse(name)
     return None if others else split
 
 
 def parse(name: str) -> tuple[str | None, frozenset[str]]:
-    """The split a name mentions, None for none or several, and its words that say something else.
+    """The split that a name mentions (None for none or several), and its words that are neither keyword nor filler.
 
-    What is to be split into train and val yet (``trainval``) is train.
+    ``trainval``, which is yet to be divided, counts as train.
 
     >>> parse("seg_train"), parse("trainval")[0], parse("train_vs_test")[0]
     (('train', frozenset({'seg'})), 'train', None)
@@ -82,9 +82,9 @@ def parse(name: str) -> tuple[str | None, frozenset[str]]:
 
 
 def split_of_each(names: Iterable[str]) -> dict[str, str]:
-    """Of sibling names those that are splits: alone, or by a stem they share (``seg_train``, ``seg_test``).
+    """The sibling names that denote splits: on their own, or by a common stem (``seg_train``, ``seg_test``).
 
-    ``eval`` is test, as on Hugging Face's hub, but val where there is a test beside it and no other val.
+    ``eval`` is test, as on Hugging Face's hub, but val if there is another test and no other val.
 
     >>> split_of_each(["seg_train", "seg_test", "seg_pred"])
     {'seg_train': 'train', 'seg_test': 'test'}

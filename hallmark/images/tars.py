@@ -99,7 +99,7 @@ class Tar:
         return io.BytesIO()
 
     def include(self, name: str) -> None:
-        """Adds a member that a table names, and that is not there."""
+        """Adds a missing member that a table names."""
         self.sizes.setdefault(name, -1)
 
     def _check(self, size: int) -> None:

@@ -1,6 +1,6 @@
-"""Files of a .zip: listed and read in place. Nothing is ever extracted, so no member can escape.
+"""Lists and reads the members of a .zip in place. Nothing is extracted, so no member can leave the folder.
 
-Of members of one name the last counts, as when extracting.
+If several members have the same name, the last counts, as in extraction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_LINK = 4096
-# a broken member, one that is encrypted, or packed in a way that Python does not know
+# members that are corrupt, encrypted, or compressed by a method that Python does not support
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -53,12 +53,12 @@ class Zip:
         with self._opened() as archive:
             listed = archive.infolist()
             self.bounds.files(len(listed), path.name)
-            # some tools of Windows write backslashes where the format wants slashes
-            parted = "/" if any("/" in member.filename for member in listed) else "\\"
+            # some Windows tools write backslashes, although the format demands slashes
+            separator = "/" if any("/" in member.filename for member in listed) else "\\"
             for member in listed:
-                if member.filename.endswith(parted):
+                if member.filename.endswith(separator):
                     continue
-                name = member_name(member.filename.replace(parted, "/"))
+                name = member_name(member.filename.replace(separator, "/"))
                 links.pop(name, None)
                 broken.discard(name)
                 members[name] = member
@@ -76,15 +76,15 @@ class Zip:
         self.sizes = {text: self._members[text].file_size if text in self._members else 0 for text in self._names}
 
     def read(self, names: Sequence[str], limit: int) -> Iterator[tuple[int, Content]]:
-        """(index, content) of each name, in the order they lie in the archive; InputError if they expand too far."""
-        there = [index for index, name in enumerate(names) if name in self._members]
-        there.sort(key=lambda index: (self._members[names[index]].header_offset, index))
-        # by object: a bomb has many entries that claim the same bytes
-        sizes = {id(self._members[names[index]]): self._members[names[index]].file_size for index in there}
+        """(index, content) of each name, in archive order. Raises InputError if the members expand too far."""
+        present = [index for index, name in enumerate(names) if name in self._members]
+        present.sort(key=lambda index: (self._members[names[index]].header_offset, index))
+        # by object, since a zip bomb has many entries that share the same bytes
+        sizes = {id(self._members[names[index]]): self._members[names[index]].file_size for index in present}
         self._check(sum(size for size in sizes.values() if size <= limit))
         with self._opened() as archive:
             last, content = None, Content.unreadable()
-            for index in there:
+            for index in present:
                 member = self._members[names[index]]
                 if member is not last:  # links to one member are read once
                     last, content = member, self._content(archive, member, limit)
@@ -103,7 +103,7 @@ class Zip:
         return Content.of(data)
 
     def heads(self, names: Sequence[str], size: int) -> dict[str, bytes]:
-        """The first bytes of some members; of one that cannot be read, none."""
+        """The first ``size`` bytes of some members; empty for a member that cannot be read."""
         heads = {}
         with self._opened() as archive:
             for name in names:
@@ -115,7 +115,7 @@ class Zip:
         return heads
 
     def spool(self, name: str) -> BinaryIO:
-        """A member as a file without a name on the disk, to be read at random; empty where it is encrypted."""
+        """A member as an unnamed temporary file with random access; empty if it cannot be read."""
         self._check(self.sizes[name])
         with self._opened() as archive:
             try:
@@ -126,7 +126,7 @@ class Zip:
                 return self.bounds.table(spooled(read_chunks(member)), self._size, name)
 
     def include(self, name: str) -> None:
-        """Adds a member that a table names, and that is not there."""
+        """Adds a missing member that a table names."""
         self.sizes.setdefault(name, -1)
 
     def _check(self, size: int) -> None:

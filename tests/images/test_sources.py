@@ -459,7 +459,7 @@ def test_parquet_of_images_without_names_and_more_than_ten_rows(tmp_path: Path) 
 def test_wrong_parquet_sources(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     path.write_bytes(b"PAR1 but not really")
-    with pytest.raises(InputError, match=r"t\.parquet is no Parquet file"):
+    with pytest.raises(InputError, match=r"t\.parquet is not a Parquet file"):
         open_source(str(path))
     pq.write_table(pa.table({"file": ["a"], "label": ["b"]}), path)
     with pytest.raises(InputError, match="has the columns file, label but needs path, label; missing: path"):
