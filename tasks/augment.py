@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUDITS = ("drop", "warn", "off")
-CLASSES_TOLD = 20  # per transform in the Report, the worst first; audit.parquet holds all
+CLASSES_LISTED = 20  # per transform in the Report, the worst first; audit.parquet holds all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def run(params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path
         audit=action,
         asked=len(verdicts),
         outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},
-        transforms=[verdict.summary(CLASSES_TOLD) for verdict in verdicts],
+        transforms=[verdict.summary(CLASSES_LISTED) for verdict in verdicts],
         judge=judge_facts,
         whole=whole,
         image=dict(zip(("height", "width", "channels"), shape, strict=True)),

@@ -57,7 +57,7 @@ def test_an_error_is_renamed_in_place() -> None:
     )
 
 
-def test_one_fault_is_told_as_itself() -> None:
+def test_a_single_fault_keeps_its_text() -> None:
     error = InputError.of([Fault("x is 1", "give 2")], head="f has ")
     assert str(error) == "x is 1; give 2"
     assert error.exit_code == 2

@@ -275,7 +275,7 @@ def leaves(values: dict[str, Any], prefix: str) -> list[str]:
     return found
 
 
-def test_a_key_that_is_not_there_is_found(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(
         'raise Error("no image", remedy="raise the share in split.fractions")\n'

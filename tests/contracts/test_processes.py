@@ -23,7 +23,7 @@ def _asked() -> tuple[str, bool]:
     return os.environ["BEGUN"], signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_workers_begin_as_told_and_leave_ctrl_c_to_their_parent() -> None:
+def test_workers_run_their_initializer_and_leave_ctrl_c_to_their_parent() -> None:
     with processes.pool(1, _begun, 7) as pool:
         assert pool.submit(_asked).result() == ("7", True)
 

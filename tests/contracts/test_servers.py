@@ -22,7 +22,7 @@ def test_an_answer_is_whole() -> None:
         assert get(port).json() == {"a": 1}
 
 
-def test_a_closed_port_is_told_with_the_reason() -> None:
+def test_a_closed_port_is_reported_with_the_reason() -> None:
     with pytest.raises(NoAnswer, match=r"nothing answers there .*refused"):
         get(dead_servers.closed_port())
 

@@ -67,7 +67,7 @@ def test_transfer_is_a_step_of_every_pretrained_start() -> None:
         interventions.choose(steps, ["dropout"])
 
 
-def test_faults_of_a_list_are_told_at_once(tmp_path: Path) -> None:
+def test_faults_of_a_list_are_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "a:\n  off: {train.em: 0.0}\n  on: {train.ema: auto}\n"

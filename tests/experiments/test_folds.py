@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_folds() -> None:
     assert one[0].held_out != divide(table(), folds=3, repeats=1, stratified=True, val=0.2, seed=8)[0][0].held_out
 
 
-def test_too_many_folds_are_refused_and_small_classes_told() -> None:
+def test_too_many_folds_are_refused_and_small_classes_reported() -> None:
     # copies lie across the four groups, which joins them to two
     with pytest.raises(InputError, match="hold only 2 units"):
         divide(table(groups=4), folds=5, repeats=1, stratified=True, val=0.2, seed=0)

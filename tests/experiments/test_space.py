@@ -1,4 +1,4 @@
-"""Search spaces: what a file may say, and that every fault is told at once with its line."""
+"""Search spaces: the syntax of a file, and a report of all its faults with their lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_misspelt_key_is_one_message_with_its_line_and_the_right_word() -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(InputError) as caught:
         parse(
             "train.lr: {lo: 0.001, high: 0.1}\n"

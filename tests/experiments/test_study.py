@@ -183,7 +183,7 @@ def test_no_trial_is_pruned_in_its_last_epoch(tmp_path: Path, pruner: str) -> No
     assert all(row.state == "complete" for row in study.rows())
 
 
-def test_a_study_of_another_space_is_told(tmp_path: Path) -> None:
+def test_a_study_of_another_space_is_reported(tmp_path: Path) -> None:
     (tmp_path / "with space").mkdir()
     open_study(tmp_path / "with space")
     other = space.parse(Document("train.mixup: {choices: [0.0, 0.1]}", name="s.yaml"))
@@ -203,7 +203,7 @@ def test_quality_and_latency_have_a_front(tmp_path: Path) -> None:
         open_study(tmp_path, latency=True, pruner="median", name="other")
 
 
-def test_a_database_that_is_not_there_is_told_without_its_password(tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_is_reported_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(MachineError) as caught:
         Study(
             "postgresql://me:secret@127.0.0.1:1/none", "s", SPACE, sampler="tpe", pruner="none", latency=False, seed=0

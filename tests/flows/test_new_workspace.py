@@ -107,7 +107,7 @@ def test_with_an_unusable_source_nothing_is_left(tmp_path: Path) -> None:
         new_workspace.create(tmp_path / "file" / "new")
 
 
-def test_inside_a_repository_no_other_is_made(tmp_path: Path) -> None:
+def test_no_repository_is_created_inside_another(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     root = new_workspace.create(tmp_path / "project")
     assert not (root / ".git").exists()

@@ -160,17 +160,17 @@ def _an_upgrade_re_runs_what_it_changed(installation: Installation, one: Clone, 
     assert "Nothing to do" in unused.stdout, unused.stdout + unused.stderr
     assert "Code changed" not in unused.stdout
 
-    # one that report alone uses: told first, and it alone runs, under either engine
+    # one that report alone uses: reported first, and it alone runs, under either engine
     installation.edit("hallmark/reporting/words.py")
-    told = "Code changed since the last run of report (`python -m tasks dvcfile --explain report`"
+    line = "Code changed since the last run of report (`python -m tasks dvcfile --explain report`"
     healthy = one.hallmark("doctor")
-    assert told in healthy.stdout, healthy.stdout + healthy.stderr
+    assert line in healthy.stdout, healthy.stdout + healthy.stderr
     done = one.hallmark("run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert told in done.stdout.partition("Starting the flow")[0], done.stdout
+    assert line in done.stdout.partition("Starting the flow")[0], done.stdout
     assert states(one) == {**dict.fromkeys(NAMES, "cached"), "report": "ran"}
     repro = other.dvc("repro")
-    assert told in repro.stdout.partition("Running stage 'report'")[0], repro.stdout + repro.stderr
+    assert line in repro.stdout.partition("Running stage 'report'")[0], repro.stdout + repro.stderr
     assert [name for name in NAMES if f"Running stage '{name}'" in repro.stdout] == ["report"]
     assert one.outputs() == other.outputs()
     assert "Nothing to do" in one.hallmark("run").stdout

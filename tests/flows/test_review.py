@@ -1,4 +1,4 @@
-"""A person at the keyboard: suspects looked at in a browser, decided about, and the next run doing as told."""
+"""A review in the browser: a person decides about suspects, and the next run applies the decisions."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_on_a_phone_by_touch(cleaned: Clone) -> None:
     assert path not in decided(cleaned)
 
 
-def test_nothing_to_review_is_told(clone: Callable[..., Clone]) -> None:
+def test_nothing_to_review_is_reported(clone: Callable[..., Clone]) -> None:
     answer = clone("empty").hallmark("review", "--no-open")
     assert answer.returncode == 2
     assert "there is nothing to review yet" in answer.stderr

@@ -29,7 +29,7 @@ def reports(root: Path, classes: int, found: int) -> None:
         (root / "reports" / f"{name}.json").write_text(json.dumps(content))
 
 
-def test_every_file_found_is_told_by_class_and_fate(tmp_path: Path) -> None:
+def test_every_file_is_counted_by_class_and_fate(tmp_path: Path) -> None:
     reports(tmp_path, 25, 253)
     result = summary.read(tmp_path, {})
     console = Console()
@@ -42,7 +42,7 @@ def test_every_file_found_is_told_by_class_and_fate(tmp_path: Path) -> None:
     assert ["all", "175", "25", "0", "25", "28", "253"] in lines
 
 
-def test_a_challenger_is_told_with_why_it_is_not_the_champion(tmp_path: Path) -> None:
+def test_a_challenger_is_reported_with_the_reason(tmp_path: Path) -> None:
     reports(tmp_path, 1, 13)
     register = {"decision": "challenger", "reasons": ["the gain is not sure"], "model_uri": "m/2", "version": 2}
     (tmp_path / "reports" / "register.json").write_text(json.dumps(register))

@@ -49,7 +49,7 @@ def trials(clone: Clone) -> list[str]:
             return []
 
 
-def test_a_misspelt_space_is_told_before_anything_starts(workspace: Clone) -> None:
+def test_a_misspelt_space_is_reported_before_anything_starts(workspace: Clone) -> None:
     (workspace.root / "mine.yaml").write_text("train.learning_rate: {low: 0.001, high: 0.1}\n")
     done = workspace.hallmark("tune", "mine.yaml")
     assert done.returncode == 2, done.stdout + done.stderr
@@ -58,7 +58,7 @@ def test_a_misspelt_space_is_told_before_anything_starts(workspace: Clone) -> No
     assert "Prefect" not in done.stdout
 
 
-def test_a_misspelt_sampler_is_told_before_anything_starts(workspace: Clone) -> None:
+def test_a_misspelt_sampler_is_reported_before_anything_starts(workspace: Clone) -> None:
     answer = workspace.hallmark("tune", "quick", "--sampler", "grd")
     assert answer.returncode == 2
     assert "--sampler is 'grd'; did you mean 'grid'?" in answer.stderr

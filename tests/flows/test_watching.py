@@ -52,7 +52,7 @@ def test_an_image_changed_in_place_under_a_manifest_is_noticed(clone: Callable[.
     assert "images: data/none" in (workspace.root / "params.yaml").read_text()
 
 
-def test_a_changed_image_made_elsewhere_is_noticed(
+def test_a_changed_image_from_elsewhere_is_noticed(
     clone: Callable[..., Clone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = clone("a", f"synthesize.external={tmp_path / 'made'}")

@@ -14,7 +14,7 @@ import pytest
 from hallmark.contracts.errors import InputError
 from hallmark.images.sources import open_source
 from tests.images.conftest import pack, png
-from tests.images.test_sources import LIMIT, told
+from tests.images.test_sources import LIMIT, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def test_members_that_would_escape_stay_inside(tmp_path: Path, suffix: str) -> N
     names = ["../../evil.png", "/etc/evil.png", "cat/../../evil.png", "cat/a.png"]
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
-    rows = told(str(pack(inside / f"s{suffix}", dict.fromkeys(names, ONE))))
+    rows = rows_of(str(pack(inside / f"s{suffix}", dict.fromkeys(names, ONE))))
     assert rows.pop("cat/a.png") == ("cat", None, "", ONE)
     assert {row[:3] for row in rows.values()} == {(None, None, "stray_file")}
     assert len(rows) >= 2
@@ -48,7 +48,7 @@ def test_of_two_members_of_a_name_the_last_counts(tmp_path: Path, suffix: str) -
                 member = tarfile.TarInfo("./cat/a.png")
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
-    assert told(str(path)) == {"cat/a.png": ("cat", None, "", TWO)}
+    assert rows_of(str(path)) == {"cat/a.png": ("cat", None, "", TWO)}
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
@@ -71,7 +71,7 @@ def test_links_in_a_tar(tmp_path: Path, suffix: str) -> None:
         link("dog/out.png", "../../../etc/passwd")
         link("dog/loop.png", "loop.png")
         link("dog/pipe.png", "", tarfile.FIFOTYPE)
-    rows = told(str(path))
+    rows = rows_of(str(path))
     for name in ("cat/a.png", "dog/early.png", "dog/hard.png", "dog/twice.png"):
         assert rows.pop(name)[2:] == ("", ONE), name
     assert rows.pop("dog/out.png")[2:] == ("outside_source", None)
@@ -86,7 +86,7 @@ def test_links_in_a_zip(tmp_path: Path) -> None:
             member = zipfile.ZipInfo(name)
             member.external_attr = (stat.S_IFLNK | 0o777) << 16
             archive.writestr(member, target)
-    rows = told(str(tmp_path / "s.zip"))
+    rows = rows_of(str(tmp_path / "s.zip"))
     assert rows["dog/b.png"] == ("dog", None, "", ONE)
     assert rows["dog/out.png"] == ("dog", None, "outside_source", None)
 
@@ -102,7 +102,7 @@ def test_a_broken_or_encrypted_member_costs_no_other(tmp_path: Path) -> None:
     data[third + 6] |= 1
     data[central + 8] |= 1
     path.write_bytes(data)
-    rows = told(str(path))
+    rows = rows_of(str(path))
     assert rows["cat/a.png"][2:] == ("", ONE)
     assert rows["cat/b.png"][2:] == ("unreadable_file", None)
     assert rows["cat/c.png"][2:] == ("unreadable_file", None)
@@ -132,14 +132,14 @@ def test_a_tar_with_a_header_that_cannot_be_read_is_refused(tmp_path: Path, suff
 
 def test_a_zip_with_backslashes_between_the_folders(tmp_path: Path) -> None:
     path = pack(tmp_path / "s.zip", {"set\\train\\cat\\a.png": ONE, "set\\test\\dog\\b.png": TWO, "set\\train\\": b""})
-    assert told(str(path)) == {
+    assert rows_of(str(path)) == {
         "set/train/cat/a.png": ("cat", "train", "", ONE),
         "set/test/dog/b.png": ("dog", "test", "", TWO),
     }
     path = pack(tmp_path / "t.zip", {"cat/back\\slash.png": ONE, "dog/b.png": TWO})
-    assert told(str(path))["cat/back\\slash.png"] == ("cat", None, "", ONE)
+    assert rows_of(str(path))["cat/back\\slash.png"] == ("cat", None, "", ONE)
     path = pack(tmp_path / "u.zip", {"..\\..\\evil.png": ONE, "cat\\a.png": TWO})
-    assert told(str(path))["../../evil.png"][:3] == (None, None, "stray_file")
+    assert rows_of(str(path))["../../evil.png"][:3] == (None, None, "stray_file")
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])

@@ -65,7 +65,7 @@ def test_lossless_formats_give_the_pixels_stored(form: str) -> None:
         check(encoded(Image.fromarray(COLOUR), form, **options), COLOUR, "RGB")
 
 
-def test_every_format_is_told_by_its_content() -> None:
+def test_every_format_is_recognised_by_its_content() -> None:
     smooth = Image.fromarray(COLOUR).resize((60, 40), Image.Resampling.BICUBIC)
     for form in FORMATS:
         result = decode(encoded(smooth, form))
@@ -256,13 +256,13 @@ def reason_of(data: bytes, **options: int) -> str:
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
-def test_truncated_files_are_told(form: str) -> None:
+def test_truncated_files_are_reported(form: str) -> None:
     data = encoded(Image.fromarray(COLOUR).resize((64, 48)), form)
     for share in (0.3, 0.6, 0.9):
         assert reason_of(data[: int(len(data) * share)]) == "truncated"
 
 
-def test_corrupt_files_are_told() -> None:
+def test_corrupt_files_are_reported() -> None:
     png = encoded(Image.fromarray(COLOUR))
     assert reason_of(png[:60] + RANDOM.bytes(len(png) - 90) + png[-30:]) == "corrupt"
     assert reason_of(png[:20] + b"\x00" * 4 + png[24:]) == "corrupt"
@@ -464,7 +464,7 @@ def test_alpha_fills_its_16_bits_whatever_the_colours_use() -> None:
     assert pixels[..., 0].tolist() == [[255, 127], [127, 255]]
 
 
-def test_the_colour_that_stands_for_nothing_is_told_by_16_bits() -> None:
+def test_a_transparent_colour_is_compared_with_16_bits() -> None:
     samples = np.array([[[300, 300, 300], [301, 300, 300]]], np.uint16)
     data = png16(samples, 2, (b"tRNS", struct.pack(">HHH", 300, 300, 300)))
     assert decode(data, bits=12).pixels.tolist() == [[[255, 255, 255], [19, 19, 19]]]

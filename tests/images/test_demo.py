@@ -77,7 +77,7 @@ def test_files_of_someone_else_are_not_overwritten(tmp_path: Path, capsys: pytes
     assert contents(tmp_path / "photos") == {"me.jpg": hashlib.sha256(b"x").hexdigest()}
 
 
-def test_broken_files_are_broken_as_told_and_no_other(folder: Path, truth: pd.DataFrame) -> None:
+def test_exactly_the_listed_files_are_broken(folder: Path, truth: pd.DataFrame) -> None:
     expected = {"empty": "empty_file", "corrupt": "corrupt", "truncated": "truncated", "text": "not_an_image"}
     source = open_source(str(folder))
     faults = truth.set_index("path")["fault"]

@@ -1,4 +1,4 @@
-"""How many bits a set's 16-bit samples use: counted from the largest, left beside the shards, told in words."""
+"""Depth of 16-bit images: computed from the largest sample, stored beside the shards, reported in words."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_no_sample_lies_above_the_range_and_the_largest_fills_half_of_it(peaks: 
     assert result.bits in (depth.LEAST, depth.MOST) or max(peaks) >= 2 ** (result.bits - 1)
 
 
-def test_the_persons_word_beats_what_is_found() -> None:
+def test_a_given_depth_precedes_the_measured_one() -> None:
     assert depth.of([4080], declared=14).bits == 14
     clipped = depth.of([4080, 20000], declared=12)
     assert clipped.bits == 12
     assert "1 of them reach above it and are clipped" in clipped.words()
 
 
-def test_a_set_of_two_depths_is_told() -> None:
+def test_a_set_of_two_depths_is_reported() -> None:
     assert "40 of them use 3 bits less or fewer and look dark" in depth.of([4095] * 40 + [65535]).words()
     assert depth.of([65000] * 40).words() == ""
     assert depth.of([]).words() == ""

@@ -1,4 +1,4 @@
-"""Spellings of one text are one class, others are told, and lists are refused."""
+"""Spellings of one text are one class, similar texts are reported, and lists are refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_is_not_the_same_text_stays_apart(apart: tuple[str, ...]) -> None:
         ("TRUE", "true"),
     ],
 )
-def test_near_spellings_are_told_with_counts(group: tuple[str, ...]) -> None:
+def test_near_spellings_are_reported_with_counts(group: tuple[str, ...]) -> None:
     counts = {name: number for number, name in enumerate(group, 1)}
     assert labels.similar({**counts, "other": 9}) == [dict(sorted(counts.items()))]
     (line,) = labels.notices(labels.account((name, name) for name in group))

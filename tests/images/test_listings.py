@@ -12,7 +12,7 @@ import pytest
 from hallmark.contracts.errors import InputError
 from hallmark.images.sources import open_source
 from tests.images.conftest import lay, png
-from tests.images.test_sources import told
+from tests.images.test_sources import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ def files(*names: str, **tables: str) -> dict[str, bytes]:
 
 
 def rows(source: str) -> dict[str, tuple[str | None, str | None, str]]:
-    return {path: row[:3] for path, row in told(source).items()}
+    return {path: row[:3] for path, row in rows_of(source).items()}
 
 
 def test_hugging_faces_imagefolder_with_metadata(store: Callable[[Mapping[str, bytes]], str]) -> None:
@@ -151,7 +151,7 @@ def test_a_line_that_is_no_json_object_is_named(tmp_path: Path, line: bytes, mat
 def test_a_split_with_class_folders_beside_one_with_a_table_is_refused(tmp_path: Path) -> None:
     source = files("train/1.png", "train/2.png", "test/a/1.png", "test/b/1.png")
     table = {"train/metadata.csv": b"file_name,label\n1.png,a\n2.png,b\n"}
-    with pytest.raises(InputError, match="labels of train, but no table labels those of 'test', which holds the folders a, b"):
+    with pytest.raises(InputError, match="of train, but no table labels those of 'test', which holds the folders a, b"):
         open_source(str(lay(tmp_path, source | table)))
 
 

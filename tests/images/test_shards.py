@@ -80,7 +80,7 @@ def test_row_groups_are_small(tmp_path: Path) -> None:
     assert max(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)) < 2**21
 
 
-def test_a_failing_source_of_items_is_told(tmp_path: Path) -> None:
+def test_a_failing_source_of_items_is_reported(tmp_path: Path) -> None:
     def items() -> object:
         yield "a", b"1"
         raise OSError("the source went away")
@@ -89,7 +89,7 @@ def test_a_failing_source_of_items_is_told(tmp_path: Path) -> None:
         write(tmp_path, items())  # type: ignore[arg-type]
 
 
-def test_missing_rows_and_shards_are_told(tmp_path: Path) -> None:
+def test_missing_rows_and_shards_are_reported(tmp_path: Path) -> None:
     assert write(tmp_path, []) == []
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match=r"images-00000\.parquet cannot be read"):

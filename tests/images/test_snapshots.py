@@ -12,7 +12,7 @@ import pytest
 from hallmark.contracts.errors import InputError
 from hallmark.images.sources import open_source
 from tests.images.conftest import lay, pack, png
-from tests.images.test_sources import told
+from tests.images.test_sources import rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_snapshot_of_the_hub(tmp_path: Path, packed: str) -> None:
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         source = str(pack(tmp_path / f"set{packed}", files))
     assert open_source(source).kind == "parquet_shards"
-    entries = told(source)
+    entries = rows_of(source)
     assert {path: row for path, row in entries.items() if "test-" not in path} == {
         ".gitattributes": (None, None, "stray_file", b""),
         "README.md": (None, None, "stray_file", b"# set"),
@@ -67,7 +67,7 @@ def test_a_snapshot_of_the_hub(tmp_path: Path, packed: str) -> None:
 def test_the_split_of_a_shard(tmp_path: Path, names: list[str], wanted: list[str | None]) -> None:
     for name in names:
         shard(tmp_path / name, [0])
-    entries = told(str(tmp_path))
+    entries = rows_of(str(tmp_path))
     assert [(path, row[1]) for path, row in entries.items()] == [
         (f"{name}/row:0", split) for name, split in zip(names, wanted, strict=True)
     ]
@@ -75,7 +75,7 @@ def test_the_split_of_a_shard(tmp_path: Path, names: list[str], wanted: list[str
 
 def test_a_split_column_counts_more(tmp_path: Path) -> None:
     shard(tmp_path / "train.parquet", [0, 1], split=["test", None])
-    assert [row[1] for row in told(str(tmp_path)).values()] == ["test", "train"]
+    assert [row[1] for row in rows_of(str(tmp_path)).values()] == ["test", "train"]
 
 
 def test_doubtful_snapshots(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def read(source: Source) -> dict[str, tuple[Entry, Content]]:
     return {source.entries[index].path: (source.entries[index], content) for index, content in contents}
 
 
-def told(source: str) -> dict[str, tuple[str | None, str | None, str, bytes | None]]:
+def rows_of(source: str) -> dict[str, tuple[str | None, str | None, str, bytes | None]]:
     """path → (label, split, reasons, bytes)."""
     return {
         path: (file.label, file.given_split, ";".join([*file.reasons, *filter(None, [content.reason])]), content.data)
@@ -56,7 +56,7 @@ def test_class_folders(store: Callable[[Mapping[str, bytes]], str]) -> None:
     }
     source = store(files)
     assert open_source(source).kind == "class_folders"
-    assert told(source) == {
+    assert rows_of(source) == {
         "cat/a.png": ("cat", None, "", ONE),
         "cat/deep/er/b c.PNG": ("cat", None, "", TWO),
         "Löwe 🦁/ü.jpg": ("Löwe 🦁", None, "", THREE),
@@ -81,7 +81,7 @@ def test_split_folders(store: Callable[[Mapping[str, bytes]], str]) -> None:
         }
     )
     assert open_source(source).kind == "split_folders"
-    assert told(source) == {
+    assert rows_of(source) == {
         "train/cat/a.png": ("cat", "train", "", ONE),
         "Validation/cat/more/b.png": ("cat", "val", "", TWO),
         "test/dog/c.png": ("dog", "test", "", THREE),
@@ -109,13 +109,13 @@ def test_folders_named_train_are_splits_only_where_they_hold_classes(
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
 def test_one_folder_around_all_in_an_archive_is_no_class(tmp_path: Path, suffix: str) -> None:
     source = str(pack(tmp_path / f"s{suffix}", {"pets/cat/a.png": ONE, "pets/dog/b.png": TWO, "pets/x.txt": b""}))
-    assert {path: row[0] for path, row in told(source).items()} == {
+    assert {path: row[0] for path, row in rows_of(source).items()} == {
         "pets/cat/a.png": "cat",
         "pets/dog/b.png": "dog",
         "pets/x.txt": None,
     }
     splits = str(pack(tmp_path / f"t{suffix}", {"pets/train/cat/a.png": ONE, "pets/test/dog/b.png": TWO}))
-    assert {row[:2] for row in told(splits).values()} == {("cat", "train"), ("dog", "test")}
+    assert {row[:2] for row in rows_of(splits).values()} == {("cat", "train"), ("dog", "test")}
 
 
 def test_file_systems_oddities(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_file_systems_oddities(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as plug:
         plug.bind(os.path.relpath(folder / "cat/plug.png"))
     (folder / "empty").mkdir()
-    assert told(str(folder)) == {
+    assert rows_of(str(folder)) == {
         "cat/a.png": ("cat", None, "", THREE),
         "cat/link.png": ("cat", None, "", ONE),
         "cat/broken.png": ("cat", None, "unreadable_file", None),
@@ -144,7 +144,7 @@ def test_file_systems_oddities(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("put", ["pipe", "link", "folder", "nothing"])
-def test_what_takes_a_files_place_before_it_is_read_is_not_opened(tmp_path: Path, put: str) -> None:
+def test_whatever_replaces_a_file_before_it_is_read_is_not_opened(tmp_path: Path, put: str) -> None:
     folder = lay(tmp_path / "source", {"cat/a.png": ONE, "cat/b.png": TWO})
     secret = lay(tmp_path, {"secret": THREE}) / "secret"
     source = open_source(str(folder))
@@ -174,14 +174,14 @@ def test_a_folder_that_is_gone_while_the_source_is_listed_holds_nothing(
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", vanishing)
-    assert set(told(str(folder))) == {"cat/a.png"}
+    assert set(rows_of(str(folder))) == {"cat/a.png"}
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     for name, data in ((b"na\xefve.png", ONE), (b"na\\xefve.png", TWO), (b'new\nline,".png', THREE)):
         Path(os.fsdecode(os.fsencode(tmp_path / "cat") + b"/" + name)).write_bytes(data)
-    rows = told(str(tmp_path))
+    rows = rows_of(str(tmp_path))
     assert {path: row[3] for path, row in rows.items()} == {
         "cat/na\\xefve.png": TWO,
         "cat/na\\xefve.png~2": ONE,
@@ -214,8 +214,8 @@ def test_no_permission(nobody: Path) -> None:
         path.chmod(0o755)
     (folder / "cat/b.png").chmod(0)
     become_nobody()
-    assert told(str(folder))["cat/b.png"] == ("cat", None, "unreadable_file", None)
-    assert told(str(folder))["cat/a.png"][3] == ONE
+    assert rows_of(str(folder))["cat/b.png"] == ("cat", None, "unreadable_file", None)
+    assert rows_of(str(folder))["cat/a.png"][3] == ONE
     os.seteuid(os.getuid())
     (folder / "dog").chmod(0)
     become_nobody()
@@ -271,7 +271,7 @@ img/c.png,,p2,,5,001,y
 def check_manifest(source: str, kind: str, stray: set[str] | None = None) -> None:
     opened = open_source(source)
     assert opened.kind == kind
-    rows = told(source)
+    rows = rows_of(source)
     prefix = "" if stray is None else "set/"
     for path in stray or ():
         assert rows.pop(path)[:3] == (None, None, "stray_file")
@@ -333,7 +333,7 @@ def test_manifest_in_an_archive(tmp_path: Path, suffix: str, kind: str) -> None:
 def test_manifest_with_backslashes_and_an_index_column(tmp_path: Path) -> None:
     lay(tmp_path, IMAGES)
     (tmp_path / "list.csv").write_text(",path,label\n0,img\\a.png,1\n1,img/b.png,01\n")
-    rows = told(str(tmp_path / "list.csv"))
+    rows = rows_of(str(tmp_path / "list.csv"))
     assert {path: row[0] for path, row in rows.items()} == {"img/a.png": "1", "img/b.png": "01"}
     assert rows["img/a.png"][3] == ONE
     assert not open_source(str(tmp_path / "list.csv")).entries[0].metadata
@@ -436,7 +436,7 @@ def test_parquet_of_images(tmp_path: Path, where: str) -> None:
     if where:
         source = str(pack(tmp_path / f"s{where}", {"t.parquet": table.read_bytes(), "beside.png": ONE + TWO}))
     assert open_source(source).kind == "parquet_images"
-    assert told(source) == {
+    assert rows_of(source) == {
         "row:0": ("cat", None, "", ONE),
         "row:1": ("dog", None, "", TWO),
         "row:2": (None, None, "unlabelled", THREE),
@@ -450,7 +450,7 @@ def test_parquet_of_images(tmp_path: Path, where: str) -> None:
 def test_parquet_of_images_without_names_and_more_than_ten_rows(tmp_path: Path) -> None:
     images = pa.array([{"bytes": bytes([number]), "path": ""} for number in range(12)])
     pq.write_table(pa.table({"img": images, "class": list(range(12))}), tmp_path / "t.parquet")
-    rows = told(str(tmp_path / "t.parquet"))
+    rows = rows_of(str(tmp_path / "t.parquet"))
     assert {path: (row[0], row[3]) for path, row in rows.items()} == {
         f"row:{number}": (str(number), bytes([number])) for number in range(12)
     }
@@ -543,12 +543,12 @@ def test_a_data_sets_folder_of_the_hugging_face_cache_is_refused(tmp_path: Path)
         (folder / "snapshots/abc" / label / "1.png").symlink_to("../../../blobs/1")
     with pytest.raises(InputError, match=rf"with 1 snapshots; give .*ingest\.source={folder}/snapshots/abc"):
         open_source(str(folder))
-    assert told(str(folder / "snapshots/abc"))["dog/1.png"] == ("dog", None, "", ONE)
+    assert rows_of(str(folder / "snapshots/abc"))["dog/1.png"] == ("dog", None, "", ONE)
 
 
 def test_images_beside_the_class_folders_are_stray(store: Callable[[Mapping[str, bytes]], str]) -> None:
     source = store({"cat/a.png": ONE, "dog/b.png": TWO, "loose.png": THREE})
-    assert {path: row[:3] for path, row in told(source).items()} == {
+    assert {path: row[:3] for path, row in rows_of(source).items()} == {
         "cat/a.png": ("cat", None, ""),
         "dog/b.png": ("dog", None, ""),
         "loose.png": (None, None, "stray_file"),

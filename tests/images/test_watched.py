@@ -40,7 +40,7 @@ def manifest(path: Path, *names: str) -> None:
         ("data/mine/m.csv", ["1.png"], "data/mine"),
     ],
 )
-def test_the_folder_that_holds_the_images_is_found(source: str, names: list[str], folder: str, tmp_path: Path) -> None:
+def test_the_folder_of_the_images_is_watched(source: str, names: list[str], folder: str, tmp_path: Path) -> None:
     manifest(tmp_path / source, *names)
     lay((tmp_path / source).parent, *(name.replace("\\", "/") for name in names))
     assert folder_of_images(source, tmp_path) == folder

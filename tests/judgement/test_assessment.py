@@ -137,7 +137,7 @@ def test_classes_called_as_a_fixed_column() -> None:
     assert confusion_table(images, judged)["predicted"].tolist() == ["path", "path"]
 
 
-def test_slices_cover_the_images_they_can_place() -> None:
+def test_slices_cover_the_images_with_known_values() -> None:
     n = 90
     frame = pd.DataFrame(
         {

@@ -28,9 +28,7 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
-def test_batches_are_the_same_however_they_are_made(
-    tmp_path: Path, policy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_are_the_same_for_every_loader(tmp_path: Path, policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = batches(tmp_path, transforms=POLICIES[policy], batch_size=20)
     assert data.executor == {"mixed": "batched"}.get(policy, policy)
     keys = [(epoch, number) for epoch in (0, 1) for number in range(data.per_epoch)]

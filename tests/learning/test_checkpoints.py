@@ -38,7 +38,7 @@ def test_checkpoints_come_back_and_others_finished_ones_go(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == KEEP
 
 
-def test_a_torn_checkpoint_is_told_and_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_torn_checkpoint_is_reported_and_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = Checkpoints(tmp_path, "key")
     kept.save({"x": torch.arange(1000)})
     path = tmp_path / "key" / FILE

@@ -146,7 +146,7 @@ class _Deadly(nn.Flatten):
 
 
 @pytest.mark.pipeline
-def test_a_process_that_ends_at_its_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ends_at_its_start_is_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = batches(tmp_path)
     monkeypatch.setattr(data, "_augment", _Deadly())
     monkeypatch.setattr(type(data), "__getstate__", lambda self: self.__dict__)

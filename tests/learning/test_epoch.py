@@ -119,11 +119,11 @@ def test_fp32_means_fp32_and_only_within_the_training() -> None:
         ({"lr": 10.0, "clip_norm": 0.0, "schedule": "step", "max_epochs": 3, "warmup": 0.0}, "never came below"),
     ],
 )
-def test_a_training_that_goes_wrong_is_told_in_words(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_a_training_that_goes_wrong_is_reported_in_words(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     """Real trainings, not made-up histories: too long and too short steps."""
     recipe = replace(SHORT, **{"max_epochs": 6, "ema": 0.0, **changes})
     try:
-        told = " ".join(run(tmp_path, recipe, held_out=validation()).warnings)
+        text = " ".join(run(tmp_path, recipe, held_out=validation()).warnings)
     except InputError as error:
-        told = str(error)
-    assert words in told
+        text = str(error)
+    assert words in text

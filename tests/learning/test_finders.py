@@ -45,7 +45,7 @@ def test_the_rate_is_below_where_the_loss_is_least(tmp_path: Path, optimizer: st
     assert searched(tmp_path, network, optimizer) == (rate, curve)
 
 
-def test_labels_that_nothing_explains_are_told(tmp_path: Path) -> None:
+def test_labels_that_nothing_explains_are_reported(tmp_path: Path) -> None:
     class Deaf(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -95,7 +95,7 @@ def test_free_memory_is_that_of_this_machine() -> None:
     assert 0 < devices.free_memory(torch.device("cpu")) <= psutil.virtual_memory().total
 
 
-def test_a_search_is_made_once_in_a_training(tmp_path: Path) -> None:
+def test_a_search_runs_once_per_training(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, "key")
     assert kept.once("lr", lambda: [0.1, [{"lr": 0.5}]]) == [0.1, [{"lr": 0.5}]]
     assert Checkpoints(tmp_path, "key").once("lr", lambda: pytest.fail("searched again")) == [0.1, [{"lr": 0.5}]]

@@ -71,7 +71,7 @@ def test_killed_and_taken_up_gives_the_same_bits(tmp_path: Path, recipe: Recipe,
     assert same(whole, resumed)
 
 
-def test_sigterm_keeps_the_place(tmp_path: Path) -> None:
+def test_sigterm_keeps_the_training_state(tmp_path: Path) -> None:
     class Asked(Checkpoints):
         def due(self, step: int) -> bool:
             if step == 9:
@@ -147,13 +147,13 @@ with tempfile.TemporaryDirectory() as folder, devices.settled(CPU, deterministic
 """
 
 
-def test_muon_that_had_nothing_to_move_is_told(tmp_path: Path) -> None:
-    for name, told in (("perceptron", True), ("cnn", False)):
+def test_muon_without_matrices_to_train_is_reported(tmp_path: Path) -> None:
+    for name, warned in (("perceptron", True), ("cnn", False)):
         root = tmp_path / name
         root.mkdir()
         recipe = replace(RECIPE, optimizer="muon", max_epochs=1)
-        fitted = run(root, recipe, name=name, arguments={} if told else {"units": 8, "depth": 2})
-        assert any("AdamW trained it" in warning for warning in fitted.warnings) == told
+        fitted = run(root, recipe, name=name, arguments={} if warned else {"units": 8, "depth": 2})
+        assert any("AdamW trained it" in warning for warning in fitted.warnings) == warned
 
 
 def test_narrow_strided_convolutions_are_trained_in_a_layout_that_torch_can() -> None:

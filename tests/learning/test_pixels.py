@@ -73,7 +73,7 @@ def test_an_image_that_turned_bad_is_named(
         pixels.prepared(items, height=6, width=6, channels=1, bits=16, cache=tmp_path / "cache")
 
 
-def test_a_decoding_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoding_process_that_is_killed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "WORTH_PROCESSES", 1)
     monkeypatch.setattr(pixels, "_attempted", _killed)
     items = stored(tmp_path / "shards", [np.zeros((9, 9), np.uint8)])

@@ -42,7 +42,7 @@ CPU = Machine(device=torch.device("cpu"), precision="fp32", threads=1)
 
 @dataclass
 class Recorded:
-    """A log that keeps what it is told."""
+    """A log that keeps its entries."""
 
     steps: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     images: list[tuple[str, int]] = field(default_factory=list)

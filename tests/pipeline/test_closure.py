@@ -90,7 +90,7 @@ def test_an_edit_changes_the_digest_exactly_where_the_file_is_used(base: Path, n
     assert not [*found.added, *found.removed]
 
 
-def test_files_that_come_and_go_are_told(base: Path) -> None:
+def test_files_that_come_and_go_are_reported(base: Path) -> None:
     package = make(base)
     before = digest(package)
     (base / package / "room" / "new.py").write_text("")
@@ -141,7 +141,7 @@ def test_bytecode_does_not_count(base: Path) -> None:
     assert covered(package) == IN
 
 
-def test_code_that_does_not_parse_is_told_with_its_line(base: Path) -> None:
+def test_code_that_does_not_parse_is_reported_with_its_line(base: Path) -> None:
     package = make(base, {**FILES, "room/shape.py": "x = 1\ndef (:\n"})
     with pytest.raises(InputError, match=r"shape\.py, line 2 is not valid Python"):
         Code((package,))

@@ -36,7 +36,7 @@ def test_a_model_goes_after_another(workspace: Path, first: str, then: str) -> N
     set_to(workspace, f"model={then}")
 
 
-def test_all_that_does_not_go_together_is_told_at_once_and_nothing_written(workspace: Path) -> None:
+def test_all_contradictions_are_reported_at_once_and_nothing_is_written(workspace: Path) -> None:
     before = (workspace / "params.yaml").read_text(encoding="utf-8")
     with pytest.raises(InputError) as caught:
         set_to(
@@ -52,7 +52,7 @@ def test_all_that_does_not_go_together_is_told_at_once_and_nothing_written(works
     assert (workspace / "params.yaml").read_text(encoding="utf-8") == before
 
 
-def test_batch_norm_without_batches_is_told_before_the_run(workspace: Path) -> None:
+def test_batch_norm_without_batches_is_reported_before_the_run(workspace: Path) -> None:
     with pytest.raises(InputError, match=r"line \d+: model\.norm is batch, but of batches of 2 one may hold a single"):
         set_to(workspace, "model.norm=batch", "train.batch_size=2")
     set_to(workspace, "model.norm=batch", "train.batch_size=3")

@@ -34,6 +34,6 @@ def test_what_changed_comes_first() -> None:
     assert lines[6].split()[0] == "room/helper.py"
 
 
-def test_where_nothing_is_recorded_that_is_told() -> None:
+def test_a_missing_record_is_reported() -> None:
     lines = explain("split", CLOSURE, NOW, None, why_unknown="it never ran.").splitlines()
     assert lines[1] == "Changes are unknown: it never ran."

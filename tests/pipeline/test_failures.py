@@ -118,7 +118,7 @@ def test_what_was_only_being_handled_does_not_excuse_a_mistake() -> None:
         assert failures.as_hallmark_error(while_handling(handled, TypeError("ours"))).exit_code == 1
 
 
-def test_an_error_of_ours_within_a_librarys_is_told() -> None:
+def test_an_error_of_ours_within_a_librarys_is_reported() -> None:
     inner = InputError("a is 2", remedy="give 1")
     assert failures.as_hallmark_error(raised(RuntimeError("in a worker"), inner)) is inner
 
@@ -168,7 +168,7 @@ def test_the_newest_logs_are_kept(tmp_path: Path) -> None:
     assert sorted((tmp_path / ".hallmark" / "logs").iterdir()) == logs[3:]
 
 
-def test_a_log_that_fits_nowhere_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_without_space_is_reported_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, *_: object, **__: object) -> int:
         self.touch()
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -244,7 +244,7 @@ def writers() -> dict[str, Callable[[Path], object]]:
 
 
 @pytest.mark.parametrize("kind", sorted(writers()))
-def test_whoever_writes_a_full_disk_is_told_as_one(small: Path, kind: str) -> None:
+def test_a_full_disk_is_reported_as_one_by_every_writer(small: Path, kind: str) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011  each library raises its own
         writers()[kind](small)
     found = as_machine_error(caught.value, kind)

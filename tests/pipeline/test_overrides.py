@@ -76,7 +76,7 @@ def test_what_cannot_be_applied_is_refused(conf: Path, override: str, message: s
         apply(TEXT, [override], conf=conf)
 
 
-def test_all_faults_are_told_at_once(conf: Path) -> None:
+def test_all_faults_are_reported_at_once(conf: Path) -> None:
     with pytest.raises(InputError, match=r"(?s)2 faults.*lrr.*sead"):
         apply(TEXT, ["train.lrr=1", "sead=1"], conf=conf)
 
@@ -91,7 +91,7 @@ PLAIN_TEXTS = st.one_of(
 
 
 @given(text=PLAIN_TEXTS)
-def test_a_value_found_without_hydra_is_the_one_hydra_finds(text: str) -> None:
+def test_a_value_parsed_without_hydra_equals_hydras(text: str) -> None:
     conf = Path("no/such/folder")
     plain = plain_values([f"train.lr={text}"], conf=conf)
     if plain is not None:

@@ -1,4 +1,4 @@
-"""Every fault of params.yaml is told at once, with its line."""
+"""Every fault of params.yaml is reported at once, with its line."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_each_fault_names_the_key_and_the_line(old: str, new: str, message: str)
         build(TEXT.replace(old, new))
 
 
-def test_a_file_that_is_not_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"seed: 3\ntitle: Gr\xfc\xdfe\n")
     with pytest.raises(InputError, match=r"params.yaml, line 2: not UTF-8; save the file as UTF-8"):
         read(tmp_path / "params.yaml")
@@ -108,7 +108,7 @@ def test_without_a_file_the_message_says_where_to_run(tmp_path: Path) -> None:
         read(tmp_path / "params.yaml")
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     text = TEXT.replace("steps: 10", "steps: many").replace("rate: 0.5", "rate: 7").replace("limit: null", "limt: 1")
     with pytest.raises(InputError) as caught:
         build(text)
@@ -118,7 +118,7 @@ def test_all_faults_are_told_at_once() -> None:
         assert words in message
 
 
-def test_all_wrong_values_of_a_section_are_told_each_with_its_line() -> None:
+def test_all_wrong_values_of_a_section_are_reported_each_with_its_line() -> None:
     with pytest.raises(InputError) as caught:
         build(TEXT.replace("rate: 0.5", "rate: 7").replace("[a, b]", "[a, x, c]"))
     assert str(caught.value).splitlines() == [

@@ -44,15 +44,15 @@ def facts(root: Path) -> dict[str, object]:
     return provenance.read_script(root / "reports" / "run.js")
 
 
-def test_a_page_that_was_made_has_a_time_a_source_and_a_commit(root: Path) -> None:
+def test_a_page_has_a_time_a_source_and_a_commit(root: Path) -> None:
     before = datetime.now().astimezone().replace(microsecond=0)
     record_run("report", RAN, root)
-    told = facts(root)
-    assert told["page"] == "ab12"
-    assert told["source"] == "/data/</script>birds"
-    assert told["commit"] == git(root, "rev-parse", "HEAD")
-    assert told["changed"] is False
-    made = datetime.fromisoformat(str(told["made"]))
+    recorded = facts(root)
+    assert recorded["page"] == "ab12"
+    assert recorded["source"] == "/data/</script>birds"
+    assert recorded["commit"] == git(root, "rev-parse", "HEAD")
+    assert recorded["changed"] is False
+    made = datetime.fromisoformat(str(recorded["made"]))
     assert before <= made <= datetime.now().astimezone()
     assert "</script>" not in (root / "reports" / "run.js").read_text()
     assert json.loads((root / "reports" / "run.json").read_text())["report"] == RAN
@@ -78,7 +78,7 @@ def test_what_the_pipeline_writes_itself_is_no_change(root: Path) -> None:
     assert facts(root)["source"] == "elsewhere"
 
 
-def test_a_page_found_up_to_date_keeps_its_time_and_one_brought_from_elsewhere_has_none(root: Path) -> None:
+def test_a_page_up_to_date_keeps_its_time_and_a_restored_one_has_none(root: Path) -> None:
     record_run("report", RAN, root)
     first = (root / "reports" / "run.js").read_bytes()
     record_run("report", {"state": "cached", "seconds": 0.0}, root)
@@ -96,7 +96,7 @@ def test_a_torn_script_and_a_folder_without_git_are_no_obstacle(tmp_path: Path) 
     (tmp_path / "params.yaml").write_text("ingest:\n  source: data/demo\n")
     (tmp_path / "reports" / "run.js").write_text("window.hallmarkRun={")
     record_run("report", {"state": "cached", "seconds": 0.0}, tmp_path)
-    told = facts(tmp_path)
-    assert told["page"] is None
-    assert told["commit"] is None or isinstance(told["commit"], str)
-    assert told["source"] == "data/demo"
+    recorded = facts(tmp_path)
+    assert recorded["page"] is None
+    assert recorded["commit"] is None or isinstance(recorded["commit"], str)
+    assert recorded["source"] == "data/demo"

@@ -50,22 +50,22 @@ def test_a_cluster_measures_the_same(name: str, tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "here" / measured_set.FILE).read_bytes() == (tmp_path / name / measured_set.FILE).read_bytes()
 
 
-def test_an_unknown_runner_is_told_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_runner_is_reported_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runtime.RUNNER, "spark")
     with pytest.raises(InputError, match=r"spark.*local, dask, ray"), runner():
         pass
 
 
 @pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("ray", "ray")])
-def test_a_missing_extra_is_told_with_its_remedy(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_with_its_remedy(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runtime.RUNNER, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MachineError, match=rf"pip install 'hallmark\[{name}\]'") as told, runner():
+    with pytest.raises(MachineError, match=rf"pip install 'hallmark\[{name}\]'") as caught, runner():
         pass
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_an_address_without_a_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_scheduler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     dask = pytest.importorskip("dask")
     pytest.importorskip("distributed")
     monkeypatch.setenv(runtime.RUNNER, "dask")

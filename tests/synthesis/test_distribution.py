@@ -21,7 +21,7 @@ def judge(digits: Digits, images: np.ndarray, *, auc: float = 1.0) -> Gate:
     )  # fmt: skip
 
 
-def test_real_images_pass_and_are_not_told_apart(digits_split: Digits) -> None:
+def test_real_images_pass_and_are_not_distinguishable(digits_split: Digits) -> None:
     gate = judge(digits_split, digits_split.more, auc=0.75)
     assert gate.passed, gate.reason
     assert gate.figures["precision"] > 0.7
@@ -46,7 +46,7 @@ def test_a_collapsed_generator_has_no_coverage(digits_split: Digits) -> None:
     assert "coverage" in gate.reason
 
 
-def test_two_sample_bound_refuses_what_is_told_apart(digits_split: Digits) -> None:
+def test_two_sample_bound_refuses_distinguishable_images(digits_split: Digits) -> None:
     dimmed = (digits_split.more * 0.7).astype(np.uint8)
     gate = judge(digits_split, dimmed, auc=0.8)
     assert not gate.passed

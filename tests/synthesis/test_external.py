@@ -35,7 +35,7 @@ def test_wanted_classes_are_read_in_the_shape_of_the_images(tmp_path: Path) -> N
     assert labels.tolist() == [1, 1]
 
 
-def test_faults_are_told(tmp_path: Path) -> None:
+def test_faults_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         read(tmp_path / "none")
     with pytest.raises(InputError, match="holds no class folder"):

@@ -32,7 +32,7 @@ def test_counts_are_what_a_class_shall_have() -> None:
     assert wants(target={"a": 120, "b": 10}) == {"a": 20}
 
 
-def test_bounds_are_told() -> None:
+def test_bounds_are_reported() -> None:
     wants = target.of_classes(
         COUNTS, target="median", classes="rarest", rare_below=0.6, most_per_real=0.5, min_real=6
     )  # fmt: skip

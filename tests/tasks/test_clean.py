@@ -327,7 +327,7 @@ def test_a_backbone_that_knows_the_domain_finds_more_wrong_labels(
     assert (flipped & found).sum() / found.sum() >= 0.95
 
 
-def test_a_backbone_that_is_not_there_is_told_by_its_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_a_backbone_that_is_not_there_is_reported_by_its_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clean\.backbone: no folder './nowhere'"):
         execute(tmp_path, demo, backbone="./nowhere")
 
@@ -351,6 +351,6 @@ def test_labels_are_held_against_a_cross_validation(demo: tuple[Path, Path, Path
     assert report.detectors["crossvalidated"] >= (images["split"] != "test").sum()
 
 
-def test_predictions_that_are_not_there_are_told_by_their_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"clean\.out_of_fold"):
+def test_missing_predictions_are_reported_by_their_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^out_of_fold: "):
         execute(tmp_path / "out", demo, out_of_fold=str(tmp_path / "none.parquet"))

@@ -34,7 +34,7 @@ def test_report_counts_what_the_page_shows(tmp_path: Path) -> None:
     assert result.pictures == places["page"].read_text().count('src="data:image/')
 
 
-def test_a_refused_model_is_told(tmp_path: Path) -> None:
+def test_a_refused_model_is_reported(tmp_path: Path) -> None:
     places = build(tmp_path)
     path = places["reports"] / "register.json"
     refused = json.loads(path.read_text()) | {

@@ -188,9 +188,7 @@ def test_a_generator_of_the_wrong_class_is_refused(
     assert report.classes[0]["unfaithful"] >= 18
 
 
-def test_images_made_elsewhere_pass_the_same_gates(
-    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_external_images_pass_the_same_gates(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = plant(stored, tmp_path / "made", "3", [f"3/{number:03d}.png" for number in range(21, 41)])
     report, out, _ = run(stored, tmp_path / "run", monkeypatch, external=good)
     assert report.decision == "kept", report.verdict
@@ -208,7 +206,7 @@ def test_images_made_elsewhere_pass_the_same_gates(
         ({"min_real": 21}, "too_few", "too few real images to learn from (synthesize.min_real)"),
     ],
 )
-def test_where_nothing_is_made_the_report_says_why(
+def test_a_report_without_generated_images_gives_the_reason(
     change: dict[str, Any], decision: str, words: str, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, out, plots = run(stored, tmp_path / "run", monkeypatch, **change)

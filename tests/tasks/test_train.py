@@ -120,7 +120,7 @@ def test_without_validation_images(tmp_path: Path) -> None:
         (Objective(metric="cost", costs={"0": {"O": 2.0}}), "names the class 'O'"),
     ],
 )
-def test_an_objective_that_the_data_does_not_define_is_told_before_the_first_step(
+def test_an_objective_that_the_data_does_not_define_is_reported_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: Objective, message: str
 ) -> None:
     monkeypatch.setattr("hallmark.learning.train_step.TrainStep.run", lambda *_, **__: pytest.fail("a step was run"))
@@ -133,7 +133,7 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
         run(tmp_path, workspace.make(tmp_path, count=50, classes=1))
 
 
-def test_validation_classes_without_training_images_are_left_out_and_told(tmp_path: Path) -> None:
+def test_validation_classes_without_training_images_are_left_out_and_reported(tmp_path: Path) -> None:
     folders = workspace.make(tmp_path, count=100, classes=3)
     table = read_table(folders["balance"] / "plan.parquet", PLAN)
     write_table(table[table["label"] != "2"], PLAN, folders["balance"] / "plan.parquet")
@@ -254,7 +254,7 @@ def test_a_rate_that_few_images_do_not_tell_is_autos(tmp_path: Path) -> None:
     assert "train.lr is find, but up to 1 no rate was too high" in report.warnings[0]
 
 
-def test_plateau_without_validation_images_is_told(tmp_path: Path) -> None:
+def test_plateau_without_validation_images_is_reported(tmp_path: Path) -> None:
     report, _ = run(tmp_path, workspace.make(tmp_path, count=100, validation=False), replace(FAST, schedule="plateau"))
     assert any("nothing tells when to lower the learning rate" in warning for warning in report.warnings)
 

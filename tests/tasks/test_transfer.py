@@ -115,7 +115,7 @@ def test_a_head_alone_is_trained_where_the_rest_is_frozen_to_the_end(tmp_path: P
             torch.testing.assert_close(mine, value, rtol=1e-5, atol=1e-6)
 
 
-def test_searched_values_are_told_and_drawn(tmp_path: Path) -> None:
+def test_searched_values_are_reported_and_drawn(tmp_path: Path) -> None:
     folders = workspace.make(tmp_path, count=300, classes=5)
     params = replace(FAST, model=replace(AUTO, name="cnn"), lr="find", batch_size="find")
     report, files = run(tmp_path, folders, params)

@@ -326,7 +326,7 @@ def test_a_split_folder_without_labels_does_not_count(workspace: Workspace) -> N
     assert "40 of 64 files" in str(refused(workspace, found, max_quarantine_share=0.5))
 
 
-def test_spellings_are_told(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+def test_spellings_are_reported(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
     found = sound("cat", "Cat", "dog")
     found.columns["label_found"] = [path.split("/")[0] + " " * (path == "dog/00.png") for path in sorted(found.files)]
     report, _ = workspace.validate(found)
@@ -379,7 +379,7 @@ def test_wrong_params_are_named(changes: dict[str, Any], words: str) -> None:
         replace(PARAMS.thresholds, blank_contrast=0.9)
 
 
-def test_drift_from_the_accepted_set_is_told(workspace: Workspace) -> None:
+def test_drift_from_the_accepted_set_is_reported(workspace: Workspace) -> None:
     from hallmark.quality.drift import profile
 
     first, measured = workspace.validate(sound("cat", "dog"))

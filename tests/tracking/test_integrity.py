@@ -63,7 +63,7 @@ def test_what_is_no_file_is_never_opened(folder: Path, odd: str) -> None:
         integrity.read(folder, expected, what="it")
 
 
-def test_folders_of_a_version_are_told_apart() -> None:
+def test_folders_of_a_version_are_distinguished() -> None:
     tags = {integrity.FILES: json.dumps({"artifacts/package/a": "1", "artifacts/packages/b": "2", "c": "3"})}
     version = Version(number=1, tags=tags, folder=None)
     assert integrity.recorded("m", version, "artifacts/package") == {"a": "1"}

@@ -50,7 +50,7 @@ def test_changed_and_new_code_is_dirty(repository: Path) -> None:
     assert len(digests) == 5
 
 
-def test_outside_of_git_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_git_the_remaining_facts_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "params.yaml").write_text("seed: 0\n")
     assert set(tags(tmp_path)) == {"hallmark.params"}

@@ -143,7 +143,7 @@ tracking = Tracking(experiment="hallmark", wandb="off")
 with runs.open_run(tracking, key="k9", stage="train", params={"lr": 0.1}, needs_store=False) as run:
     for step in range(5):
         run.metrics({"loss": 1.0 / (step + 1)}, step)
-    print("told", flush=True)
+    print("logged", flush=True)
     time.sleep(300)
 """
 
@@ -156,7 +156,7 @@ def test_a_training_that_begins_without_a_server_and_is_killed_loses_nothing(ser
             [sys.executable, "-c", CHILD], cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True
         )
         assert child.stdout is not None
-        assert child.stdout.readline() == "told\n"
+        assert child.stdout.readline() == "logged\n"
         assert outbox.deliver() == 0, "a journal of a living process is its own"
         child.send_signal(signal.SIGKILL)
         child.communicate()
@@ -165,7 +165,7 @@ def test_a_training_that_begins_without_a_server_and_is_killed_loses_nothing(ser
         with (workspace / journal.ROOM / left / "events.jsonl").open("ab") as events:
             events.write(b'{"kind": "metrics", "at": 1, "ste')
         with runs.open_run(TRACKING, key="k9", stage="train", params={"lr": 0.1}, needs_store=False) as run:
-            for step in range(3, 7):  # the checkpoint was older than what was told
+            for step in range(3, 7):  # the checkpoint was older than what was logged
                 run.metrics({"loss": 1.0 / (step + 1)}, step)
             assert run.run_id == ""
         assert waiting(workspace) == [left]

@@ -66,7 +66,7 @@ def test_text_that_names_no_store(monkeypatch: pytest.MonkeyPatch, workspace: Pa
         reachability.check(limit=LIMIT)
 
 
-def test_a_file_that_cannot_be_made_or_opened(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
+def test_a_file_that_can_be_neither_created_nor_opened(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
     (workspace / "file").write_text("")
     for path in ("/proc/nowhere/mlflow.db", f"{workspace}/file/mlflow.db", f"{workspace}"):
         monkeypatch.setenv(reachability.TRACKING, f"sqlite:///{path}")
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_made_or_opened(monkeypatch: pytest.MonkeyPatch, w
             reachability.check()
 
 
-def test_a_file_that_is_yet_to_be_made_is_not_made_by_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_check_does_not_create_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(reachability.TRACKING, f"sqlite:///{tmp_path}/new/mlflow.db")
     reachability.check()
     assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,7 @@ def child(workspace: Path) -> tuple[subprocess.Popen[str], str]:
     return started, started.stdout.readline().strip()
 
 
-def test_a_run_holds_what_was_told(workspace: Path) -> None:
+def test_a_run_holds_what_was_logged(workspace: Path) -> None:
     from PIL import Image
 
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -93,7 +93,7 @@ def test_metrics_go_out_in_batches(workspace: Path, monkeypatch: pytest.MonkeyPa
         sizes.append(len(named.get("metrics", [])))
         return real(self, run_id, **named)
 
-    monkeypatch.setattr(courier, "EVERY", 600.0)  # all that is told goes out at the end
+    monkeypatch.setattr(courier, "EVERY", 600.0)  # everything is sent at the end
     with runs.open_run(TRACKING, key="k", stage="train", params={}) as run:
         run.flush()
         monkeypatch.setattr(MlflowClient, "log_batch", counted)
@@ -171,7 +171,7 @@ def test_what_a_store_refuses_for_a_while_waits(
     assert journals(workspace) == []
 
 
-def test_what_a_store_refuses_for_good_is_told_and_stops_nothing(
+def test_what_a_store_refuses_for_good_is_reported_and_stops_nothing(
     workspace: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING), runs.open_run(TRACKING, key="k", stage="train", params={"a": 1}) as run:
@@ -186,7 +186,7 @@ def test_what_a_store_refuses_for_good_is_told_and_stops_nothing(
     assert (stored.metrics, stored.params) == ({"a": 1.0, "b": 2.0, "loss": 0.5}, {"a": "1"})
 
 
-def test_a_killed_run_is_told_from_a_living_one(workspace: Path) -> None:
+def test_a_killed_run_is_distinguished_from_a_running_one(workspace: Path) -> None:
     started, run_id = child(workspace)
     try:
         assert runs.recover(TRACKING) == []

@@ -73,7 +73,7 @@ def no_hard_links(*_: object) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_store_that_another_process_made_meanwhile_is_kept(
+def test_a_store_that_another_process_created_meanwhile_is_kept(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, links: bool
 ) -> None:
     from mlflow.tracking import MlflowClient
@@ -100,7 +100,7 @@ def test_a_store_that_another_process_made_meanwhile_is_kept(
 
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("empty", [True, False])
-def test_a_new_store_takes_the_place_of_an_empty_file(
+def test_a_new_store_replaces_an_empty_file(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, links: bool, empty: bool
 ) -> None:
     path = workspace / "mlflow.db"
@@ -131,7 +131,7 @@ def test_a_path_with_percent_signs_is_taken_as_it_is(tmp_path: Path, monkeypatch
     assert [path.name for path in root.iterdir()] == ["mlflow.db"]
 
 
-def test_a_damaged_store_is_told_and_left(workspace: Path) -> None:
+def test_a_damaged_store_is_reported_and_left(workspace: Path) -> None:
     path = workspace / "mlflow.db"
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(MachineError, match=r"is not a readable MLflow store .*move it away"):
@@ -139,7 +139,7 @@ def test_a_damaged_store_is_told_and_left(workspace: Path) -> None:
     assert path.read_bytes() == b"no database at all" * 100
 
 
-def test_a_half_migrated_store_is_told(workspace: Path) -> None:
+def test_a_half_migrated_store_is_reported(workspace: Path) -> None:
     with closing(sqlite3.connect(workspace / "mlflow.db")) as connection:
         connection.execute("DELETE FROM alembic_version")
         connection.commit()
@@ -147,7 +147,7 @@ def test_a_half_migrated_store_is_told(workspace: Path) -> None:
         store.client()
 
 
-def test_a_store_of_another_mlflow_is_told(workspace: Path) -> None:
+def test_a_store_of_another_mlflow_is_reported(workspace: Path) -> None:
     with closing(sqlite3.connect(workspace / "mlflow.db")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'abc'")
         connection.commit()
@@ -155,7 +155,7 @@ def test_a_store_of_another_mlflow_is_told(workspace: Path) -> None:
         store.client()
 
 
-def test_passwords_are_not_told() -> None:
+def test_passwords_are_not_printed() -> None:
     assert without_password("postgresql://me:secret@host/db") == "postgresql://…@host/db"
 
 

@@ -383,6 +383,6 @@ def test_the_executor_follows_size_device_and_transforms() -> None:
     )
 
 
-def test_faults_of_a_policy_are_told_as_by_the_other_executor() -> None:
+def test_faults_of_a_policy_are_reported_as_by_the_other_executor() -> None:
     with pytest.raises(InputError, match="Equalize rejects its arguments"):
         build([{"name": "Equalize", "p": 1.0, "arguments": {"mode": "gimp"}}], height=8, width=8, channels=1)

@@ -84,12 +84,12 @@ def test_colour_is_left_out_on_one_channel(name: str) -> None:
         (step("OneOf", transforms=[step("Rotat")]), "policy[0].arguments.transforms[0].name is 'Rotat'"),
     ],
 )
-def test_a_wrong_transform_is_refused_by_place(transform: Any, message: str) -> None:
+def test_a_wrong_transform_is_refused_with_its_position(transform: Any, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         check([transform], field="policy")
 
 
-def test_all_faults_of_a_policy_are_told_at_once() -> None:
+def test_all_faults_of_a_policy_are_reported_at_once() -> None:
     with pytest.raises(InputError, match=r"policy has 3 faults:\s.*\[0\]\.name.*\s.*\[1\]\.p.*\s.*\[2\]\.arguments\.x"):
         check([step("Rotat"), step("Rotate", p=-1), step("Rotate", x=1)], field="policy")
 

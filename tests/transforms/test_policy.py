@@ -60,7 +60,7 @@ def test_an_empty_policy_gives_the_image_back() -> None:
     assert build([], height=8, width=8, channels=1)(image, 0) is image
 
 
-def test_a_value_the_library_refuses_is_told_in_its_words() -> None:
+def test_a_value_that_the_library_refuses_is_reported_in_its_words() -> None:
     with pytest.raises(InputError, match=r"policy\[0\]: Equalize rejects its arguments .*'cv' or 'pil'"):
         build([{"name": "Equalize", "p": 1.0, "arguments": {"mode": "gimp"}}], height=8, width=8, channels=1)
 
