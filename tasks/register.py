@@ -1,4 +1,4 @@
-"""The gate, and the model registry behind it."""
+"""Applies the gate to the evaluated model and registers a model that passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Its section of params.yaml."""
+    """The section ``register`` of params.yaml, and the shared values."""
 
     seed: int
     objective: Objective
@@ -39,7 +39,11 @@ class Params:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """``decision`` is promoted, challenger or refused; ``lineage`` holds digests; ``comparison`` None without one."""
+    """reports/register.json.
+
+    ``decision`` is promoted, challenger or refused; ``lineage`` holds the digests of the package and of the inputs;
+    ``comparison`` is that with the champion, None without one.
+    """
 
     decision: str
     model_name: str
@@ -52,7 +56,7 @@ class Report:
 
 
 def run(params: Params, *, augment: Path, train: Path, evaluate: Path, register: Path) -> Report:
-    """Judges the model, registers it unless refused, and moves the alias its decision asks for."""
+    """Assesses the model, registers it unless the gate refuses it, and moves the alias of the decision."""
     import json
     from dataclasses import asdict
     from functools import partial

@@ -1,4 +1,4 @@
-"""reports/index.html: everything the ten stages found, on one page a person reads."""
+"""Writes reports/index.html: the results of the other ten stages on one page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Its section of params.yaml."""
+    """The section ``report`` of params.yaml. Sizes are in pixels."""
 
     title: str
     gallery: int
@@ -25,12 +25,19 @@ class Params:
         require.in_range(0, 500, gallery=self.gallery)
         require.in_range(0, 500, mistakes=self.mistakes)
         require.in_range(16, 512, thumbnail=self.thumbnail)
-        require.in_range(self.thumbnail, 2048, enlarged=self.enlarged)
+        require.in_range(16, 2048, enlarged=self.enlarged)
+        require.that(
+            self.enlarged >= self.thumbnail,
+            f"is {self.enlarged}, below {{thumbnail}} ({self.thumbnail})",
+            remedy="raise {enlarged} or lower {thumbnail}",
+            field="enlarged",
+            siblings=["thumbnail", "enlarged"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the page holds, and that its counts add up to the files found."""
+    """reports/report.json: the contents of the page. ``fates`` add up to ``found``, the files in the source."""
 
     found: int
     fates: dict[str, int]
@@ -58,7 +65,7 @@ def run(
     ablation: Path,
     page: Path,
 ) -> Report:
-    """Writes the page."""
+    """Writes the page. ``reports`` is the folder of the reports of the other stages."""
     from hallmark.contracts.names import FATES
     from hallmark.reporting.inputs import load
     from hallmark.reporting.next_section import next_steps

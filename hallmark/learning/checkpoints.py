@@ -1,8 +1,8 @@
-"""Checkpoints from which a killed training resumes: one file per training, in .hallmark/checkpoints/<key>/.
+"""Checkpoints, from which a killed training resumes: one file per training, in .hallmark/checkpoints/<key>/.
 
-The key is a digest of everything the weights depend on: values, inputs, code, device. A file is synced, then renamed
-into its path, and is read without unpickling objects. A finished training's file stays until another training starts,
-so a kill between the last step and the end of the stage costs nothing.
+The key is a digest of everything that determines the weights: params, inputs, code, device. A file is synced, then
+renamed to its path, and is read without unpickling objects. The file of a finished training stays until another
+training starts, so a kill between the last step and the end of the stage loses no work.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 FILE = "training.pt"
 FINISHED = "finished"
-KEEP = 8  # unfinished trainings
+KEEP = 8  # unfinished trainings to keep
 SECONDS = 15.0  # between checkpoints within an epoch
-SPARE = 1.0  # seconds after a checkpoint in which the end of an epoch makes no further one
+SPARE = 1.0  # seconds after a checkpoint in which the end of an epoch writes none
 
 _log = logging.getLogger(__name__)
 
 
 def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: str) -> str:
-    """A digest, 32 hexadecimal digits, of values, of files' names and bytes, and of ``code``.
+    """A digest (32 hexadecimal digits) of ``values``, of the names and bytes of ``files``, and of ``code``.
 
-    ``code`` stands for the code that trains: see :func:`hallmark.pipeline.closure.digest_of`.
+    ``code`` is the digest of the training code, see :func:`hallmark.pipeline.closure.digest_of`.
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([values, code], sort_keys=True, default=str).encode())
@@ -47,9 +47,9 @@ def key_of(values: Mapping[str, object], files: Iterable[Path], *, code: str) ->
 
 
 class Checkpoints:
-    """The file of the training ``key``.
+    """The checkpoint file of the training with the digest ``key``.
 
-    ``every``: seconds between checkpoints within an epoch; ``steps``, if given: steps.
+    ``every``: seconds between checkpoints within an epoch; ``steps``, if given, counts steps instead.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Checkpoints:
             durable.remove(path)
 
     def load(self) -> dict[str, Any] | None:
-        """The state saved last, None where there is none or it cannot be read."""
+        """The last saved state; None if there is none or it cannot be read."""
         path = self._folder / FILE
         if not path.exists():
             return None
@@ -97,7 +97,7 @@ class Checkpoints:
                 torch.save(dict(state), file)
             durable.replace(partial, self._folder / FILE)
         finally:
-            partial.unlink(missing_ok=True)  # what a full disk left of it
+            partial.unlink(missing_ok=True)  # a full disk leaves a part of it
         if finished:
             (self._folder / FINISHED).touch()
         self._last = time.monotonic()
@@ -130,15 +130,15 @@ class Stop:
         self.asked = False
 
     def ask(self, *_: object) -> None:
-        """A signal handler."""
+        """The signal handler: sets ``asked``."""
         self.asked = True
 
 
 @contextmanager
 def on_termination() -> Iterator[Stop]:
-    """Within the block SIGTERM only sets ``asked``, so that the step at hand can end and be kept.
+    """Within the block SIGTERM only sets ``asked``, so that the current step ends and is saved.
 
-    In another thread than the main one signals cannot be handled: there the regular checkpoints have to do.
+    Threads other than the main one cannot handle signals: there only the regular checkpoints apply.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

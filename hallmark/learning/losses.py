@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy, focal loss or logit-adjusted cross-entropy, on hard or mixed labels."""
+"""Training losses: cross-entropy, focal loss and logit-adjusted cross-entropy, for hard or mixed labels."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def build(
 ) -> Loss:
     """The loss of that name.
 
-    ``priors`` are the classes' shares of an epoch, ``weights`` the mean weights of their images (default: 1 each);
-    ``focal`` scales by (1 - p)^gamma (Lin et al. 2017); ``logit_adjusted`` adds tau log prior (Menon et al. 2021), the
-    prior being the class's share of the loss: where weights even the classes out already, nothing is left to adjust.
+    ``priors`` [classes] are the shares of the classes in an epoch, ``weights`` [classes] the mean weights of their
+    images (default: 1). ``focal`` scales by (1 - p)^gamma (Lin et al. 2017). ``logit_adjusted`` adds tau log prior to
+    the logits (Menon et al. 2021), where the prior is the class's share of the total weight: weights that balance the
+    classes leave nothing to adjust.
     """
     assert name in ("cross_entropy", "focal", "logit_adjusted"), f"unknown loss {name!r}"
     shares = torch.tensor(list(priors), dtype=torch.float32)
@@ -62,10 +63,10 @@ def of_plan(data: TrainingData, recipe: Recipe) -> Loss:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Loss:
-    """A function of logits [b, classes], targets [b, classes] (rows sum to 1) and image weights [b], to a scalar.
+    """Maps logits [b, classes], targets [b, classes] (rows sum to 1) and image weights [b] to a scalar.
 
-    The scalar is the weighted mean: weights that sum to nothing give 0. ``weighed`` [classes] is proportional to each
-    class's part of the loss.
+    The scalar is the weighted mean of the losses, 0 if all weights are 0. ``weighed`` [classes] is proportional to the
+    total weight of each class.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Loss:
 
     @cached_property
     def guessing(self) -> float:
-        """The least loss of an answer that looks at no image."""
+        """The least loss of a constant prediction."""
         from scipy.optimize import minimize
 
         classes = len(self.weighed)
@@ -99,7 +100,7 @@ class Loss:
             smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / targets.shape[1]
         logs = functional.log_softmax(logits, dim=1)
         if self.name == "focal":
-            # a root of nothing has no slope
+            # the gradient of a fractional power is infinite at 0
             logs = logs * (1 - logs.exp()).clamp_min(1e-7).pow(self.focal_gamma)
         each = -(smooth * logs).sum(dim=1)
         mean: Tensor = (each * weights).sum() / weights.sum().clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""mixup (Zhang et al. 2018) and cutmix (Yun et al. 2019): images and their targets blended within a batch."""
+"""mixup (Zhang et al. 2018) and cutmix (Yun et al. 2019): blends pairs of images, and their targets, in a batch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import Tensor
 def mix(
     images: Tensor, targets: Tensor, weights: Tensor, *, mixup: float, cutmix: float, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images [b, c, h, w], targets [b, classes] and image weights [b], mixed as ``seed`` says, of the same shapes.
+    """Mixed images [b, c, h, w], targets [b, classes] and image weights [b], which depend on ``seed``.
 
-    ``mixup`` and ``cutmix`` are the parameters of their Beta distributions, of which one may be 0 for never; with both,
-    a coin decides. Each of two images brings its own weight to the loss.
+    ``mixup`` and ``cutmix`` are the parameters of the Beta distributions of the share; 0 disables a method, but not
+    both may be 0. If both are positive, each is used with probability 1/2. The loss of a pair is the blend of the
+    weighted losses of its images.
     """
     generator = np.random.default_rng(seed)
     cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
@@ -34,7 +35,7 @@ def mix(
 
 
 def _blended(targets: Tensor, weights: Tensor, partner: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Targets whose rows sum to 1, and weights, that give every image of a pair its weight in the loss."""
+    """Targets with rows that sum to 1, and weights: their product is the blend of the weighted targets."""
     weighed = targets * weights[:, None]
     weighed = weighed.lerp(weighed[partner], share)
     total = weighed.sum(dim=1)

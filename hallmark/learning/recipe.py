@@ -1,4 +1,4 @@
-"""How a network is trained: every value of it, and what its ``auto`` values become for a data set."""
+"""The training hyperparameters, and how their ``auto`` values resolve for a data set."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ LOSSES = ("auto", "cross_entropy", "focal", "logit_adjusted")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 KEPT = ("auto", "best", "last")
 
-SHOWN = 80_000  # images an automatic number of epochs shows in all
+SHOWN = 80_000  # images, over all epochs, that an automatic number of epochs aims at
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 40
-SHOWN_CHEAPLY = 1_500_000  # images that an automatic number of epochs may show a network whose steps cost little,
-CHEAP_EPOCHS = 24  # which takes it up to this many epochs
-WORTH_RESTART = 20_000  # images an epoch, of which one cycle takes minutes: a short one before it gives an early answer
-LARGE = 384  # images of a batch of so many small ones: a step costs them a fifth less than one of 128
-MUON_AT_MOST = 0.06  # its rate grows with batches above 128 (Goyal et al. 2017) up to this
-#: weights all drawn; trained under a drawn head; trained under a head fitted to their features; all trained
+SHOWN_CHEAPLY = 1_500_000  # the same for a network with cheap steps,
+CHEAP_EPOCHS = 24  # up to this many epochs
+WORTH_RESTART = 20_000  # images per epoch, from which a short cycle before the long one gives an early result
+LARGE = 384  # batch size for many small images: a fifth cheaper per image than 128
+MUON_AT_MOST = 0.06  # bound of muon's learning rate, which grows with batches above 128 (Goyal et al. 2017)
+#: initial weights: random; pretrained under a random head; under a head fitted to their features; all pretrained
 DRAWN, UNDER, FITTED, WHOLE = "drawn", "under", "fitted", "whole"
 HEADS = ("auto", "fitted", "drawn")
-LEAST_LR = 1e-10  # below, no weight in 32 bits moves
-GENTLER = 2  # trained weights learn with the learning rate divided by this,
-FROZEN = 0.1  # and only after this share of the steps, in which the head alone learns
-SHOWN_GENTLY = 4_500  # images an automatic number of epochs shows a network under a fitted head,
+LEAST_LR = 1e-10  # below it, updates of 32-bit weights round to zero
+GENTLER = 2  # divides the learning rate of pretrained networks
+FROZEN = 0.1  # share of the steps at first in which only a random head is trained
+SHOWN_GENTLY = 4_500  # images, over all epochs, under a fitted head,
 FEWEST_GENTLE, MOST_GENTLE = 3, 8  # in so many epochs
-STILL = 0.4  # share of its layers, from the input, that keep their weights: they see edges and textures
-WORTH_MUON = 4_000  # images an epoch: with fewer, batches are small and orthogonalising costs as much as the gradients
+STILL = 0.4  # share of the layers, from the input, that keep their weights under a fitted head
+WORTH_MUON = 4_000  # images per epoch: with fewer, orthogonalisation costs as much as the gradients of small batches
 
-#: (learning rate, weight decay); the decay of sgd, adam and rmsprop is L2, of adamw and muon decoupled
+#: (learning rate, weight decay): L2 for sgd, adam and rmsprop, decoupled for adamw and muon
 DEFAULTS = {
     "sgd": (0.05, 5e-4),
     "adam": (2e-3, 1e-5),
@@ -46,7 +46,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The values that concern optimisation; a stage's section of params.yaml holds them beside its own."""
+    """The hyperparameters of optimisation, which are part of a stage's section of params.yaml."""
 
     scaling: str
     max_epochs: int | Literal["auto"]
@@ -120,10 +120,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What ``auto`` became. ``layer_decay`` None: each layer's learning rate follows from how many there are.
+    """The hyperparameters without ``auto``.
 
-    ``frozen_layers``: share of the layers below the head that keep their weights. ``plain_epochs``: of these at first
-    the images are shown as they are.
+    ``layer_decay`` None: the number of layers decides the decay. ``frozen_layers``: share of the layers below the head
+    that keep their weights. ``plain_epochs``: first epochs without augmentation.
     """
 
     epochs: int
@@ -141,7 +141,7 @@ class Resolved:
 
 
 def batch_size(recipe: Recipe, *, images: int) -> int:
-    """Images in a batch: what is asked for, else growing with the data, so that small sets still get many steps."""
+    """The batch size: as set, else growing with the data, so that small sets get many steps."""
     if not isinstance(recipe.batch_size, str):
         return min(recipe.batch_size, images)
     for size, below in ((32, 4_000), (64, 8_000), (128, 100_000)):
@@ -153,10 +153,10 @@ def batch_size(recipe: Recipe, *, images: int) -> int:
 def resolve(
     recipe: Recipe, *, images: int, network: str, weights: str = DRAWN, found_batch_size: int | None = None
 ) -> Resolved:
-    """The values for ``images`` images an epoch and a network of that name.
+    """The hyperparameters for ``images`` images per epoch and the network of that name.
 
-    ``weights`` is what it starts with: DRAWN, UNDER, FITTED or WHOLE. ``found_batch_size``: the result of ``find``. A
-    learning rate still to be searched for has the value of ``auto``.
+    ``weights`` are its initial weights: DRAWN, UNDER, FITTED or WHOLE. ``found_batch_size`` is the result of ``find``.
+    While ``lr`` is ``find``, the learning rate is that of ``auto``.
     """
     epochs = (
         recipe.max_epochs if recipe.max_epochs != "auto" else _epochs(images=images, network=network, weights=weights)
@@ -205,7 +205,7 @@ def _epochs(*, images: int, network: str, weights: str) -> int:
 
 
 def _rate(optimizer: str, *, network: str, weights: str, shown: int) -> float:
-    """The learning rate for steps over ``shown`` images."""
+    """The learning rate for optimiser steps of ``shown`` images."""
     rate = DEFAULTS[optimizer][0]
     if optimizer == "muon":
         rate = min(MUON_AT_MOST, rate * max(1.0, shown / 128))

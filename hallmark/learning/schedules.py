@@ -1,4 +1,4 @@
-"""The learning rate over the steps, as a factor of its peak: a function of the step, so that resuming needs no state.
+"""Learning-rate schedules: the factor of the peak is a function of the step, so that resuming needs no state.
 
 >>> [round(factor("cosine", step, total=4, warmup=0.25), 3) for step in range(4)]
 [1.0, 1.0, 0.75, 0.25]
@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-FIRST = 1 / 12  # share of the steps that the short cycle of warm_restart takes
+FIRST = 1 / 12  # share of the steps in the short cycle of warm_restart
 
 
 def factor(schedule: str, step: int, *, total: int, warmup: float) -> float:
     """The learning rate of ``step`` (from 0) of ``total``, divided by its peak; ``warmup`` is a share of the steps.
 
-    ``step`` divides by ten at a half and at three quarters; ``one_cycle`` (Smith & Topin 2018) starts at 1/25 and ends
-    near 0, its rise taking ``warmup`` of the steps (0.3 where that is 0); ``warm_restart`` is a short cycle and a long
-    one (Loshchilov & Hutter 2017), of which the short one has no step to spend at hardly any rate: it rises twice as
-    fast, and falls along a line; ``plateau`` is constant here, see Plateau.
+    ``step`` divides by ten after a half and after three quarters of the steps. ``one_cycle`` (Smith & Topin 2018)
+    rises from 1/25 during ``warmup`` of the steps (0.3 if that is 0) and falls to nearly 0. ``warm_restart`` is a short
+    cycle before a long one (Loshchilov & Hutter 2017); the short one rises twice as fast and falls linearly, so that
+    few of its steps have a low rate. ``plateau`` is constant here, see :class:`Plateau`.
     """
     if schedule == "warm_restart":
         first = round(total * FIRST)
@@ -46,9 +46,9 @@ def factor(schedule: str, step: int, *, total: int, warmup: float) -> float:
 
 
 def momentum(schedule: str, step: int, *, total: int, warmup: float, base: float) -> float:
-    """The momentum of a step: within a cycle it falls to ``base`` - 0.1 while the learning rate is high.
+    """The momentum of a step: in a cycle it falls to ``base`` - 0.1 while the learning rate is high.
 
-    A small one falls to its half: RMSprop has no buffer for momentum that begins at nothing.
+    It does not fall below ``base`` / 2, since RMSprop creates no momentum buffer if it starts at 0.
     """
     if schedule not in ("one_cycle", "warm_restart"):
         return base
@@ -62,7 +62,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 @dataclass
 class Plateau:
-    """Divides the learning rate by three whenever the objective did not rise for ``wait`` epochs."""
+    """Divides the learning rate by three whenever the objective has not risen for ``wait`` epochs."""
 
     wait: int
     factor: float = 1.0
@@ -70,7 +70,7 @@ class Plateau:
     stale: int = 0
 
     def update(self, value: float) -> None:
-        """Takes the objective of an epoch; higher is better."""
+        """Updates the factor with the objective of an epoch; higher is better."""
         if value > self.best:
             self.best, self.stale = value, 0
             return

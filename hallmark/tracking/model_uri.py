@@ -1,4 +1,4 @@
-"""``models:/<name>@<alias>`` and ``models:/<name>/<version>``, MLflow's URIs of a registered model."""
+"""MLflow's URIs of registered models: ``models:/<name>@<alias>`` and ``models:/<name>/<version>``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\
 
 
 def parse(uri: str, *, param: str) -> tuple[str, str | None, int | None]:
-    """Name, alias and number; alias or number is None. Raises InputError, which names ``param``."""
+    """Name, alias and version number of a URI; alias or number is None.
+
+    Raises InputError for another form; the message names ``param``, the key of params.yaml or the option.
+    """
     parts = _URI.fullmatch(uri)
     if parts is None:
         raise InputError(f"{param} is '{uri}'", remedy="give models:/<name>@<alias> or models:/<name>/<version>")
