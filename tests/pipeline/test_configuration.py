@@ -172,6 +172,10 @@ def test_a_refused_override_leaves_the_file_as_it_was(
             "balance.auto_severe is 3, below balance.auto_mild (5); raise balance.auto_severe or lower "
             "balance.auto_mild",
         ),
+        (
+            ("report.thumbnail=100", "report.enlarged=50"),
+            "report.enlarged is 50, below report.thumbnail (100); raise report.enlarged or lower report.thumbnail",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_named_with_their_section(
