@@ -40,7 +40,7 @@ def create(folder: Path, source: Path | None = None) -> Path:
     from tasks import STAGES
 
     root = Path(os.path.abspath(folder.expanduser()))
-    value = DEMO if source is None else _source(Path(os.path.abspath(source.expanduser())), root)
+    value = DEMO if source is None else source_for(source, root)
     files = _files(root.name)
     _check(root, files)
     made: list[Path] = []
@@ -73,8 +73,12 @@ def next_steps(root: Path, here: Path) -> str:
     )
 
 
-def _source(source: Path, root: Path) -> str:
-    """The value of ingest.source: relative to the workspace if the source is inside, else absolute."""
+def source_for(source: Path, root: Path) -> str:
+    """The value of ingest.source in a workspace for a path relative to the current folder.
+
+    It is relative to the workspace if the source is inside, else absolute.
+    """
+    source = Path(os.path.abspath(source.expanduser()))
     return str(source.relative_to(root) if source.is_relative_to(root) and source != root else source)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts.names import FATES
+from hallmark.reporting.run_results import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 # classes in the terminal's table of files; the report lists all
 MOST_CLASSES = 20
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_starting = threading.Lock()
 SPARE = 10  # seconds a process lives on after SIGTERM
 
 
@@ -24,10 +27,20 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *arguments: Any
 
 
 def started(target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
-    """Starts a daemon process that runs ``target``; this process can end without waiting for it."""
+    """Starts a daemon process that runs ``target``; this process can end without waiting for it.
+
+    Unlike other spawned processes it does not import the main module, so that a script that calls this needs no
+    ``if __name__ == "__main__"``. Neither ``target`` nor an argument may come from that module.
+    """
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_run, args=(target, *arguments), daemon=True)
-    process.start()
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = main
     return process
 
 

@@ -50,10 +50,24 @@ def predict(
     """
     source = resolve(model_uri, fallback=fallback)
     classes = list(json.loads(source.files["model.json"])["classes"])
-    return Predicted(classes=classes, rows=_rows(source, files, limits, max(1, workers)))
+    return Predicted(classes=classes, rows=rows_of(source, files, limits, max(1, workers)))
 
 
-def _rows(source: Source, files: Iterable[paths.Named], limits: Limits, workers: int) -> Iterator[dict[str, Any]]:
+def answered(pixels: NDArray[np.uint8], classifier: Classifier, temperature: float | None) -> dict[str, Any]:
+    """The part of a row that a preprocessed image uint8 [height, width, channels] decides."""
+    probabilities = classifier.classify(pixels[None])[0]
+    answer = answers.answer(probabilities, classifier.classes, temperature)
+    return {"label": answer["label"], "probability": answer["probabilities"][answer["label"]], **answer}
+
+
+def rows_of(
+    source: Source,
+    files: Iterable[paths.Named],
+    limits: Limits,
+    workers: int,
+    classifier: Classifier | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The rows of files, in their order, by the classifier of the source, which is loaded if it is not given."""
     processes = [preprocessing.process(source.files, limits) for _ in range(workers)]
     idle: SimpleQueue[Guarded] = SimpleQueue()
     for guarded in reversed(processes):
@@ -80,7 +94,7 @@ def _rows(source: Source, files: Iterable[paths.Named], limits: Limits, workers:
         stream = iter(files)
         waiting = deque((one, threads.submit(prepared, one)) for one in islice(stream, 4 * workers))
         # the network loads while the processes start
-        classifier = Classifier(source.files)
+        classifier = classifier or Classifier(source.files)
         while waiting:
             one, future = waiting.popleft()
             row: dict[str, Any] = {"path": paths.printable(one.path)}
@@ -88,14 +102,7 @@ def _rows(source: Source, files: Iterable[paths.Named], limits: Limits, workers:
             if isinstance(pixels, str):
                 yield {**row, "error": pixels}
             else:
-                probabilities = classifier.classify(pixels[None])[0]
-                answer = answers.answer(probabilities, classifier.classes, source.temperature)
-                yield {
-                    **row,
-                    "label": answer["label"],
-                    "probability": answer["probabilities"][answer["label"]],
-                    **answer,
-                }
+                yield row | answered(pixels, classifier, source.temperature)
             waiting.extend((each, threads.submit(prepared, each)) for each in islice(stream, 1))
     finally:
         for guarded in processes:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import pandas as pd
     import pyarrow as pa
 
 KINDS = (".parquet", ".csv")
@@ -45,11 +46,7 @@ def written(rows: Iterable[dict[str, Any]], classes: Sequence[str], path: Path) 
     """Yields the rows unchanged; writes the table atomically after the last."""
     import pyarrow as pa
 
-    floats = [*(f"probability_{name}" for name in classes), *(f"calibrated_{name}" for name in classes)]
-    text, real = pa.string(), pa.float64()
-    schema = pa.schema(
-        [("path", text), ("label", text), ("probability", real), ("error", text), *((name, real) for name in floats)]
-    )
+    schema = _schema(classes)
     number, scratch = tempfile.mkstemp(prefix=".partial-", dir=path.absolute().parent)
     os.close(number)
     try:
@@ -63,6 +60,26 @@ def written(rows: Iterable[dict[str, Any]], classes: Sequence[str], path: Path) 
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch)
+
+
+def frame(rows: Iterable[dict[str, Any]], classes: Sequence[str]) -> pd.DataFrame:
+    """The same table in memory; ``path``, ``label`` and ``error`` have pandas' dtype ``string``."""
+    import pandas as pd
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist([_flat(row, classes) for row in rows], schema=_schema(classes))
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.astype(dict.fromkeys(("path", "label", "error"), pd.StringDtype()))
+
+
+def _schema(classes: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    floats = [*(f"probability_{name}" for name in classes), *(f"calibrated_{name}" for name in classes)]
+    text, real = pa.string(), pa.float64()
+    return pa.schema(
+        [("path", text), ("label", text), ("probability", real), ("error", text), *((name, real) for name in floats)]
+    )
 
 
 def _flat(row: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:

@@ -48,3 +48,19 @@ def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < ends, "the worker lives on"
         time.sleep(0.05)
+
+
+SCRIPT = """
+import sys
+from hallmark.contracts import processes
+print("main", flush=True)
+processes.started(exec, "print('child', flush=True)").join()
+assert sys.modules["__main__"].processes is processes
+"""
+
+
+def test_a_script_needs_no_guard_to_start_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.splitlines() == ["main", "child"], done.stderr

@@ -9,6 +9,7 @@ from rich.console import Console as Rich
 
 from flows import summary
 from flows.console import Console
+from hallmark.reporting.run_results import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ def reports(root: Path, classes: int, found: int) -> None:
     fates = {"kept": 7, "flagged": 1, "removed": 1, "quarantined": 1}
     per_class = {"": {"quarantined": 3}} | {f"c{number:02d} [x]": fates for number in range(classes)}
     contents = {
-        "evaluate": {"n_test": 3, **dict.fromkeys(summary.METRICS, METRIC)},
+        "evaluate": {"n_test": 3, **dict.fromkeys(METRICS, METRIC)},
         "register": {"decision": "promoted", "reasons": [], "model_uri": "m", "version": 1},
         "clean": {"found": found, "per_class": per_class},
     }
