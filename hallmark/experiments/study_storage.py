@@ -39,5 +39,5 @@ def opened(storage: str, name: str, directions: Sequence[str]) -> optuna.Study:
         raise MachineError(
             f"--storage {servers.without_password(storage)} does not open ({str(error).splitlines()[0]})",
             remedy="give the URL of a database that answers, such as postgresql+pg8000://user:password@host/name, with "
-            "its driver installed (hallmark[postgresql] has that one)",
+            "its driver installed (hallmark-ml[postgresql] has that one)",
         ) from error

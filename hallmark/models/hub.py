@@ -96,5 +96,5 @@ def missing_extra() -> HallmarkError:
     """The error for the extra that is not installed."""
     return MachineError(
         "pretrained backbones need the package transformers, which is not installed",
-        remedy="pip install 'hallmark[pretrained]'",
+        remedy="pip install 'hallmark-ml[pretrained]'",
     )

@@ -112,5 +112,5 @@ def _library(name: str, extra: str) -> Any:
     except ImportError as error:
         raise MachineError(
             f"{runtime.RUNNER} is {runtime.runner()}, but the package {name} is not installed",
-            remedy=f"pip install 'hallmark[{extra}]', or run without --runner",
+            remedy=f"pip install 'hallmark-ml[{extra}]', or run without --runner",
         ) from error

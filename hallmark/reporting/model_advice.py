@@ -145,8 +145,8 @@ def pretrained(reports: Mapping[str, Json]) -> Iterator[Advice]:
         return
     yield Advice(
         kind="pretrained",
-        text="Start from a network pretrained on photographs. It needs the extra hallmark[pretrained], a download and, "
-        "for speed, a GPU.",
+        text="Start from a network pretrained on photographs. It needs the extra hallmark-ml[pretrained], a download "
+        "and, for speed, a GPU.",
         command="hallmark run model=pretrained",
         evidence=f"Your images look like photographs (in colour, {sides[0]:.0f} × {sides[1]:.0f} pixels, mostly "
         f"{max(formats, key=lambda name: (formats[name], name))}); this network was trained from scratch on "

@@ -23,6 +23,6 @@ class Tracking:
         require.that(
             self.wandb == "off" or importlib.util.find_spec("wandb") is not None,
             f"is '{self.wandb}', but wandb is not installed",
-            remedy="install it with `pip install 'hallmark[wandb]'` or set it to 'off'",
+            remedy="install it with `pip install 'hallmark-ml[wandb]'` or set it to 'off'",
             field="wandb",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -110,3 +111,14 @@ def test_a_development_import_at_the_top_would_be_seen(tmp_path: Path) -> None:
         "finally: pass\ndef late():\n    import transformers\n"
     )
     assert at_the_top(module) == {"wandb"}
+
+
+def test_no_text_tells_to_install_another_project_of_that_name() -> None:
+    folders = ("flows", "tasks", "hallmark", "conf", "docs")
+    files = [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".md", ".yaml")]
+    files += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "params.yaml")]
+    assert len(files) > 200
+    wrong = re.compile(r"\bhallmark\[(?!')|pip install '?hallmark\b(?![-/_])")
+    assert wrong.search("pip install hallmark")
+    assert wrong.search("needs hallmark[ray]")
+    assert [path.name for path in files if wrong.search(path.read_text(encoding="utf-8"))] == []

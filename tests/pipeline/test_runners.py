@@ -60,7 +60,7 @@ def test_an_unknown_runner_is_reported_with_those_there_are(monkeypatch: pytest.
 def test_a_missing_extra_is_reported_with_its_remedy(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runtime.RUNNER, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MachineError, match=rf"pip install 'hallmark\[{name}\]'") as caught, runner():
+    with pytest.raises(MachineError, match=rf"pip install 'hallmark-ml\[{name}\]'") as caught, runner():
         pass
     assert "\n" not in str(caught.value)
 

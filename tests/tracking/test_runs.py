@@ -243,7 +243,7 @@ def test_params_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="did you mean 'online'"):
         Tracking(experiment="e", wandb="onlin")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'hallmark\[wandb\]'"):
+    with pytest.raises(InputError, match=r"pip install 'hallmark-ml\[wandb\]'"):
         Tracking(experiment="e", wandb="offline")
 
 
