@@ -131,6 +131,15 @@ def configure(overrides: Overrides = None) -> None:
     typer.echo("params.yaml is valid" + (f"; {len(overrides)} applied" if overrides else ""))
 
 
+@app.command()
+def upgrade() -> None:
+    """After an upgrade of Hallmark: add new settings to params.yaml, with their defaults, and render dvc.yaml again."""
+    from flows.upgrade import upgrade as bring_up_to_date
+
+    for line in bring_up_to_date(root_folder()):
+        typer.echo(line)
+
+
 app.command()(experiment_commands.tune)
 app.command()(experiment_commands.ablate)
 app.command()(experiment_commands.crossval)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts.errors import HallmarkError, MachineError
 from hallmark.contracts.servers import without_password
-from hallmark.pipeline.dvcfile import CODE, modules
+from hallmark.pipeline.dvcfile import CODE, is_current, modules
 from hallmark.pipeline.explanation import announce
 from hallmark.pipeline.lock import exclusive, holder
 
@@ -66,6 +66,8 @@ def _workspace(root: Path, say: Callable[[str], None], *, registry_answers: bool
     try:
         params = stage_params(STAGES, root, package="tasks")
         say("  params.yaml is valid")
+        if not is_current(root, STAGES):
+            say("  dvc.yaml is not that of this version of Hallmark: run `hallmark upgrade`")
         for finding in recover(root):
             say(f"  {finding.what}: {finding.detail}" + (f"; {finding.recovered}" if finding.recovered else ""))
         space = Workspace(root)

@@ -102,6 +102,11 @@ def _files(name: str) -> dict[str, bytes]:
     }
 
 
+def default_params() -> str:
+    """The text of params.yaml in a new workspace."""
+    return next(path for _, path in _shared() if path.name == "params.yaml").read_text(encoding="utf-8")
+
+
 def _shared() -> list[tuple[Path, Path]]:
     """The files that a new workspace shares with Hallmark's repository, each as (base folder, path)."""
     if PACKED.is_dir():

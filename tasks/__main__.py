@@ -94,12 +94,15 @@ def _run(name: str, root: Path) -> None:
 
 
 def _code(root: Path) -> None:
+    from hallmark.contracts.errors import InputError
     from hallmark.pipeline import closure
-    from hallmark.pipeline.dvcfile import DIGESTS, modules
+    from hallmark.pipeline.dvcfile import DIGESTS, is_current, modules
     from hallmark.pipeline.explanation import announce
     from hallmark.versioning.recorded import with_other_code
     from tasks import STAGES
 
+    if not is_current(root, STAGES):
+        raise InputError("dvc.yaml is not that of this version of Hallmark", remedy="run `hallmark upgrade`")
     digests = closure.texts(modules(STAGES))
     if changed := with_other_code(root, digests):
         print(announce(changed))  # noqa: T201  for `dvc repro`, which runs these stages next
@@ -121,15 +124,13 @@ def _explain(root: Path, name: str) -> int:
 
 
 def _dvcfile(root: Path, *, check: bool) -> int:
-    from hallmark.pipeline.dvcfile import render
+    from hallmark.pipeline.dvcfile import is_current, render
     from tasks import STAGES
 
-    text = render(STAGES)
-    path = root / "dvc.yaml"
     if not check:
-        path.write_text(text, encoding="utf-8")
+        (root / "dvc.yaml").write_text(render(STAGES), encoding="utf-8")
         return 0
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not is_current(root, STAGES):
         print("dvc.yaml is out of date; run `python -m tasks dvcfile`", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -77,6 +77,12 @@ def render(stages: Sequence[Stage]) -> str:
     return HEADER + str(body)
 
 
+def is_current(root: Path, stages: Sequence[Stage]) -> bool:
+    """Whether the dvc.yaml of a workspace is the one rendered from these stages."""
+    path = root / "dvc.yaml"
+    return path.is_file() and path.read_text(encoding="utf-8") == render(stages)
+
+
 def _stage(stage: Stage, stages: Sequence[Stage]) -> dict[str, Any]:
     """A stage's entry. Its report is no DVC metric, since DVC shows each value of a metrics file as a column."""
     deps = [f"${{{source}}}" for source in stage.sources]

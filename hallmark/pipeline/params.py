@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-RESTORE = "restore it from version control"
+RESTORE = "restore it from version control; after an upgrade of Hallmark, `hallmark upgrade` adds it"
 Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -62,7 +62,7 @@ class Document:
             problem = getattr(error, "problem", None) or "cannot be parsed"
             raise InputError(f"{name}{location}: not valid YAML ({problem})", remedy="correct that line") from error
         if not isinstance(values, dict):
-            raise InputError(f"{name}: holds no sections", remedy=RESTORE)
+            raise InputError(f"{name}: holds no sections", remedy="restore it from version control")
         self.values: dict[str, Any] = values
         self._walk(node, "")
 
