@@ -72,20 +72,8 @@ def test_help_and_a_params_error_import_nothing_heavy(
 def test_every_command_has_help(clone: Callable[..., Clone]) -> None:
     workspace = clone("help")
     listed = workspace.hallmark("--help").stdout
-    commands = (
-        "init",
-        "run",
-        "configure",
-        "tune",
-        "ablate",
-        "crossval",
-        "schedule",
-        "predict",
-        "serve",
-        "review",
-        "report",
-    )
-    for command in (*commands, "accept", "doctor"):
+    commands = ("init", "upgrade", "run", "configure", "tune", "ablate", "crossval", "schedule", "predict", "serve")
+    for command in (*commands, "review", "report", "accept", "doctor"):
         assert command in listed
         answer = workspace.hallmark(command, "--help")
         assert answer.returncode == 0
