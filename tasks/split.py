@@ -1,6 +1,7 @@
 """split: clusters duplicates and assigns every usable image to train, val or test.
 
-70/20/10 by default, stratified by class; user groups and duplicate clusters stay whole; stable as data grow.
+70/20/10 by default, stratified by class; user groups and duplicate clusters stay whole. Small sets are split exactly,
+large ones so that images keep their split as data grow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused
 from hallmark.contracts.names import SPLITS
+from hallmark.splitting.stability import STABILITIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,7 @@ class Params:
     seed: int
     val: float
     test: float
+    stability: str
     on_leak: str
     cover_small_classes: bool
     near_duplicates: NearDuplicates
@@ -51,6 +54,7 @@ class Params:
             field="val",
             siblings=["test"],
         )
+        require.one_of(STABILITIES, stability=self.stability)
         require.one_of(("fail", "move", "report"), on_leak=self.on_leak)
 
 
@@ -59,12 +63,14 @@ class Report:
     n_images: int
     counts: dict[str, int]  # images per split
     shares: dict[str, float]
+    stability: str  # hash or exact
     per_class: dict[str, dict[str, int]]  # class -> split -> images
     classes_without: dict[str, list[str]]  # split -> classes with no image in it
     n_units: int
     n_groups: int
     clusters: dict[str, int]  # clusters of two or more images: exact, near, conflicting, and their images
     given: dict[str, Any]  # images with a predefined split, leaks, moved, splits carved out of train
+    warnings: list[str]  # about splits of few groups
 
 
 def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
@@ -72,8 +78,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     import pandas as pd
 
     from hallmark.contracts import tables
-    from hallmark.splitting import description, predefined
-    from hallmark.splitting.assignment import assign
+    from hallmark.splitting import description, predefined, scarcity, stability
     from hallmark.splitting.units import find_units
 
     manifest = tables.read_table(ingest / "manifest.parquet", tables.MANIFEST)
@@ -92,16 +97,21 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
         seed=params.seed,
     )
     classes, label = np.unique(images["label"].to_numpy(dtype=object), return_inverse=True)
-    shares: dict[str, Any] = {"val": params.val, "test": params.test, "cover": params.cover_small_classes}
+    images["unit"] = unit
+    shares = {"val": params.val, "test": params.test}
+    resolved = stability.resolve(params.stability, len(images))
+    rule = stability.rule(resolved, cover=params.cover_small_classes)
     fixed = predefined.read_split(images["given_split"])
     leaks = predefined.find_leaks(fixed, unit, len(position))
     carved: list[str] = []
     if (fixed == predefined.ABSENT).all():
-        number = assign(unit, label, position, **shares)[unit]
+        scarcity.refuse_too_few(images, splits=1 + sum(share > 0 for share in shares.values()))
+        number = rule(unit, label, position, **shares)[unit]
     else:
         if leaks.any() and params.on_leak == "fail":
             raise _refusal(images, leaks)
-        number, carved = predefined.complete(fixed, unit, label, position, **shares, move=params.on_leak == "move")
+        move = params.on_leak == "move"
+        number, carved = predefined.complete(fixed, unit, label, position, **shares, rule=rule, move=move)
     images["split"] = np.array(SPLITS, dtype=object)[number]
     moved = (fixed != predefined.ABSENT) & (fixed != number) & leaks
     description.describe(images, moved if params.on_leak == "move" else leaks)
@@ -113,6 +123,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
         n_images=len(images),
         counts=counts,
         shares={name: round(counts[name] / len(images), 6) for name in SPLITS},
+        stability=resolved,
         per_class={str(c): {name: int(table.loc[c, name]) for name in SPLITS} for c in classes},
         classes_without={name: [str(c) for c in classes if table.loc[c, name] == 0] for name in SPLITS},
         n_units=len(position),
@@ -125,6 +136,7 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
             "moved_images": int(moved.sum()),
             "carved": carved,
         },
+        warnings=scarcity.warnings(images, shares={"train": 1 - params.val - params.test, **shares}),
     )
 
 

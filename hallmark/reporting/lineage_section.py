@@ -26,7 +26,8 @@ def what_ran(inputs: Inputs) -> list[tuple[str, str]]:
         ("validate", f"{number(validate['quarantined'])} quarantined, {number(validate['images'])} decodable"),
         (
             "split",
-            ", ".join(f"{name} {number(n)} ({percent(split['shares'][name])})" for name, n in split["counts"].items()),
+            ", ".join(f"{name} {number(n)} ({percent(split['shares'][name])})" for name, n in split["counts"].items())
+            + {"exact": "; exact shares", "hash": "; stable as data grow"}[split["stability"]],
         ),
         ("clean", f"{number(removed)} removed from train, {number(clean['fates']['flagged'])} flagged"),
         ("balance", f"{balance['strategy'].replace('_', ' ')}, {number(balance['n_shown'])} images an epoch"),

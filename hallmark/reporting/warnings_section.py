@@ -24,6 +24,7 @@ def warnings_of(inputs: Inputs) -> list[str]:
         if classes:
             names = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
             warnings.append(f"The {SPLIT_NAMES[name]} set has no image of {names}.")
+    warnings.extend(split["warnings"])
     leaking = split["given"]["leaking_images"] - split["given"]["moved_images"]
     if leaking:
         warnings.append(f"{leaking} images are copies of images in another given split.")

@@ -12,11 +12,13 @@ import numpy as np
 
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.names import SPLITS
-from hallmark.splitting.assignment import TEST, TRAIN, VAL, assign
+from hallmark.splitting.assignment import TEST, TRAIN, VAL
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+    from hallmark.splitting.stability import Rule
 
     Integers = NDArray[np.int64]
 
@@ -51,16 +53,16 @@ def complete(
     label: Integers,
     position: NDArray[np.float64],
     *,
+    rule: Rule,
     val: float,
     test: float,
-    cover: bool,
     move: bool,
 ) -> tuple[Integers, list[str]]:
     """The split of each image, and the names of the splits carved out of the predefined train.
 
     Images keep their predefined split; with ``move`` all images of a leaking unit take its most held-out one. Units
-    without a predefined split are assigned among themselves. If the source has no val or no test images, the missing
-    split is carved out of train; ``val`` and ``test`` are shares of all images with a predefined split.
+    without a predefined split are assigned among themselves by ``rule``. If the source has no val or no test images,
+    the missing split is carved out of train; ``val`` and ``test`` are shares of all images with a predefined split.
     """
     assert (TRAIN, VAL, TEST) == (0, 1, 2), "larger numbers must be more held out"
     of_unit = np.full(len(position), ABSENT)
@@ -68,7 +70,7 @@ def complete(
     split = of_unit[unit] if move else np.where(fixed == ABSENT, of_unit[unit], fixed)
     fresh = split == ABSENT
     if fresh.any():
-        split[fresh] = assign(unit[fresh], label[fresh], position, val=val, test=test, cover=cover)[unit[fresh]]
+        split[fresh] = rule(unit[fresh], label[fresh], position, val=val, test=test)[unit[fresh]]
     present = set(fixed.tolist())
     missing = [number for number, share in ((VAL, val), (TEST, test)) if number not in present and share > 0]
     # a unit with images in a held-out split is not carved, so that it stays whole
@@ -76,13 +78,12 @@ def complete(
     if missing and free.any() and TRAIN in present:
         assigned = int((~fresh).sum())
         shares = {number: min(0.5, share * assigned / free.sum()) for number, share in ((VAL, val), (TEST, test))}
-        carved = assign(
+        carved = rule(
             unit[free],
             label[free],
             position,
             val=shares[VAL] if VAL in missing else 0.0,
             test=shares[TEST] if TEST in missing else 0.0,
-            cover=cover,
         )
         split[free] = carved[unit[free]]
         return split, [SPLITS[number] for number in missing]

@@ -160,6 +160,8 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "shares": {"train": 0.25, "val": 0.25, "test": 0.5},
             "classes_without": {"train": [], "val": [], "test": []},
             "given": {"leaking_images": 3, "moved_images": 1},
+            "stability": "exact",
+            "warnings": ["The test set holds 2 of 9 groups."],
         },
         "clean": {
             "fates": fates,

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from hallmark.contracts.errors import GateRefused, InputError
+from hallmark.contracts.names import SPLITS
 from hallmark.contracts.tables import SPLIT, read_table
+from hallmark.splitting import stability
 from tasks import split
 from tests.quality.made_source import encoded, picture, write_source
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 def params(**changed: Any) -> split.Params:
     near = split.NearDuplicates(hash_distance=8, max_residual=0.12, align_from=24)
-    values = {"seed": 1, "val": 0.2, "test": 0.1, "on_leak": "move", "cover_small_classes": False}
+    values = {"seed": 1, "val": 0.2, "test": 0.1, "stability": "hash", "on_leak": "move", "cover_small_classes": False}
     return split.Params(**{**values, "near_duplicates": near, **changed})
 
 
@@ -148,11 +150,50 @@ def test_larger_copies_represent_smaller_ones(tmp_path: Path) -> None:
     assert table["representative"].tolist() == [False, True]
 
 
+def test_small_sets_are_split_exactly_unless_told_otherwise(tmp_path: Path) -> None:
+    # 60 images of two classes and three copies of them: each class is within an image of its shares
+    table, report = execute(tmp_path / "auto", items(), stability="auto")
+    assert report.stability == "exact"
+    for counts in report.per_class.values():
+        n = sum(counts.values())
+        assert max(abs(counts[name] - share * n) for name, share in zip(SPLITS, (0.7, 0.2, 0.1), strict=True)) < 1
+    assert table.groupby("cluster")["split"].nunique().eq(1).all()
+    _, stable = execute(tmp_path / "hash", items(), stability="hash")
+    assert stable.stability == "hash"
+    assert stable.per_class != report.per_class
+
+
+def test_the_limit_of_auto_counts_usable_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # 63 of the 64 files are usable
+    monkeypatch.setattr(stability, "SMALL", 63)
+    assert execute(tmp_path / "at", items(), stability="auto")[1].stability == "hash"
+    monkeypatch.setattr(stability, "SMALL", 64)
+    assert execute(tmp_path / "below", items(), stability="auto")[1].stability == "exact"
+
+
+def test_few_groups_are_refused_or_warned_about_with_the_number_needed(tmp_path: Path) -> None:
+    rows = [row for row in items(60) if row["path"][2:5].isdigit()]
+    for number, row in enumerate(rows):
+        row["group"] = f"patient {number % 2}"
+    with pytest.raises(GateRefused, match=r"2 groups.*at least 1 more groups") as refusal:
+        execute(tmp_path / "two", rows, stability="exact")
+    assert "too few for 3 splits" in str(refusal.value)
+    for number, row in enumerate(rows):
+        row["group"] = f"patient {number // 2 % 6}"
+    table, report = execute(tmp_path / "six", rows, stability="exact")
+    assert report.counts == {"train": 40, "val": 10, "test": 10}
+    assert table.groupby("group")["split"].nunique().eq(1).all()
+    assert len(report.warnings) == 1
+    assert "holds 1 of 6 groups (17% of the images)" in report.warnings[0]
+    assert "About 50 groups" in report.warnings[0]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"val": 0.6}, r"val is 0\.6"),
         ({"val": 0.5, "test": 0.5}, r"val \+ test is 1"),
+        ({"stability": "exactly"}, r"stability is 'exactly'.*did you mean 'exact'"),
         ({"on_leak": "mov"}, r"on_leak is 'mov'.*did you mean 'move'"),
     ],
 )
