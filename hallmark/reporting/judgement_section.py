@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hallmark.reporting import charts, galleries, words
+from hallmark.judgement.publication import SMALL_SUPPORT
+from hallmark.reporting import charts, galleries, support, words
 from hallmark.reporting.advice import is_share, objective_words
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def judgement_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -
         "figures": [_figure(name, *titles, report) for name, titles in FIGURES.items()],
         "per_class": _per_class(report),
         "n_classes": len(classes),
+        "small": {"least": SMALL_SUPPORT, "classes": support.small_classes(report)},
         "matrix": _matrix(inputs, classes) if len(classes) <= MOST_MATRIX else None,
         "reliability": charts.reliability(inputs.calibration.to_dict("records")),
         "slices": _slices(report),
@@ -91,6 +93,7 @@ def _figure(name: str, title: str, meaning: str, report: dict[str, Any]) -> dict
         "title": title,
         "meaning": meaning,
         **estimate,
+        "rough": support.is_rough(name, report),
         "without": report["without_flagged"][name],
         "bar": _bar(estimate, most),
     }
@@ -102,7 +105,10 @@ def _bar(estimate: dict[str, Any], most: float = 1.0) -> Any:
 
 def _per_class(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The classes; of many, only the worst by F1."""
-    rows = [{"label": label, **row, "bar": _bar(row["f1"])} for label, row in report["per_class"].items()]
+    rows = [
+        {"label": label, **row, "bar": _bar(row["f1"]), "rough": support.is_small(row["support"])}
+        for label, row in report["per_class"].items()
+    ]
     if len(rows) > MOST_CLASSES:
         scored = [row for row in rows if row["f1"]["value"] is not None]
         rows = sorted(scored, key=lambda row: (row["f1"]["value"], row["label"]))[:MOST_CLASSES]
@@ -131,18 +137,25 @@ def _slices(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "dimension": dimension,
-            "parts": [{"name": name, **row, "bar": _bar(row["accuracy"])} for name, row in parts.items()],
+            "parts": [
+                {"name": name, **row, "bar": _bar(row["accuracy"]), "rough": support.is_small(row["n"])}
+                for name, row in parts.items()
+            ],
         }
         for dimension, parts in report["slices"].items()
     ]
 
 
 def headline(inputs: Inputs) -> dict[str, Any]:
-    """The model, its objective and the gate's decision."""
+    """The model, its objective and the gate's decision.
+
+    An objective that rests on too few images makes way for the accuracy, and is given beside it.
+    """
     evaluate, register = inputs.reports["evaluate"], inputs.reports["register"]
     objective = evaluate["objective"]
-    share = is_share(evaluate)
-    low, high = objective["ci95"]
+    rough = support.is_rough(objective["metric"], evaluate, class_name=objective["class_name"])
+    shown = evaluate["accuracy"] if rough else objective
+    share = rough or is_share(evaluate)
     decisions = {
         "promoted": "is the champion",
         "challenger": "is a challenger: the champion stays",
@@ -156,13 +169,29 @@ def headline(inputs: Inputs) -> dict[str, Any]:
         "model_uri": register["model_uri"],
         "reasons": register["reasons"],
         "objective": objective_words(evaluate),
+        "rough": _rough_words(evaluate) if rough else "",
         "baselines": _baselines(evaluate),
-        "value": words.percent(objective["value"]) if share else words.number(objective["value"]),
-        "interval": [words.percent(low), words.percent(high)] if share else [words.number(low), words.number(high)],
-        "bar": charts.interval(objective["value"], low, high, least=0.0, most=1.0) if share else "",
+        "metric": "accuracy" if rough else objective_words(evaluate),
+        "value": (words.percent if share else words.number)(shown["value"]),
+        "interval": [(words.percent if share else words.number)(edge) for edge in shown["ci95"]],
+        "bar": _bar(shown) if share else "",
         "n_test": evaluate["n_test"],
         "warnings": evaluate["warnings"],
     }
+
+
+def _rough_words(evaluate: dict[str, Any]) -> str:
+    """Why the objective is not the headline, and its value."""
+    show = words.percent if is_share(evaluate) else words.number
+    objective, few = evaluate["objective"], support.small_classes(evaluate)
+    value = show(objective["value"])
+    if None not in objective["ci95"]:
+        value += f" ({show(objective['ci95'][0])} to {show(objective['ci95'][1])})"
+    listed = ", ".join(f"'{name}'" for name in few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
+    because = (
+        f"fewer than {SMALL_SUPPORT} test images of {listed}" if few else f"fewer than {SMALL_SUPPORT} test images"
+    )
+    return f"The objective, {objective_words(evaluate)}, is {value}. It is not the headline: {because}."
 
 
 def _baselines(evaluate: dict[str, Any]) -> list[dict[str, Any]]:
