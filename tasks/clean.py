@@ -6,19 +6,19 @@ Removing hard images from the test set would bias its figures. A review decision
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
-from hallmark.models.params import NONE
+from hallmark.models.params import AUTO, DEFAULT_BACKBONE, NONE, shows_photographs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    import pandas as pd
+
+    from hallmark.quality.detection import Encoder
+
 
 SUSPECTS = 40
 
@@ -42,7 +42,7 @@ class Params:
     def __post_init__(self) -> None:
         remedy = f"give the out_of_fold.parquet of `hallmark crossval`, or {NO_FOLDER}"
         require.not_blank(remedy, out_of_fold=self.out_of_fold)
-        require.not_blank("give none or the name of a trained network", backbone=self.backbone)
+        require.not_blank("give auto, none or the name of a trained network", backbone=self.backbone)
         require.one_of(("remove", "flag"), duplicates=self.duplicates)
         require.one_of(("remove", "flag", "downweight", "off"), outliers=self.outliers)
         require.one_of(("remove", "relabel", "downweight", "flag", "off"), label_issues=self.label_issues)
@@ -97,9 +97,7 @@ def run(
         ingest,
         rules=detection.Rules(**{each.name: getattr(params, each.name) for each in fields(detection.Rules)}),
         order=positions(table["cluster"], seed=params.seed),
-        encode=None
-        if params.backbone == NONE
-        else partial(_features, params.backbone, ingest, digests=stored["sha256"].tolist()),
+        encode=_encoder(params.backbone, measured, stored["sha256"].tolist(), ingest),
     )
     removed |= detected.removed
     decisions.name_stages(table)
@@ -128,25 +126,15 @@ def run(
     )
 
 
-def _features(
-    backbone: str, ingest: Path, stored: NDArray[np.int64], digests: Sequence[str]
-) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Features of the images at these shards and rows, float32 [images, features], and a summary of the network."""
-    import tempfile
-    from pathlib import Path
+def _encoder(backbone: str, measured: pd.DataFrame, digests: list[str], ingest: Path) -> Encoder | None:
+    """The network whose features the detectors see; None: image gradients."""
+    from functools import partial
 
-    from hallmark.contracts.runtime import workers
-    from hallmark.images.shards import Reader
-    from hallmark.learning import devices
-    from hallmark.models import features
-    from hallmark.tracking import backbones
+    from hallmark.tracking import image_features
 
-    with tempfile.TemporaryDirectory() as scratch, Reader(ingest) as reader:
-        network = backbones.named(backbone, Path(scratch), param="clean.backbone")
-
-        def load(rows: list[int]) -> Iterator[NDArray[np.uint8]]:
-            images = reader.rows([(int(shard), int(row)) for shard, row in stored[rows]])
-            return features.prepared(network, images, bits=reader.bits, workers=workers())
-
-        values = features.cached(network, digests, load, bits=reader.bits, device=devices.select_device())
-        return values, dict(network.summary())
+    if backbone == AUTO:
+        sides = measured[["width", "height"]].min(axis=1)
+        backbone = DEFAULT_BACKBONE if shows_photographs(images=len(digests), side=int(sides.median())) else NONE
+    if backbone == NONE:
+        return None
+    return partial(image_features.of_stored, backbone=backbone, ingest=ingest, digests=digests, param="clean.backbone")

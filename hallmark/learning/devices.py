@@ -53,7 +53,7 @@ def machine(requested: str, network: nn.Module, shape: tuple[int, int, int, int]
         )
     chosen = select_precision(requested, device)
     by_itself = requested == "auto" and device.type == "cpu" and chosen != "fp32"
-    if by_itself and multiplications(network, shape) < WORTH_THREADS:
+    if by_itself and (multiplications(network, shape) < WORTH_THREADS or is_depthwise(network)):
         chosen = "fp32"  # the casts cost what the multiplications save
     shared = max(1, threads(network, shape) // count)
     replicas = 1
@@ -121,6 +121,11 @@ def memory_format(network: nn.Module, machine: Machine) -> torch.memory_format:
         for each in network.modules()
     )
     return torch.contiguous_format if narrow and machine.device.type == "cpu" else torch.channels_last
+
+
+def is_depthwise(network: nn.Module) -> bool:
+    """Whether it has convolutions of one channel each, which a CPU does not compute faster in 16 bits."""
+    return any(isinstance(each, nn.Conv2d) and each.groups > 1 for each in network.modules())
 
 
 def draws(network: nn.Module) -> bool:

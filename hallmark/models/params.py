@@ -43,6 +43,11 @@ _OWN = {"perceptron": ("auto", "none", 0), "vit": ("auto", "layer")}
 _NEUTRAL = ("auto", 0)
 
 
+def shows_photographs(*, images: int, side: int) -> bool:
+    """Whether a network trained on photographs sees more in so many images of this shorter side than a new one."""
+    return side >= PHOTOGRAPHS and images <= MANY
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """The ``model`` section. ``width``: units of the first layers; ``depth``: layers, stages or blocks.
