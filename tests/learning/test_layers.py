@@ -69,6 +69,31 @@ def test_frozen_norms_keep_their_statistics_and_thaw() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+def test_the_first_layers_never_learn_and_their_norms_keep_their_statistics() -> None:
+    model = network().train()
+    layers = transfer.layers(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    freezing = Freezing(model, layers=2)
+    for frozen in (False, True, False):
+        model.train()
+        freezing.apply(frozen=frozen)
+    model(torch.rand(8, 1, 8, 8)).sum().backward()
+    still = {id(parameter) for layer in layers[:2] for parameter in layer}
+    assert all((parameter.grad is None) == (id(parameter) in still) for parameter in model.parameters())
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+    assert {int(name.split(".")[1]) for name in changed} == {8, 11}  # the norms of the layers that learn
+
+
+def test_all_norms_keep_their_statistics_where_asked() -> None:
+    model = network().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    freezing = Freezing(model, norms=True)
+    freezing.apply(frozen=False)
+    model(torch.rand(8, 1, 8, 8)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 @pytest.mark.parametrize("name", list(DEFAULTS))
 def test_every_optimizer_takes_weights_that_had_no_gradient_at_first(tmp_path: Path, name: str) -> None:
     recipe = replace(RECIPE, optimizer=name, max_epochs=2, batch_size=48, freeze=0.5, layer_decay=1.0)
