@@ -64,7 +64,9 @@ def changes(arguments: Sequence[str], root: Path) -> list[str]:
             f"{len(named)} sources are given: {', '.join(named)}",
             remedy="give one: a folder, an archive or a manifest of all images",
         )
-    return [*(override for path in paths for override in as_overrides({"ingest.source": path})), *others]
+    # photos/ is photos, as a shell completes it: another text would be another setting
+    sources = [path.rstrip("/") or path for path in paths]
+    return [*(override for path in sources for override in as_overrides({"ingest.source": path})), *others]
 
 
 def prepare_with_servers(root: Path) -> None:

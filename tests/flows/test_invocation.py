@@ -18,6 +18,8 @@ def test_a_path_is_the_source_and_combines_with_overrides(tmp_path: Path) -> Non
     (tmp_path / "a=b.zip").write_text("")
     assert changes([], tmp_path) == []
     assert changes(["photos"], tmp_path) == ['ingest.source="photos"']
+    assert changes(["photos/"], tmp_path) == ['ingest.source="photos"']
+    assert changes(["/"], tmp_path) == ['ingest.source="/"']
     assert changes(["train.lr=1", "photos", "model=vit"], tmp_path) == [
         'ingest.source="photos"',
         "train.lr=1",
