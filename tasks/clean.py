@@ -46,7 +46,7 @@ class Params:
         require.one_of(("remove", "flag"), duplicates=self.duplicates)
         require.one_of(("remove", "flag", "downweight", "off"), outliers=self.outliers)
         require.one_of(("remove", "relabel", "downweight", "flag", "off"), label_issues=self.label_issues)
-        require.positive(outlier_false_alarms=self.outlier_false_alarms)
+        require.in_range(0.0001, 0.1, outlier_false_alarms=self.outlier_false_alarms)
         require.at_least(1, label_evidence=self.label_evidence)
         for name in ("relabel_confidence", "downweight", "max_removed_share"):
             require.in_range(0, 1, **{name: getattr(self, name)})

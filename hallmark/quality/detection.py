@@ -75,11 +75,9 @@ class _Detection:
     def has_two_classes(self, rows: Mask) -> bool:
         return len(np.unique(self.label[rows])) >= 2
 
-    def find_outliers(self, shapes: Features, looks: Features) -> Mask:
-        """Acts on the outliers and returns them."""
-        progress.report("searching for outliers")
-        score = outliers.strangeness([shapes, looks], self.certain)
-        limit = outliers.threshold(score[self.certain], false_alarms=self.rules.outlier_false_alarms)
+    def find_outliers(self, score: NDArray[np.float64], threshold: Callable[..., float]) -> Mask:
+        """Acts on the outliers by their score [images] and returns them."""
+        limit = threshold(score[self.certain], false_alarms=self.rules.outlier_false_alarms)
         self.table["outlier_score"] = np.where(np.isfinite(score), score, np.nan)
         strange = np.isfinite(score) & (score > limit)
         self.act(strange, "outlier", score, self.rules.outliers, strange & self.standing)
@@ -172,7 +170,13 @@ def detect(
     shapes = Components.fit(features[work.certain]).of(features)
     fit = work.certain
     if rules.outliers != "off":
-        fit = fit & ~work.find_outliers(shapes, looks)
+        progress.report("searching for outliers")
+        if encode is None:
+            strange = work.find_outliers(outliers.strangeness([shapes, looks], work.certain), outliers.threshold)
+        else:
+            score = outliers.class_distances(features, work.label, work.certain)
+            strange = work.find_outliers(score, outliers.normal_threshold)
+        fit = fit & ~strange
     if rules.label_issues == "off" or not work.has_two_classes(fit):
         work.settle_conflicts(None)
         return work.outcome

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Points = NDArray[np.floating[Any]]  # [n, d]
@@ -49,14 +51,21 @@ def mean_distance(queries: Points, base: Points, *, k: int, but: NDArray[np.int6
     Computed from products: up to 1e-8 off near copies. :func:`nearest` is exact there and takes a third of the
     processor time, but would change the sixth digit of the outlier scores that the stage clean writes.
     """
+    return np.concatenate([near.mean(axis=1) for near in _near(queries, base, k, but)] or [np.empty(0)])
+
+
+def kth_distance(queries: Points, base: Points, *, k: int, but: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The distance float64 [n] of queries [n, d] to the k-th nearest of base [m, d], as in :func:`mean_distance`."""
+    return np.concatenate([near[:, k - 1] for near in _near(queries, base, k, but)] or [np.empty(0)])
+
+
+def _near(queries: Points, base: Points, k: int, but: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """Distances [rows, k] of blocks of queries to their k nearest, the k-th in its place."""
     base = base.astype(np.float64)
     length = (base**2).sum(axis=1)
-    out = np.empty(len(queries))
     for start in range(0, len(queries), _BLOCK):
         rows = queries[start : start + _BLOCK].astype(np.float64)
         square = (rows**2).sum(axis=1)[:, None] + length - 2 * rows @ base.T
         own = but[start : start + _BLOCK]
         square[np.flatnonzero(own != NOBODY), own[own != NOBODY]] = np.inf
-        near = np.partition(square, k - 1, axis=1)[:, :k]
-        out[start : start + _BLOCK] = np.sqrt(near.clip(min=0)).mean(axis=1)
-    return out
+        yield np.sqrt(np.partition(square, k - 1, axis=1)[:, :k].clip(min=0))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RULES: dict[str, Any] = {
     "duplicates": "remove",
     "outliers": "remove",
-    "outlier_false_alarms": 0.001,
+    "outlier_false_alarms": 0.0001,
     "label_issues": "remove",
     "label_evidence": 15.0,
     "relabel_confidence": 0.9,
@@ -94,7 +94,7 @@ def test_a_wrong_label_is_removed_from_train_and_flagged_elsewhere() -> None:
 def test_an_image_unlike_all_others_is_an_outlier(shown: NDArray[np.uint8]) -> None:
     shown[15] = np.random.default_rng(5).integers(0, 256, shown[15].shape)
     frame = table()
-    outcome = detect(frame, label_issues="off", outlier_false_alarms=0.01)
+    outcome = detect(frame, label_issues="off", outlier_false_alarms=0.0002)
     assert frame["outlier_score"].idxmax() == 15
     assert frame["fate"][15] == "removed"
     assert outcome.removed["outliers"] == outcome.facts["outliers"]["train"] >= 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hallmark.quality.outliers import distances, strangeness, threshold
+from hallmark.quality.outliers import class_distances, distances, normal_threshold, strangeness, threshold
 
 
 def test_distances_are_means_to_the_nearest_others() -> None:
@@ -27,13 +27,13 @@ def test_the_threshold_finds_strangers_and_spares_ordinary_images(seed: int) -> 
     points = np.concatenate([ordinary, strange]).astype(np.float32)
     score = distances(points, np.ones(len(points), bool))
     # far ones among themselves are far too: they do not form a crowd of five
-    result = np.log(score) > threshold(np.log(score), false_alarms=0.5)
+    result = np.log(score) > threshold(np.log(score), false_alarms=0.0003)
     assert result[2000:].mean() >= 0.95
     assert result[:2000].sum() <= 6
 
 
 def test_too_few_images_have_no_threshold() -> None:
-    assert threshold(np.ones(10), false_alarms=0.5) == np.inf
+    assert threshold(np.ones(10), false_alarms=0.01) == np.inf
 
 
 def test_a_clump_in_a_direction_that_hardly_varies_is_strange() -> None:
@@ -46,3 +46,34 @@ def test_a_clump_in_a_direction_that_hardly_varies_is_strange() -> None:
     score = strangeness([kind, kind[:, ::-1]], everyone)
     assert score[1200:].min() > score[:1200].max()
     assert np.isinf(strangeness([kind[:1]], everyone[:1])).all()
+
+
+def test_alike_strangers_under_several_labels_are_outliers_and_a_wrong_label_is_none() -> None:
+    random = np.random.default_rng(0)
+    label = np.arange(300) % 3
+    ordinary = 5 * np.eye(12)[label] + random.normal(size=(300, 12)) * 0.5
+    clump = 5 * np.eye(12)[7] + random.normal(size=(18, 12)) * 0.01
+    features = np.concatenate([ordinary, clump]).astype(np.float32)
+    named = np.concatenate([label, np.arange(18) % 3])
+    named[:10] = (named[:10] + 1) % 3
+    everyone = np.ones(len(features), bool)
+    score = class_distances(features, named, everyone)
+    assert score[300:].min() > score[:300].max()
+    assert (score[:10] < np.quantile(score[:300], 0.99)).all()
+
+
+def test_only_classes_with_enough_reference_images_are_compared() -> None:
+    features = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    label = np.array([0] * 5 + [1] * 7)
+    assert np.isinf(class_distances(features, label, np.arange(12) < 5)).all()
+    assert np.isfinite(class_distances(features, label, np.arange(12) >= 5)).all()
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02])
+def test_the_normal_threshold_keeps_the_share_of_false_alarms_beside_outliers(share: float) -> None:
+    random = np.random.default_rng(0)
+    scores = np.concatenate([random.normal(2, 0.3, 20_000), np.full(100, 9.0)])
+    found = scores > normal_threshold(scores, false_alarms=share)
+    assert found[20_000:].all()
+    assert 0.6 * share < found[:20_000].mean() < 1.1 * share
+    assert normal_threshold(scores[:19], false_alarms=share) == np.inf

@@ -32,7 +32,7 @@ def params(**changed: Any) -> clean.Params:
         "out_of_fold": NO_FOLDER,
         "duplicates": "remove",
         "outliers": "remove",
-        "outlier_false_alarms": 0.5,
+        "outlier_false_alarms": 0.005,
         "label_issues": "remove",
         "label_evidence": 15.0,
         "relabel_confidence": 0.5,
@@ -325,6 +325,12 @@ def test_a_backbone_that_knows_the_domain_finds_more_wrong_labels(
     flipped, found = train["fault"] == "label_flip", has(train, "label_issue")
     assert (flipped & found).sum() / flipped.sum() >= 0.95
     assert (flipped & found).sum() / found.sum() >= 0.95
+
+
+@pytest.mark.parametrize(("named", "side", "network"), [("auto", 48, True), ("auto", 47, False), ("none", 99, False)])
+def test_the_shipped_network_is_for_photographs(named: str, side: int, network: bool, tmp_path: Path) -> None:
+    measured = pd.DataFrame({"width": [side] * 3, "height": [300] * 3})
+    assert (clean._encoder(named, measured, ["a"], tmp_path) is not None) == network
 
 
 def test_a_backbone_that_is_not_there_is_reported_by_its_param(demo: tuple[Path, Path, Path], tmp_path: Path) -> None:
