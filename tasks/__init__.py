@@ -70,7 +70,7 @@ STAGES = (
     Stage(
         name="evaluate",
         does="judging the model on the test set",
-        inputs=("ingest", "validate", "split", "clean", "train"),
+        inputs=("ingest", "validate", "split", "clean", "balance", "augment", "train"),
         outputs=("evaluate", "plots", "metrics"),
         shared=("seed", "objective"),
     ),

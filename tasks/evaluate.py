@@ -1,4 +1,4 @@
-"""evaluate: the model's results on the test set, with confidence intervals and by subgroup."""
+"""evaluate: the model's results on the test set, with intervals and by subgroup, and the cross-validated headline."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused
 from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
+from hallmark.judgement.scheme import CROSSVAL, SCHEMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,8 @@ class Params:
 
     seed: int
     objective: Objective
+    scheme: str
+    folds: int
     bootstrap_replicates: int
     batch_size: int
     max_slices: int
@@ -40,6 +43,8 @@ class Params:
 
     def __post_init__(self) -> None:
         require.at_least(0, seed=self.seed)
+        require.one_of(SCHEMES, scheme=self.scheme)
+        require.in_range(2, 20, folds=self.folds)
         require.in_range(100, 100_000, bootstrap_replicates=self.bootstrap_replicates)
         require.in_range(1, 65_536, batch_size=self.batch_size)
         require.at_least(2, max_slices=self.max_slices)
@@ -67,6 +72,8 @@ class Report:
     probability_columns: dict[str, str]
     baselines: dict[str, Any]  # largest_class, linear: the objective, accuracy, and the gain of the model
     learning_curve: dict[str, Any] | None  # of the linear baseline, on the validation images
+    scheme: dict[str, str]  # used: holdout or crossval; why
+    crossvalidated: dict[str, Any] | None  # the headline where the scheme is crossval
     warnings: list[str]
 
 
@@ -77,6 +84,8 @@ def run(
     validate: Path,
     split: Path,
     clean: Path,
+    balance: Path,
+    augment: Path,
     train: Path,
     evaluate: Path,
     plots: Path,
@@ -85,13 +94,12 @@ def run(
     """Evaluates the model of ``train`` on every test image that no reviewer removed."""
     import json
 
-    import pandas as pd
-
     from hallmark.contracts.seeds import derive
     from hallmark.contracts.tables import MEASUREMENTS, read_table
     from hallmark.images.shards import Reader
     from hallmark.judgement import assessment, comparison, prediction, publication, robustness, scaling, summary
     from hallmark.judgement.judged import Judged
+    from hallmark.learning import record
     from hallmark.models import weights
     from hallmark.sampling import partitions
     from hallmark.statistics.temperature import softmax
@@ -125,14 +133,89 @@ def run(
     weakest = assessment.weakest_first(figures["per_class"])
     report = Report(
         **figures,
+        **_folds(
+            params,
+            ingest=ingest,
+            split=split,
+            clean=clean,
+            balance=balance,
+            augment=augment,
+            train=train,
+            evaluate=evaluate,
+        ),
         calibration={"bins": len(reliability), "binning": "equal mass", **scaled},
         robustness=robustness.judge(judged, after, **draw),
         **comparison.compare(images, judged, ingest, objective=params.objective, weakest=weakest, **draw),
     )
     temperature = json.dumps({"temperature": scaled["temperature"]})
     (evaluate / "temperature.json").write_text(temperature + "\n", encoding="utf-8")
-    epochs = int(pd.read_parquet(train / "history.parquet", columns=["epoch"])["epoch"].max())
-    few = publication.headline(figures, epochs=epochs)
+    few = publication.headline(figures, epochs=record.epochs(train))
     metrics.write_text(json.dumps(few, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     publication.write_figures(evaluate, {name: getattr(report, name) for name in publication.PUBLISHED})
     return report
+
+
+def _folds(
+    params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path, augment: Path, train: Path, evaluate: Path
+) -> dict[str, Any]:
+    """``scheme`` and ``crossvalidated`` of the report; writes out_of_fold.parquet where the scheme is crossval."""
+    import json
+
+    from hallmark.contracts.runtime import state
+    from hallmark.contracts.seeds import derive
+    from hallmark.judgement import out_of_fold, scheme
+    from hallmark.judgement.judged import Judged
+    from hallmark.learning import crossfit, pool, record
+    from hallmark.models import weights
+    from hallmark.models.params import BACKBONE
+    from hallmark.sampling import plan as planning
+    from hallmark.tracking import backbones
+
+    plan = planning.read(balance)
+    images = pool.read(plan, ingest=ingest, split=split, clean=clean)
+    units, shape = pool.units(images), weights.describe(train)["input"]
+    used, why = scheme.choose(
+        params.scheme,
+        images=len(images),
+        units=units,
+        folds=params.folds,
+        epochs=record.epochs(train),
+        values=shape["height"] * shape["width"] * shape["channels"],
+    )
+    if used != CROSSVAL:
+        return {"scheme": {"used": used, "why": why}, "crossvalidated": None}
+    total = images["unit"].nunique()
+    require.that(
+        params.folds <= total,
+        f"is {params.folds}, but the images form only {total} units (groups and duplicate clusters stay whole)",
+        remedy=f"set it to at most {total}, or {{scheme}} to holdout",
+        field="folds",
+        siblings=["scheme"],
+    )
+    recipe, model, seed = record.read_recipe(train)
+    transforms = json.loads((augment / "policy.json").read_text(encoding="utf-8"))["transforms"]
+    procedure = crossfit.Procedure(
+        recipe=recipe, model=model, transforms=transforms, objective=params.objective, seed=seed
+    )
+    with backbones.finder(param=BACKBONE) as find:
+        fitted = crossfit.fit(
+            images,
+            plan,
+            procedure,
+            ingest=ingest,
+            state=state(),
+            folds=params.folds,
+            val=pool.validation_share(images),
+            find=find,
+        )
+    fitted.table.drop(columns="cluster").to_parquet(evaluate / "out_of_fold.parquet", index=False, compression="zstd")
+    judged = Judged.of(fitted.table, fitted.probabilities, fitted.classes)
+    figures = out_of_fold.summarise(
+        judged,
+        fitted.table["fold"].to_numpy("int64") - 1,
+        fitted.n_train,
+        objective=params.objective,
+        replicates=params.bootstrap_replicates,
+        seed=derive(params.seed, "evaluate", "folds"),
+    )
+    return {"scheme": {"used": used, "why": why}, "crossvalidated": {**figures, "epochs": fitted.epochs}}

@@ -89,7 +89,7 @@ def run(
     train: Path,
     plots: Path,
 ) -> Report:
-    """Trains, writes model.safetensors, model.json, history.parquet and plots/history.csv."""
+    """Trains, writes model.safetensors, model.json, recipe.json, history.parquet and plots/history.csv."""
     from hallmark.contracts.runtime import state
     from hallmark.learning import model_setup, record, settings, training, training_data
     from hallmark.models import weights
@@ -113,6 +113,7 @@ def run(
         training_run.finished(tracked, fitted, values, weights=train / weights.WEIGHTS)
 
     record.write(fitted, train=train, plots=plots)
+    record.write_recipe(train, recipe=params, model=params.model, seed=params.seed)
     return Report(**record.summary(fitted, data, setup, loss=params.loss, objective=params.objective), privacy=None)
 
 

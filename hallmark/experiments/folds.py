@@ -6,7 +6,6 @@ validation images split off from the rest. Assignment after scikit-learn's strat
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.seeds import derive
+from hallmark.splitting import folds as folding
 from hallmark.splitting.units import find_units
 
 if TYPE_CHECKING:
@@ -98,17 +98,7 @@ def _assign(
     labels: NDArray[Any], unit: NDArray[np.int64], folds: int, *, stratified: bool, seed: int
 ) -> NDArray[np.int64]:
     """The fold of each image, [n]; images of a unit share a fold."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    kind: Any = StratifiedGroupKFold if stratified else GroupKFold
-    splitter = kind(n_splits=folds, shuffle=True, random_state=seed % 2**32)
-    number = np.zeros(len(labels), np.int64)
-    with warnings.catch_warnings():
-        # a class with fewer units than folds: divide reports it
-        warnings.filterwarnings("ignore", message="The least populated class in y has only")
-        try:
-            for index, (_, held) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups=unit)):
-                number[held] = index
-        except ValueError as error:
-            raise InputError(f"--folds is {folds}: {error}", remedy="give fewer --folds or more images") from error
-    return number
+    try:
+        return folding.assign(labels, unit, folds, stratified=stratified, seed=seed)
+    except ValueError as error:
+        raise InputError(f"--folds is {folds}: {error}", remedy="give fewer --folds or more images") from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from hallmark.judgement.objective import describe
+from hallmark.learning.recipe import Recipe
+from hallmark.models.params import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.training_data import TrainingData
     from hallmark.models.backbone import Backbone
+
+RECIPE = "recipe.json"
 
 
 def write(fitted: Fitted, *, train: Path, plots: Path) -> None:
@@ -29,6 +35,24 @@ def write(fitted: Fitted, *, train: Path, plots: Path) -> None:
     history[columns].to_csv(plots / "history.csv", index=False, lineterminator="\n")
     if fitted.search:
         pd.DataFrame(fitted.search).to_csv(plots / "lr_search.csv", index=False, lineterminator="\n")
+
+
+def epochs(train: Path) -> int:
+    """The number of epochs that were trained."""
+    return int(pd.read_parquet(train / "history.parquet", columns=["epoch"])["epoch"].max())
+
+
+def write_recipe(train: Path, *, recipe: Recipe, model: Model, seed: int) -> None:
+    """Writes recipe.json: what evaluate needs to train the same again on other images."""
+    values = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
+    text = json.dumps({"recipe": values, "model": asdict(model), "seed": seed}, indent=2, ensure_ascii=False)
+    (train / RECIPE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_recipe(train: Path) -> tuple[Recipe, Model, int]:
+    """The recipe, model section and seed of :func:`write_recipe`."""
+    values = json.loads((train / RECIPE).read_text(encoding="utf-8"))
+    return Recipe(**values["recipe"]), Model(**values["model"]), values["seed"]
 
 
 def curves(fitted: Fitted) -> Any:

@@ -44,6 +44,7 @@ def judgement_section(inputs: Inputs, reader: Reader, *, most: int, side: int) -
         ],
         "mistakes": wrong,
         "growth": _growth(report),
+        "folds": _folds(report),
     }
 
 
@@ -147,14 +148,17 @@ def _slices(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def headline(inputs: Inputs) -> dict[str, Any]:
-    """The model, its objective and the gate's decision.
+    """The model, the headline figure and the gate's decision.
 
-    An objective that rests on too few images makes way for the accuracy, and is given beside it.
+    The figure is the objective, of the cross-validation if there is one. An objective that rests on too few images
+    makes way for the accuracy, and is given beside it.
     """
     evaluate, register = inputs.reports["evaluate"], inputs.reports["register"]
-    objective = evaluate["objective"]
-    rough = support.is_rough(objective["metric"], evaluate, class_name=objective["class_name"])
-    shown = evaluate["accuracy"] if rough else objective
+    folds = evaluate["crossvalidated"]
+    judged = evaluate if folds is None else {**folds, "n_test": folds["n"]}
+    objective = judged["objective"]
+    rough = support.is_rough(objective["metric"], judged, class_name=objective["class_name"])
+    shown = judged["accuracy"] if rough else objective
     share = rough or is_share(evaluate)
     decisions = {
         "promoted": "is the champion",
@@ -169,7 +173,11 @@ def headline(inputs: Inputs) -> dict[str, Any]:
         "model_uri": register["model_uri"],
         "reasons": register["reasons"],
         "objective": objective_words(evaluate),
-        "rough": _rough_words(evaluate) if rough else "",
+        "rough": _rough_words(judged) if rough else "",
+        "rough_baselines": support.is_rough(objective["metric"], evaluate, class_name=objective["class_name"]),
+        "folds": None
+        if folds is None
+        else {**folds, "on_test": _words(evaluate["objective"], share=is_share(evaluate))},
         "baselines": _baselines(evaluate),
         "metric": "accuracy" if rough else objective_words(evaluate),
         "value": (words.percent if share else words.number)(shown["value"]),
@@ -180,18 +188,39 @@ def headline(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _rough_words(evaluate: dict[str, Any]) -> str:
+def _words(estimate: dict[str, Any], *, share: bool) -> str:
+    """``value (low to high)``."""
+    show = words.percent if share else words.number
+    low, high = estimate["ci95"]
+    edges = "" if low is None or high is None else f" ({show(low)} to {show(high)})"
+    return show(estimate["value"]) + edges
+
+
+def _rough_words(judged: dict[str, Any]) -> str:
     """Why the objective is not the headline, and its value."""
-    show = words.percent if is_share(evaluate) else words.number
-    objective, few = evaluate["objective"], support.small_classes(evaluate)
-    value = show(objective["value"])
-    if None not in objective["ci95"]:
-        value += f" ({show(objective['ci95'][0])} to {show(objective['ci95'][1])})"
+    few = support.small_classes(judged)
+    value = _words(judged["objective"], share=is_share(judged))
     listed = ", ".join(f"'{name}'" for name in few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
-    because = (
-        f"fewer than {SMALL_SUPPORT} test images of {listed}" if few else f"fewer than {SMALL_SUPPORT} test images"
-    )
-    return f"The objective, {objective_words(evaluate)}, is {value}. It is not the headline: {because}."
+    images = "images" if "folds" in judged else "test images"
+    because = f"fewer than {SMALL_SUPPORT} {images}" + (f" of {listed}" if few else "")
+    return f"The objective, {objective_words(judged)}, is {value}. It is not the headline: {because}."
+
+
+def _folds(report: dict[str, Any]) -> dict[str, Any] | None:
+    """The context of templates/folds.html, None without a cross-validation."""
+    folds = report["crossvalidated"]
+    if folds is None:
+        return None
+    judged = {**folds, "n_test": folds["n"]}
+    return {
+        **folds,
+        "why": report["scheme"]["why"],
+        "figures": [
+            {"title": title, **folds[name], "rough": support.is_rough(name, judged), "on_test": report[name]["value"]}
+            for name, (title, _) in FIGURES.items()
+        ],
+        "classes": _per_class(folds),
+    }
 
 
 def _baselines(evaluate: dict[str, Any]) -> list[dict[str, Any]]:

@@ -175,6 +175,8 @@ def confusion(reports: Mapping[str, Json]) -> Iterator[Advice]:
 
 def crossvalidation(reports: Mapping[str, Json]) -> Iterator[Advice]:
     evaluate, split = reports["evaluate"], reports["split"]
+    if evaluate.get("crossvalidated"):
+        return
     low, high = evaluate["objective"]["ci95"]
     if low is None or not is_share(evaluate) or high - low < WIDE or evaluate["n_clusters"] >= FEW_TESTED:
         return

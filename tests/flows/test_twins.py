@@ -34,7 +34,8 @@ def edit(clone: Clone, name: str) -> None:
 def test_both_engines_make_the_same_and_neither_redoes_the_other(
     clone: Callable[..., Clone], digits: Path, prefect_server: str
 ) -> None:
-    overrides = ("preset=quick", f"ingest.source={digits}")
+    # with the folds of a cross-validation, which train in the stage evaluate
+    overrides = ("preset=quick", f"ingest.source={digits}", "evaluate.scheme=crossval", "evaluate.folds=2")
     one, other = clone("with spaces in its name", *overrides), clone("other", *overrides)
 
     done = one.hallmark("run")
@@ -49,6 +50,7 @@ def test_both_engines_make_the_same_and_neither_redoes_the_other(
     assert "is empty" not in repro.stdout + repro.stderr
 
     mine, theirs = one.outputs(), other.outputs()
+    assert "data/evaluate/out_of_fold.parquet" in mine
     assert sorted(mine) == sorted(theirs)
     assert [name for name in mine if mine[name] != theirs[name]] == []
     assert (one.root / "dvc.lock").read_text() == (other.root / "dvc.lock").read_text()

@@ -189,6 +189,12 @@ def test_each_rule_applies_to_its_case(case: str) -> None:
     assert one.evidence
 
 
+def test_a_small_test_set_needs_no_cross_validation_beside_one() -> None:
+    reports = changed("small test")
+    reports["evaluate"]["crossvalidated"] = {"folds": 5}
+    assert advise(reports, ablated(), current=True) == []
+
+
 def test_every_kind_has_its_case() -> None:
     assert {kind for kind, _, _ in CASES.values()} | {"ablation", "step"} == set(advice.KINDS)
 

@@ -85,3 +85,39 @@ def test_an_objective_over_all_images_stays_the_headline(tmp_path: Path) -> None
     head = rendered(tmp_path, 9, metric="log_loss").partition("<nav")[0]
     assert '<p class="big">0.123</p>' in head
     assert "not the headline" not in head
+
+
+def test_a_cross_validation_is_the_headline_and_the_test_set_is_named_beside_it(tmp_path: Path) -> None:
+    places = build(tmp_path, hostile="light")
+    path = places["reports"] / "evaluate.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["per_class"]["light"]["support"] = 9
+    evaluation["objective"] |= {"value": 0.123, "ci95": [0.05, 0.234]}
+    names = ("objective", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "per_class")
+    folds = json.loads(json.dumps({name: evaluation[name] for name in names}))
+    folds |= {"folds": 5, "n": 380, "n_clusters": 380, "n_train": 240, "epochs": [3, 4, 5, 6, 7]}
+    folds["objective"] |= {"value": 0.765, "ci95": [0.7, 0.81]}
+    folds["per_class"]["light"]["support"] = 10
+    evaluation |= {"scheme": {"used": "crossval", "why": "it is small"}, "crossvalidated": folds}
+    path.write_text(json.dumps(evaluation))
+    report.run(PARAMS, **places)
+    text = places["page"].read_text()
+    head = text[: text.index("<nav")]
+    assert f'<p class="big">{words.percent(0.765)}</p>' in head
+    assert "macro F1 on 380 images, cross-validated" in head
+    on_test = f"{words.percent(0.123)} ({words.percent(0.05)} to {words.percent(0.234)})"
+    assert f"on the 39 test images alone: macro F1 {on_test}" in head
+    assert "not the headline" not in head
+    # the baselines are those of the test set, where a class has nine images
+    assert "The registered model against simple baselines, on the test images" in head
+    assert 'class="against rough"' in head
+    section = text[text.index('<section id="folds">') : text.index('<section id="judgement">')]
+    assert "best epochs 3, 4, 5, 6, 7" in section
+    assert "Chosen because: it is small." in section
+    assert grey(section) == []
+    folds["per_class"]["light"]["support"] = 9
+    path.write_text(json.dumps(evaluation))
+    report.run(PARAMS, **places)
+    text = places["page"].read_text()
+    assert "not the headline" in text[: text.index("<nav")]
+    assert grey(text)[:3] == ["Balanced accuracy", "Macro F1", "light"]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,12 @@ from hallmark.contracts import tables
 from hallmark.contracts.errors import GateRefused, InputError
 from hallmark.images import shards
 from hallmark.judgement.objective import Objective
+from hallmark.learning import record
 from hallmark.models import weights
+from hallmark.models.params import Model
+from hallmark.sampling import plan as planning
 from tasks import evaluate
+from tests.learning.training import RECIPE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +33,8 @@ def params(**changes: Any) -> evaluate.Params:
     values: dict[str, Any] = {
         "seed": 0,
         "objective": Objective(metric="macro_f1"),
+        "scheme": "holdout",
+        "folds": 3,
         "bootstrap_replicates": 200,
         "batch_size": 16,
         "max_slices": 10,
@@ -47,7 +54,8 @@ def png(level: int, seed: int) -> bytes:
 
 def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
     """Images of two brightnesses and a network that tells them apart; ``wrong`` labels of the test set are false."""
-    folders = {name: root / name for name in ("ingest", "validate", "split", "clean", "train", "evaluate", "plots")}
+    names = "ingest validate split clean balance augment train evaluate plots".split()
+    folders = {name: root / name for name in names}
     for folder in folders.values():
         folder.mkdir()
     folders["metrics"] = root / "metrics.json"
@@ -67,7 +75,7 @@ def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
         group="",
         given_split="",
         size=100,
-        sha256="",
+        sha256=[hashlib.sha256(each).hexdigest() for each in data],
         reasons="",
         format="PNG",
         mode="L",
@@ -88,6 +96,13 @@ def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
         ("clean", "decisions", tables.DECISIONS),
     ):
         tables.write_table(frame[[*table]], table, folders[stage] / f"{name}.parquet")
+    made = frame[(frame["split"] == "train") & (frame["fate"] != "removed")][["path", "label", "weight"]]
+    planning.make(
+        made, strategy="none", scheme="effective_number", beta=0.999, max_repeats=10, min_images=5,
+        repeat_threshold=None, sampler_power=1.0, adjustment_tau=1.0, focal_gamma=2.0, auto_mild=2.0, auto_severe=20.0,
+        seed=0,
+    ).write(folders["balance"])  # fmt: skip
+    (folders["augment"] / "policy.json").write_text('{"transforms": []}')
     description = {"name": "perceptron", "classes": classes, "arguments": {}, "input": SHAPE}
     weights.save_model(folders["train"], description, brightness_weights(description))
     return folders
@@ -225,3 +240,71 @@ def test_params_are_checked() -> None:
         params(bootstrap_replicates=3)
     with pytest.raises(InputError, match=r"^noise\[1\] is 2"):
         evaluate.Robustness(noise=(0.1, 2.0), blur=(), brightness=())
+
+
+def group(folders: dict[str, Path], names: list[str] | None) -> None:
+    """Gives each image a group, or none."""
+    table = tables.read_table(folders["split"] / "split.parquet", tables.SPLIT).assign(group=names)
+    tables.write_table(table, tables.SPLIT, folders["split"] / "split.parquet")
+
+
+def with_recipe(root: Path) -> dict[str, Path]:
+    """The world, and the recipe of a small network that its folds can train."""
+    folders = world(root, ["dark", "light"], wrong=4)
+    group(folders, None)
+    model = Model(
+        name="mlp", backbone="none", image_size="auto", channels="auto", width=16, depth=1, activation="auto",
+        norm="auto", dropout=0.0, stochastic_depth=0.0,
+    )  # fmt: skip
+    record.write_recipe(folders["train"], recipe=replace(RECIPE, max_epochs=8), model=model, seed=3)
+    return folders
+
+
+def test_the_cross_validated_headline_follows_from_out_of_fold_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = with_recipe(tmp_path)
+    report = run(folders, scheme="auto", folds=3)
+    assert report.scheme == {"used": "crossval", "why": "80 images, fewer than 2000, and the training is cheap"}
+    table = pd.read_parquet(folders["evaluate"] / "out_of_fold.parquet")
+    assert list(table.columns) == ["path", "repeat", "fold", "label", "predicted", "dark", "light"]
+    folds = report.crossvalidated
+    assert folds is not None
+    # every image of train, val and test; the wrong labels count as mistakes
+    assert folds["n"] == len(table) == 80
+    right = (table["label"] == table["predicted"]).mean()
+    assert folds["accuracy"]["value"] == pytest.approx(right)
+    assert 0.8 < right < 0.96
+    assert folds["accuracy"]["ci95"][0] < right < folds["accuracy"]["ci95"][1]
+    assert folds["objective"]["value"] == folds["macro_f1"]["value"]
+    assert (folds["folds"], len(folds["epochs"])) == (3, 3)
+    assert {name: row["support"] for name, row in folds["per_class"].items()} == {"dark": 40, "light": 40}
+    json.dumps(asdict(report), allow_nan=False)
+
+
+def test_the_scheme_changes_nothing_on_the_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for scheme in ("holdout", "crossval"):
+        root = tmp_path / scheme
+        root.mkdir()
+        monkeypatch.chdir(root)
+        folders = with_recipe(root)
+        report = asdict(run(folders, scheme=scheme))
+        assert report.pop("scheme") == {"used": scheme, "why": "as set"}
+        assert (report.pop("crossvalidated") is None) == (scheme == "holdout")
+        assert (folders["evaluate"] / "out_of_fold.parquet").exists() == (scheme == "crossval")
+        files = [(folders["evaluate"] / f"{name}.parquet").read_bytes() for name in ("predictions", "clusters")]
+        made.append((report, files, folders["metrics"].read_bytes()))
+    assert made[0] == made[1]
+
+
+def test_more_folds_than_units_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = with_recipe(tmp_path)
+    group(folders, [f"patient {number % 2}" for number in range(80)])
+    with pytest.raises(InputError, match=r"folds is 3, but the images form only 2 units"):
+        run(folders, scheme="crossval")
+    report = run(folders, scheme="auto")
+    assert report.scheme["used"] == "holdout"
+    assert "units" in report.scheme["why"]

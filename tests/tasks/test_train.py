@@ -65,7 +65,7 @@ def test_a_network_that_works(tmp_path: Path) -> None:
     folders = workspace.make(tmp_path, count=700, transforms=[workspace.SHIFT], synthetic=5)
     with telemetry.collect() as notes:
         report, files = run(tmp_path, folders, replace(PARAMS, max_epochs=10))
-    assert set(files) == {"model.safetensors", "model.json", "history.parquet", "history.csv"}
+    assert set(files) == {"model.safetensors", "model.json", "recipe.json", "history.parquet", "history.csv"}
     assert (report.model, report.channels, report.image_size, report.privacy) == ("cnn", 1, 8, None)
     assert report.n_synthetic == 5
     assert report.classes == [str(digit) for digit in range(10)]
