@@ -69,7 +69,7 @@ def widened(estimate: Estimate, by_fold: Sequence[float | None], overlap: float,
 
     >>> [round(edge, 3) for edge in widened(
     ...     {"value": 0.8, "ci95": [0.79, 0.81]}, [0.7, 0.8, 0.9], 0.5, metric="accuracy")["ci95"]]
-    [0.573, 1.0]
+    [0.407, 1.0]
     >>> widened({"value": 0.8, "ci95": [0.79, 0.81]}, [0.8, 0.8, 0.8], 0.5, metric="accuracy")
     {'value': 0.8, 'ci95': [0.79, 0.81]}
     """
