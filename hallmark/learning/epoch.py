@@ -92,8 +92,13 @@ class EpochRecorder:
         self._warn(state)
         return validated
 
-    def start(self, head: LinearHead, validated: Validated | None) -> dict[str, Any]:
+    def start(self, head: LinearHead, train_step: TrainStep) -> dict[str, Any]:
         """The row of epoch 0, before any step: the network under its fitted head."""
+        validated = None
+        if self._validation is not None:
+            validated = self._validation.judge(
+                train_step.network, train_step.device, train_step.fabric, train_step.replicas
+            )
         row: dict[str, Any] = {
             "epoch": 0,
             "train_loss": head.loss,

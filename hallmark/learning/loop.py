@@ -127,7 +127,8 @@ class _Training:
         stream = self._stream(loaders, waiting)
         plain, epochs = self.plan.batches.plain_epochs, self.plan.resolved.epochs
         augmented = plain * self.steps_per_epoch if plain < epochs else 0
-        self._judge_start()
+        if self.plan.head is not None and not self.state.step:
+            self.state.start = self.recorder.start(self.plan.head, self.train_step)
         report_progress(self.state, self.plan)
         while self.state.step < self.total and not self._is_over():
             batches = self._next(stream)
@@ -187,32 +188,11 @@ class _Training:
         if chosen is None or (not self.state.diverged and self._last_is_kept(chosen)):
             chosen = self.train_step.current()
             self.state.best_epoch = len(self.state.history)
-        if self._start_is_kept():
+        if self.plan.recipe.keep != "last" and self.state.start_is_best():
             assert self.first is not None
             chosen, self.state.best_epoch = self.first, 0
         self.trained = {name: value.detach().cpu().clone() for name, value in chosen.items()}
         self.checkpoints.save(self._saved(), finished=True)
-
-    def _judge_start(self) -> None:
-        """The row of epoch 0: the network under its fitted head, before a step."""
-        head = self.plan.head
-        if head is None or self.state.step:
-            return
-        validated = None
-        if self.validation is not None:
-            device, fabric, replicas = self.train_step.device, self.train_step.fabric, self.train_step.replicas
-            validated = self.validation.judge(self.train_step.network, device, fabric, replicas)
-        self.state.start = self.recorder.start(head, validated)
-
-    def _start_is_kept(self) -> bool:
-        """Whether fine-tuning did not beat the fitted head on the validation images, and ``train.keep`` lets us ask."""
-        start, rows = self.state.start, self.state.history
-        if start is None or start["objective"] is None or self.plan.recipe.keep == "last":
-            return False
-        if not self.state.best_epoch:
-            return True
-        kept = rows[self.state.best_epoch - 1]
-        return (kept["objective"], -kept["val_loss"]) <= (start["objective"], -start["val_loss"])
 
     def _last_is_kept(self, best: dict[str, Tensor]) -> bool:
         """What ``train.keep`` says; where it is auto, whether the best weights are not surely better than the last."""
