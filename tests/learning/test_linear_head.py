@@ -153,7 +153,8 @@ def test_the_last_weights_are_kept_where_that_is_asked_for(tmp_path: Path) -> No
 def test_fine_tuning_that_helps_is_kept(tmp_path: Path) -> None:
     network, head = start(tmp_path)
     replace(head, weight=np.zeros_like(head.weight)).onto(network)  # one answer, which any training beats
-    result = run(tmp_path, replace(RECIPE, max_epochs=6, batch_size=16), network=network, head=head)
+    learning = replace(RECIPE, max_epochs=12, batch_size=16, lr=0.01)
+    result = run(tmp_path, learning, network=network, head=head)
     assert result.best_epoch > 0
     assert result.start is not None
     assert result.best["objective"] > result.start["objective"]
