@@ -148,10 +148,15 @@ def test_three_images_decided_by_keyboard_change_the_ledger(cleaned: Clone) -> N
     assert cluster[paths[3]] == cluster[paths[2]]
     assert after.loc[paths[3], "fate"] == "removed"
     assert "by_review" not in str(after.loc[paths[3], "reasons"])
-    # of no other picture anything is taken or given
+    # the fate of another picture changes only where a detector, fitted without the two, judges a borderline one anew
     beside = cluster.index[~cluster.isin(cluster[paths])]
     for fate in ("removed", "relabelled"):
-        assert ((after.loc[beside, "fate"] == fate) == (before.loc[beside, "fate"] == fate)).all()
+        now, then = after.loc[beside, "fate"] == fate, before.loc[beside, "fate"] == fate
+        moved = beside[(now != then).to_numpy(bool)]
+        assert len(moved) <= 3
+        for path in moved:
+            reasons = {*str(after.loc[path, "reasons"]).split(";"), *str(before.loc[path, "reasons"]).split(";")}
+            assert reasons & {"outlier", "label_issue"}, path
     said_of = json.loads((cleaned.root / "reports" / "clean.json").read_text())["review"]
     assert said_of["applied"] == {"keep": 1, "drop": 1, "relabel": 1}
     assert said_of["stale"] == []

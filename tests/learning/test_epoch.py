@@ -107,7 +107,7 @@ def test_fp32_means_fp32_and_only_within_the_training() -> None:
     with devices.settled(replace(CPU, precision="tf32"), deterministic=True):
         assert flags() == (True, True)
     assert flags() == before
-    with pytest.raises(InputError, match=r"train\.precision is tf32"):
+    with pytest.raises(InputError, match=r"^precision: only recent NVIDIA GPUs have tf32"):
         devices.select_precision("tf32", torch.device("cpu"))
 
 

@@ -104,7 +104,7 @@ def test_objective_refuses_what_it_cannot_measure() -> None:
         Objective(metric="recall")
     with pytest.raises(InputError, match=r"^costs is empty"):
         Objective(metric="cost")
-    with pytest.raises(InputError, match="no image of it"):
+    with pytest.raises(InputError, match="no image of the class 'b'"):
         score(Objective(metric="recall", class_name="b"), labels, probabilities, ["a", "b"])
     with pytest.raises(InputError, match="the class 'x'"):
         score(Objective(metric="recall", class_name="x"), labels, probabilities, ["a", "b"])
