@@ -57,7 +57,14 @@ def rendered(root: Path, support: int, *, metric: str = "macro_f1") -> str:
 
 
 def grey(text: str) -> list[str]:
-    return re.findall(r'<tr class="rough"><td>([\w ]+)', text)
+    return re.findall(r'<tr class="rough"[^>]*><td>([\w ]+)', text)
+
+
+def notes(text: str) -> list[str]:
+    """The figures that the notes below tables with grey rows name."""
+    return re.findall(
+        r"Grey rows: fewer than 10 images, so that one more mistake moves the (\w+) by more than 10", text
+    )
 
 
 def test_figures_of_few_images_are_grey_and_not_the_headline(tmp_path: Path) -> None:
@@ -70,6 +77,8 @@ def test_figures_of_few_images_are_grey_and_not_the_headline(tmp_path: Path) -> 
     assert 'class="against rough"' in head
     assert grey(text) == ["Balanced accuracy", "Macro F1", "light", "flagged"]  # four images are flagged
     assert "(light); one more mistake" in text
+    assert notes(text) == ["recall", "accuracy"]
+    assert '<tr class="rough" title="fewer than 10 images"><td>light' in text
 
 
 def test_with_enough_images_no_class_is_grey_and_the_objective_leads(tmp_path: Path) -> None:
@@ -78,6 +87,7 @@ def test_with_enough_images_no_class_is_grey_and_the_objective_leads(tmp_path: P
     assert f'<p class="big">{words.percent(0.123)}</p>' in head
     assert "not the headline" not in head
     assert grey(text) == ["flagged"]
+    assert notes(text) == ["accuracy"]
     assert 'class="against rough"' not in head
 
 
