@@ -47,13 +47,8 @@ class Params:
     def __post_init__(self) -> None:
         require.in_range(0, 0.5, val=self.val, test=self.test)
         held = self.val + self.test
-        require.that(
-            held <= 0.9,
-            f"+ {{test}} is {held:g}, above 0.9",
-            remedy="leave images to train on",
-            field="val",
-            siblings=["test"],
-        )
+        remedy = "leave images to train on"
+        require.that(held <= 0.9, f"+ {{test}} is {held:g}, above 0.9", remedy=remedy, field="val", siblings=["test"])
         require.one_of(STABILITIES, stability=self.stability)
         require.one_of(("fail", "move", "report"), on_leak=self.on_leak)
 
@@ -75,7 +70,6 @@ class Report:
 
 def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     import numpy as np
-    import pandas as pd
 
     from hallmark.contracts import tables
     from hallmark.splitting import description, predefined, scarcity, stability
@@ -91,51 +85,39 @@ def run(params: Params, *, ingest: Path, validate: Path, split: Path) -> Report:
     images["cluster_number"] = _clusters(params, images, ingest)
     images["cluster"] = images.groupby("cluster_number")["path"].transform("min")
     unit, position = find_units(
-        cluster=images["cluster"],
-        group=images["group"],
-        content=images["pixel_hash"],
-        seed=params.seed,
+        cluster=images["cluster"], group=images["group"], content=images["pixel_hash"], seed=params.seed
     )
-    classes, label = np.unique(images["label"].to_numpy(dtype=object), return_inverse=True)
+    _, label = np.unique(images["label"].to_numpy(dtype=object), return_inverse=True)
     images["unit"] = unit
     shares = {"val": params.val, "test": params.test}
     resolved = stability.resolve(params.stability, len(images))
     rule = stability.rule(resolved, cover=params.cover_small_classes)
     fixed = predefined.read_split(images["given_split"])
     leaks = predefined.find_leaks(fixed, unit, len(position))
-    carved: list[str] = []
     if (fixed == predefined.ABSENT).all():
         scarcity.refuse_too_few(images, splits=1 + sum(share > 0 for share in shares.values()))
-        number = rule(unit, label, position, **shares)[unit]
-    else:
-        if leaks.any() and params.on_leak == "fail":
-            raise _refusal(images, leaks)
-        move = params.on_leak == "move"
-        number, carved = predefined.complete(fixed, unit, label, position, **shares, rule=rule, move=move)
+    if leaks.any() and params.on_leak == "fail":
+        raise _refusal(images, leaks)
+    move = params.on_leak == "move"
+    number, carved = predefined.complete(fixed, unit, label, position, **shares, rule=rule, move=move)
     images["split"] = np.array(SPLITS, dtype=object)[number]
     moved = (fixed != predefined.ABSENT) & (fixed != number) & leaks
-    description.describe(images, moved if params.on_leak == "move" else leaks)
+    description.describe(images, moved if move else leaks)
     tables.write_table(images[list(tables.SPLIT)], tables.SPLIT, split / "split.parquet")
 
-    table = pd.crosstab(images["label"], images["split"]).reindex(columns=list(SPLITS), fill_value=0)
-    counts = {name: int(table[name].sum()) for name in SPLITS}
+    per_class = description.per_class(images)
+    counts = {name: sum(row[name] for row in per_class.values()) for name in SPLITS}
     return Report(
         n_images=len(images),
         counts=counts,
         shares={name: round(counts[name] / len(images), 6) for name in SPLITS},
         stability=resolved,
-        per_class={str(c): {name: int(table.loc[c, name]) for name in SPLITS} for c in classes},
-        classes_without={name: [str(c) for c in classes if table.loc[c, name] == 0] for name in SPLITS},
+        per_class=per_class,
+        classes_without={name: [label for label, row in per_class.items() if not row[name]] for name in SPLITS},
         n_units=len(position),
         n_groups=int(images["group"].nunique()),
         clusters=description.clusters(images),
-        given={
-            "images": int((fixed != predefined.ABSENT).sum()),
-            "leaking_images": int(leaks.sum()),
-            "leaking_units": len(set(unit[leaks].tolist())),
-            "moved_images": int(moved.sum()),
-            "carved": carved,
-        },
+        given=predefined.summary(fixed, leaks, moved, unit, carved),
         warnings=scarcity.warnings(images, shares={"train": 1 - params.val - params.test, **shares}),
     )
 

@@ -45,6 +45,15 @@ def describe(images: pd.DataFrame, leaks: NDArray[np.bool_]) -> None:
     ]
 
 
+def per_class(images: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Images of each class, in the order of their names, in each split."""
+    counted = images.groupby(["label", "split"]).size()
+    return {
+        str(label): {name: int(counted.get((label, name), 0)) for name in SPLITS}
+        for label in sorted(images["label"].unique())
+    }
+
+
 def clusters(images: pd.DataFrame) -> dict[str, int]:
     """Counts of the clusters of two or more images by kind, and of the images in them."""
     several = images[images["cluster_size"] > 1]

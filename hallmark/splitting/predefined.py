@@ -6,7 +6,7 @@ on images it was trained on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,3 +88,19 @@ def complete(
         split[free] = carved[unit[free]]
         return split, [SPLITS[number] for number in missing]
     return split, []
+
+
+def summary(
+    fixed: Integers, leaks: NDArray[np.bool_], moved: NDArray[np.bool_], unit: Integers, carved: list[str]
+) -> dict[str, Any]:
+    """Counts of the images with a predefined split, of the leaks and of the moved; ``carved`` as of :func:`complete`.
+
+    All arrays have one entry per image.
+    """
+    return {
+        "images": int((fixed != ABSENT).sum()),
+        "leaking_images": int(leaks.sum()),
+        "leaking_units": len(set(unit[leaks].tolist())),
+        "moved_images": int(moved.sum()),
+        "carved": carved,
+    }

@@ -75,3 +75,12 @@ def test_clusters_are_counted_by_kind() -> None:
     }
     alone = described(cluster=list("klmn"))
     assert set(description.clusters(alone).values()) == {0}
+
+
+def test_images_per_class_and_split() -> None:
+    images = pd.DataFrame({"label": ["b", "a", "b", "b"], "split": ["test", "train", "train", "train"]})
+    counted = description.per_class(images)
+    assert list(counted.items()) == [
+        ("a", {"train": 1, "val": 0, "test": 0}),
+        ("b", {"train": 2, "val": 0, "test": 1}),
+    ]
