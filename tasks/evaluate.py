@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hallmark.contracts import require
 from hallmark.contracts.errors import GateRefused
 from hallmark.judgement.objective import Objective  # noqa: TC001  the params loader resolves the annotation
-from hallmark.judgement.scheme import CROSSVAL, SCHEMES
+from hallmark.judgement.scheme import SCHEMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,10 +92,9 @@ def run(
     metrics: Path,
 ) -> Report:
     """Evaluates the model of ``train`` on every test image that no reviewer removed."""
-    import json
-
     from hallmark.contracts.seeds import derive
     from hallmark.contracts.tables import MEASUREMENTS, read_table
+    from hallmark.experiments import headline
     from hallmark.images.shards import Reader
     from hallmark.judgement import assessment, comparison, prediction, publication, robustness, scaling, summary
     from hallmark.judgement.judged import Judged
@@ -133,89 +132,19 @@ def run(
     weakest = assessment.weakest_first(figures["per_class"])
     report = Report(
         **figures,
-        **_folds(
-            params,
-            ingest=ingest,
-            split=split,
-            clean=clean,
-            balance=balance,
-            augment=augment,
-            train=train,
-            evaluate=evaluate,
+        **headline.of(
+            params.scheme,
+            {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "augment": augment, "train": train},
+            folds=params.folds,
+            objective=params.objective,
+            out=evaluate,
+            **draw,
         ),
         calibration={"bins": len(reliability), "binning": "equal mass", **scaled},
         robustness=robustness.judge(judged, after, **draw),
         **comparison.compare(images, judged, ingest, objective=params.objective, weakest=weakest, **draw),
     )
-    temperature = json.dumps({"temperature": scaled["temperature"]})
-    (evaluate / "temperature.json").write_text(temperature + "\n", encoding="utf-8")
-    few = publication.headline(figures, epochs=record.epochs(train))
-    metrics.write_text(json.dumps(few, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    publication.write_json(evaluate / "temperature.json", {"temperature": scaled["temperature"]})
+    publication.write_json(metrics, publication.headline(figures, epochs=record.epochs(train)), indent=2)
     publication.write_figures(evaluate, {name: getattr(report, name) for name in publication.PUBLISHED})
     return report
-
-
-def _folds(
-    params: Params, *, ingest: Path, split: Path, clean: Path, balance: Path, augment: Path, train: Path, evaluate: Path
-) -> dict[str, Any]:
-    """``scheme`` and ``crossvalidated`` of the report; writes out_of_fold.parquet where the scheme is crossval."""
-    import json
-
-    from hallmark.contracts.runtime import state
-    from hallmark.contracts.seeds import derive
-    from hallmark.judgement import out_of_fold, scheme
-    from hallmark.judgement.judged import Judged
-    from hallmark.learning import crossfit, pool, record
-    from hallmark.models import weights
-    from hallmark.models.params import BACKBONE
-    from hallmark.sampling import plan as planning
-    from hallmark.tracking import backbones
-
-    plan = planning.read(balance)
-    images = pool.read(plan, ingest=ingest, split=split, clean=clean)
-    units, shape = pool.units(images), weights.describe(train)["input"]
-    used, why = scheme.choose(
-        params.scheme,
-        images=len(images),
-        units=units,
-        folds=params.folds,
-        epochs=record.epochs(train),
-        values=shape["height"] * shape["width"] * shape["channels"],
-    )
-    if used != CROSSVAL:
-        return {"scheme": {"used": used, "why": why}, "crossvalidated": None}
-    total = images["unit"].nunique()
-    require.that(
-        params.folds <= total,
-        f"is {params.folds}, but the images form only {total} units (groups and duplicate clusters stay whole)",
-        remedy=f"set it to at most {total}, or {{scheme}} to holdout",
-        field="folds",
-        siblings=["scheme"],
-    )
-    recipe, model, seed = record.read_recipe(train)
-    transforms = json.loads((augment / "policy.json").read_text(encoding="utf-8"))["transforms"]
-    procedure = crossfit.Procedure(
-        recipe=recipe, model=model, transforms=transforms, objective=params.objective, seed=seed
-    )
-    with backbones.finder(param=BACKBONE) as find:
-        fitted = crossfit.fit(
-            images,
-            plan,
-            procedure,
-            ingest=ingest,
-            state=state(),
-            folds=params.folds,
-            val=pool.validation_share(images),
-            find=find,
-        )
-    fitted.table.drop(columns="cluster").to_parquet(evaluate / "out_of_fold.parquet", index=False, compression="zstd")
-    judged = Judged.of(fitted.table, fitted.probabilities, fitted.classes)
-    figures = out_of_fold.summarise(
-        judged,
-        fitted.table["fold"].to_numpy("int64") - 1,
-        fitted.n_train,
-        objective=params.objective,
-        replicates=params.bootstrap_replicates,
-        seed=derive(params.seed, "evaluate", "folds"),
-    )
-    return {"scheme": {"used": used, "why": why}, "crossvalidated": {**figures, "epochs": fitted.epochs}}

@@ -70,6 +70,11 @@ def write_tables(images: pd.DataFrame, judged: Judged, *, evaluate: Path, plots:
     return reliability
 
 
+def write_json(path: Path, values: Mapping[str, Any], *, indent: int | None = None) -> None:
+    """Writes finite values as JSON with a line break at the end."""
+    path.write_text(json.dumps(values, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+
+
 def headline(figures: Mapping[str, Any], *, epochs: int) -> dict[str, float | None]:
     """The flat figures of reports/metrics.json, few enough for one row of ``dvc exp show``.
 

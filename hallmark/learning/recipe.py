@@ -27,7 +27,8 @@ MUON_AT_MOST = 0.06  # bound of muon's learning rate, which grows with batches a
 DRAWN, UNDER, FITTED, WHOLE = "drawn", "under", "fitted", "whole"
 HEADS = ("auto", "fitted", "drawn")
 LEAST_LR = 1e-10  # below it, updates of 32-bit weights round to zero
-GENTLER = 2  # divides the learning rate of pretrained networks
+GENTLER = 2  # divides the learning rate of pretrained networks,
+GENTLEST = 6  # and under a head that is fitted already
 FROZEN = 0.1  # share of the steps at first in which only a random head is trained
 SHOWN_GENTLY = 4_500  # images, over all epochs, under a fitted head,
 FEWEST_GENTLE, MOST_GENTLE = 3, 8  # in so many epochs
@@ -212,5 +213,5 @@ def _rate(optimizer: str, *, network: str, weights: str, shown: int) -> float:
     if network in ("vit", "convnext", PRETRAINED):
         rate /= 2
     if weights != DRAWN:
-        rate /= GENTLER
+        rate /= GENTLEST if weights == FITTED else GENTLER
     return rate

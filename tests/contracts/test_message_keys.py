@@ -198,6 +198,7 @@ def sections_of(room: str) -> tuple[str, ...]:
         "models": ("model", "train"),
         "judgement": ("objective", "register.gate"),
         "tracking": ("tracking",),
+        "experiments": ("evaluate",),
     }.get(room, (room,))
 
 
