@@ -11,7 +11,7 @@ import torch
 
 from hallmark.contracts.errors import InputError
 from hallmark.contracts.tables import one_of_each_cluster
-from hallmark.judgement import prediction, publication
+from hallmark.judgement import assessment, prediction, publication
 from hallmark.judgement.judged import Judged
 from hallmark.judgement.objective import Objective, score
 from hallmark.learning import pixels
@@ -63,7 +63,7 @@ def judge(folder: Path, *, judged: Sequence[str] | None, objective: Objective) -
     return Judgement(
         objective=score(objective, predictions.labels, predictions.probabilities, predictions.classes),
         recall=recalls(predictions),
-        metrics=figures(predictions),
+        metrics=assessment.points(predictions),
         table=publication.prediction_table(images, predictions),
     )
 
@@ -75,21 +75,6 @@ def recalls(predictions: Judged) -> dict[str, float | None]:
         name: float(value) if np.isfinite(value) else None
         for name, value in zip(predictions.classes, counts.recall(), strict=True)
     }
-
-
-def figures(predictions: Judged) -> dict[str, float | None]:
-    """accuracy, balanced_accuracy, macro_f1, log_loss, ece."""
-    counts = metrics.Counts.of(predictions.labels, predictions.predicted, len(predictions.classes))
-    values = {
-        "accuracy": float(predictions.right.mean()),
-        "balanced_accuracy": float(counts.balanced_accuracy()),
-        "macro_f1": float(counts.macro_f1()),
-        "log_loss": float(metrics.log_losses(predictions.labels, predictions.probabilities).mean()),
-        "ece": float(
-            metrics.ece(predictions.confidence, predictions.right, metrics.bins_of(predictions.confidence))[0]
-        ),
-    }
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def latency_ms(folder: Path) -> float:

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+def points(judged: Judged) -> dict[str, float | None]:
+    """``accuracy, balanced_accuracy, macro_f1, log_loss, ece`` without intervals; None where undefined."""
+    counts = metrics.Counts.of(judged.labels, judged.predicted, len(judged.classes))
+    values = {
+        "accuracy": float(judged.right.mean()),
+        "balanced_accuracy": float(counts.balanced_accuracy()),
+        "macro_f1": float(counts.macro_f1()),
+        "log_loss": float(metrics.log_losses(judged.labels, judged.probabilities).mean()),
+        "ece": float(metrics.ece(judged.confidence, judged.right, metrics.bins_of(judged.confidence))[0]),
+    }
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
 def overall(judged: Judged, *, replicates: int, seed: int) -> dict[str, Estimate]:
     """``accuracy, balanced_accuracy, macro_f1, log_loss, ece`` of all images; undefined without images."""
     names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")

@@ -15,7 +15,6 @@ import numpy as np
 from hallmark.contracts.errors import InputError
 from hallmark.judgement import assessment
 from hallmark.judgement.objective import score
-from hallmark.statistics import metrics
 from hallmark.statistics.intervals import student
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def summarise(
     parts = [judged.rows(fold == number) for number in range(len(n_train))]
     overlap = float(np.mean([len(part.labels) / n for part, n in zip(parts, n_train, strict=True)]))
     whole = assessment.overall(judged, **draw)
-    by_fold = [_figures(part) for part in parts]
+    by_fold = [assessment.points(part) for part in parts]
     estimate = assessment.objective_estimate(objective, judged, **draw)
     return {
         "folds": len(n_train),
@@ -82,18 +81,6 @@ def widened(estimate: Estimate, by_fold: Sequence[float | None], overlap: float,
     if metric not in UNBOUNDED:
         wide = [max(0.0, wide[0]), min(1.0, wide[1])]
     return {"value": value, "ci95": wide}
-
-
-def _figures(part: Judged) -> dict[str, float | None]:
-    counts = metrics.Counts.of(part.labels, part.predicted, len(part.classes))
-    values = {
-        "accuracy": float(part.right.mean()),
-        "balanced_accuracy": float(counts.balanced_accuracy()),
-        "macro_f1": float(counts.macro_f1()),
-        "log_loss": float(metrics.log_losses(part.labels, part.probabilities).mean()),
-        "ece": float(metrics.ece(part.confidence, part.right, metrics.bins_of(part.confidence))[0]),
-    }
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def _objective(objective: Objective, part: Judged) -> float | None:

@@ -22,8 +22,7 @@ from hallmark.contracts.tables import PLAN, conform, one_of_each_cluster
 from hallmark.images.shards import Reader
 from hallmark.judgement import prediction
 from hallmark.learning import checkpoints, model_setup, training, training_key
-from hallmark.learning.pixels import Item
-from hallmark.learning.training_data import TrainingData
+from hallmark.learning.training_data import TrainingData, items
 from hallmark.splitting import folds as folding
 from hallmark.statistics.temperature import softmax
 
@@ -143,8 +142,8 @@ def _data(rest: pd.DataFrame, inner: NDArray[np.bool_], plan: Plan, ingest: Path
         plan=dataclasses.replace(plan, table=table, class_priors={name: float(priors[name]) for name in classes}),
         n_real=len(table),
         n_synthetic=0,
-        train_items=_items(ingest, train.set_index("path").loc[table["path"]].reset_index()),
-        val_items=_items(ingest, val),
+        train_items=items(ingest, train.set_index("path").loc[table["path"]].reset_index()),
+        val_items=items(ingest, val),
         val_labels=val["label"].astype(str).tolist(),
         files=[],
         warnings=[],
@@ -162,11 +161,6 @@ def _rows(train: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     table = table.dropna().assign(repeats=lambda rows: rows["repeats"].round().clip(lower=1).astype("int32"))
     table["probability"] /= table["probability"].sum()
     return conform(table.sort_values("path", ignore_index=True), PLAN)
-
-
-def _items(ingest: Path, images: pd.DataFrame) -> list[Item]:
-    rows = zip(images["shard"], images["row"], images["sha256"], images["path"], strict=True)
-    return [Item(ingest, int(shard), int(row), str(digest), str(path)) for shard, row, digest, path in rows]
 
 
 def _trained(

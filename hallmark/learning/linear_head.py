@@ -72,14 +72,13 @@ def fit(
         model = _fitted(values, labels, weights, strength)
         logits = _logits(model, values)
     classes = logits.shape[1]
-    logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     weight = model.coef_ if classes > 2 else np.concatenate([-model.coef_, model.coef_]) / 2
     bias = model.intercept_ if classes > 2 else np.concatenate([-model.intercept_, model.intercept_]) / 2
     return LinearHead(
         weight=weight * scale,
         bias=bias - shift,
         strength=strength,
-        loss=float(np.average(-logs[np.arange(len(labels)), labels], weights=weights)),
+        loss=float(np.average(_losses(logits, labels), weights=weights)),
         accuracy=float((logits.argmax(axis=1) == labels).mean()),
     )
 
@@ -108,8 +107,7 @@ def _loss_out_of_fold(
         model = _fitted(values[train], labels[train], weights[train], strength)
         logits = _logits(model, values[held_out])
         truth = np.searchsorted(model.classes_, labels[held_out])
-        logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        total -= float((weights[held_out] * logs[np.arange(len(truth)), truth]).sum())
+        total += float((weights[held_out] * _losses(logits, truth)).sum())
     return total
 
 
@@ -125,3 +123,9 @@ def _fitted(values: Values, labels: NDArray[np.int64], weights: Values, strength
 def _logits(model: LogisticRegression, values: Values) -> Values:
     logits: Values = model.decision_function(values)
     return logits if logits.ndim == 2 else np.stack([-logits / 2, logits / 2], axis=1)
+
+
+def _losses(logits: Values, labels: NDArray[np.int64]) -> Values:
+    """The log loss of each image [n]."""
+    losses: Values = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    return losses

@@ -78,8 +78,8 @@ def read(
         plan=_with_synthetic(plan, synthetic, weight=synthetic_weight),
         n_real=len(plan.table),
         n_synthetic=len(synthetic),
-        train_items=_items(ingest, real) + _synthetic_items(synthesize, synthetic),
-        val_items=_items(ingest, held_out),
+        train_items=items(ingest, real) + _synthetic_items(synthesize, synthetic),
+        val_items=items(ingest, held_out),
         val_labels=held_out["label"].astype(str).tolist(),
         files=_files(ingest=ingest, split=split, clean=clean, balance=balance, synthesize=synthesize),
         warnings=warnings,
@@ -114,7 +114,8 @@ def _held_out(images: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, l
     return held_out[trained], warnings
 
 
-def _items(folder: Path, images: pd.DataFrame) -> list[Item]:
+def items(folder: Path, images: pd.DataFrame) -> list[Item]:
+    """The images of rows with ``shard row sha256 path``, in the shards of a folder."""
     rows = zip(images["shard"], images["row"], images["sha256"], images["path"], strict=True)
     return [Item(folder, int(shard), int(row), str(digest), str(path)) for shard, row, digest, path in rows]
 
