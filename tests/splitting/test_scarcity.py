@@ -43,10 +43,19 @@ def test_classes_in_too_few_groups_are_named() -> None:
     assert "'b' (2) in each split: a class needs 3 groups" in warning
 
 
+def test_of_many_classes_in_too_few_groups_eight_are_named_and_the_rest_counted() -> None:
+    few = images(
+        [(n, "z", "test" if n < 6 else "train") for n in range(9)] + [(n, f"c{n}", "train") for n in range(6, 8)]
+        + [(n % 9, f"d{n}", "train") for n in range(9)]
+    )  # fmt: skip
+    (warning,) = warnings(few, shares=SHARES)
+    assert "'d5' (1) and 3 more in each split" in warning
+
+
 def test_a_test_set_of_few_groups_says_how_many_are_needed() -> None:
     few = images([(n, "a", "test" if n < 2 else "val" if n < 4 else "train") for n in range(10)])
     (warning,) = warnings(few, shares=SHARES)
     assert "holds 2 of 10 groups (20% of the images)" in warning
-    assert "About 50 groups" in warning
+    assert "About 50 groups would put 5 into test; hallmark crossval holds out each group of the other" in warning
     enough = images([(n, "a", "test" if n < 5 else "val" if n < 15 else "train") for n in range(50)])
     assert warnings(enough, shares=SHARES) == []
