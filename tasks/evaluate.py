@@ -110,14 +110,14 @@ def run(
         raise GateRefused("evaluate: the test set has no image", remedy="add images, or raise split.test")
     model = weights.describe(train)
     trained = tuple(model["classes"])
-    val = images[(images["split"] == "val") & images["label"].isin(trained)].reset_index(drop=True)
+    validated, held_out = record.read_validation(train)
+    val = images.set_index("path").loc[validated].reset_index()
 
     seed = derive(params.seed, "evaluate")
     changes = robustness.perturbations(asdict(params.robustness), seed=seed)
     ask = partial(prediction.of_stored, weights.load(train), shape=model["input"], size=params.batch_size)
     with Reader(ingest) as reader:
         logits, *changed = ask(reader, test, perturbations=changes)
-        held_out = None if val.empty else ask(reader, val)[0]
 
     judged = Judged.of(test, softmax(logits), trained)
     draw = {"replicates": params.bootstrap_replicates, "seed": seed}
@@ -128,7 +128,7 @@ def run(
     after = {
         change.name: Judged.of(test, softmax(each), trained) for change, each in zip(changes, changed, strict=True)
     }
-    scaled = scaling.UNSCALED if held_out is None else scaling.scaled(val, held_out, test, logits, trained)
+    scaled = scaling.UNSCALED if val.empty else scaling.scaled(val, held_out, test, logits, trained)
     weakest = assessment.weakest_first(figures["per_class"])
     report = Report(
         **figures,

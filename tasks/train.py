@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
@@ -44,7 +45,8 @@ class Params(Recipe):
 class Report:
     """What was trained, how, and its results on the validation images; epochs count from 1.
 
-    ``transfer`` describes the pretrained network, None without one; ``lr_search`` the trial of ``train.lr: find``.
+    ``transfer`` describes the pretrained network, None without one; ``refit`` what the final network learnt from where
+    that includes the validation images; ``lr_search`` the trial of ``train.lr: find``.
     """
 
     epochs: int
@@ -54,6 +56,7 @@ class Report:
     privacy: dict[str, Any] | None
     why: str
     transfer: dict[str, Any] | None
+    refit: dict[str, int] | None
     lr_search: list[dict[str, float]]
     classes: list[str]
     n_train: int
@@ -89,32 +92,39 @@ def run(
     train: Path,
     plots: Path,
 ) -> Report:
-    """Trains, writes model.safetensors, model.json, recipe.json, history.parquet and plots/history.csv."""
+    """Trains; writes model.safetensors, model.json, recipe.json, {history,validation}.parquet, plots/history.csv."""
     from hallmark.contracts.runtime import state
-    from hallmark.learning import model_setup, record, settings, training, training_data
+    from hallmark.learning import model_setup, record, refit, settings, training, training_data
     from hallmark.models import weights
     from hallmark.tracking import backbones, store, training_run
 
     folders = {"ingest": ingest, "split": split, "clean": clean, "balance": balance, "synthesize": synthesize}
     data = training_data.read(**folders, synthetic_weight=params.synthetic_weight)
-    policy = augment / "policy.json"
+    inputs = [*data.files, policy := augment / "policy.json"]
     transforms = json.loads(policy.read_text(encoding="utf-8"))["transforms"]
     cache = state() / "cache" / "pixels"
     with backbones.finder(param=BACKBONE) as find, store.opened_meanwhile(), require.within("model"):
-        setup = model_setup.prepare(params.model, data, recipe=params, seed=params.seed, cache=cache, find=find)
-    plan, saved = _plan(params, data, setup, transforms, [*data.files, policy])
+        prepare = partial(model_setup.prepare, params.model, seed=params.seed, cache=cache, find=find)
+        setup = prepare(data, recipe=params)
+        both = refit.prepared(params, data, setup, prepare)
+    plan, saved = _plan(params, data, setup, transforms, inputs, "checkpoints")
     values = settings.executed(plan, data=data, setup=setup, transforms=transforms, objective=params.objective)
     with training_run.opened(
         params.tracking, plan, setup, data, key=saved.key, values=values, model=params.model, ingest=ingest
     ) as tracked:
         validation = training.validation(data, setup, params.objective)
         fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=tracked)
+        record.write_validation(train, data.val_paths, training.predicted(setup, fitted, validation))
+        if both is not None:
+            again = _plan(refit.recipe(params, fitted), *both, transforms, inputs, "refits")
+            fitted = replace(fitted, state=refit.fit(fitted, both[1], *again))
         weights.save_model(train, setup.description, fitted.state)
         training_run.finished(tracked, fitted, values, weights=train / weights.WEIGHTS)
 
     record.write(fitted, train=train, plots=plots)
     record.write_recipe(train, recipe=params, model=params.model, seed=params.seed)
-    return Report(**record.summary(fitted, data, setup, loss=params.loss, objective=params.objective), privacy=None)
+    asked = {"loss": params.loss, "objective": params.objective}
+    return Report(**record.summary(fitted, data, setup, both and both[0], **asked), privacy=None)
 
 
 def _plan(
@@ -123,15 +133,16 @@ def _plan(
     setup: ModelSetup,
     transforms: Sequence[dict[str, Any]],
     files: Sequence[Path],
+    kept: str,
 ) -> tuple[TrainingPlan, Checkpoints]:
-    """How the network is trained, and where the training is kept; its key covers the bytes of ``files``."""
+    """How the network is trained, and its checkpoints in .hallmark/``kept``; their key covers the ``files``."""
     from hallmark.contracts.runtime import state
     from hallmark.learning import checkpoints, training, training_key
 
     machine = training.machine(params, data, setup)
     # tracking does not change the weights
     decisive = {name: value for name, value in dataclasses.asdict(params).items() if name != "tracking"}
-    saved = checkpoints.Checkpoints(state() / "checkpoints", training_key.of(decisive, setup, machine, files))
+    saved = checkpoints.Checkpoints(state() / kept, training_key.of(decisive, setup, machine, files))
     resolved = training.resolved(params, data, setup, machine, saved)
     plan = training.plan(
         data, setup, transforms=transforms, recipe=params, resolved=resolved, seed=params.seed, machine=machine

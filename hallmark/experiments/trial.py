@@ -107,7 +107,9 @@ def run(job: Job) -> Outcome:
             stack.enter_context(on_epoch_end(job.follow))
         from hallmark.pipeline.execution import execute
 
-        report = execute(job.stage, module, job.params, job.folder)
+        # what validation judges must not learn from the validation images
+        params = job.params if job.judged is not None else dataclasses.replace(job.params, refit=False)
+        report = execute(job.stage, module, params, job.folder)
         seconds = time.perf_counter() - started
         facts = json.loads((job.folder / "reports" / "run.json").read_text(encoding="utf-8"))[job.stage.name]
         outcome = _judge(job, report, seconds=seconds, mlflow_run=facts.get("mlflow_run"))

@@ -21,19 +21,24 @@ from hallmark.contracts.seeds import derive
 from hallmark.contracts.tables import PLAN, conform, one_of_each_cluster
 from hallmark.images.shards import Reader
 from hallmark.judgement import prediction
-from hallmark.learning import checkpoints, model_setup, training, training_key
+from hallmark.learning import checkpoints, model_setup, refit, training, training_key
+from hallmark.learning.epoch import Silent
+from hallmark.learning.recipe import refits
 from hallmark.learning.training_data import TrainingData, items
+from hallmark.sampling import plan as planning
 from hallmark.splitting import folds as folding
 from hallmark.statistics.temperature import softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from hallmark.judgement.objective import Objective
     from hallmark.learning.fitted import Fitted
+    from hallmark.learning.model_setup import ModelSetup
+    from hallmark.learning.plan import TrainingPlan
     from hallmark.learning.recipe import Recipe
     from hallmark.models.backbone import Backbone
     from hallmark.models.params import Model
@@ -65,16 +70,6 @@ class CrossFit:
     probabilities: NDArray[np.float64]
     n_train: list[int]
     epochs: list[int]
-
-
-class _Silent:
-    """The log of a fold: none, since the stage's report holds its result."""
-
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Drops the values."""
-
-    def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """Drops the image."""
 
 
 def fit(
@@ -133,7 +128,8 @@ def _inner(rest: pd.DataFrame, val: float, *, seed: int) -> NDArray[np.bool_]:
 
 def _data(rest: pd.DataFrame, inner: NDArray[np.bool_], plan: Plan, ingest: Path) -> TrainingData:
     train, val = rest[~inner], one_of_each_cluster(rest[inner])
-    table = _rows(train, plan)
+    images = train[["path", "label"]].sort_values("path")
+    table = conform(planning.rows(plan.table, images), PLAN)
     priors = table.groupby("label")["probability"].sum()
     classes = sorted(table["label"].astype(str).unique())
     val = val[val["label"].isin(classes)]
@@ -145,41 +141,41 @@ def _data(rest: pd.DataFrame, inner: NDArray[np.bool_], plan: Plan, ingest: Path
         train_items=items(ingest, train.set_index("path").loc[table["path"]].reset_index()),
         val_items=items(ingest, val),
         val_labels=val["label"].astype(str).tolist(),
+        doubted=frozenset(),
         files=[],
         warnings=[],
     )
 
 
-def _rows(train: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """A row of the plan for each image, which need not be in the plan; probabilities sum to 1."""
-    planned = plan.table[["path", "repeats", "weight", "probability"]]
-    table = train[["path", "label"]].merge(planned, on="path", how="left", validate="one_to_one")
-    means = plan.table.assign(label=plan.table["label"].astype(str)).groupby("label")[list(planned.columns[1:])].mean()
-    for name in planned.columns[1:]:
-        table[name] = table[name].astype("float64").fillna(table["label"].astype(str).map(means[name]))
-    # a class without a row in the plan: train has no image of it
-    table = table.dropna().assign(repeats=lambda rows: rows["repeats"].round().clip(lower=1).astype("int32"))
-    table["probability"] /= table["probability"].sum()
-    return conform(table.sort_values("path", ignore_index=True), PLAN)
-
-
 def _trained(
     data: TrainingData, procedure: Procedure, *, state: Path, fold: int, find: Callable[[str], Backbone]
 ) -> tuple[Any, Fitted, dict[str, Any]]:
-    """The trained network of a fold, its training, and the input that it expects."""
-    recipe, seed = procedure.recipe, procedure.seed
-    cache = state / "cache" / "pixels"
-    setup = model_setup.prepare(procedure.model, data, recipe=recipe, seed=seed, cache=cache, find=find)
-    machine = training.machine(recipe, data, setup)
-    key = training_key.of({**dataclasses.asdict(procedure), "images": _digest(data)}, setup, machine, [])
-    saved = checkpoints.Checkpoints(state / "folds" / str(fold + 1), key)
-    resolved = training.resolved(recipe, data, setup, machine, saved)
-    plan = training.plan(
-        data, setup, transforms=procedure.transforms, recipe=recipe, resolved=resolved, seed=seed, machine=machine
-    )
+    """The trained network of a fold, the training that chose its epochs, and the input that it expects."""
+    seed, cache = procedure.seed, state / "cache" / "pixels"
+
+    def prepared(
+        data: TrainingData, recipe: Recipe, name: str
+    ) -> tuple[ModelSetup, TrainingPlan, checkpoints.Checkpoints]:
+        setup = model_setup.prepare(procedure.model, data, recipe=recipe, seed=seed, cache=cache, find=find)
+        machine = training.machine(recipe, data, setup)
+        values = {**dataclasses.asdict(procedure), **dataclasses.asdict(recipe), "images": _digest(data)}
+        key = training_key.of(values, setup, machine, [])
+        saved = checkpoints.Checkpoints(state / "folds" / name, key)
+        resolved = training.resolved(recipe, data, setup, machine, saved)
+        transforms = procedure.transforms
+        plan = training.plan(
+            data, setup, transforms=transforms, recipe=recipe, resolved=resolved, seed=seed, machine=machine
+        )
+        return setup, plan, saved
+
+    setup, plan, saved = prepared(data, procedure.recipe, str(fold + 1))
     validation = training.validation(data, setup, procedure.objective)
-    fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=_Silent())
-    setup.network.load_state_dict(fitted.state)
+    fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=Silent())
+    final = fitted.state
+    if refits(procedure.recipe, weights=setup.weights, images=data.n_real + len(data.val_items)):
+        chosen = refit.recipe(procedure.recipe, fitted)
+        final = refit.fit(fitted, *prepared(refit.joined(data), chosen, f"{fold + 1}-refit"))
+    setup.network.load_state_dict(final)
     return setup.network, fitted, setup.description["input"]
 
 

@@ -40,6 +40,17 @@ class Log(Protocol):
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None: ...
 
 
+@final
+class Silent:
+    """A log that keeps nothing, for trainings whose result alone counts."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Drops the values."""
+
+    def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+        """Drops the image."""
+
+
 def report_progress(state: TrainingState, plan: TrainingPlan) -> None:
     """Reports the progress, with the figures of the last whole epoch."""
     epochs, each = plan.resolved.epochs, plan.batches.images_per_epoch / plan.steps_per_epoch

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hallmark.contracts.reasons import having
 from hallmark.contracts.tables import DECISIONS, MANIFEST, SPLIT, read_table
+from hallmark.sampling import partitions
 from hallmark.splitting.units import find_units
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from hallmark.sampling.plan import Plan
 
-DOUBTED = ("outlier", "label_issue")
 PERSON, EXCLUDED = "relabelled_by_review", "excluded_by_review"
 
 
@@ -36,7 +36,7 @@ def read(plan: Plan, *, ingest: Path, split: Path, clean: Path) -> pd.DataFrame:
     judged = decisions[~having(decisions["reasons"], [EXCLUDED])]
     judged = judged.merge(divided, on="path", validate="1:1").merge(stored, on="path", validate="1:1")
     by_person = having(judged["reasons"], [PERSON])
-    doubted = having(judged["reasons"], DOUBTED)
+    doubted = having(judged["reasons"], partitions.DOUBTED)
     shown = plan.table.loc[(plan.table["repeats"] > 0) & (plan.table["probability"] > 0), "path"]
     in_train = judged["split"] == "train"
     elsewhere = ~in_train & (judged["fate"] != "removed") & ~doubted & judged["representative"].astype(bool)

@@ -33,6 +33,7 @@ FROZEN = 0.1  # share of the steps at first in which only a random head is train
 SHOWN_GENTLY = 4_500  # images, over all epochs, under a fitted head,
 FEWEST_GENTLE, MOST_GENTLE = 3, 8  # in so many epochs
 STILL = 0.4  # share of the layers, from the input, that keep their weights under a fitted head
+FEW = 2_000  # training and validation images, up to which a fitted head learns from both in the end
 WORTH_MUON = 4_000  # images per epoch: with fewer, orthogonalisation costs as much as the gradients of small batches
 
 #: (learning rate, weight decay): L2 for sgd, adam and rmsprop, decoupled for adamw and muon
@@ -75,6 +76,7 @@ class Recipe:
     cutmix: float
     ema: float | Literal["auto"]
     keep: str
+    refit: bool | Literal["auto"]
     synthetic_weight: float
     precision: str
     compile: bool
@@ -139,6 +141,14 @@ class Resolved:
     freeze_norms: bool
     schedule: str
     plain_epochs: int
+
+
+def refits(recipe: Recipe, *, weights: str, images: int) -> bool:
+    """Whether the final network learns from the training and validation images, ``images`` in all.
+
+    ``weights`` are the initial ones: DRAWN, UNDER, FITTED or WHOLE.
+    """
+    return (weights == FITTED and images <= FEW) if recipe.refit == "auto" else recipe.refit
 
 
 def batch_size(recipe: Recipe, *, images: int) -> int:

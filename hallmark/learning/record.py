@@ -14,7 +14,11 @@ from hallmark.learning.recipe import Recipe
 from hallmark.models.params import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from hallmark.judgement.objective import Objective
     from hallmark.learning.fitted import Fitted
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from hallmark.models.backbone import Backbone
 
 RECIPE = "recipe.json"
+VALIDATION = "validation.parquet"
 
 
 def write(fitted: Fitted, *, train: Path, plots: Path) -> None:
@@ -55,6 +60,19 @@ def read_recipe(train: Path) -> tuple[Recipe, Model, int]:
     return Recipe(**values["recipe"]), Model(**values["model"]), values["seed"]
 
 
+def write_validation(train: Path, paths: Sequence[str], logits: NDArray[np.float64]) -> None:
+    """Writes validation.parquet: the ``logits`` [n, classes] of a network that did not learn from these images."""
+    table = pd.DataFrame(logits, columns=[f"logit_{number}" for number in range(logits.shape[1])])
+    table.insert(0, "path", pd.array(list(paths), dtype="string"))
+    table.sort_values("path").to_parquet(train / VALIDATION, index=False, compression="zstd")
+
+
+def read_validation(train: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """The paths [n] and logits [n, classes] of :func:`write_validation`; the classes are those of model.json."""
+    table = pd.read_parquet(train / VALIDATION)
+    return table.pop("path").tolist(), table.to_numpy("float64")
+
+
 def curves(fitted: Fitted) -> Any:
     """A matplotlib figure of the learning curves: losses, and the scores in [0, 1]."""
     from matplotlib.figure import Figure
@@ -73,9 +91,18 @@ def curves(fitted: Fitted) -> Any:
 
 
 def summary(
-    fitted: Fitted, data: TrainingData, setup: ModelSetup, *, loss: str, objective: Objective
+    fitted: Fitted,
+    data: TrainingData,
+    setup: ModelSetup,
+    refitted: TrainingData | None,
+    *,
+    loss: str,
+    objective: Objective,
 ) -> dict[str, Any]:
-    """The values of reports/train.json: the data, the network, the settings and the best epoch."""
+    """The values of reports/train.json: the data, the network, the settings and the best epoch.
+
+    ``refitted`` is what the final network learnt from, None where it is the one that validation chose.
+    """
     resolved, network = fitted.resolved, setup.description["input"]
     best = fitted.best
     settings = ("batch_size", "optimizer", "lr", "weight_decay", "schedule", "plain_epochs")
@@ -86,6 +113,7 @@ def summary(
         "n_parameters": fitted.n_parameters,
         "why": setup.why,
         "transfer": _transfer(fitted, data, setup.backbone),
+        "refit": None if refitted is None else {"images": refitted.n_real, "epochs": fitted.best_epoch},
         "lr_search": fitted.search,
         "classes": list(data.classes),
         "n_train": data.n_real,

@@ -19,6 +19,8 @@ from hallmark.models import layers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from hallmark.judgement.objective import Objective
     from hallmark.learning.checkpoints import Checkpoints
     from hallmark.learning.devices import Machine
@@ -120,6 +122,14 @@ def validation(data: TrainingData, setup: ModelSetup, objective: Objective) -> V
     labels = data.indices(data.val_labels)
     score(objective, labels, np.full((len(labels), len(data.classes)), 1 / len(data.classes)), data.classes)
     return Validation(images=pixels.opened(setup.held_out), labels=labels, objective=objective, classes=data.classes)
+
+
+def predicted(setup: ModelSetup, fitted: Fitted, validation: Validation | None) -> NDArray[np.float64]:
+    """Log probabilities [n, classes] of the validation images, if any, by the trained network."""
+    if validation is None:
+        return np.zeros((0, len(setup.description["classes"])))
+    setup.network.load_state_dict(fitted.state)
+    return validation.judge(setup.network, next(setup.network.parameters()).device).logs
 
 
 def train(

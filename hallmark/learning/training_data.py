@@ -30,7 +30,8 @@ class TrainingData:
     """``plan`` and ``train_items`` have a row per training image, real ones first, then synthetic ones.
 
     Synthetic images of weight 0 are left out. ``val_items`` and ``val_labels`` hold one image of each duplicate
-    cluster. ``files`` are the tables read. The plan's ``class_priors`` cover real and synthetic images together.
+    cluster; ``doubted`` are the paths of images that clean holds for outliers or mislabelled. ``files`` are the tables
+    read. The plan's ``class_priors`` cover real and synthetic images together.
     """
 
     classes: list[str]
@@ -40,8 +41,14 @@ class TrainingData:
     train_items: list[Item]
     val_items: list[Item]
     val_labels: list[str]
+    doubted: frozenset[str]
     files: list[Path]
     warnings: list[str]
+
+    @property
+    def val_paths(self) -> list[str]:
+        """The paths of the validation images."""
+        return [item.path for item in self.val_items]
 
     @property
     def images_per_epoch(self) -> int:
@@ -81,6 +88,7 @@ def read(
         train_items=items(ingest, real) + _synthetic_items(synthesize, synthetic),
         val_items=items(ingest, held_out),
         val_labels=held_out["label"].astype(str).tolist(),
+        doubted=frozenset(partitions.doubted(clean)),
         files=_files(ingest=ingest, split=split, clean=clean, balance=balance, synthesize=synthesize),
         warnings=warnings,
     )

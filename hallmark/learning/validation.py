@@ -29,12 +29,17 @@ def on_device(images: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """Mean negative log likelihood, accuracy, the objective (higher is better), probabilities [n, classes]."""
+    """Mean negative log likelihood, accuracy, the objective (higher is better), log probabilities [n, classes]."""
 
     loss: float
     accuracy: float
     objective: float
-    probabilities: NDArray[np.float64]
+    logs: NDArray[np.float64]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """[n, classes]; the rows sum to 1."""
+        return np.exp(self.logs)
 
     def mistakes(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows that are wrong for ``labels`` [n], the most confident mistakes first."""
@@ -77,13 +82,13 @@ class Validation:
         logs = torch.cat(parts).double().log_softmax(dim=1).numpy()
         if not np.isfinite(logs).all():
             # a diverged network gets the worst figures, so that it is never the best
-            return Validated(loss=np.inf, accuracy=0.0, objective=-np.inf, probabilities=np.exp(np.nan_to_num(logs)))
+            return Validated(loss=np.inf, accuracy=0.0, objective=-np.inf, logs=np.nan_to_num(logs))
         probabilities = np.exp(logs)
         return Validated(
             loss=float(-logs[np.arange(len(logs)), self.labels].mean()),
             accuracy=float((probabilities.argmax(axis=1) == self.labels).mean()),
             objective=score(self.objective, self.labels, probabilities, self.classes),
-            probabilities=probabilities,
+            logs=logs,
         )
 
     def difference_error(self, one: Validated, other: Validated) -> float:

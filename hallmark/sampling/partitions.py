@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hallmark.contracts.reasons import having
 from hallmark.contracts.tables import DECISIONS, MANIFEST, PLAN, SPLIT, read_table
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+DOUBTED = ("outlier", "label_issue")
 
 
 def training(*, ingest: Path, balance: Path) -> pd.DataFrame:
@@ -45,3 +48,9 @@ def validation(*, ingest: Path, split: Path, clean: Path, classes: Iterable[str]
     """The validation images of these classes, with the columns of :func:`remaining`."""
     images = remaining(ingest=ingest, split=split, clean=clean)
     return images[(images["split"] == "val") & images["label"].isin(set(classes))].reset_index(drop=True)
+
+
+def doubted(clean: Path) -> set[str]:
+    """The paths of the images that clean holds for outliers or mislabelled, in every split."""
+    decisions = read_table(clean / "decisions.parquet", DECISIONS)
+    return set(decisions.loc[having(decisions["reasons"], DOUBTED), "path"].astype(str))

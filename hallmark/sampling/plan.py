@@ -58,6 +58,23 @@ def read(folder: Path) -> Plan:
     return Plan(table=read_table(folder / "plan.parquet", PLAN), **settings)
 
 
+def rows(planned: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a plan for ``images`` (``path label``), in their order, of which ``planned`` holds only some.
+
+    The others take the mean weight, repeats and probability of their class; those of a class without a row in
+    ``planned`` are left out. The probabilities sum to 1.
+    """
+    values = ["repeats", "weight", "probability"]
+    table = images[["path", "label"]].merge(planned[["path", *values]], on="path", how="left", validate="one_to_one")
+    means = planned.assign(label=planned["label"].astype(str)).groupby("label")[values].mean()
+    for name in values:
+        table[name] = table[name].astype("float64").fillna(table["label"].astype(str).map(means[name]))
+    # a class without a row in the plan: train has no image of it
+    table = table.dropna().assign(repeats=lambda rows: rows["repeats"].round().clip(lower=1).astype("int32"))
+    table["probability"] /= table["probability"].sum()
+    return table.reset_index(drop=True)
+
+
 def make(
     images: pd.DataFrame,
     *,

@@ -49,6 +49,8 @@ def data(root: Path, *, source: str) -> list[str]:
     if "n_train" in train:
         synthetic = f" and {train['n_synthetic']} synthetic ones" if train.get("n_synthetic") else ""
         lines.append(f"Trained on {train['n_train']} images{synthetic}, selected on {train['n_val']} validation images")
+        if train.get("refit"):
+            lines.append(f"Then trained anew on the {train['refit']['images']} training and validation images together")
     return lines
 
 

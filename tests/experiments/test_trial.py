@@ -89,6 +89,14 @@ def test_a_kept_trial_has_its_model_and_predictions(tmp_path: Path) -> None:
     assert outcome.n_judged == len(judged_paths)
 
 
+def test_a_trial_that_validation_judges_does_not_learn_from_the_validation_images(tmp_path: Path) -> None:
+    workspace.make(tmp_path)
+    asked, never = job(tmp_path), job(tmp_path, "b")
+    outcomes = [trial.run(replace(asked, params=replace(FAST, refit=True))), trial.run(never)]
+    assert outcomes[0].objective == outcomes[1].objective
+    assert outcomes[0].metrics == outcomes[1].metrics
+
+
 def test_the_follower_hears_each_epoch_and_can_end_the_training(tmp_path: Path) -> None:
     workspace.make(tmp_path)
     heard: list[tuple[int, int]] = []

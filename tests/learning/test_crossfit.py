@@ -136,7 +136,7 @@ def test_images_outside_the_plan_take_the_means_of_their_class(tmp_path: Path) -
     folders = workspace.make(tmp_path, count=120, classes=3, strategy="oversample")
     plan = planning.read(folders["balance"])
     table = plan.table.assign(weight=np.where(plan.table["label"] == "1", 3.0, 1.0))
-    rows = crossfit._rows(read(folders).reset_index(), replace(plan, table=table)).set_index("path")
+    rows = planning.rows(table, read(folders).reset_index()[["path", "label"]]).set_index("path")
     assert len(rows) == 120
     assert rows["probability"].sum() == pytest.approx(1)
     outside = rows[~rows.index.isin(table["path"])]

@@ -46,7 +46,7 @@ def test_augmented_images_are_pictured_when_there_are_some(tmp_path: Path, plain
 
 def test_mistakes_come_the_surest_first() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.05, 0.95]])
-    judged = Validated(loss=0.0, accuracy=0.25, objective=0.25, probabilities=probabilities)
+    judged = Validated(loss=0.0, accuracy=0.25, objective=0.25, logs=np.log(probabilities))
     assert judged.mistakes(np.array([1, 1, 1, 0])).tolist() == [3, 0, 2]
 
 

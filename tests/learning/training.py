@@ -34,7 +34,7 @@ RECIPE = Recipe(
     layer_decay="auto", head="auto", freeze="auto", frozen_layers="auto",
     freeze_norms="auto", momentum=0.9, weight_decay="auto", l1=0.0, schedule="one_cycle", warmup=0.2,
     augment_after="auto", clip_norm=1.0, clip_value=0.0, loss="auto", label_smoothing=0.0, mixup=0.0, cutmix=0.0,
-    ema="auto", keep="best", synthetic_weight=0.5, precision="auto", compile=False, deterministic=True,
+    ema="auto", keep="best", refit="auto", synthetic_weight=0.5, precision="auto", compile=False, deterministic=True,
 )  # fmt: skip
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", threads=1)

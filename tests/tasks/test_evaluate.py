@@ -13,6 +13,7 @@ from PIL import Image
 from hallmark.contracts import tables
 from hallmark.contracts.errors import GateRefused, InputError
 from hallmark.images import shards
+from hallmark.judgement import prediction
 from hallmark.judgement.objective import Objective
 from hallmark.learning import record
 from hallmark.models import weights
@@ -105,6 +106,10 @@ def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
     (folders["augment"] / "policy.json").write_text('{"transforms": []}')
     description = {"name": "perceptron", "classes": classes, "arguments": {}, "input": SHAPE}
     weights.save_model(folders["train"], description, brightness_weights(description))
+    checked = frame[frame["split"] == "val"]
+    with shards.Reader(folders["ingest"]) as reader:
+        (logits,) = prediction.of_stored(weights.load(folders["train"]), reader, checked, SHAPE, size=16)
+    record.write_validation(folders["train"], checked["path"].tolist(), logits)
     return folders
 
 

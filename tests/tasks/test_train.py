@@ -24,7 +24,7 @@ from hallmark.contracts.tables import DECISIONS, PLAN, SPLIT, read_table, write_
 from hallmark.images.decoding import prepare
 from hallmark.images.shards import Reader
 from hallmark.judgement.objective import Objective
-from hallmark.learning import training_data
+from hallmark.learning import refit, training_data
 from hallmark.models import weights
 from hallmark.models.params import Model
 from hallmark.tracking.params import Tracking
@@ -65,7 +65,8 @@ def test_a_network_that_works(tmp_path: Path) -> None:
     folders = workspace.make(tmp_path, count=700, transforms=[workspace.SHIFT], synthetic=5)
     with telemetry.collect() as notes:
         report, files = run(tmp_path, folders, replace(PARAMS, max_epochs=10))
-    assert set(files) == {"model.safetensors", "model.json", "recipe.json", "history.parquet", "history.csv"}
+    written = {"model.safetensors", "model.json", "recipe.json", "history.parquet", "history.csv", "validation.parquet"}
+    assert set(files) == written
     assert (report.model, report.channels, report.image_size, report.privacy) == ("cnn", 1, 8, None)
     assert report.n_synthetic == 5
     assert report.classes == [str(digit) for digit in range(10)]
@@ -296,3 +297,37 @@ def test_a_killed_process_is_taken_up_with_the_same_bytes(tmp_path: Path, sent: 
     whole.mkdir()
     os.chdir(whole)
     assert resumed == run(whole, folders, params)
+
+
+def test_a_refit_leaves_what_validation_found_as_it_was(tmp_path: Path) -> None:
+    folders = workspace.make(tmp_path, count=300)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    alone, first = run(tmp_path / "one", folders, replace(FAST, refit=False))
+    both, second = run(tmp_path / "two", folders, replace(FAST, refit=True))
+    split = read_table(folders["split"] / "split.parquet", SPLIT)
+    assert alone.refit is None
+    assert both.refit == {"images": int(split["split"].isin(["train", "val"]).sum()), "epochs": both.best_epoch}
+    assert replace(both, refit=None) == alone
+    # the network is another; its validation predictions are of the one that did not see these images
+    changed = {name for name, data in first.items() if second[name] != data}
+    assert changed == {"model.safetensors", "recipe.json"}
+    assert sorted(pd.read_parquet(tmp_path / "two/data/train/validation.parquet")["path"]) == sorted(
+        split.loc[split["split"] == "val", "path"]
+    )
+
+
+def test_a_refit_that_was_killed_goes_on_and_trains_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = workspace.make(tmp_path, count=300)
+    places = workspace.outputs(tmp_path)
+    fit, fitted = refit.fit, []
+    monkeypatch.setattr(refit, "fit", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train.run(replace(FAST, refit=True), **folders, **places)
+    monkeypatch.setattr(refit, "fit", lambda *arguments: (fitted.append(1), fit(*arguments))[1])
+    with telemetry.collect() as notes:
+        train.run(replace(FAST, refit=True), **folders, **places)
+    assert fitted == [1]
+    assert "resumed_from" in notes
