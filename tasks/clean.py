@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import require
 from hallmark.contracts.names import NO_FOLDER
-from hallmark.models.params import AUTO, DEFAULT_BACKBONE, NONE, shows_photographs
+from hallmark.models.params import AUTO, NONE, automatic_backbone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +134,7 @@ def _encoder(backbone: str, measured: pd.DataFrame, digests: list[str], ingest: 
 
     if backbone == AUTO:
         sides = measured[["width", "height"]].min(axis=1)
-        backbone = DEFAULT_BACKBONE if shows_photographs(images=len(digests), side=int(sides.median())) else NONE
+        backbone = automatic_backbone(images=len(digests), side=int(sides.median()))[0] or NONE
     if backbone == NONE:
         return None
     return partial(image_features.of_stored, backbone=backbone, ingest=ingest, digests=digests, param="clean.backbone")

@@ -43,9 +43,13 @@ _OWN = {"perceptron": ("auto", "none", 0), "vit": ("auto", "layer")}
 _NEUTRAL = ("auto", 0)
 
 
-def shows_photographs(*, images: int, side: int) -> bool:
-    """Whether a network trained on photographs sees more in so many images of this shorter side than a new one."""
-    return side >= PHOTOGRAPHS and images <= MANY
+def automatic_backbone(*, images: int, side: int) -> tuple[str | None, str]:
+    """The backbone that ``auto`` means for so many images of this shorter side in pixels, or None; and the reason."""
+    if side < PHOTOGRAPHS:
+        return None, f"images of {side} pixels are too small for a network trained on photographs"
+    if images > MANY:
+        return None, f"{images} images are enough to train from scratch"
+    return DEFAULT_BACKBONE, f"{images} images of {side} pixels are too few to train as good a network from scratch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +111,7 @@ class Model:
         own = [each for each in _UNSUPPORTED[PRETRAINED] if getattr(self, each) not in _NEUTRAL]
         if own or self.channels == 1:
             return None, f"model.{(own or ['channels'])[0]} is set, which a trained network does not have"
-        size = side if self.image_size == "auto" else self.image_size
-        if size < PHOTOGRAPHS:
-            return None, f"images of {size} pixels are too small for a network trained on photographs"
-        if images > MANY:
-            return None, f"{images} images are enough to train from scratch"
-        return DEFAULT_BACKBONE, f"{images} images of {size} pixels are too few to train as good a network from scratch"
+        return automatic_backbone(images=images, side=side if self.image_size == "auto" else self.image_size)
 
     def suits(self, name: str) -> None:
         """Raises InputError for a setting that the network ``name`` does not support, instead of ignoring it."""
