@@ -93,8 +93,9 @@ def gate(
 ) -> Gate:
     """Refuses the set if balanced accuracy falls significantly or on average, or the targeted classes gain too little.
 
-    Refuses the set without validation images. The interval is Student's t over the pairs. ``max_loss`` is the largest
-    allowed mean loss of balanced accuracy; ``min_gain`` is the least mean gain in recall of the targeted classes.
+    Refuses the set if no validation image shows a targeted class: nothing is known about their gain. The interval is
+    Student's t over the pairs. ``max_loss`` is the largest allowed mean loss of balanced accuracy; ``min_gain`` is the
+    least mean gain in recall of the targeted classes.
     """
     without, with_them = (np.stack([getattr(trial, arm) for trial in done]) for arm in ("without", "with_them"))
     if np.isnan(without).all():
@@ -102,7 +103,7 @@ def gate(
     difference = np.nanmean(with_them, axis=1) - np.nanmean(without, axis=1)
     low, high = _interval(difference)
     measured = [label for label in meant if not np.isnan(without[0, label])]
-    gained = (with_them - without)[:, measured].mean(axis=1) if measured else np.zeros(len(done))
+    gained = (with_them - without)[:, measured].mean(axis=1) if measured else np.full(len(done), np.nan)
     gain_low, gain_high = _interval(gained)
     mean, gain = float(difference.mean()), float(gained.mean())
     figures: dict[str, Any] = {
@@ -111,29 +112,32 @@ def gate(
         "balanced_accuracy_with": rounded(float(np.nanmean(with_them))),
         "difference": {"value": rounded(mean), "ci95": [rounded(low), rounded(high)]},
         "recall_gain_of_classes_meant": {"value": rounded(gain), "ci95": [rounded(gain_low), rounded(gain_high)]},
-        "classes": [
-            {
-                "label": names[label],
-                "recall_without": rounded(float(without[:, label].mean())),
-                "recall_with": rounded(float(with_them[:, label].mean())),
-            }
-            for label in measured
-        ],
+        "classes": [_recall(names[label], without[:, label], with_them[:, label]) for label in measured],
         "max_loss": max_loss,
         "min_gain": min_gain,
     }
-    summary = (
-        f"balanced accuracy {100 * mean:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}), "
-        f"recall of the targeted classes {100 * gain:+.2f}"
-    )
+    summary = f"balanced accuracy {100 * mean:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
+    summary += f", recall of the targeted classes {100 * gain:+.2f}" if measured else ""
+    refusal = None
     if mean < -max_loss or high < 0:
-        return Gate(name="utility", passed=False, reason=f"they make a model worse: {summary}", figures=figures)
-    if gain < min_gain:
-        return Gate(
-            name="utility", passed=False, reason=f"the targeted classes do not gain enough: {summary}", figures=figures
-        )
+        refusal = "they make a model worse"
+    elif not measured:
+        missing = ", ".join(names[label] for label in meant)
+        refusal = f"no validation image shows a targeted class ({missing}), so that their gain is unknown"
+    elif gain < min_gain:
+        refusal = "the targeted classes do not gain enough"
+    if refusal is not None:
+        return Gate(name="utility", passed=False, reason=f"{refusal}: {summary}", figures=figures)
     summary += "" if low > 0 else "; no loss and no significant gain"
     return Gate(name="utility", passed=True, reason=summary, figures=figures)
+
+
+def _recall(name: str, without: NDArray[np.float64], with_them: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "label": name,
+        "recall_without": rounded(float(without.mean())),
+        "recall_with": rounded(float(with_them.mean())),
+    }
 
 
 def _views(images: Images, policy: Policy, *, seed: int) -> Tensor:

@@ -52,11 +52,23 @@ def test_no_gain_for_the_classes_meant_is_refused() -> None:
     assert "do not gain" in gate.reason
 
 
-def test_classes_without_validation_images_do_not_count() -> None:
-    gate = judge([pair([0.8, np.nan], [0.9, np.nan]), pair([0.8, np.nan], [0.85, np.nan])])
-    assert gate.passed
+@pytest.mark.parametrize("min_gain", [0.0, -1.0])
+def test_without_a_validation_image_of_a_targeted_class_nothing_passes(min_gain: float) -> None:
+    gate = judge([pair([0.8, np.nan], [0.9, np.nan]), pair([0.8, np.nan], [0.85, np.nan])], min_gain=min_gain)
+    assert not gate.passed
+    assert gate.reason.startswith("no validation image shows a targeted class (b), so that their gain is unknown")
+    assert "recall" not in gate.reason
+    assert gate.figures["recall_gain_of_classes_meant"] == {"value": None, "ci95": [None, None]}
     assert gate.figures["classes"] == []
     assert gate.figures["balanced_accuracy_with"] == pytest.approx(0.875)
+
+
+def test_targeted_classes_without_validation_images_do_not_count() -> None:
+    pairs = [pair([0.8, np.nan], [0.9, np.nan]), pair([0.8, np.nan], [0.85, np.nan])]
+    gate = utility.gate(pairs, meant=[0, 1], names=["a", "b"], max_loss=0.005, min_gain=0.0)
+    assert gate.passed
+    assert [row["label"] for row in gate.figures["classes"]] == ["a"]
+    assert gate.figures["recall_gain_of_classes_meant"]["value"] == pytest.approx(0.075)
 
 
 def test_without_a_validation_image_nothing_passes() -> None:
