@@ -1,7 +1,8 @@
 """Image features of a trained network: the input of its last layer, computed once for each image.
 
 The images are resized to the network's side and channels, and normalised by its own preprocessing. The features lie in
-.hallmark/cache/features/, named by what they follow from: the network, the image's content, the decoder, the runtime.
+.hallmark/cache/features/, in a file named by what they follow from (the network, the decoder, the runtime), by the
+image's content.
 On a CPU, ONNX Runtime computes our own networks; its results do not depend on the other images of a batch.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from itertools import islice
@@ -22,7 +22,7 @@ from torch import nn
 
 from hallmark.contracts import progress, runtime
 from hallmark.images import decoding
-from hallmark.models import onnx_export, transfer
+from hallmark.models import feature_store, onnx_export, transfer
 from hallmark.models.backbone import architecture
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def cached(
     it is asked for the missing ones alone. ``bits`` as in :func:`hallmark.images.decoding.decode`. Raises InputError if
     the backbone is broken.
     """
-    folder = runtime.state() / "cache" / "features" / _key(backbone, bits, device)
-    known = _read(folder)
+    path = runtime.state() / "cache" / "features" / f"{_key(backbone, bits, device)}.sqlite"
+    known = feature_store.read(path, list(dict.fromkeys(digests)))
     missing = {digest: index for index, digest in enumerate(digests) if digest not in known}
     if missing:
         compute, names = _compute(backbone, device), list(missing)
@@ -63,7 +63,7 @@ def cached(
         for start in range(0, len(names), _SAVED):
             part = names[start : start + _SAVED]
             values = np.concatenate(list(_batches(compute, islice(pixels, len(part)), before=start)))
-            _write(folder, part, values)
+            feature_store.write(path, part, values)
             known |= zip(part, values, strict=True)
     return np.stack([known[digest] for digest in digests])
 
@@ -96,23 +96,6 @@ def _key(backbone: Backbone, bits: int, device: torch.device) -> str:
         hashlib.sha256(Path(decoding.__file__).read_bytes()).hexdigest(),
     )
     return hashlib.blake2b(" ".join(parts).encode(), digest_size=16).hexdigest()
-
-
-def _read(folder: Path) -> dict[str, Features]:
-    known: dict[str, Features] = {}
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as stored:
-            known |= zip(stored["digests"].tolist(), stored["features"], strict=True)
-    return known
-
-
-def _write(folder: Path, digests: list[str], values: Features) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.blake2b(" ".join(digests).encode(), digest_size=16).hexdigest()
-    partial = folder / f".partial-{os.getpid()}-{name}"
-    with partial.open("wb") as file:
-        np.savez(file, digests=np.array(digests), features=values)
-    partial.replace(folder / f"{name}.npz")
 
 
 def _by_runtime(backbone: Backbone, device: torch.device) -> bool:
