@@ -1,0 +1,1 @@
+"""Differentially private training: accounting, keys, sampling, noise, clipping, and the statement of what holds."""
