@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hallmark.contracts.errors import InputError
+from hallmark.contracts.errors import Fault, InputError
 from hallmark.privacy import accounting
 from hallmark.privacy.privacy_loss import Gaussian, Mechanism
 
@@ -70,9 +70,7 @@ def _bracket(mechanisms: Callable[[float], Sequence[Mechanism]], target: Target)
         if high >= MOST_NOISE:
             least = target.spent(mechanisms(MOST_NOISE))
             charged = f", of which other queries take {target.spent([]):.4g}" if target.charges else ""
-            raise InputError(
-                f"is {target.epsilon:g}, but the least possible is {least:.4g}{charged}",
-                remedy="raise epsilon, or lower the number of steps or of other queries",
-            )
+            message = f"epsilon is {target.epsilon:g}, but the least possible is {least:.4g}{charged}"
+            raise InputError.of([Fault(message, "raise it, or take fewer steps or other queries", "epsilon")])
         low, high = high, min(2 * high, MOST_NOISE)
     return low, high

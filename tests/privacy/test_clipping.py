@@ -44,7 +44,8 @@ def batch(units: int, rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Ten
 def head(inputs: torch.Tensor, targets: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
     """The gradient of cross entropy by the logits."""
     with torch.no_grad():
-        return layer(inputs).softmax(dim=-1) - nn.functional.one_hot(targets, 4)
+        outputs: torch.Tensor = layer(inputs).softmax(dim=-1)
+        return outputs - nn.functional.one_hot(targets, 4)
 
 
 @pytest.mark.parametrize("rows", [1, 3])
