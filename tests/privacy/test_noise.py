@@ -49,6 +49,16 @@ def test_a_strategy_is_a_minimum_of_the_error_of_the_sums() -> None:
         assert error(tuple(moved)) > error(best.coefficients)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_gradient_of_the_error_is_exact(momentum: float) -> None:
+    ratios = np.array([0.5, 0.7, 0.9, 0.6])
+    _, gradient = banded._by_ratios(ratios, 50, momentum)
+    for index, slope in enumerate(gradient):
+        step = np.eye(4)[index] * 1e-5
+        ends = [banded._by_ratios(ratios + sign * step, 50, momentum)[0] for sign in (1, -1)]
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5)
+
+
 def test_the_error_is_that_of_the_matrices() -> None:
     for bandwidth, momentum in ((1, 0.0), (6, 0.0), (6, 0.9)):
         strategy = banded.optimised(steps=150, bandwidth=bandwidth, momentum=momentum)
