@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder or .zip of class folders")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--per-class", type=int, default=60)
+    parser.add_argument("--override", action="append", default=[], help="of hallmark's run, such as train.refit=false")
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     options = parser.parse_args()
     scores: dict[str, list[float]] = {name: [] for name in options.contenders}
@@ -62,7 +63,7 @@ def main() -> None:
             train, test = _divided(files, options.per_class, np.random.default_rng(draw))
             for name in options.contenders:
                 begun = time.perf_counter()
-                answers = CONTENDERS[name](train, test, Path(scratch) / f"{name}-{draw}")
+                answers = CONTENDERS[name](train, test, Path(scratch) / f"{name}-{draw}", options.override)
                 seconds = time.perf_counter() - begun
                 right = float(np.mean([each.parent.name == answer for each, answer in zip(test, answers, strict=True)]))
                 scores[name].append(right)
@@ -99,7 +100,7 @@ def _divided(files: Sequence[Path], per_class: int, random: np.random.Generator)
     return train, [path for row, path in enumerate(files) if row not in chosen]
 
 
-def _hallmark(train: list[Path], test: list[Path], folder: Path) -> list[str]:
+def _hallmark(train: list[Path], test: list[Path], folder: Path, overrides: list[str]) -> list[str]:
     import hallmark
 
     source = folder / "source"
@@ -110,7 +111,9 @@ def _hallmark(train: list[Path], test: list[Path], folder: Path) -> list[str]:
     subprocess.run(
         [*command, "init", str(folder / "workspace"), "--source", str(source)], check=True, capture_output=True
     )
-    done = subprocess.run([*command, "run"], cwd=folder / "workspace", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "run", *overrides], cwd=folder / "workspace", capture_output=True, text=True, check=False
+    )
     if done.returncode not in (0, 3):  # 3: the gate refused to promote; the model is there
         sys.exit(done.stdout + done.stderr)
     model = hallmark.load(str(folder / "workspace" / "data" / "train"), workspace=folder / "workspace")
@@ -154,12 +157,12 @@ def _head(train: list[Path]) -> tuple[LogisticRegression, nn.Module, Pixels]:
     return model.fit(_outputs(body, pixels), [path.parent.name for path in train]), body, pixels
 
 
-def _linear(train: list[Path], test: list[Path], folder: Path) -> list[str]:
+def _linear(train: list[Path], test: list[Path], folder: Path, overrides: list[str]) -> list[str]:
     model, body, _ = _head(train)
     return list(model.predict(_outputs(body, _pixels(test))))
 
 
-def _tuned(train: list[Path], test: list[Path], folder: Path) -> list[str]:
+def _tuned(train: list[Path], test: list[Path], folder: Path, overrides: list[str]) -> list[str]:
     model, _, pixels = _head(train)
     classes = list(model.classes_)
     network = _network(classes)
@@ -207,7 +210,7 @@ def _cropped(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return cropped.contiguous(memory_format=torch.channels_last)
 
 
-CONTENDERS: dict[str, Callable[[list[Path], list[Path], Path], list[str]]] = {
+CONTENDERS: dict[str, Callable[[list[Path], list[Path], Path, list[str]], list[str]]] = {
     "hallmark": _hallmark,
     "linear": _linear,
     "tuned": _tuned,
