@@ -115,16 +115,16 @@ def run(
         validation = training.validation(data, setup, params.objective)
         fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=tracked)
         record.write_validation(train, data.val_paths, training.predicted(setup, fitted, validation))
-        if both is not None:
+        if both is not None and refit.affordable(fitted, both[0]):
             again = _plan(refit.recipe(params, fitted), *both, transforms, inputs, "refits")
-            fitted = replace(fitted, state=refit.fit(fitted, both[1], *again))
+            fitted = replace(fitted, state=refit.fit(fitted, both[1], *again), refitted_on=both[0].n_real)
         weights.save_model(train, setup.description, fitted.state)
         training_run.finished(tracked, fitted, values, weights=train / weights.WEIGHTS)
 
     record.write(fitted, train=train, plots=plots)
-    record.write_recipe(train, recipe=params, model=params.model, seed=params.seed)
+    record.write_recipe(train, fitted, recipe=params, model=params.model, seed=params.seed)
     asked = {"loss": params.loss, "objective": params.objective}
-    return Report(**record.summary(fitted, data, setup, both and both[0], **asked), privacy=None)
+    return Report(**record.summary(fitted, data, setup, **asked), privacy=None)
 
 
 def _plan(

@@ -39,6 +39,7 @@ def of(
     train. Raises InputError for more ``folds`` than units.
     """
     plan, train = planning.read(folders["balance"]), folders["train"]
+    recipe, model, trained_with, head_alone = record.read_recipe(train)
     images = pool.read(plan, ingest=folders["ingest"], split=folders["split"], clean=folders["clean"])
     shape = weights.describe(train)["input"]
     used, why = scheme.choose(
@@ -46,7 +47,7 @@ def of(
         images=len(images),
         units=pool.units(images),
         folds=folds,
-        epochs=record.epochs(train),
+        epochs=0 if head_alone else record.epochs(train),
         values=shape["height"] * shape["width"] * shape["channels"],
     )
     if used != scheme.CROSSVAL:
@@ -59,10 +60,9 @@ def of(
         field="folds",
         siblings=["scheme"],
     )
-    recipe, model, trained_with = record.read_recipe(train)
     transforms = json.loads((folders["augment"] / "policy.json").read_text(encoding="utf-8"))["transforms"]
     procedure = crossfit.Procedure(
-        recipe=recipe, model=model, transforms=transforms, objective=objective, seed=trained_with
+        recipe=recipe, model=model, transforms=transforms, objective=objective, seed=trained_with, head_alone=head_alone
     )
     with backbones.finder(param=BACKBONE) as find:
         fitted = crossfit.fit(

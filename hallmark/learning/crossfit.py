@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from hallmark.images.shards import Reader
 from hallmark.judgement import prediction
 from hallmark.learning import checkpoints, model_setup, refit, training, training_key
 from hallmark.learning.epoch import Silent
-from hallmark.learning.recipe import refits
+from hallmark.learning.recipe import FITTED, refits
 from hallmark.learning.training_data import TrainingData, items
 from hallmark.sampling import plan as planning
 from hallmark.splitting import folds as folding
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hallmark.judgement.objective import Objective
-    from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.plan import TrainingPlan
     from hallmark.learning.recipe import Recipe
@@ -49,13 +49,17 @@ BATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """What is cross-fitted: the recipe of a network, and the transforms of its training images."""
+    """What is cross-fitted: the recipe of a network, and the transforms of its training images.
+
+    ``head_alone``: a fold fits the head of a pretrained network and does not fine-tune, as the train stage decided.
+    """
 
     recipe: Recipe
     model: Model
     transforms: Sequence[dict[str, Any]]
     objective: Objective
     seed: int
+    head_alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,15 +109,15 @@ def fit(
         inner = _inner(rest, val, seed=derive(procedure.seed, "crossfit", fold))
         data = _data(rest, inner, plan, ingest)
         held = one_of_each_cluster(pool[number == fold]).reset_index(drop=True)
-        network, fitted, shape = _trained(data, procedure, state=state, fold=fold, find=find)
+        network, size, best, shape = _trained(data, procedure, state=state, fold=fold, find=find)
         with Reader(ingest) as reader:
             (logits,) = prediction.of_stored(network, reader, held, shape, size=BATCH)
         # a class that a fold's network does not know has the probability 0
         known = np.zeros((len(held), len(classes)))
         known[:, [classes.index(name) for name in data.classes]] = softmax(logits)
         parts.append((held[["path", "truth", "cluster"]].assign(fold=fold + 1), known))
-        n_train.append(data.n_real)
-        epochs.append(fitted.best_epoch)
+        n_train.append(size)
+        epochs.append(best)
     return _joined(parts, classes, n_train, epochs)
 
 
@@ -149,8 +153,8 @@ def _data(rest: pd.DataFrame, inner: NDArray[np.bool_], plan: Plan, ingest: Path
 
 def _trained(
     data: TrainingData, procedure: Procedure, *, state: Path, fold: int, find: Callable[[str], Backbone]
-) -> tuple[Any, Fitted, dict[str, Any]]:
-    """The trained network of a fold, the training that chose its epochs, and the input that it expects."""
+) -> tuple[Any, int, int, dict[str, Any]]:
+    """The trained network of a fold, its number of training images, its best epoch, and the input that it expects."""
     seed, cache = procedure.seed, state / "cache" / "pixels"
 
     def prepared(
@@ -168,15 +172,21 @@ def _trained(
         )
         return setup, plan, saved
 
+    again = partial(refits, procedure.recipe, images=data.n_real + len(data.val_items))
+    if procedure.head_alone:
+        whole = refit.joined(data) if again(weights=FITTED) else data
+        setup, _, _ = prepared(whole, procedure.recipe, str(fold + 1))
+        return setup.network, whole.n_real, 0, setup.description["input"]
+    learnt = data
     setup, plan, saved = prepared(data, procedure.recipe, str(fold + 1))
     validation = training.validation(data, setup, procedure.objective)
     fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=Silent())
     final = fitted.state
-    if refits(procedure.recipe, weights=setup.weights, images=data.n_real + len(data.val_items)):
-        chosen = refit.recipe(procedure.recipe, fitted)
-        final = refit.fit(fitted, *prepared(refit.joined(data), chosen, f"{fold + 1}-refit"))
+    if again(weights=setup.weights) and refit.affordable(fitted, whole := refit.joined(data)):
+        learnt = whole
+        final = refit.fit(fitted, *prepared(whole, refit.recipe(procedure.recipe, fitted), f"{fold + 1}-refit"))
     setup.network.load_state_dict(final)
-    return setup.network, fitted, setup.description["input"]
+    return setup.network, learnt.n_real, fitted.best_epoch, setup.description["input"]
 
 
 def _digest(data: TrainingData) -> str:

@@ -16,6 +16,7 @@ class Fitted:
     """``state`` is the chosen weights, on the CPU; ``history`` one row per epoch; epochs count from 1.
 
     ``start`` is the row, of epoch 0, of a network under a fitted head; ``best_epoch`` 0: fine-tuning did not beat it.
+    ``refitted_on``: the real images that a second training fitted ``state`` to, None without one.
     ``resolved`` holds the values used; ``search`` the trial of the learning-rate finder, if it ran.
     """
 
@@ -26,6 +27,7 @@ class Fitted:
     warnings: list[str]
     resolved: Resolved
     start: dict[str, Any] | None = None
+    refitted_on: int | None = None
     search: list[dict[str, float]] = field(default_factory=list)
 
     @property

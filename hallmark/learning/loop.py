@@ -17,11 +17,12 @@ from hallmark.contracts import telemetry
 from hallmark.contracts.errors import InputError
 from hallmark.learning import batches as loading
 from hallmark.learning import checkpoints as keeping
-from hallmark.learning import devices, epoch_hook, monitoring, schedules
+from hallmark.learning import devices, epoch_hook, monitoring, schedules, selection
 from hallmark.learning.distributed import Command, Start, launched
 from hallmark.learning.epoch import EpochRecorder, report_progress
 from hallmark.learning.fitted import Fitted
 from hallmark.learning.image_grid import make_grid
+from hallmark.learning.selection import LIKELY, SURE
 from hallmark.learning.system_metrics import SystemMetrics
 from hallmark.learning.train_step import TrainStep
 from hallmark.learning.training_state import TrainingState
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LOGGED = 10  # times an epoch
-SURE = 2.0  # standard errors that the best epoch must be better by
 
 
 def fit(
@@ -86,8 +86,6 @@ class _Training:
         self.recorder = EpochRecorder(self.plan, validation=self.validation, log=self.log)
         network = self.train_step.network
         self.first = None if self.plan.head is None else {n: v.clone() for n, v in network.state_dict().items()}
-
-    # --- from start to end
 
     def run(self) -> Fitted:
         saved = self.checkpoints.load()
@@ -188,8 +186,7 @@ class _Training:
         if chosen is None or (not self.state.diverged and self._last_is_kept(chosen)):
             chosen = self.train_step.current()
             self.state.best_epoch = len(self.state.history)
-        if self.plan.recipe.keep != "last" and self.state.start_is_best():
-            assert self.first is not None
+        if self.first is not None and not self._beats(self.first, chosen):
             chosen, self.state.best_epoch = self.first, 0
         self.trained = {name: value.detach().cpu().clone() for name, value in chosen.items()}
         self.checkpoints.save(self._saved(), finished=True)
@@ -200,12 +197,15 @@ class _Training:
             return self.plan.recipe.keep == "last"
         if self.state.step < self.total or self.state.best_epoch == len(self.state.history):
             return False
-        device, fabric, replicas = self.train_step.device, self.train_step.fabric, self.train_step.replicas
-        with self.train_step.averaged() as network:
-            last = self.validation.judge(network, device, fabric, replicas)
-        with self.train_step.holding(best) as network:
-            first = self.validation.judge(network, device, fabric, replicas)
-        return first.objective - last.objective <= SURE * self.validation.difference_error(first, last)
+        last, step = self.train_step.current(), self.train_step
+        return not selection.is_better(best, last, by=SURE, train_step=step, validation=self.validation)
+
+    def _beats(self, first: dict[str, Tensor], tuned: dict[str, Tensor]) -> bool:
+        """Whether the fine-tuned network is likely better than the fitted head; yes where nothing tells them apart."""
+        if self.validation is None or self.plan.recipe.keep == "last":
+            return True
+        step = self.train_step
+        return selection.is_better(tuned, first, by=LIKELY, train_step=step, validation=self.validation)
 
     def _is_over(self) -> bool:
         """Whether the loss is lost, or, at an epoch's end, the objective has not risen for ``patience`` epochs."""

@@ -15,7 +15,7 @@ from hallmark.models import features, params, transfer
 from hallmark.models.weights import network as untrained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -64,7 +64,7 @@ def prepare(
     start, why = model.starts_from(images=data.n_real, side=survey.side)
     backbone = None if start is None else find(start)
     if backbone is not None:
-        chosen = backbones.choose(backbone, model, classes=data.classes, why=why)
+        chosen = backbones.choose(backbone, model, classes=data.classes, images=data.n_real, side=survey.side, why=why)
         if chosen.channels == 1 and not survey.grey:
             warnings.append("The images have colour, but the backbone was trained on grey ones: colour is not used.")
     else:
@@ -92,7 +92,10 @@ def prepare(
     if backbone is not None:
         weights = WHOLE if backbone.keeps_head(data.classes) else UNDER
     if backbone is not None and weights == UNDER and recipe.head != "drawn":
-        weights, head = FITTED, _head(backbone, description, data, images, recipe=recipe, seed=seed)
+        weights, head = (
+            FITTED,
+            _head(backbone, description, data, images, widths=transfer.widths(network), recipe=recipe, seed=seed),
+        )
         head.onto(network)
     return ModelSetup(
         description=description,
@@ -108,12 +111,21 @@ def prepare(
 
 
 def _head(
-    backbone: Backbone, description: dict[str, Any], data: TrainingData, images: Path, *, recipe: Recipe, seed: int
+    backbone: Backbone,
+    description: dict[str, Any],
+    data: TrainingData,
+    images: Path,
+    *,
+    widths: Sequence[int],
+    recipe: Recipe,
+    seed: int,
 ) -> LinearHead:
     """The head fitted to the backbone's features of the training images, weighted as an epoch shows them."""
     shape = description["input"]
-    # the side and scaling of this training, which may not be the backbone's own
+    # the side, scaling and levels of this training, which may not be the backbone's own
     seen = replace(backbone, side=shape["height"], mean=tuple(shape["mean"]), std=tuple(shape["std"]))
+    if backbone.description is not None:
+        seen = replace(seen, description={**backbone.description, "arguments": description["arguments"]})
     stored = pixels.opened(images)
     values = features.cached(
         seen,
@@ -127,7 +139,7 @@ def _head(
     loss = losses.of_plan(data, recipe)
     shift = loss.shift.numpy().astype("float64") if loss.name == "logit_adjusted" else np.zeros(len(data.classes))
     labels = data.indices(table["label"].astype(str))
-    return linear_head.fit(values, labels, weights, shift=shift, seed=derive(seed, "train", "head"))
+    return linear_head.fit(values, labels, weights, widths=widths, shift=shift, seed=derive(seed, "train", "head"))
 
 
 def _scaling(requested: str, backbone: Backbone | None, images: Path, *, real: int) -> dict[str, Any]:

@@ -30,10 +30,10 @@ LEAST_LR = 1e-10  # below it, updates of 32-bit weights round to zero
 GENTLER = 2  # divides the learning rate of pretrained networks,
 GENTLEST = 6  # and under a head that is fitted already
 FROZEN = 0.1  # share of the steps at first in which only a random head is trained
-SHOWN_GENTLY = 4_500  # images, over all epochs, under a fitted head,
-FEWEST_GENTLE, MOST_GENTLE = 3, 8  # in so many epochs
+GENTLE_EPOCHS = 3  # under a fitted head
 STILL = 0.4  # share of the layers, from the input, that keep their weights under a fitted head
-FEW = 2_000  # training and validation images, up to which a fitted head learns from both in the end
+FEW = 2_000  # training and validation images, up to which a fitted head learns from both in the end,
+FEWER = 1_000  # and up to which a fine-tuned network does
 WORTH_MUON = 4_000  # images per epoch: with fewer, orthogonalisation costs as much as the gradients of small batches
 
 #: (learning rate, weight decay): L2 for sgd, adam and rmsprop, decoupled for adamw and muon
@@ -90,7 +90,7 @@ class Recipe:
         require.one_of(PRECISIONS, precision=self.precision)
         require.one_of(KEPT, keep=self.keep)
         require.one_of(HEADS, head=self.head)
-        require.in_range(1, 100_000, max_epochs=self.max_epochs)
+        require.in_range(0, 100_000, max_epochs=self.max_epochs)
         require.in_range(1, 65_536, batch_size=self.batch_size)
         require.in_range(LEAST_LR, 10, lr=self.lr)
         require.in_range(0.1, 1, layer_decay=self.layer_decay)
@@ -162,15 +162,27 @@ def batch_size(recipe: Recipe, *, images: int) -> int:
 
 
 def resolve(
-    recipe: Recipe, *, images: int, network: str, weights: str = DRAWN, found_batch_size: int | None = None
+    recipe: Recipe,
+    *,
+    images: int,
+    network: str,
+    weights: str = DRAWN,
+    found_batch_size: int | None = None,
 ) -> Resolved:
     """The hyperparameters for ``images`` images per epoch and the network of that name.
 
     ``weights`` are its initial weights: DRAWN, UNDER, FITTED or WHOLE. ``found_batch_size`` is the result of ``find``.
-    While ``lr`` is ``find``, the learning rate is that of ``auto``.
+    While ``lr`` is ``find``, the learning rate is that of ``auto``. Raises InputError if a head drawn at random is not
+    to be trained.
     """
-    epochs = (
-        recipe.max_epochs if recipe.max_epochs != "auto" else _epochs(images=images, network=network, weights=weights)
+    epochs = recipe.max_epochs
+    if epochs == "auto":
+        epochs = _epochs(images=images, network=network, weights=weights)
+    require.that(
+        epochs > 0 or weights in (FITTED, WHOLE),
+        "is 0, but the head of the network is drawn at random and has to learn",
+        remedy="set it to 1 or more, or to auto",
+        field="max_epochs",
     )
     optimizer = recipe.optimizer
     if optimizer == "auto":
@@ -198,7 +210,7 @@ def resolve(
         lr=rate if isinstance(recipe.lr, str) else recipe.lr,
         weight_decay=DEFAULTS[optimizer][1] if recipe.weight_decay == "auto" else recipe.weight_decay,
         # an average over the last twentieth of the steps
-        ema=min(0.9999, max(0.0, 1 - 20 / steps)) if recipe.ema == "auto" else recipe.ema,
+        ema=min(0.9999, max(0.0, 1 - 20 / max(steps, 1))) if recipe.ema == "auto" else recipe.ema,
         layer_decay=layer_decay if recipe.layer_decay == "auto" else recipe.layer_decay,
         freeze=freeze if recipe.freeze == "auto" else recipe.freeze,
         frozen_layers=(STILL if fitted else 0.0) if recipe.frozen_layers == "auto" else recipe.frozen_layers,
@@ -210,7 +222,7 @@ def resolve(
 
 def _epochs(*, images: int, network: str, weights: str) -> int:
     if weights == FITTED:
-        return min(MOST_GENTLE, max(FEWEST_GENTLE, round(SHOWN_GENTLY / images)))
+        return GENTLE_EPOCHS
     cheap = min(CHEAP_EPOCHS, round(SHOWN_CHEAPLY / images)) if network == "cnn" else 0
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, cheap, round(SHOWN / images)))
 

@@ -47,17 +47,21 @@ def epochs(train: Path) -> int:
     return int(pd.read_parquet(train / "history.parquet", columns=["epoch"])["epoch"].max())
 
 
-def write_recipe(train: Path, *, recipe: Recipe, model: Model, seed: int) -> None:
-    """Writes recipe.json: what evaluate needs to train the same again on other images."""
+def write_recipe(train: Path, fitted: Fitted, *, recipe: Recipe, model: Model, seed: int) -> None:
+    """Writes recipe.json: what evaluate needs to train the same again on other images.
+
+    ``head_alone`` is true where fine-tuning did not beat the fitted head.
+    """
     values = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
-    text = json.dumps({"recipe": values, "model": asdict(model), "seed": seed}, indent=2, ensure_ascii=False)
+    made = {"recipe": values, "model": asdict(model), "seed": seed, "head_alone": fitted.best_epoch == 0}
+    text = json.dumps(made, indent=2, ensure_ascii=False)
     (train / RECIPE).write_text(text + "\n", encoding="utf-8")
 
 
-def read_recipe(train: Path) -> tuple[Recipe, Model, int]:
-    """The recipe, model section and seed of :func:`write_recipe`."""
+def read_recipe(train: Path) -> tuple[Recipe, Model, int, bool]:
+    """The recipe, model section, seed and ``head_alone`` of :func:`write_recipe`."""
     values = json.loads((train / RECIPE).read_text(encoding="utf-8"))
-    return Recipe(**values["recipe"]), Model(**values["model"]), values["seed"]
+    return Recipe(**values["recipe"]), Model(**values["model"]), values["seed"], values["head_alone"]
 
 
 def write_validation(train: Path, paths: Sequence[str], logits: NDArray[np.float64]) -> None:
@@ -94,15 +98,11 @@ def summary(
     fitted: Fitted,
     data: TrainingData,
     setup: ModelSetup,
-    refitted: TrainingData | None,
     *,
     loss: str,
     objective: Objective,
 ) -> dict[str, Any]:
-    """The values of reports/train.json: the data, the network, the settings and the best epoch.
-
-    ``refitted`` is what the final network learnt from, None where it is the one that validation chose.
-    """
+    """The values of reports/train.json: the data, the network, the settings and the best epoch."""
     resolved, network = fitted.resolved, setup.description["input"]
     best = fitted.best
     settings = ("batch_size", "optimizer", "lr", "weight_decay", "schedule", "plain_epochs")
@@ -113,7 +113,7 @@ def summary(
         "n_parameters": fitted.n_parameters,
         "why": setup.why,
         "transfer": _transfer(fitted, data, setup.backbone),
-        "refit": None if refitted is None else {"images": refitted.n_real, "epochs": fitted.best_epoch},
+        "refit": fitted.refitted_on and {"images": fitted.refitted_on, "epochs": fitted.best_epoch},
         "lr_search": fitted.search,
         "classes": list(data.classes),
         "n_train": data.n_real,

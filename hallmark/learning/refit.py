@@ -14,7 +14,7 @@ import pandas as pd
 from hallmark.contracts.tables import PLAN
 from hallmark.learning import training
 from hallmark.learning.epoch import Silent
-from hallmark.learning.recipe import refits
+from hallmark.learning.recipe import FEWER, refits
 from hallmark.learning.training_data import TrainingData
 from hallmark.sampling import plan as planning
 
@@ -75,6 +75,11 @@ def prepared(
         return None
     whole = joined(data)
     return whole, prepare(whole, recipe=chosen)
+
+
+def affordable(fitted: Fitted, whole: TrainingData) -> bool:
+    """Whether the second training is short: that of a head alone always is."""
+    return fitted.best_epoch == 0 or whole.n_real <= FEWER
 
 
 def recipe(chosen: Recipe, fitted: Fitted) -> Recipe:

@@ -24,14 +24,6 @@ class TrainingState:
     improved: int = 0  # the epoch in which the objective rose last
     diverged: int = 0  # the epoch in which the loss stopped being a number
 
-    def start_is_best(self) -> bool:
-        """Whether the best epoch did not beat the fitted head on the validation images."""
-        if self.start is None or self.start["objective"] is None:
-            return False
-        rows = [self.start, *self.history]
-        start, best = ((rows[epoch]["objective"], -rows[epoch]["val_loss"]) for epoch in (0, self.best_epoch))
-        return best <= start
-
     def compare(self, validated: Validated) -> bool:
         """Whether the weights of the last epoch are the best yet: by the objective, by the loss where that is equal."""
         epoch = len(self.history)

@@ -8,12 +8,13 @@ comes with it.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hallmark.contracts import digests, require
 from hallmark.contracts.errors import InputError
-from hallmark.models.params import BACKBONE, PRETRAINED, Choice
+from hallmark.models.params import BACKBONE, FEW_TO_TUNE, PRETRAINED, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from hallmark.models.params import Model
 
 WEIGHTS = "*.safetensors"
+MOST_DETAIL = 320  # pixels: the largest side that a shipped network is given by itself
+ASPECT = math.sqrt(4 / 3)
 SIDE = 224  # pixels, if neither the preprocessing nor the configuration names a side
 #: keys of a configuration that record its origin and do not define the network
 _FOREIGN = ("_name_or_path", "transformers_version", "architectures", "id2label", "label2id", "dtype", "torch_dtype")
@@ -131,8 +134,11 @@ def _per_channel(values: float | Sequence[float], channels: int) -> tuple[float,
     return (float(values[0]),) * channels
 
 
-def choose(backbone: Backbone, model: Model, *, classes: Sequence[str], why: str) -> Choice:
+def choose(backbone: Backbone, model: Model, *, classes: Sequence[str], images: int, side: int, why: str) -> Choice:
     """The network that starts from the backbone, chosen because of ``why``.
+
+    For few ``images``, of the median shorter side ``side``, a shipped network sees more detail than it was trained on
+    (Touvron et al. 2019), and its head takes the features of several levels.
 
     Raises InputError if ``model.channels`` contradicts the backbone.
     """
@@ -142,15 +148,25 @@ def choose(backbone: Backbone, model: Model, *, classes: Sequence[str], why: str
         remedy=f"set it to {backbone.channels} or auto",
         field="channels",
     )
-    side = backbone.side if model.image_size == "auto" else model.image_size
-    name, arguments = architecture(backbone, side)
+    few = backbone.published is not None and images <= FEW_TO_TUNE
+    detailed = _detailed(backbone.side, side) if few else backbone.side
+    size_why = "the side it was trained on" if detailed == backbone.side else "as much detail as the images have"
+    if model.image_size != "auto":
+        detailed, size_why = model.image_size, "set by model.image_size"
+    name, arguments = architecture(backbone, detailed)
+    if few:
+        arguments = {**arguments, "levels": True}
     head = "its head kept" if backbone.keeps_head(classes) else "its head replaced"
     why = (
-        f"{name}: pretrained, starting from {backbone.source} with {head} ({why}); {side} x {side} pixels: "
-        + ("the side it was trained on" if model.image_size == "auto" else "set by model.image_size")
-        + f"; {'grey' if backbone.channels == 1 else 'colour'} as it was trained"
+        f"{name}: pretrained, starting from {backbone.source} with {head} ({why}); {detailed} x {detailed} pixels: "
+        + f"{size_why}; {'grey' if backbone.channels == 1 else 'colour'} as it was trained"
     )
-    return Choice(name=name, side=side, channels=backbone.channels, arguments=arguments, why=why)
+    return Choice(name=name, side=detailed, channels=backbone.channels, arguments=arguments, why=why)
+
+
+def _detailed(trained: int, side: int) -> int:
+    """A multiple of 32 pixels near the root of the area of photographs (4:3) of this shorter side, within bounds."""
+    return min(MOST_DETAIL, max(trained, math.ceil(ASPECT * side / 32) * 32))
 
 
 def architecture(backbone: Backbone, side: int) -> tuple[str, dict[str, Any]]:

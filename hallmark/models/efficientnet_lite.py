@@ -2,6 +2,9 @@
 
 [batch, 3, height, width] -> stem [batch, 32, h/2, w/2] -> 16 to 23 inverted bottlenecks (Sandler et al. 2018)
 -> [batch, 1280, h/32, w/32] -> mean over positions [batch, 1280] -> logits [batch, classes]
+
+With ``levels`` the head sees the means of the last four stages too, [batch, 1984] for lite0: textures and parts, which
+the last layer has given up for the classes of ImageNet (Evci et al. 2022, Head2Toe).
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from einops.layers.torch import Reduce
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +22,9 @@ from hallmark.models import layers
 
 FEATURES = 1280
 _STEM = 32
+_FIRST = 3  # step of the first block
 _EPS, _MOMENTUM = 1e-3, 0.01  # of the batch norms of the published weights
+LEVELS = 4  # stages, the last ones, whose means the head sees with ``levels``
 SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # size -> multiples of the channels and of the blocks
 
 
@@ -82,6 +88,26 @@ class InvertedBottleneck(nn.Module):
         return x + self.drop(result) if self.residual else result
 
 
+class Levels(nn.Sequential):
+    """Steps from images to logits; before the step ``head``, the means of the steps ``pooled`` join the features.
+
+    ``widths``: the number of features of each of them, and of the last one.
+    """
+
+    def __init__(self, *steps: nn.Module, pooled: dict[int, int], head: int) -> None:
+        super().__init__(*steps)
+        self.pooled, self.head = tuple(pooled), head
+        self.widths = (*pooled.values(), FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = []
+        for number, step in enumerate(self):
+            x = step(x if number != self.head else torch.cat([*means, x], dim=1))
+            if number in self.pooled:
+                means.append(x.mean(dim=(2, 3)))
+        return x
+
+
 def efficientnet_lite(
     *,
     classes: int,
@@ -89,6 +115,7 @@ def efficientnet_lite(
     width: int,
     channels: int,
     size: int = 0,
+    levels: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
 ) -> nn.Module:
@@ -107,9 +134,20 @@ def efficientnet_lite(
         )
         before = stage.out
     steps += [_convolution(before, FEATURES, 1), _norm(FEATURES), nn.ReLU6(), Reduce("b c h w -> b c", "mean")]
-    body = nn.Sequential(*steps, nn.Dropout(dropout), nn.Linear(FEATURES, classes))
+    body: nn.Sequential
+    if levels:
+        pooled = {_FIRST + number: plan[number].out for number in _last_of_stages(plan)[-LEVELS:]}
+        head = (nn.Dropout(dropout), nn.Linear(sum(pooled.values()) + FEATURES, classes))
+        body = Levels(*steps, *head, pooled=pooled, head=len(steps))
+    else:
+        body = nn.Sequential(*steps, nn.Dropout(dropout), nn.Linear(FEATURES, classes))
     layers.initialise(body, "relu")
     return body
+
+
+def _last_of_stages(plan: list[_Stage]) -> list[int]:
+    """The last block of each stage."""
+    return [number for number, stage in enumerate(plan) if number + 1 == len(plan) or plan[number + 1].out != stage.out]
 
 
 def _blocks(wider: float, deeper: float) -> list[_Stage]:

@@ -29,6 +29,7 @@ LARGEST = 224  # pixels: the usual input of networks for photographs
 SMALLEST_BATCH = 3  # images for batch norm: batches of 2 may leave a last batch of 1
 PHOTOGRAPHS = 48  # pixels of the shorter side, from which a network trained on photographs is the better start
 MANY = 50_000  # images, from which a network trained from scratch catches up
+FEW_TO_TUNE = 2_000  # images, up to which the head alone of a shipped network is fitted
 FEW = 20_000  # images; with fewer, details beyond 128 pixels are memorised rather than learnt
 
 # settings that a network does not support; _OWN and _NEUTRAL are the values they may still have

@@ -28,7 +28,9 @@ def initial(backbone: Backbone, description: Mapping[str, Any], *, seed: int) ->
     """
     network = weights.network(description, seed=seed)
     drawn = network.state_dict()
-    fresh = () if backbone.keeps_head(description["classes"]) else _of_head(network)
+    # features alone are asked for under the backbone's own classes, of more levels than its head has
+    keeps = backbone.keeps_head(description["classes"]) and not description["arguments"].get("levels")
+    fresh = () if keeps else _of_head(network)
     try:
         stored = _stored(backbone)
     except SafetensorError as error:
@@ -102,6 +104,13 @@ def head(network: nn.Module) -> nn.Module:
     """The classification layer, from features to logits."""
     first = next(name for name in _of_head(network) if name.endswith(".weight"))
     return network.get_submodule(first.removesuffix(".weight"))
+
+
+def widths(network: nn.Module) -> tuple[int, ...]:
+    """The sizes of the parts of the features that the head takes: one for each level of the network."""
+    layer = head(network)
+    assert isinstance(layer, nn.Linear)
+    return tuple(getattr(network.body, "widths", (layer.in_features,)))
 
 
 def without_head(network: nn.Module) -> None:

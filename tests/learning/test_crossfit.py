@@ -13,8 +13,10 @@ from hallmark.judgement.objective import Objective
 from hallmark.learning import crossfit, model_setup, pool
 from hallmark.models.params import Model
 from hallmark.sampling import plan as planning
+from hallmark.tracking import backbones
 from tests.learning import workspace
 from tests.learning.training import RECIPE
+from tests.models.test_transfer import checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,3 +145,27 @@ def test_images_outside_the_plan_take_the_means_of_their_class(tmp_path: Path) -
     assert set(outside.loc[outside["label"] == "1", "weight"]) == {3.0}
     assert set(outside.loc[outside["label"] != "1", "weight"]) == {1.0}
     assert (outside["repeats"] >= 1).all()
+
+
+def test_where_the_train_stage_kept_the_fitted_head_the_folds_fit_heads_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = workspace.make(tmp_path, count=240, classes=3)
+    where = checkpoint(tmp_path / "net", "resnet")
+    model = replace(PROCEDURE.model, name="pretrained", backbone=str(where), image_size=8, width="auto", depth="auto")
+    monkeypatch.setattr(crossfit.training, "train", lambda *arguments, **more: pytest.fail("it trained"))
+    with backbones.finder(param="model.backbone") as find:
+        made = crossfit.fit(
+            read(folders).reset_index(),
+            planning.read(folders["balance"]),
+            replace(PROCEDURE, model=model, head_alone=True),
+            ingest=folders["ingest"],
+            state=tmp_path / "state",
+            folds=3,
+            val=0.25,
+            find=find,
+        )
+    assert made.epochs == [0, 0, 0]
+    assert made.n_train == pytest.approx([160] * 3, abs=6)  # the validation images of a fold learn too
+    assert (made.table["label"] == made.table["predicted"]).mean() > 0.6

@@ -291,7 +291,7 @@ def test_many_small_images_come_in_large_batches_at_a_higher_rate() -> None:
         ("optimizer", "adamm", "optimizer is 'adamm'; did you mean 'adam"),
         ("schedule", "linear", "schedule is 'linear'"),
         ("batch_size", 0, "batch_size is 0"),
-        ("max_epochs", 0, "max_epochs is 0"),
+        ("max_epochs", -1, "max_epochs is -1"),
         ("patience", 2, "patience is 2: training would end before"),
         ("label_smoothing", 0.9, "label_smoothing is 0.9"),
         ("clip_value", 1.0, "clip_norm and clip_value are both set"),

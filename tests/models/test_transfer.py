@@ -70,7 +70,7 @@ def checkpoint(folder: Path, kind: str = "vit", *, classes: int = 5, preprocessi
 def started(folder: Path, model: Model = MODEL, classes: list[str] = CLASSES, seed: int = 0) -> tuple[Any, Any]:
     """(description, network) of a training that starts from the folder."""
     source_network = backbone.read(folder, source="x")
-    chosen = backbone.choose(source_network, model, classes=classes, why="")
+    chosen = backbone.choose(source_network, model, classes=classes, images=100, side=8, why="")
     description = {
         "name": chosen.name,
         "classes": classes,

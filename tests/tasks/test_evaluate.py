@@ -16,6 +16,8 @@ from hallmark.images import shards
 from hallmark.judgement import prediction
 from hallmark.judgement.objective import Objective
 from hallmark.learning import record
+from hallmark.learning.fitted import Fitted
+from hallmark.learning.recipe import resolve
 from hallmark.models import weights
 from hallmark.models.params import Model
 from hallmark.sampling import plan as planning
@@ -54,7 +56,10 @@ def png(level: int, seed: int) -> bytes:
 
 
 def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
-    """Images of two brightnesses and a network that tells them apart; ``wrong`` labels of the test set are false."""
+    """Images of two brightnesses, a network that tells them apart, and the recipe of one that folds can train.
+
+    ``wrong`` labels of the test set are false.
+    """
     names = "ingest validate split clean balance augment train evaluate plots".split()
     folders = {name: root / name for name in names}
     for folder in folders.values():
@@ -106,6 +111,16 @@ def world(root: Path, classes: list[str], *, wrong: int = 0) -> dict[str, Path]:
     (folders["augment"] / "policy.json").write_text('{"transforms": []}')
     description = {"name": "perceptron", "classes": classes, "arguments": {}, "input": SHAPE}
     weights.save_model(folders["train"], description, brightness_weights(description))
+    model = Model(
+        name="mlp", backbone="none", image_size="auto", channels="auto", width=16, depth=1, activation="auto",
+        norm="auto", dropout=0.0, stochastic_depth=0.0,
+    )  # fmt: skip
+    recipe = replace(RECIPE, max_epochs=8)
+    fitted = Fitted(
+        state={}, history=[], best_epoch=3, n_parameters=1, warnings=[],
+        resolved=resolve(recipe, images=20, network="mlp"),
+    )  # fmt: skip
+    record.write_recipe(folders["train"], fitted, recipe=recipe, model=model, seed=3)
     checked = frame[frame["split"] == "val"]
     with shards.Reader(folders["ingest"]) as reader:
         (logits,) = prediction.of_stored(weights.load(folders["train"]), reader, checked, SHAPE, size=16)
@@ -253,15 +268,10 @@ def group(folders: dict[str, Path], names: list[str] | None) -> None:
     tables.write_table(table, tables.SPLIT, folders["split"] / "split.parquet")
 
 
-def with_recipe(root: Path) -> dict[str, Path]:
-    """The world, and the recipe of a small network that its folds can train."""
+def ungrouped(root: Path) -> dict[str, Path]:
+    """The world without groups, with four wrong labels."""
     folders = world(root, ["dark", "light"], wrong=4)
     group(folders, None)
-    model = Model(
-        name="mlp", backbone="none", image_size="auto", channels="auto", width=16, depth=1, activation="auto",
-        norm="auto", dropout=0.0, stochastic_depth=0.0,
-    )  # fmt: skip
-    record.write_recipe(folders["train"], recipe=replace(RECIPE, max_epochs=8), model=model, seed=3)
     return folders
 
 
@@ -269,7 +279,7 @@ def test_the_cross_validated_headline_follows_from_out_of_fold_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = with_recipe(tmp_path)
+    folders = ungrouped(tmp_path)
     report = run(folders, scheme="auto", folds=3)
     assert report.scheme == {"used": "crossval", "why": "80 images, fewer than 2000, and the training is cheap"}
     table = pd.read_parquet(folders["evaluate"] / "out_of_fold.parquet")
@@ -294,7 +304,7 @@ def test_the_scheme_changes_nothing_on_the_test_set(tmp_path: Path, monkeypatch:
         root = tmp_path / scheme
         root.mkdir()
         monkeypatch.chdir(root)
-        folders = with_recipe(root)
+        folders = ungrouped(root)
         report = asdict(run(folders, scheme=scheme))
         assert report.pop("scheme") == {"used": scheme, "why": "as set"}
         assert (report.pop("crossvalidated") is None) == (scheme == "holdout")
@@ -306,7 +316,7 @@ def test_the_scheme_changes_nothing_on_the_test_set(tmp_path: Path, monkeypatch:
 
 def test_more_folds_than_units_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = with_recipe(tmp_path)
+    folders = ungrouped(tmp_path)
     group(folders, [f"patient {number % 2}" for number in range(80)])
     with pytest.raises(InputError, match=r"folds is 3, but the images form only 2 units"):
         run(folders, scheme="crossval")
