@@ -123,8 +123,8 @@ def run(
 
     record.write(fitted, train=train, plots=plots)
     record.write_recipe(train, fitted, recipe=params, model=params.model, seed=params.seed)
-    asked = {"loss": params.loss, "objective": params.objective}
-    return Report(**record.summary(fitted, data, setup, **asked), privacy=None)
+    figures = record.summary(fitted, data, setup, loss=params.loss, objective=params.objective)
+    return Report(**figures, privacy=None)
 
 
 def _plan(

@@ -67,7 +67,7 @@ def read_recipe(train: Path) -> tuple[Recipe, Model, int, bool]:
 def write_validation(train: Path, paths: Sequence[str], logits: NDArray[np.float64]) -> None:
     """Writes validation.parquet: the ``logits`` [n, classes] of a network that did not learn from these images."""
     table = pd.DataFrame(logits, columns=[f"logit_{number}" for number in range(logits.shape[1])])
-    table.insert(0, "path", pd.array(list(paths), dtype="string"))
+    table.insert(0, "path", pd.Series(list(paths), dtype="string"))
     table.sort_values("path").to_parquet(train / VALIDATION, index=False, compression="zstd")
 
 

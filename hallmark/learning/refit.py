@@ -7,14 +7,14 @@ that is chosen, they are worth more as training images. The test images take no 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
 from hallmark.contracts.tables import PLAN
 from hallmark.learning import training
 from hallmark.learning.epoch import Silent
-from hallmark.learning.recipe import FEWER, refits
+from hallmark.learning.recipe import FEWER, Recipe, refits
 from hallmark.learning.training_data import TrainingData
 from hallmark.sampling import plan as planning
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from hallmark.learning.fitted import Fitted
     from hallmark.learning.model_setup import ModelSetup
     from hallmark.learning.plan import TrainingPlan
-    from hallmark.learning.recipe import Recipe
+
+
+R = TypeVar("R", bound=Recipe)
 
 
 def joined(data: TrainingData) -> TrainingData:
@@ -82,7 +84,7 @@ def affordable(fitted: Fitted, whole: TrainingData) -> bool:
     return fitted.best_epoch == 0 or whole.n_real <= FEWER
 
 
-def recipe(chosen: Recipe, fitted: Fitted) -> Recipe:
+def recipe(chosen: R, fitted: Fitted) -> R:
     """``chosen`` with the values and the number of epochs that ``fitted`` used, without anything to choose by."""
     resolved = fitted.resolved
     return replace(

@@ -100,7 +100,7 @@ class Levels(nn.Sequential):
         self.widths = (*pooled.values(), FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
-        means = []
+        means: list[Tensor] = []
         for number, step in enumerate(self):
             x = step(x if number != self.head else torch.cat([*means, x], dim=1))
             if number in self.pooled:

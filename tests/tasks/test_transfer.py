@@ -54,7 +54,7 @@ def test_from_a_transformers_folder_to_a_package_that_needs_neither_it_nor_torch
     network = weights.load(tmp_path / "data/train")
     pixels = torch.tensor([0.0, 90.0, 255.0]).view(3, 1, 1, 1).expand(3, 1, 16, 16) / 255
     with torch.inference_mode():
-        np.testing.assert_allclose(answers, network(pixels).softmax(1).numpy(), atol=1e-5)
+        np.testing.assert_allclose(answers, network(pixels).softmax(1).numpy(), atol=package.TOLERANCE)
 
 
 def test_the_same_bytes_from_a_backbone_and_others_from_another(tmp_path: Path) -> None:
