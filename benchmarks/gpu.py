@@ -54,7 +54,7 @@ RECIPE = Recipe(
     layer_decay="auto", head="auto", freeze="auto", frozen_layers="auto", freeze_norms="auto",
     momentum=0.9, weight_decay="auto", l1=0.0, schedule="one_cycle", warmup=0.2,
     augment_after="auto", clip_norm=1.0, clip_value=0.0, loss="auto", label_smoothing=0.05, mixup=0.0, cutmix=0.0,
-    ema="auto", keep="last", synthetic_weight=0.5, precision="auto", compile=False, deterministic=False,
+    ema="auto", keep="last", refit=False, synthetic_weight=0.5, precision="auto", compile=False, deterministic=False,
 )  # fmt: skip
 NETWORKS: dict[str, dict[str, Any]] = {
     "resnet": {"units": 64, "depth": 2, "stages": 4},

@@ -118,7 +118,12 @@ def _fitted(
         mean, std = channel_statistics(images)
     else:
         choice = backbone.choose(
-            found, replace(model, name="pretrained", backbone="x"), classes=["new"] * classes, why="set"
+            found,
+            replace(model, name="pretrained", backbone="x"),
+            classes=["new"] * classes,
+            images=count,
+            side=28,
+            why="set",
         )
         mean, std = list(found.mean), list(found.std)
     description = {

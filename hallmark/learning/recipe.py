@@ -27,10 +27,9 @@ MUON_AT_MOST = 0.06  # bound of muon's learning rate, which grows with batches a
 DRAWN, UNDER, FITTED, WHOLE = "drawn", "under", "fitted", "whole"
 HEADS = ("auto", "fitted", "drawn")
 LEAST_LR = 1e-10  # below it, updates of 32-bit weights round to zero
-GENTLER = 2  # divides the learning rate of pretrained networks,
-GENTLEST = 6  # and under a head that is fitted already
+GENTLER = 2  # divides the learning rate of pretrained networks
 FROZEN = 0.1  # share of the steps at first in which only a random head is trained
-GENTLE_EPOCHS = 3  # under a fitted head
+GENTLE_EPOCHS = 4  # under a fitted head
 STILL = 0.4  # share of the layers, from the input, that keep their weights under a fitted head
 FEW = 2_000  # training and validation images, up to which a fitted head learns from both in the end,
 FEWER = 1_000  # and up to which a fine-tuned network does
@@ -235,5 +234,5 @@ def _rate(optimizer: str, *, network: str, weights: str, shown: int) -> float:
     if network in ("vit", "convnext", PRETRAINED):
         rate /= 2
     if weights != DRAWN:
-        rate /= GENTLEST if weights == FITTED else GENTLER
+        rate /= GENTLER
     return rate

@@ -10,7 +10,7 @@ import pytest
 
 from hallmark.contracts.tables import DECISIONS, SPLIT, read_table, write_table
 from hallmark.judgement.objective import Objective
-from hallmark.learning import crossfit, model_setup, pool
+from hallmark.learning import crossfit, model_setup, pool, training
 from hallmark.models.params import Model
 from hallmark.sampling import plan as planning
 from hallmark.tracking import backbones
@@ -154,7 +154,7 @@ def test_where_the_train_stage_kept_the_fitted_head_the_folds_fit_heads_alone(
     folders = workspace.make(tmp_path, count=240, classes=3)
     where = checkpoint(tmp_path / "net", "resnet")
     model = replace(PROCEDURE.model, name="pretrained", backbone=str(where), image_size=8, width="auto", depth="auto")
-    monkeypatch.setattr(crossfit.training, "train", lambda *arguments, **more: pytest.fail("it trained"))
+    monkeypatch.setattr(training, "train", lambda *arguments, **more: pytest.fail("it trained"))
     with backbones.finder(param="model.backbone") as find:
         made = crossfit.fit(
             read(folders).reset_index(),

@@ -173,9 +173,9 @@ def test_a_resumed_training_keeps_its_first_row(tmp_path: Path) -> None:
 def test_automatic_values_under_a_fitted_head() -> None:
     drawn, under = (resolve(RECIPE, images=500, network="cnn", weights=each) for each in (UNDER, FITTED))
     assert (drawn.freeze, drawn.frozen_layers, drawn.freeze_norms) == (0.1, 0.0, False)
-    assert under.lr == pytest.approx(drawn.lr / 3)
+    assert under.lr == pytest.approx(drawn.lr)
     assert (under.freeze, under.frozen_layers, under.freeze_norms) == (0.0, 0.4, True)
-    assert {resolve(RECIPE, images=n, network="cnn", weights=FITTED).epochs for n in (100, 1500, 40_000)} == {3}
+    assert {resolve(RECIPE, images=n, network="cnn", weights=FITTED).epochs for n in (100, 1500, 40_000)} == {4}
     asked = replace(RECIPE, frozen_layers=1.0, freeze_norms=False)
     assert resolve(asked, images=500, network="cnn", weights=FITTED).frozen_layers == 1.0
     assert not resolve(asked, images=500, network="cnn", weights=FITTED).freeze_norms

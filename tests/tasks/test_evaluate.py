@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import torch
 
-SHAPE = {"height": 8, "width": 8, "channels": 1, "scaling": "unit", "mean": [0.0], "std": [1.0]}
+SHAPE: dict[str, Any] = {"height": 8, "width": 8, "channels": 1, "scaling": "unit", "mean": [0.0], "std": [1.0]}
 
 
 def params(**changes: Any) -> evaluate.Params:

@@ -322,11 +322,16 @@ def test_a_refit_that_was_killed_goes_on_and_trains_nothing_twice(
 ) -> None:
     folders = workspace.make(tmp_path, count=300)
     places = workspace.outputs(tmp_path)
-    fit, fitted = refit.fit, []
+    fit, fitted = refit.fit, list[int]()
+
+    def counted(*arguments: Any) -> Any:
+        fitted.append(1)
+        return fit(*arguments)
+
     monkeypatch.setattr(refit, "fit", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train.run(replace(FAST, refit=True), **folders, **places)
-    monkeypatch.setattr(refit, "fit", lambda *arguments: (fitted.append(1), fit(*arguments))[1])
+    monkeypatch.setattr(refit, "fit", counted)
     with telemetry.collect() as notes:
         train.run(replace(FAST, refit=True), **folders, **places)
     assert fitted == [1]
