@@ -115,7 +115,7 @@ def run(
         validation = training.validation(data, setup, params.objective)
         fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=tracked)
         record.write_validation(train, data.val_paths, training.predicted(setup, fitted, validation))
-        if both is not None and refit.affordable(fitted, both[0]):
+        if both is not None and refit.affordable(params, fitted, both[0]):
             again = _plan(refit.recipe(params, fitted), *both, transforms, inputs, "refits")
             fitted = replace(fitted, state=refit.fit(fitted, both[1], *again), refitted_on=both[0].n_real)
         weights.save_model(train, setup.description, fitted.state)

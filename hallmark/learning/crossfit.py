@@ -182,7 +182,7 @@ def _trained(
     validation = training.validation(data, setup, procedure.objective)
     fitted = training.train(setup, plan, validation=validation, checkpoints=saved, log=Silent())
     final = fitted.state
-    if again(weights=setup.weights) and refit.affordable(fitted, whole := refit.joined(data)):
+    if again(weights=setup.weights) and refit.affordable(procedure.recipe, fitted, whole := refit.joined(data)):
         learnt = whole
         final = refit.fit(fitted, *prepared(whole, refit.recipe(procedure.recipe, fitted), f"{fold + 1}-refit"))
     setup.network.load_state_dict(final)

@@ -79,9 +79,9 @@ def prepared(
     return whole, prepare(whole, recipe=chosen)
 
 
-def affordable(fitted: Fitted, whole: TrainingData) -> bool:
-    """Whether the second training is short: that of a head alone always is."""
-    return fitted.best_epoch == 0 or whole.n_real <= FEWER
+def affordable(chosen: Recipe, fitted: Fitted, whole: TrainingData) -> bool:
+    """Whether the second training is short, as that of a head alone is, or asked for."""
+    return chosen.refit is True or fitted.best_epoch == 0 or whole.n_real <= FEWER
 
 
 def recipe(chosen: R, fitted: Fitted) -> R:

@@ -99,3 +99,16 @@ def test_rows_of_synthetic_images_stay_as_they_were(tmp_path: Path) -> None:
     before, after = (each.plan.table.iloc[each.n_real :].reset_index(drop=True) for each in (data, refit.joined(data)))
     pd.testing.assert_frame_equal(before, after)
     assert np.isclose(before["weight"], 0.5).all()
+
+
+def test_a_fine_tuned_network_learns_from_both_up_to_a_thousand_images_or_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    whole = refit.joined(read(workspace.make(tmp_path, classes=3)))
+    large = replace(whole, n_real=1001)
+    resolved = resolve(RECIPE, images=300, network="mlp")
+    tuned = Fitted(state={}, history=[], best_epoch=2, n_parameters=1, warnings=[], resolved=resolved)
+    assert refit.affordable(RECIPE, tuned, whole)
+    assert not refit.affordable(RECIPE, tuned, large)
+    assert refit.affordable(RECIPE, replace(tuned, best_epoch=0), large)
+    assert refit.affordable(replace(RECIPE, refit=True), tuned, large)

@@ -217,6 +217,7 @@ def _reports(classes: list[str], ledger: pd.DataFrame, *, synthetic: bool, priva
             "privacy": {"epsilon": 3.0, "delta": 1e-5, "unit": "image"} if privacy else None,
             "why": "few images",
             "transfer": None,
+            "refit": None,
             "lr_search": [{"lr": 10.0**-exponent, "loss": abs(exponent - 3.0)} for exponent in range(1, 6)],
             "n_train": 19,
             "channels": 1,
